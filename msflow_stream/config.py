@@ -1,0 +1,169 @@
+"""Every setting of a fit and of scoring, as pydantic models; unknown keys are errors that name the nearest valid one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from msflow_stream.types import UserError
+
+ScoreKind = Literal["paper", "surprise", "surprise_mean"]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+
+
+class Section(BaseModel):
+    """A group of settings: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InputSettings(Section):
+    """How the pixels of a frame become the backbone's input; stored with the scene."""
+
+    size: tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]] = (256, 384)  # height, width
+    resize: Literal["lanczos", "area", "bilinear"] = "lanczos"
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # ImageNet's
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+
+class ModelSettings(Section):
+    """The backbone and the flows over it."""
+
+    backbone: str = "mobilenetv2_100"
+    weights: str = "pretrained"  # or random, or a file
+    weights_seed: int = 0  # for random weights
+    stages: tuple[Annotated[int, Field(ge=1, le=4)], ...] = Field((1, 2, 3), min_length=1)
+    padding: Literal["reflect", "zeros"] = "reflect"
+    pool: Literal["avg", "max", "none"] = "avg"
+    pool_kernel: Literal[1, 3, 5, 7] = 3
+    blocks: tuple[Annotated[int, Field(ge=1)], ...] = (2, 5, 8)
+    condition_channels: Annotated[int, Field(ge=0, multiple_of=4)] = 64  # 0: no position condition
+    clamp: Annotated[float, Field(gt=0)] = 1.9
+    fusion: bool = True
+    norm: Literal["layer", "batch", "none"] = "layer"
+
+    @model_validator(mode="after")
+    def _one_block_count_per_stage(self) -> ModelSettings:
+        if len(self.blocks) != len(self.stages):
+            raise ValueError(f"{len(self.stages)} stages need {len(self.stages)} block counts, not {len(self.blocks)}")
+        if list(self.stages) != sorted(set(self.stages)):
+            raise ValueError("stages must ascend without repetition")
+        return self
+
+
+class FitSettings(Section):
+    """The recipe. Warm-up and milestones are fractions of the passes, so that a shorter fit keeps its shape."""
+
+    passes: Annotated[int, Field(ge=1)] = 8
+    batch: Annotated[int, Field(ge=1)] = 8
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.12  # linear from a tenth of the learning rate
+    milestones: tuple[Fraction, ...] = (0.7, 0.9)  # where the learning rate falls to a third
+    clip: Annotated[float, Field(gt=0)] = 2.0  # gradient norm
+    seed: int = 9826
+    holdout: Annotated[float, Field(ge=0, le=0.5)] = 0.1  # last part of each source, kept for the threshold
+    cache_dtype: Literal["float16", "float32"] = "float32"
+    cache_memory: Annotated[float, Field(gt=0)] | None = None  # GiB; None: a quarter of the machine's
+
+
+class ScoreSettings(Section):
+    """From maps to scores and alarms."""
+
+    kind: ScoreKind = "paper"  # which score thresholds, alarms and events use
+    aggregation: Literal["add", "mul"] = "add"  # which map localises
+    top_k: Fraction = 0.03
+    batch: Annotated[int, Field(ge=1)] = 8
+    every: Annotated[int, Field(ge=1)] = 5  # frames are sampled where index % every == 0
+    smoothing: Annotated[float, Field(ge=0)] = 1.0  # seconds, time constant of the causal mean; 0: none
+    threshold: float | None = None  # None: the scene's own
+
+
+class Settings(Section):
+    """All of it. `load` makes one from a file and overrides."""
+
+    input: InputSettings = InputSettings()
+    model: ModelSettings = ModelSettings()
+    fit: FitSettings = FitSettings()
+    score: ScoreSettings = ScoreSettings()
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _an_empty_section_is_the_default(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+
+def load(path: Path | None = None, overrides: Sequence[str] = (), base: Settings | None = None) -> Settings:
+    """Settings from a YAML file and `section.key=value` overrides, the later winning.
+
+    Args:
+        path: a YAML file, or None.
+        overrides: such as `input.size=[256,384]`; the value is read as YAML.
+        base: what both change, the defaults if None.
+
+    Raises:
+        UserError: no such file, unknown keys (with the nearest valid name), values out of range.
+    """
+    tree: dict[str, Any] = base.model_dump(exclude_unset=True) if base is not None else {}
+    if path is not None:
+        _merge(tree, _read(path))
+    for override in overrides:
+        _merge(tree, _parse(override))
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        raise UserError(_explain(error)) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read the settings file {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(tree, dict | None):
+        raise UserError(f"{path} should hold sections such as 'model:' and 'fit:', not a {type(tree).__name__}")
+    return tree or {}
+
+
+def _parse(override: str) -> dict[str, Any]:
+    name, separator, text = override.partition("=")
+    if not separator or "." not in name:
+        raise UserError(f"--set takes section.key=value, such as fit.passes=8, not {override!r}")
+    try:
+        value: Any = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    for part in reversed(name.strip().split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def _merge(tree: dict[str, Any], changes: dict[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(tree.get(key), dict):
+            _merge(tree[key], value)
+        else:
+            tree[key] = value
+
+
+def _names(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
+    for key, field in model.model_fields.items():
+        yield prefix + key
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from _names(field.annotation, f"{prefix}{key}.")
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, list(_names()), n=1, cutoff=0.0)
+        return f"unknown setting {name!r}: did you mean {near[0]!r}?"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"setting {name}: {message} (found {first['input']!r})" if first["type"] != "value_error" else f"setting {name}: {message}"

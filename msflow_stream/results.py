@@ -1,0 +1,169 @@
+"""The files of one scored source: scores.csv, maps.safetensors, events.json and run.json, written as scoring goes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, astuple, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+
+from msflow_stream.types import Event, UserError
+
+SCORES, MAPS, EVENTS, RUN = "scores.csv", "maps.safetensors", "events.json", "run.json"
+OVERLAY, TIMELINE = "overlay.mp4", "timeline.png"
+HEADER_BYTES = 512  # reserved at the front of maps.safetensors, filled in when the number of maps is known
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRow:
+    """One scored frame as scores.csv holds it; `alarm` is 0 or 1."""
+
+    index: int
+    time: float
+    score: float
+    surprise: float
+    surprise_mean: float
+    smoothed: float
+    threshold: float
+    alarm: int
+
+
+class ScoreWriter:
+    """scores.csv, one line per scored frame, on disk as soon as it is known."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = (folder / SCORES).open("w", newline="", encoding="utf-8", buffering=1)
+        self._csv = csv.writer(self._file, lineterminator="\n")
+        self._csv.writerow([f.name for f in fields(ScoreRow)])
+
+    def __enter__(self) -> ScoreWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def write(self, row: ScoreRow) -> None:
+        """Appends a row."""
+        self._csv.writerow([value if isinstance(value, int) else f"{value:.7g}" for value in astuple(row)])
+
+
+def read_scores(folder: Path) -> list[ScoreRow]:
+    """The rows of a folder's scores.csv; a line that was cut off at the end is left out.
+
+    Raises:
+        UserError: no such file, or not one of ours.
+    """
+    kinds = [int if f.type == "int" else float for f in fields(ScoreRow)]
+    try:
+        with (folder / SCORES).open(newline="", encoding="utf-8") as file:
+            head, *lines = csv.reader(file)
+        if head != [f.name for f in fields(ScoreRow)]:
+            raise UserError(f"{folder / SCORES} has other columns than this program writes; score again")
+        whole = [line for line in lines if len(line) == len(kinds)]
+        return [ScoreRow(*(kind(text) for kind, text in zip(kinds, line, strict=True))) for line in whole]
+    except FileNotFoundError:
+        raise UserError(f"no {SCORES} in {folder}: give a folder that `msflow-stream score` wrote") from None
+    except ValueError:
+        raise UserError(f"{folder / SCORES} is damaged; score again") from None
+
+
+class MapWriter:
+    """maps.safetensors: the maps (float16 N h w) and their frame indices (int64 N), streamed in constant memory.
+
+    The file takes its name when it is complete.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / MAPS
+        self._partial = self.path.with_suffix(".partial")
+        self._file: IO[bytes] = self._partial.open("wb")
+        self._file.write(b" " * (8 + HEADER_BYTES))
+        self._indices: list[int] = []
+        self._shape: tuple[int, ...] = (0, 0)
+
+    def __enter__(self) -> MapWriter:
+        return self
+
+    def write(self, index: int, map: npt.NDArray[np.float16]) -> None:
+        """Appends the map of a frame; all have one shape."""
+        self._indices.append(index)
+        self._shape = map.shape
+        self._file.write(np.ascontiguousarray(map, "<f2").tobytes())
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._file as file:
+            count = len(self._indices)
+            end = count * int(np.prod(self._shape)) * 2
+            file.write(np.asarray(self._indices, "<i8").tobytes())
+            header = json.dumps(
+                {
+                    "maps": {"dtype": "F16", "shape": [count, *self._shape], "data_offsets": [0, end]},
+                    "index": {"dtype": "I64", "shape": [count], "data_offsets": [end, end + 8 * count]},
+                }
+            ).encode()
+            file.seek(0)
+            file.write(struct.pack("<Q", HEADER_BYTES) + header.ljust(HEADER_BYTES))
+        os.replace(self._partial, self.path)
+
+
+class MapReader:
+    """Reads maps of maps.safetensors one at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            self._file = safe_open(folder / MAPS, "numpy")
+            self._position = {int(index): i for i, index in enumerate(self._file.get_tensor("index"))}
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"{folder / MAPS} cannot be read ({error}); score again with --save-maps") from None
+
+    def __getitem__(self, index: int) -> npt.NDArray[np.float16]:
+        """The map (float16 h w) of the frame with this source index."""
+        result: npt.NDArray[np.float16] = self._file.get_slice("maps")[self._position[index]]
+        return result
+
+
+def write_events(folder: Path, events: Sequence[Event]) -> None:
+    """events.json: all events so far."""
+    write_json(folder / EVENTS, [asdict(event) for event in events])
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a file in one step."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """run.json of a folder.
+
+    Raises:
+        UserError: no such file, or unreadable.
+    """
+    try:
+        return dict(json.loads((folder / RUN).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise UserError(f"no {RUN} in {folder}: give a folder that `msflow-stream score` wrote") from None
+    except ValueError:
+        raise UserError(f"{folder / RUN} is damaged; score again") from None
+
+
+def run_folders(folder: Path) -> Iterator[Path]:
+    """The folder itself if it holds one source's results, else its sub-folders that do."""
+    if (folder / RUN).is_file():
+        yield folder
+    else:
+        yield from sorted(path.parent for path in folder.glob(f"*/{RUN}"))

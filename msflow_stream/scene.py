@@ -1,0 +1,231 @@
+"""A scene: one camera view's fitted MSFlow, how its pixels are prepared, and what is normal for its scores."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from msflow_stream.config import InputSettings, ModelSettings, ScoreKind, ScoreSettings, Settings
+from msflow_stream.model.aggregate import anomaly_maps, top_k_mean
+from msflow_stream.model.msflow import MSFlow
+from msflow_stream.model.pyramid import Pyramid, load_weights
+from msflow_stream.types import UserError
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1  # of scene.json; raised when an older program could not read a newer scene
+WEIGHTS, RECORD = "model.safetensors", "scene.json"
+RESAMPLING = {
+    "lanczos": Image.Resampling.LANCZOS,
+    "area": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+}
+
+
+class Measures(NamedTuple):
+    """Of a batch: three scores (B each) and the map that localises (float16 B h w), all on the CPU."""
+
+    score: Tensor
+    surprise: Tensor
+    surprise_mean: Tensor
+    map: Tensor
+
+
+class Calibration(BaseModel):
+    """What the scores of normal frames look like, from footage that was held out of the fit.
+
+    Attributes:
+        frames: number of held-out frames; 0 means that the fitted frames themselves were used.
+        quantiles: per kind of score, quantile (as text) to value.
+        thresholds: per kind, the highest smoothed score of a normal frame.
+        map_range: map values at which the overlay's heat begins and is full.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    frames: int
+    quantiles: dict[ScoreKind, dict[str, float]]
+    thresholds: dict[ScoreKind, float]
+    map_range: tuple[float, float]
+
+
+def prepare(image: npt.NDArray[np.uint8], settings: InputSettings) -> Tensor:
+    """uint8 H x W x 3 RGB to the backbone's input: 3 x height x width, resized straight, normalised."""
+    height, width = settings.size
+    resized = Image.fromarray(image).resize((width, height), RESAMPLING[settings.resize])
+    x = torch.from_numpy(np.array(resized)).permute(2, 0, 1).float().div(255)  # 3 H W
+    return (x - torch.tensor(settings.mean)[:, None, None]) / torch.tensor(settings.std)[:, None, None]
+
+
+@dataclass(slots=True)
+class Scene:
+    """Everything that turns a frame of one camera view into scores.
+
+    `record` is what the fit wants remembered (sources, counts, losses, versions): plain JSON values.
+    """
+
+    name: str
+    settings: Settings
+    pyramid: Pyramid
+    flow: MSFlow
+    calibration: Calibration | None = None
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def new(cls, name: str, settings: Settings) -> Scene:
+        """A scene before its fit.
+
+        Raises:
+            UserError: weights that cannot be had, or settings that no model can have.
+        """
+        model = settings.model
+        pyramid = _pyramid(model, load_weights(model.backbone, model.weights))
+        return cls(name, settings, pyramid, _flow(pyramid.channels, model, settings.fit.seed))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.flow.parameters()).device
+
+    def to(self, device: torch.device | str) -> Scene:
+        """Moves the weights and returns this scene."""
+        self.pyramid.to(device)
+        self.flow.to(device)
+        return self
+
+    def prepare(self, image: npt.NDArray[np.uint8]) -> Tensor:
+        """The backbone's input (3 H W) for a picture of any size."""
+        return prepare(image, self.settings.input)
+
+    def measure(self, images: Tensor, score: ScoreSettings | None = None) -> Measures:
+        """Scores of prepared images (B 3 H W)."""
+        with torch.inference_mode():
+            return self.measure_features(self.pyramid(images.to(self.device)), score)
+
+    def measure_features(self, features: list[Tensor], score: ScoreSettings | None = None) -> Measures:
+        """Scores from the pyramid's features (B C_l H_l W_l)."""
+        score = score or self.settings.score
+        self.flow.eval()
+        with torch.inference_mode():
+            maps = anomaly_maps(self.flow([f.to(self.device) for f in features])[0], self.settings.input.size)
+            values = (
+                top_k_mean(maps.mul, score.top_k),
+                top_k_mean(maps.surprise, score.top_k),
+                maps.surprise.mean((1, 2)),
+                (maps.add if score.aggregation == "add" else maps.mul).half(),
+            )
+            return Measures(*(value.cpu() for value in values))
+
+    def save(self, folder: Path, overwrite: bool = False) -> None:
+        """Writes the folder in one step: it is there whole or not at all.
+
+        Raises:
+            UserError: the folder exists and `overwrite` is False.
+        """
+        if folder.exists() and not overwrite:
+            raise UserError(f"{folder} exists already: choose another name or give --overwrite")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            tensors = {f"backbone.{k}": v for k, v in self.pyramid.backbone.state_dict().items()}
+            tensors |= {f"flow.{k}": v for k, v in self.flow.state_dict().items()}
+            save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, staging / WEIGHTS)
+            content = {
+                "format": FORMAT,
+                "name": self.name,
+                "settings": self.settings.model_dump(mode="json"),
+                "calibration": self.calibration.model_dump(mode="json") if self.calibration else None,
+                "fit": self.record,
+                "weights_sha256": file_hash(staging / WEIGHTS),
+            }
+            (staging / RECORD).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            staging.chmod(0o755)  # mkdtemp makes it private
+            if folder.exists():
+                shutil.rmtree(folder)
+            os.replace(staging, folder)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device | str = "cpu") -> Scene:
+        """Reads a scene folder; needs no network and no other file.
+
+        Raises:
+            UserError: not a scene, a newer format, or weights that are not those of the fit.
+        """
+        content = read_record(folder)
+        try:
+            settings = Settings.model_validate(content["settings"])
+            calibration = Calibration.model_validate(content["calibration"]) if content["calibration"] else None
+            if file_hash(folder / WEIGHTS) != content["weights_sha256"]:
+                raise UserError(f"{folder / WEIGHTS} is damaged: its hash is not the one in {RECORD}; fit the scene again")
+            tensors = load_file(folder / WEIGHTS)
+        except (KeyError, ValidationError, OSError) as error:
+            raise UserError(f"{folder} is not a complete scene ({type(error).__name__}); fit it again") from None
+        pyramid = _pyramid(settings.model, None)
+        pyramid.backbone.load_state_dict(_below("backbone.", tensors))
+        flow = _flow(pyramid.channels, settings.model, settings.fit.seed)
+        flow.load_state_dict(_below("flow.", tensors))
+        return cls(content["name"], settings, pyramid, flow, calibration, content["fit"]).to(device)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """The content of a scene's scene.json, checked for its format.
+
+    Raises:
+        UserError: no such scene (the nearest ones are named), or a newer format.
+    """
+    try:
+        content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        version = int(content["format"])
+    except FileNotFoundError:
+        known = ", ".join(list_scenes(folder.parent)) or "none"
+        raise UserError(f"no scene {folder.name!r} in {folder.parent} (there: {known})") from None
+    except (ValueError, KeyError, TypeError, OSError):
+        raise UserError(f"{folder / RECORD} cannot be read as a scene; fit it again") from None
+    if version > FORMAT:
+        raise UserError(f"{folder} has scene format {version}, this program reads up to {FORMAT}: update msflow-stream")
+    return dict(content)
+
+
+def list_scenes(folder: Path) -> list[str]:
+    """Names of the scenes in a folder."""
+    return sorted(path.parent.name for path in folder.glob(f"*/{RECORD}") if not path.parent.name.startswith("."))
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _pyramid(model: ModelSettings, weights: dict[str, Tensor] | None) -> Pyramid:
+    return Pyramid(
+        model.backbone, weights, model.stages, model.padding, model.pool, model.pool_kernel, model.weights_seed
+    )
+
+
+def _flow(channels: list[int], model: ModelSettings, seed: int) -> MSFlow:
+    try:
+        return MSFlow(channels, model.blocks, model.condition_channels, model.clamp, model.fusion, model.norm, seed)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,166 @@
+"""From what a person typed to sources: expands arguments, names sources, opens readers."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from msflow_stream.types import Frame, UserError
+from msflow_stream.video.images import ImageFolderReader, image_files, natural_order
+from msflow_stream.video.live import LiveReader
+from msflow_stream.video.reader import SourceInfo, VideoReader
+from msflow_stream.video.redact import live_name, redact
+
+LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "rtp", "udp", "tcp", "srt"})
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv"}
+    | {".3gp", ".ogv", ".mjpeg", ".mjpg", ".h264", ".264", ".h265", ".265", ".hevc", ".dav", ".asf", ".vob"}
+)
+
+
+class Reader(Protocol):
+    """What every source offers: facts, frames, counts, and to be closed. Iterated once."""
+
+    damaged: int
+    frames_read: int
+
+    @property
+    def info(self) -> SourceInfo:
+        """What is known of the source."""
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def close(self) -> None:
+        """Lets go of the file or connection; closing twice is fine."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def open_source(
+    spec: str,
+    every: int = 1,
+    image_rate: Fraction = Fraction(25),
+    *,
+    max_frames: int | None = None,
+    duration: float | None = None,
+) -> Reader:
+    """Opens one source, as `expand_sources` gives them: a video file, a folder of images, a URL or a webcam's number.
+
+    Args:
+        every: yield the frames whose index in the source is a multiple of this.
+        image_rate: images per second of a folder of images.
+        max_frames: stop after this many source frames.
+        duration: stop after this many seconds of the source.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
+    if is_live(spec):
+        return LiveReader(spec, every, max_frames=max_frames, duration=duration)
+    if Path(spec).is_dir():
+        return ImageFolderReader(spec, every, image_rate, max_frames=max_frames, duration=duration)
+    return VideoReader(spec, every, max_frames=max_frames, duration=duration)
+
+
+def is_live(spec: str) -> bool:
+    """Whether this is a camera: a URL, or a number that is no file or folder here.
+
+    Raises:
+        UserError: a URL of a kind that cannot be read.
+    """
+    if spec.isdecimal():
+        return not Path(spec).exists()
+    scheme, separator, _ = spec.partition("://")
+    if not separator:
+        return False
+    if scheme.lower() not in LIVE_SCHEMES:
+        raise UserError(f"{redact(spec)}: cannot read {scheme} URLs, only {', '.join(sorted(LIVE_SCHEMES))}")
+    return True
+
+
+def source_name(spec: str) -> str:
+    """Returns the source's name, safe as a folder name: file stem, folder name, host and path, or webcam0."""
+    if is_live(spec):
+        return live_name(spec)
+    path = Path(spec)
+    return path.resolve().name if path.is_dir() else path.stem
+
+
+def expand_sources(args: Sequence[str]) -> list[str]:
+    """Expands files, patterns, folders, URLs and webcam numbers into sources, in the order given.
+
+    A folder is one source if it holds images, and many if it holds videos or folders of images (its direct children,
+    in natural order). What is named twice is read once.
+
+    Raises:
+        UserError: nothing is found for an argument, or two sources would have the same name.
+    """
+    if not args:
+        raise UserError("no source given; name video files, folders, patterns such as 'videos/*.mp4', or camera URLs")
+    found: dict[str, str] = {}
+    for arg in args:
+        for spec in _expand(arg):
+            found.setdefault(spec if is_live(spec) else str(Path(spec).resolve()), spec)
+    _check_names(list(found.values()))
+    return list(found.values())
+
+
+def _expand(arg: str) -> list[str]:
+    if is_live(arg):
+        return [arg]
+    path = Path(arg)
+    if path.is_dir():
+        return _expand_folder(path)
+    if path.exists():
+        return [arg]
+    if glob.has_magic(arg):
+        # Path.glob takes no absolute patterns.
+        matches = sorted(map(Path, glob.glob(arg, recursive=True)), key=_by_folder)  # noqa: PTH207
+        if not matches:
+            raise UserError(f"{arg}: nothing matches this pattern")
+        return [spec for match in matches for spec in (_expand_folder(match) if match.is_dir() else [str(match)])]
+    raise UserError(f"{arg}: no such file, folder, pattern, URL or webcam number; check the path")
+
+
+def _by_folder(path: Path) -> list[list[tuple[int, str]]]:
+    return [natural_order(Path(part)) for part in path.parts]
+
+
+def _expand_folder(folder: Path) -> list[str]:
+    children = sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=natural_order)
+    videos = [path for path in children if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES]
+    images = image_files(folder)
+    if videos and images:
+        raise UserError(
+            f"{folder}: holds both videos and images; say which, e.g. '{folder / ('*' + videos[0].suffix)}'"
+        )
+    if images:
+        return [str(folder)]
+    found = videos or [path for path in children if path.is_dir() and image_files(path)]
+    if not found:
+        raise UserError(
+            f"{folder}: nothing to read in this folder; looked for videos ({', '.join(sorted(VIDEO_SUFFIXES))}), "
+            "images, and folders of images"
+        )
+    return [str(path) for path in found]
+
+
+def _check_names(specs: Sequence[str]) -> None:
+    names: dict[str, str] = {}
+    for spec in specs:
+        # Each source gets a folder of its name, and some file systems do not tell A from a.
+        name = source_name(spec)
+        other = names.setdefault(name.casefold(), spec)
+        if other != spec:
+            raise UserError(
+                f"two sources have the same name, {name}: {redact(other)} and {redact(spec)}; "
+                "rename one, or run them separately"
+            )

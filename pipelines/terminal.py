@@ -1,0 +1,51 @@
+"""What all jobs show in the terminal: progress bars on stderr, results on stdout."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.progress import TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+
+class SpeedColumn(ProgressColumn):
+    """Units per second since the task began."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.1f} {self.unit}/s" if speed else "", style="cyan")
+
+
+def progress(unit: str = "frames") -> Progress:
+    """A progress display for tasks counted in `unit`; it vanishes when done."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        SpeedColumn(unit),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+def table(title: str, columns: list[str], rows: list[list[str]], caption: str | None = None) -> Table:
+    """A table with its first column to the left and the others, numbers, to the right."""
+    result = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
+    for number, name in enumerate(columns):
+        result.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
+    for row in rows:
+        result.add_row(*row)
+    return result
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A figure for a table, a dash for what is undefined."""
+    return "–" if value is None else f"{value:.{digits}f}"
