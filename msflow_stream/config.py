@@ -1,4 +1,4 @@
-"""Every setting of a fit and of scoring, as pydantic models; unknown keys are errors that name the nearest valid one."""
+"""Every setting of a fit and of scoring, as pydantic models; an unknown key is an error that names the nearest one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ModelSettings(Section):
     backbone: str = "mobilenetv2_100"
     weights: str = "pretrained"  # or random, or a file
     weights_seed: int = 0  # for random weights
-    stages: tuple[Annotated[int, Field(ge=1, le=4)], ...] = Field((1, 2, 3), min_length=1)
+    stages: Annotated[tuple[Annotated[int, Field(ge=1, le=4)], ...], Field(min_length=1)] = (1, 2, 3)
     padding: Literal["reflect", "zeros"] = "reflect"
     pool: Literal["avg", "max", "none"] = "avg"
     pool_kernel: Literal[1, 3, 5, 7] = 3
@@ -79,7 +79,7 @@ class ScoreSettings(Section):
     top_k: Fraction = 0.03
     batch: Annotated[int, Field(ge=1)] = 8
     every: Annotated[int, Field(ge=1)] = 5  # frames are sampled where index % every == 0
-    smoothing: Annotated[float, Field(ge=0)] = 1.0  # seconds, time constant of the causal mean; 0: none
+    smoothing: Annotated[float, Field(ge=0)] = 0.5  # seconds, time constant of the causal mean; 0: none
     threshold: float | None = None  # None: the scene's own
 
 
@@ -124,7 +124,7 @@ def _read(path: Path) -> dict[str, Any]:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read the settings file {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date or number that cannot be
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict | None):
         raise UserError(f"{path} should hold sections such as 'model:' and 'fit:', not a {type(tree).__name__}")
@@ -137,7 +137,7 @@ def _parse(override: str) -> dict[str, Any]:
         raise UserError(f"--set takes section.key=value, such as fit.passes=8, not {override!r}")
     try:
         value: Any = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         value = text
     for part in reversed(name.strip().split(".")):
         value = {part: value}
@@ -146,8 +146,8 @@ def _parse(override: str) -> dict[str, Any]:
 
 def _merge(tree: dict[str, Any], changes: dict[str, Any]) -> None:
     for key, value in changes.items():
-        if isinstance(value, dict) and isinstance(tree.get(key), dict):
-            _merge(tree[key], value)
+        if isinstance(value, dict | None) and isinstance(tree.get(key), dict):
+            _merge(tree[key], value or {})  # an empty section changes nothing
         else:
             tree[key] = value
 
@@ -166,4 +166,23 @@ def _explain(error: ValidationError) -> str:
         near = difflib.get_close_matches(name, list(_names()), n=1, cutoff=0.0)
         return f"unknown setting {name!r}: did you mean {near[0]!r}?"
     message = first["msg"].removeprefix("Value error, ")
-    return f"setting {name}: {message} (found {first['input']!r})" if first["type"] != "value_error" else f"setting {name}: {message}"
+    return (
+        f"setting {name}: {message} (found {first['input']!r})"
+        if first["type"] != "value_error"
+        else f"setting {name}: {message}"
+    )
+
+
+def load_score(fitted: Settings, path: Path | None = None, overrides: Sequence[str] = ()) -> ScoreSettings:
+    """The score settings of a fitted scene with changes; everything else was fixed by the fit.
+
+    Raises:
+        UserError: as `load`, or a change of another section.
+    """
+    changed = load(path, overrides, fitted)
+    for section in ("input", "model", "fit"):
+        if getattr(changed, section) != getattr(fitted, section):
+            raise UserError(
+                f"{section} settings were fixed when the scene was fitted: only score settings can change now"
+            )
+    return changed.score

@@ -81,7 +81,10 @@ class FeatureCache:
 
     def _spill(self) -> None:
         if not self._files:
-            self._files = [tempfile.TemporaryFile(dir=self.folder, prefix="features-") for _ in self._shapes]
+            self._files = [
+                tempfile.TemporaryFile(dir=self.folder, prefix="features-")  # noqa: SIM115  closed in __exit__
+                for _ in self._shapes
+            ]
         for frame in self._frames:
             for file, features in zip(self._files, frame, strict=True):
                 file.write(features.numpy().tobytes())

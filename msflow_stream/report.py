@@ -44,7 +44,8 @@ def timeline(
     if np.isfinite(threshold):
         axes.axhline(threshold, color=ALARM, lw=1, ls="--", label="threshold")
         axes.fill_between(times, threshold, smoothed, where=smoothed > threshold, color=ALARM, alpha=0.35, lw=0)
-    axes.set(title=title, xlabel="time (s)", ylabel="score")
+    axes.set_title(title, parse_math=False)  # a file's name may hold dollar signs
+    axes.set(xlabel="time (s)", ylabel="score")
     axes.margins(x=0)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=9)

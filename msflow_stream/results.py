@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -71,7 +70,8 @@ def read_scores(folder: Path) -> list[ScoreRow]:
         if head != [f.name for f in fields(ScoreRow)]:
             raise UserError(f"{folder / SCORES} has other columns than this program writes; score again")
         whole = [line for line in lines if len(line) == len(kinds)]
-        return [ScoreRow(*(kind(text) for kind, text in zip(kinds, line, strict=True))) for line in whole]
+        values: list[list[Any]] = [[kind(t) for kind, t in zip(kinds, line, strict=True)] for line in whole]
+        return [ScoreRow(*row) for row in values]
     except FileNotFoundError:
         raise UserError(f"no {SCORES} in {folder}: give a folder that `msflow-stream score` wrote") from None
     except ValueError:
@@ -116,7 +116,7 @@ class MapWriter:
             ).encode()
             file.seek(0)
             file.write(struct.pack("<Q", HEADER_BYTES) + header.ljust(HEADER_BYTES))
-        os.replace(self._partial, self.path)
+        self._partial.replace(self.path)
 
 
 class MapReader:
@@ -124,8 +124,9 @@ class MapReader:
 
     def __init__(self, folder: Path) -> None:
         try:
-            self._file = safe_open(folder / MAPS, "numpy")
-            self._position = {int(index): i for i, index in enumerate(self._file.get_tensor("index"))}
+            self._file = cast(Any, safe_open(folder / MAPS, "numpy"))  # its compiled methods have no types
+            indices: npt.NDArray[np.int64] = self._file.get_tensor("index")
+            self._position = {index: i for i, index in enumerate(indices.tolist())}
         except (SafetensorError, OSError) as error:
             raise UserError(f"{folder / MAPS} cannot be read ({error}); score again with --save-maps") from None
 
@@ -144,7 +145,7 @@ def write_json(path: Path, content: Any) -> None:
     """Writes a file in one step."""
     partial = path.with_name(path.name + ".partial")
     partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def read_run(folder: Path) -> dict[str, Any]:

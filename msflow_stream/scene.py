@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass, field
@@ -157,7 +156,7 @@ class Scene:
             staging.chmod(0o755)  # mkdtemp makes it private
             if folder.exists():
                 shutil.rmtree(folder)
-            os.replace(staging, folder)
+            staging.replace(folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
@@ -173,7 +172,9 @@ class Scene:
             settings = Settings.model_validate(content["settings"])
             calibration = Calibration.model_validate(content["calibration"]) if content["calibration"] else None
             if file_hash(folder / WEIGHTS) != content["weights_sha256"]:
-                raise UserError(f"{folder / WEIGHTS} is damaged: its hash is not the one in {RECORD}; fit the scene again")
+                raise UserError(
+                    f"{folder / WEIGHTS} is damaged: its hash is not the one in {RECORD}; fit the scene again"
+                )
             tensors = load_file(folder / WEIGHTS)
         except (KeyError, ValidationError, OSError) as error:
             raise UserError(f"{folder} is not a complete scene ({type(error).__name__}); fit it again") from None

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from msflow_stream.batches import batched
 from msflow_stream.config import FitSettings, ScoreKind, Settings
-from msflow_stream.smoothing import smooth
 from msflow_stream.features import FeatureCache
 from msflow_stream.model.msflow import MSFlow, negative_log_likelihood
 from msflow_stream.scene import Calibration, Scene
+from msflow_stream.smoothing import smooth
 from msflow_stream.types import Frame, UserError
 
 log = logging.getLogger(__name__)
@@ -67,8 +67,7 @@ def extract(scene: Scene, sources: Iterable[Iterable[Frame]], cache: FeatureCach
         start = len(footage.origin)
         for frames in batched(source, EXTRACTION_BATCH):
             images = torch.stack([scene.prepare(frame.image) for frame in frames])
-            with torch.inference_mode():
-                cache.append(scene.pyramid(images.to(scene.device)))
+            cache.append(scene.pyramid(images.to(scene.device)))
             footage.origin += [(frame.source, frame.index, frame.time) for frame in frames]
             yield footage
         kept = len(footage.origin) - int(holdout * (len(footage.origin) - start))
@@ -88,29 +87,46 @@ def fit_flow(scene: Scene, footage: Footage, on_batch: Callable[[int], None] = l
     """
     if not footage.fitted:
         raise UserError("no frames to fit on: the sources hold too few")
-    settings, flow = scene.settings.fit, scene.flow
-    parameters = [p for p in flow.parameters() if p.requires_grad]
+    settings = scene.settings.fit
+    parameters = [p for p in scene.flow.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=settings.learning_rate)
     for number in range(settings.passes):
         optimizer.param_groups[0]["lr"] = settings.learning_rate * learning_rate_factor(number, settings)
-        flow.train()
-        total, values = 0.0, 0
-        for step, positions in enumerate(_shuffled(footage.fitted, settings, number)):
-            features = [f.to(scene.device) for f in footage.cache.batch(positions)]
-            loss = negative_log_likelihood(*flow(features)).mean()
-            if not torch.isfinite(loss):
-                raise UserError(f"the loss is not finite in pass {number + 1}, batch {step + 1}: lower fit.learning_rate")
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
-            optimizer.step()
-            total += float(loss) * len(positions)
-            values = _values(features)
-            on_batch(len(positions))
-        yield Pass(number + 1, total / len(footage.fitted) / values, mean_loss(flow, footage))
+        complete = {name: value.clone() for name, value in scene.flow.state_dict().items()}
+        try:
+            loss = _one_pass(scene, footage, optimizer, number, on_batch)
+        except BaseException:
+            scene.flow.load_state_dict(complete)
+            raise
+        yield Pass(number + 1, loss, mean_loss(scene.flow, footage))
 
 
-def fit_scene(name: str, sources: Iterable[Iterable[Frame]], settings: Settings | None = None, device: str = "cpu") -> Scene:
+def _one_pass(
+    scene: Scene, footage: Footage, optimizer: torch.optim.Optimizer, number: int, on_batch: Callable[[int], None]
+) -> float:
+    """One pass over the fitted frames in the order of pass `number`; the mean loss per feature value."""
+    settings, flow = scene.settings.fit, scene.flow
+    parameters = optimizer.param_groups[0]["params"]
+    flow.train()
+    total, values = 0.0, 0
+    for step, positions in enumerate(_shuffled(footage.fitted, settings, number)):
+        features = [f.to(scene.device) for f in footage.cache.batch(positions)]
+        loss = negative_log_likelihood(*flow(features)).mean()
+        if not torch.isfinite(loss):
+            raise UserError(f"the loss is not finite in pass {number + 1}, batch {step + 1}: lower fit.learning_rate")
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
+        optimizer.step()
+        total += loss.item() * len(positions)
+        values = _values(features)
+        on_batch(len(positions))
+    return total / len(footage.fitted) / values
+
+
+def fit_scene(
+    name: str, sources: Iterable[Iterable[Frame]], settings: Settings | None = None, device: str = "cpu"
+) -> Scene:
     """Fits a scene on the frames of normal footage, in one call.
 
     Args:

@@ -8,6 +8,9 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
+# The field of FrameScore that each kind of score is in.
+SCORE_FIELDS = {"paper": "score", "surprise": "surprise", "surprise_mean": "surprise_mean"}
+
 
 class UserError(Exception):
     """Something a person can put right: one line that says what is wrong and how to mend it."""

@@ -85,7 +85,9 @@ def _passes(scene: Scene, footage: Footage, bars: Progress, console: Console) ->
         for done in fit_flow(scene, footage, lambda frames: bars.advance(task, frames)):
             passes.append(done)
             held_out = "" if done.held_out_loss is None else f", held out {done.held_out_loss:.4f}"
-            bars.update(task, description=f"pass {done.number}/{scene.settings.fit.passes}, loss {done.loss:.4f}{held_out}")
+            bars.update(
+                task, description=f"pass {done.number}/{scene.settings.fit.passes}, loss {done.loss:.4f}{held_out}"
+            )
     except KeyboardInterrupt:
         console.print(f"stopped: {len(passes)} of {scene.settings.fit.passes} passes are complete")
     bars.remove_task(task)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,30 +14,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from msflow_stream.config import ScoreSettings
-from msflow_stream.events.detector import EventDetector
+from msflow_stream.metrics.video import Frames
 from msflow_stream.report import labelled_spans, timeline
-from msflow_stream.results import (
-    OVERLAY,
-    RUN,
-    TIMELINE,
-    MapWriter,
-    ScoreRow,
-    ScoreWriter,
-    write_events,
-    write_json,
-)
-from msflow_stream.scene import Calibration, Scene
+from msflow_stream.results import RUN, TIMELINE, ScoreRow, write_json
 from msflow_stream.scorer import Scorer
-from msflow_stream.smoothing import Smoother
 from msflow_stream.stream.pairing import with_scores
-from msflow_stream.types import Frame, FrameScore, UserError
-from msflow_stream.video.overlay import Overlay, OverlayStyle
+from msflow_stream.types import SCORE_FIELDS, UserError
 from msflow_stream.video.redact import redact
 from msflow_stream.video.sources import Reader, expand_sources, is_live, open_source, source_name
-from msflow_stream.video.writer import VideoWriter
 from pipelines.fit import versions
 from pipelines.measure import ClipTruth, Evaluation, find_truth
+from pipelines.outputs import SourceOutputs
 from pipelines.terminal import progress, table
 
 log = logging.getLogger(__name__)
@@ -46,19 +32,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ScoreJob:
-    """What `score` is asked for, apart from the scene.
+    """What `score` is asked for, apart from the scene and the sources.
 
     Attributes:
         out: the run's folder; each source gets a sub-folder of its name.
         labels, masks: a .npy file, or a folder with one per source.
-        frames: which frames count for the AUROC, `sampled` or `all`.
+        frames: which frames count for the AUROC.
         max_frames, duration: stop each source after so many frames or seconds.
     """
 
     out: Path
     labels: Path | None = None
     masks: Path | None = None
-    frames: str = "sampled"
+    frames: Frames = "sampled"
     overlay: bool = True
     save_maps: bool = False
     overwrite: bool = False
@@ -67,7 +53,7 @@ class ScoreJob:
     image_rate: Fraction = Fraction(25)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Scored:
     """What came of one source."""
 
@@ -81,80 +67,161 @@ class Scored:
 
 
 def score(
-    sources: Sequence[str], scene: Scene, settings: ScoreSettings, job: ScoreJob, device: str = "auto", console: Console | None = None
-) -> Evaluation | None:
-    """Scores every source in turn and prints a table; with labels or masks, also AUROC, which it returns.
+    sources: Sequence[str], scorer: Scorer, job: ScoreJob, console: Console | None = None
+) -> tuple[list[Scored], Evaluation | None]:
+    """Scores every source in turn and prints tables: what was written and, with labels or masks, the AUROC.
 
-    Ctrl-C ends the source at hand properly and leaves the rest.
+    Ctrl-C ends the source at hand properly and leaves out those after it.
 
     Raises:
         UserError: bad sources, labels that do not fit, an existing output folder.
-        KeyboardInterrupt: after everything scored so far is safely written.
     """
     console = console or Console()
     specs = expand_sources(sources)
-    truths = _check(specs, job)
-    scorer = Scorer(scene, device, settings)
-    evaluation = Evaluation(job.frames) if job.labels or job.masks else None
+    truths = {spec: _check(spec, job, alone=len(specs) == 1) for spec in specs}
+    evaluation = Evaluation(job.frames, scorer.settings.smoothing) if job.labels or job.masks else None
     results: list[Scored] = []
     with progress() as bars:
         for spec in specs:
-            results.append(_score_source(spec, scorer, job, truths.get(spec), evaluation, bars))
+            truth = truths[spec]
+            results.append(_score_source(spec, scorer, job, truth, bars))
+            if evaluation is not None and truth is not None:
+                evaluation.add(source_name(spec), truth, results[-1].rows, results[-1].frames)
             if results[-1].interrupted:
+                console.print(f"stopped in source {len(results)} of {len(specs)}; what was scored is written")
                 break
-    _print(console, scene, results)
+    _print(console, results)
     if evaluation is not None:
-        evaluation.print(console, settings.smoothing)
+        evaluation.print(console)
         evaluation.save(job.out)
-    if results[-1].interrupted:
-        raise KeyboardInterrupt
-    return evaluation
+    return results, evaluation
 
 
-def _check(specs: Sequence[str], job: ScoreJob) -> dict[str, ClipTruth]:
-    """Everything that can be wrong with the sources, before the first frame is scored."""
-    truths = {}
-    for spec in specs:
-        folder = job.out / source_name(spec)
-        if folder.exists() and not job.overwrite:
-            raise UserError(f"{folder} exists already: choose another --out or give --overwrite")
-        if is_live(spec):
-            if job.labels or job.masks:
-                raise UserError(f"{redact(spec)} is live: labels and masks belong to files")
-            continue
-        with open_source(spec, image_rate=job.image_rate) as reader:
-            frames = reader.info.frames
-        truths[spec] = find_truth(spec, frames, job.labels, job.masks, alone=len(specs) == 1)
-    return truths
+def _check(spec: str, job: ScoreJob, alone: bool) -> ClipTruth | None:
+    """Finds what is wrong with a source, its labels and its folder before anything is scored."""
+    folder = job.out / source_name(spec)
+    if folder.exists() and not job.overwrite:
+        raise UserError(f"{folder} exists already: choose another --out or give --overwrite")
+    if is_live(spec):
+        if job.labels or job.masks:
+            raise UserError(f"{redact(spec)} is live: labels and masks belong to files")
+        return None
+    with open_source(spec, image_rate=job.image_rate) as reader:
+        frames = reader.info.frames
+    return find_truth(spec, source_name(spec), frames, job.labels, job.masks, alone)
 
 
-def _score_source(
-    spec: str, scorer: Scorer, job: ScoreJob, truth: ClipTruth | None, evaluation: Evaluation | None, bars: Progress
-) -> Scored:
-    """One source: scored into a folder that takes its name when it is complete."""
+def _score_source(spec: str, scorer: Scorer, job: ScoreJob, truth: ClipTruth | None, bars: Progress) -> Scored:
+    """Scores one source into a folder that takes its name when it is complete."""
     folder = job.out / source_name(spec)
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     every = 1 if job.overlay else scorer.settings.every
-    started = time.monotonic()
     try:
         with open_source(spec, every, job.image_rate, max_frames=job.max_frames, duration=job.duration) as reader:
-            sinks = _Sinks(partial, spec, reader, scorer, job)
-            interrupted = sinks.take_all(reader, bars)
-            if not sinks.rows:
-                raise UserError(f"{reader.info.name}: no frame was scored, it ended before the first one")
-            result = Scored(
-                folder, sinks.rows, reader.frames_read, reader.damaged, len(sinks.events), time.monotonic() - started, interrupted
-            )
-            _finish(partial, spec, scorer, reader, result, truth)
+            result = _run(spec, reader, partial, scorer, job, truth, bars)
     except BaseException:
-        if not (partial / RUN).exists():
-            _clear(partial)
+        _clear_if_empty(partial)
         raise
-    if evaluation is not None and truth is not None:
-        evaluation.add(reader.info.name, truth, result.rows, sinks.pixel_auroc, reader.frames_read)
     if folder.exists():
         shutil.rmtree(folder)
-    os.replace(partial, folder)
+    partial.replace(folder)
     return result
+
+
+def _run(
+    spec: str, reader: Reader, partial: Path, scorer: Scorer, job: ScoreJob, truth: ClipTruth | None, bars: Progress
+) -> Scored:
+    settings, info = scorer.settings, reader.info
+    sound = Path(spec) if info.has_audio and not info.live else None
+    task = bars.add_task(info.name, total=_expected(reader, job))
+    started, interrupted = time.monotonic(), False
+    outputs = SourceOutputs(partial, info, settings, scorer.scene.calibration, job.overlay, sound, job.save_maps)
+    # A camera's score is wanted now, a file's frames can wait for a full batch.
+    pairs = with_scores(reader, scorer.score, settings.every, 1 if info.live else settings.batch)
+    with outputs, suppress(KeyboardInterrupt):
+        interrupted = True
+        for frame, newest in pairs:
+            fresh = outputs.take(frame, newest)
+            if fresh and newest is not None and truth is not None:
+                truth.see(newest)
+            bars.update(task, completed=frame.index + 1)
+        interrupted = False
+    bars.remove_task(task)
+    if not outputs.rows:
+        raise UserError(f"{info.name}: stopped before a frame was scored, nothing is written")
+    seconds = time.monotonic() - started
+    result = Scored(
+        job.out / source_name(spec),
+        outputs.rows,
+        reader.frames_read,
+        reader.damaged,
+        len(outputs.events),
+        seconds,
+        interrupted,
+    )
+    _write_record(partial, spec, reader, scorer, outputs, result)
+    values = [getattr(row, SCORE_FIELDS[settings.kind]) for row in outputs.rows]
+    spans = labelled_spans(truth.labels, float(info.rate)) if truth is not None and truth.labels is not None else ()
+    timeline(partial / TIMELINE, f"{info.name} — scene {scorer.scene.name}", outputs.rows, values, settings.kind, spans)
+    return result
+
+
+def _expected(reader: Reader, job: ScoreJob) -> int | None:
+    """How many frames there will be, as far as one can tell."""
+    info = reader.info
+    frames = info.frames
+    if frames is None and info.duration is not None:
+        frames = round(info.duration * info.rate)
+    limits = [frames, job.max_frames, job.duration and round(job.duration * info.rate)]
+    return min((limit for limit in limits if limit), default=None)
+
+
+def _write_record(
+    folder: Path, spec: str, reader: Reader, scorer: Scorer, outputs: SourceOutputs, result: Scored
+) -> None:
+    info = reader.info
+    write_json(
+        folder / RUN,
+        {
+            "source": redact(spec) if info.live else str(Path(spec).resolve()),
+            "scene": scorer.scene.name,
+            "settings": scorer.settings.model_dump(mode="json"),
+            "overlay": asdict(outputs.style),
+            "size": [info.width, info.height],
+            "rate": str(info.rate),
+            "frames": result.frames,
+            "scored_frames": len(result.rows),
+            "damaged_packets": result.damaged,
+            "interrupted": result.interrupted,
+            "seconds": round(result.seconds, 2),
+            "frames_per_second": round(result.frames / result.seconds, 1),
+            "device": str(scorer.scene.device),
+            "versions": versions(),
+        },
+    )
+
+
+def _clear_if_empty(partial: Path) -> None:
+    """Leaves nothing half-written; what was scored before an error stays, under its partial name."""
+    scores = partial / "scores.csv"
+    if scores.exists() and scores.read_bytes().count(b"\n") > 1:
+        log.warning("what was scored so far is in %s", partial)
+    else:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _print(console: Console, results: Sequence[Scored]) -> None:
+    rows = [
+        [
+            str(result.folder),
+            str(result.frames),
+            str(len(result.rows)),
+            str(result.events),
+            str(result.damaged),
+            f"{result.frames / result.seconds:.1f}",
+        ]
+        for result in results
+    ]
+    console.print(table("scored", ["folder", "frames", "scored", "events", "damaged packets", "frames/s"], rows))

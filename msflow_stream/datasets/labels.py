@@ -40,7 +40,7 @@ def load_labels(path: Path, frames: int) -> npt.NDArray[np.bool_]:
     """
     labels = _load(path, 1, "one 0/1 per frame")
     _check_length(path, len(labels), frames)
-    return np.asarray(labels) != 0
+    return np.asarray(labels, bool)
 
 
 def load_masks(path: Path, frames: int) -> npt.NDArray[np.generic]:
@@ -64,11 +64,11 @@ def mask_at(masks: npt.NDArray[np.generic], index: int, size: tuple[int, int]) -
 def _load(path: Path, dimensions: int, meaning: str) -> npt.NDArray[np.generic]:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError):
+    except Exception:  # what NumPy raises on a damaged file is not documented: ValueError, BadZipFile, TokenError, ...
         raise UserError(f"{path} is not a .npy file of numbers ({meaning})") from None
     if not isinstance(array, np.ndarray) or array.ndim != dimensions or array.dtype.kind not in "buif":
-        shape = getattr(array, "shape", "several arrays")
-        raise UserError(f"{path} should hold {meaning}, it holds {shape}")
+        found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "several arrays"
+        raise UserError(f"{path} should hold {meaning}, it holds {found}")
     return array
 
 

@@ -51,6 +51,11 @@ class FrameAuroc:
         counted, self._values[clip] = spread(index, values, len(flags), self.frames)
         self._labels[clip] = flags[counted]
 
+    @property
+    def labelled(self) -> bool:
+        """Whether there is any clip yet."""
+        return bool(self._labels)
+
     def clips(self) -> dict[str, dict[str, float | None]]:
         """AUROC of each clip alone; None where a clip has only one kind of label."""
         return {

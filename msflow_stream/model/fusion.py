@@ -22,21 +22,22 @@ class FusionNetwork(nn.Module):
         super().__init__()
         self.channels = list(channels)
         total = sum(channels)
-        self.squeeze = nn.Conv2d(total, total // 4, 3, padding=1)
-        self.norm = ChannelLayerNorm(total // 4)
-        self.expand = nn.Conv2d(total // 4, total, 3, padding=1)
+        squeezed = max(1, total // 4)
+        self.squeeze = nn.Conv2d(total, squeezed, 3, padding=1)
+        self.norm = ChannelLayerNorm(squeezed)
+        self.expand = nn.Conv2d(squeezed, total, 3, padding=1)
         self.conv_s = nn.ModuleList(nn.Conv2d(c, c, 3, padding=1) for c in channels)
         self.conv_t = nn.ModuleList(nn.Conv2d(c, c, 3, padding=1) for c in channels)
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        sizes = [u.shape[-2:] for u in inputs]
+        sizes = [(u.shape[2], u.shape[3]) for u in inputs]
         smallest = min(sizes, key=lambda size: size[0] * size[1])
         pooled = torch.cat([F.adaptive_avg_pool2d(u, smallest) for u in inputs], 1)  # B sum(C) h w
         # The ReLU before the split is part of the method, although it keeps the cross term positive.
         crossed = F.relu(self.expand(F.relu(self.norm(self.squeeze(pooled)))))
         context = [
             u + F.interpolate(part, size=size, mode="bilinear", align_corners=True)
-            for u, part, size in zip(inputs, crossed.split(self.channels, 1), sizes, strict=True)
+            for u, part, size in zip(inputs, torch.split(crossed, self.channels, 1), sizes, strict=True)
         ]
         s = [conv(c) for conv, c in zip(self.conv_s, context, strict=True)]
         t = [conv(c) for conv, c in zip(self.conv_t, context, strict=True)]
@@ -68,12 +69,16 @@ class FusionFlow(nn.Module):
     def _log_scale(self, s: Tensor) -> Tensor:
         return self.clamp * ATAN_GAIN * torch.atan(s / self.clamp)
 
-    def _couple(self, halves: Sequence[Tensor], s: Sequence[Tensor], t: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+    def _couple(
+        self, halves: Sequence[Tensor], s: Sequence[Tensor], t: Sequence[Tensor]
+    ) -> tuple[list[Tensor], Tensor]:
         log_scales = [self._log_scale(one) for one in s]
         outputs = [torch.exp(e) * x + shift for e, x, shift in zip(log_scales, halves, t, strict=True)]
         return outputs, torch.stack([e.sum((1, 2, 3)) for e in log_scales]).sum(0)
 
-    def _uncouple(self, halves: Sequence[Tensor], s: Sequence[Tensor], t: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+    def _uncouple(
+        self, halves: Sequence[Tensor], s: Sequence[Tensor], t: Sequence[Tensor]
+    ) -> tuple[list[Tensor], Tensor]:
         log_scales = [self._log_scale(one) for one in s]
         outputs = [torch.exp(-e) * (y - shift) for e, y, shift in zip(log_scales, halves, t, strict=True)]
         return outputs, -torch.stack([e.sum((1, 2, 3)) for e in log_scales]).sum(0)

@@ -68,14 +68,12 @@ class MSFlow(nn.Module):
     def inverse(self, z: Sequence[Tensor]) -> list[Tensor]:
         """The features that `forward` maps to z."""
         outputs = list(z) if self.fusion_flow is None else self.fusion_flow.inverse(z)[0]
-        return [
-            flow(y, self._condition(y), rev=True)[0] for flow, y in zip(self.parallel_flows, outputs, strict=True)
-        ]
+        return [flow(y, self._condition(y), rev=True)[0] for flow, y in zip(self.parallel_flows, outputs, strict=True)]
 
     def _condition(self, x: Tensor) -> list[Tensor]:
         if not self.condition_channels:
             return []
-        condition = position_condition(self.condition_channels, *x.shape[-2:], device=x.device).to(x.dtype)
+        condition = position_condition(self.condition_channels, x.shape[2], x.shape[3], x.device).to(x.dtype)
         return [condition.expand(len(x), -1, -1, -1)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import timm
 import torch
 from huggingface_hub import constants, get_session, try_to_load_from_cache
 from safetensors.torch import load_file
-from timm.layers import Conv2dSame
+from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -94,7 +95,9 @@ def load_weights(backbone: str, weights: str) -> dict[str, Tensor] | None:
             return load_file(path)
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise UserError(f"{path} is not a file of weights ({type(error).__name__}): give .safetensors or .pth") from None
+        raise UserError(
+            f"{path} is not a file of weights ({type(error).__name__}): give .safetensors or .pth"
+        ) from None
     return dict(state.get("state_dict", state))
 
 
@@ -125,7 +128,7 @@ def _cached(backbone: str) -> str | None:
 
 
 def _unknown(backbone: str) -> UserError:
-    near = timm.list_models(f"*{backbone.split('.')[0][:8]}*")[:5]
+    near = difflib.get_close_matches(backbone, timm.list_models(), n=3, cutoff=0.5)
     hint = f"; near: {', '.join(near)}" if near else ""
     return UserError(f"timm has no backbone {backbone!r} with features_only{hint}")
 
@@ -133,7 +136,7 @@ def _unknown(backbone: str) -> UserError:
 def _create(name: str, stages: Sequence[int], weights: dict[str, Tensor] | None) -> tuple[nn.Module, list[int]]:
     try:
         with torch.device("meta"):
-            info = timm.create_model(name, features_only=True).feature_info
+            info: Any = timm.create_model(name, features_only=True).feature_info
     except (RuntimeError, AttributeError):
         raise _unknown(name) from None
     strides = list(info.reduction())

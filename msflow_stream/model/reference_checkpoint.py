@@ -69,7 +69,7 @@ def to_msflow(checkpoint: ReferenceCheckpoint, clamp: float = 1.9, order: Sequen
     Args:
         checkpoint: what `read` gave.
         clamp: the affine clamp, which the file does not hold.
-        order: for scales of equal channels only: which of the stored permutations, in file order, belongs to each scale.
+        order: which of the stored permutations, in file order, belongs to each scale; for equal channels only.
 
     Raises:
         UserError: an ambiguous or impossible match, or weights of another architecture.
@@ -109,7 +109,9 @@ def _match(permutations: list[Tensor], channels: list[int], order: Sequence[int]
         if sorted(order) != list(range(len(channels))) or any(
             len(permutations[i]) != c for i, c in zip(order, channels, strict=True)
         ):
-            raise UserError(f"the order {list(order)} does not fit permutations of {[len(p) for p in permutations]} channels")
+            raise UserError(
+                f"the order {list(order)} does not fit permutations of {[len(p) for p in permutations]} channels"
+            )
         return [permutations[i] for i in order]
     if len(set(channels)) < len(channels):
         raise UserError(

@@ -1,4 +1,4 @@
-"""Where the real data for tests is; see shared/data/README.md."""
+"""Where the real data for tests is: real weights, Ped2 as a ShanghaiTech tree, Magnetic Tile, golden tensors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+ROOT = Path(os.environ.get("MSFLOW_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
 
 
 def test_data() -> Path:
@@ -15,7 +16,6 @@ def test_data() -> Path:
 
     Import the module and call `data.test_data()`: pytest would take the bare name for a test.
     """
-    folder = Path(os.environ.get("MSFLOW_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip(f"no test data in {folder}; set MSFLOW_TEST_DATA")
-    return folder
+    if not ROOT.is_dir():
+        pytest.skip(f"no test data in {ROOT}; set MSFLOW_TEST_DATA")
+    return ROOT

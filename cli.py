@@ -1,0 +1,214 @@
+"""The command line of msflow-stream: each verb parses its arguments and calls one pipeline."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from msflow_stream import __version__
+from msflow_stream.types import UserError
+
+# The pipelines are imported by the verbs: torch takes seconds to import, and --help should not wait for it.
+
+app = typer.Typer(
+    help="Finds violations in fixed-camera video: fit a scene on normal footage, then score videos and cameras.",
+    epilog="Start with: msflow-stream demo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+scenes_app = typer.Typer(help="Lists fitted scenes and shows what is in them.", no_args_is_help=True)
+app.add_typer(scenes_app, name="scenes")
+
+Sources = Annotated[
+    list[str],
+    typer.Argument(help="Videos, folders of videos or of images, patterns; for `score` also URLs and webcams."),
+]
+SceneName = Annotated[str, typer.Option("--scene", "-s", help="Name of the scene.")]
+Scenes = Annotated[Path, typer.Option("--scenes", help="Folder that holds the scenes.")]
+Config = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file of settings.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="One setting, such as fit.passes=8; may be repeated.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+ImageRate = Annotated[str, typer.Option(help="Frames per second of image folders.")]
+SCENES = Path("scenes")
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "msflow-stream fit normal.mp4 --scene gate\n\n"
+    "msflow-stream fit footage/ --scene gate --set model.backbone=resnet18 --set model.weights=resnet18.safetensors"
+)
+def fit(
+    sources: Sources,
+    scene: SceneName,
+    config: Config = None,
+    set_: Overrides = None,
+    scenes: Scenes = SCENES,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    image_rate: ImageRate = "25",
+) -> None:
+    """Fits a scene on normal footage of one camera view."""
+    from msflow_stream.config import load
+    from pipelines.fit import fit as run
+
+    run(sources, _scene_folder(scenes, scene), load(config, set_ or ()), device, overwrite, _rate(image_rate))
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "msflow-stream score today.mp4 --scene gate --out runs/today\n\n"
+    "msflow-stream score clips/ --scene gate --labels labels/ --masks masks/ --out runs/clips\n\n"
+    "msflow-stream score rtsp://camera/stream --scene gate --duration 60 --out runs/live"
+)
+def score(
+    sources: Sources,
+    scene: SceneName,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results, one sub-folder per source.")],
+    labels: Annotated[Path | None, typer.Option(help="0/1 per frame as .npy, or a folder with one per clip.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="T x H x W as .npy, or a folder with one per clip.")] = None,
+    frames: Annotated[Literal["sampled", "all"], typer.Option(help="Frames that count for the AUROC.")] = "sampled",
+    every: Annotated[int | None, typer.Option(min=1, help="Score frames whose index is a multiple of this.")] = None,
+    overlay: Annotated[bool, typer.Option(help="Write overlay.mp4.")] = True,
+    save_maps: Annotated[bool, typer.Option("--save-maps", help="Write maps.safetensors, for `overlay`.")] = False,
+    max_frames: Annotated[int | None, typer.Option(min=1, help="Stop each source after so many frames.")] = None,
+    duration: Annotated[float | None, typer.Option(min=0.001, help="Stop each source after so many seconds.")] = None,
+    config: Config = None,
+    set_: Overrides = None,
+    scenes: Scenes = SCENES,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    image_rate: ImageRate = "25",
+) -> None:
+    """Scores videos, image folders or a camera: overlay, scores, timeline, events; AUROC where labels exist."""
+    from msflow_stream.config import load_score
+    from msflow_stream.scene import Scene
+    from msflow_stream.scorer import Scorer
+    from pipelines.score import ScoreJob
+    from pipelines.score import score as run
+
+    loaded = Scene.load(_scene_folder(scenes, scene))
+    changes = [*(set_ or ()), *([] if every is None else [f"score.every={every}"])]
+    scorer = Scorer(loaded, device, load_score(loaded.settings, config, changes))
+    job = ScoreJob(out, labels, masks, frames, overlay, save_maps, overwrite, max_frames, duration, _rate(image_rate))
+    results, _ = run(sources, scorer, job)
+    if results[-1].interrupted:
+        raise KeyboardInterrupt
+
+
+@app.command(epilog="Example: msflow-stream overlay runs/today --colormap turbo")
+def overlay(
+    run: Annotated[Path, typer.Argument(help="A run, or one source's folder in it.")],
+    source: Annotated[Path | None, typer.Option(help="The video, if it has moved.")] = None,
+    alpha: Annotated[float | None, typer.Option(min=0, max=1, help="Opacity of the heat map.")] = None,
+    colormap: Annotated[str | None, typer.Option(help="A colour map of OpenCV, such as inferno or turbo.")] = None,
+) -> None:
+    """Redraws overlays from saved scores and maps, without the model."""
+    from pipelines.overlay import redraw
+
+    redraw(run, source, alpha, colormap)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for footage, scene and results.")] = Path("demo"),
+    seconds: Annotated[float, typer.Option(min=4, help="Length of each clip.")] = 60.0,
+    seed: Annotated[int, typer.Option(help="Of the synthetic place.")] = 0,
+    set_: Overrides = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Makes synthetic footage, fits, scores, and shows where the results are. Needs no network."""
+    from pipelines.demo import demo as run
+
+    run(out, seconds, overwrite, seed, set_ or (), device)
+
+
+@app.command()
+def info() -> None:
+    """Shows versions, devices and codecs."""
+    from pipelines.info import info as run
+
+    run()
+
+
+@scenes_app.command("list")
+def list_scenes(scenes: Scenes = SCENES) -> None:
+    """Lists the scenes in a folder."""
+    from pipelines.info import list_all
+
+    list_all(scenes)
+
+
+@scenes_app.command("show")
+def show_scene(name: Annotated[str, typer.Argument(help="Name of the scene.")], scenes: Scenes = SCENES) -> None:
+    """Shows a scene's settings, its fit, and what is normal for its scores."""
+    from pipelines.info import show
+
+    show(_scene_folder(scenes, name))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"msflow-stream {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens inside.")] = False,
+) -> None:
+    """Options that come before the verb."""
+    handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+    logging.getLogger("timm").setLevel(logging.ERROR)  # it warns of each key of the head, which features do not need
+    if verbose:
+        logging.getLogger("msflow_stream").setLevel(logging.DEBUG)
+
+
+def _scene_folder(scenes: Path, name: str) -> Path:
+    if not name or name.startswith(".") or Path(name).name != name:
+        raise UserError(f"{name!r} cannot be a scene's name: it is the name of a folder in {scenes}")
+    return scenes / name
+
+
+def _rate(text: str) -> Fraction:
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if rate <= 0:
+        raise UserError(f"--image-rate is a number above 0 such as 25 or 30000/1001, not {text!r}")
+    return rate
+
+
+def main() -> None:
+    """The console command: one line and exit code 2 for what a person can mend, 130 after Ctrl-C."""
+    # Threads that spin while they wait steal the cores from decoding and encoding; torch reads this when imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        app()
+    except UserError as error:
+        Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {error}", highlight=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

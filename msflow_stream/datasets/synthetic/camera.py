@@ -1,0 +1,100 @@
+"""The camera over the walkway: from bodies on the ground to what is seen of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import cos, sin
+
+import numpy as np
+
+from msflow_stream.datasets.synthetic.shapes import Floats, Shape
+from msflow_stream.datasets.synthetic.sprites import Shadow, Sprite, cast_shadow, paint
+
+PATH = 2.5  # half the walkway's width, in metres
+MARGIN = 3.4  # metres outside the picture where figures come and go, so that not even a shadow does so in sight
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A figure on the ground: `heading` is +1 or -1 along u, `footprint` half its length and half its width."""
+
+    u: float
+    v: float
+    heading: int
+    footprint: tuple[float, float]
+    draw: Callable[[Floats], list[Shape]]
+    violation: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Camera:
+    """A pinhole camera with upright verticals, `rise` metres over the ground; pixels unless said otherwise.
+
+    A point X right, Z ahead and h up is at (centre + focal X / Z, horizon + focal (rise - h) / Z).
+    """
+
+    width: int
+    height: int
+    focal: float
+    horizon: float
+    rise: float
+    yaw: float
+    distance: float  # to the middle of the walkway, metres
+    sun: tuple[float, float]  # the shadow of an upright metre: metres right, metres ahead
+    vignette: Floats  # H W, the share of the light that the lens lets through
+    first_u: float = 0.0  # along the walkway, figures come and go here
+    last_u: float = 0.0  # and here
+
+    @classmethod
+    def draw(cls, width: int, height: int, rng: np.random.Generator) -> Camera:
+        """A camera at random over a walkway that crosses the picture, and goes away to the left or to the right."""
+        focal = max(1.1 * height, 0.6 * width)
+        horizon, rise = -0.05 * height, float(rng.uniform(5.2, 5.8))
+        yaw = float(rng.choice([-1.0, 1.0]) * rng.uniform(0.32, 0.46))
+        distance = focal * rise / (0.64 * height - horizon)
+        sun = (float(rng.choice([-1.0, 1.0]) * rng.uniform(0.45, 0.7)), -float(rng.uniform(0.25, 0.45)))
+        y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
+        camera = cls(width, height, focal, horizon, rise, yaw, distance, sun, 1 - 0.09 * (x * x + y * y) / 2)
+        ends = [camera.u_at(side, v) for side in (-0.5, 0.5) for v in (-PATH, PATH)]
+        return replace(camera, first_u=min(ends) - MARGIN, last_u=max(ends) + MARGIN)
+
+    @property
+    def length(self) -> float:
+        """How far a figure goes from where it comes to where it leaves, metres."""
+        return self.last_u - self.first_u
+
+    def u_at(self, share: float, v: float) -> float:
+        """Where the line at v is seen `share` of the picture's width to the right of its middle."""
+        slope = share * self.width / self.focal  # X / Z
+        z = (v + self.distance * cos(self.yaw)) / (cos(self.yaw) - slope * sin(self.yaw))
+        return cos(self.yaw) * slope * z + sin(self.yaw) * (z - self.distance)
+
+    def right(self, u: float, v: float) -> float:
+        """X of a ground point, metres."""
+        return u * cos(self.yaw) - v * sin(self.yaw)
+
+    def depth(self, u: float, v: float) -> float:
+        """Z of a ground point, metres."""
+        return self.distance + u * sin(self.yaw) + v * cos(self.yaw)
+
+    def may_see(self, body: Body) -> bool:
+        """Whether any of the body or its shadow can be in the picture."""
+        x, z = self.right(body.u, body.v), max(self.depth(body.u, body.v), 1.0)
+        return abs(x) < self.width / 2 / self.focal * z + body.footprint[0] + 2.1
+
+    def look_at(self, body: Body) -> tuple[Sprite, Shadow]:
+        """The body and its soft shadow, painted where they are seen."""
+        x, z = self.right(body.u, body.v), max(self.depth(body.u, body.v), 1.0)
+        scale = self.focal / z
+        foot = (self.width / 2 + scale * x, self.horizon + scale * self.rise)
+        tilt = (self.rise - 0.8) / z  # how far down a metre towards the camera comes, at half a person's height
+
+        def seen(right: float, ahead: float) -> tuple[float, float]:  # a step on the ground, metres of the picture
+            return right - x / z * ahead, -tilt * ahead
+
+        forward = (body.heading * cos(self.yaw), body.heading * sin(self.yaw))
+        left = (-forward[1], forward[0])
+        axes = np.array([seen(*forward), seen(*left), (0, -1)], np.float32).T  # 2 3
+        sprite = paint(body.draw(axes), foot, scale)
+        return sprite, cast_shadow(sprite, foot, scale, seen(*self.sun), axes[:, :2] * body.footprint)

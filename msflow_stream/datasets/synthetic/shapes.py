@@ -1,0 +1,106 @@
+"""Limbs and boxes in metres, and the outlines a camera sees of them.
+
+A body point is (forward, left, up) in metres from the point of the ground it stands on. `axes`, 2 x 3, takes it to the
+picture: (right, down), still in metres. A figure is a list of shapes in painting order, the farthest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import pi
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Point = tuple[float, float, float]  # forward, left, up, in metres
+Span = tuple[float, float]  # from, to, in metres
+Colour = tuple[float, float, float]  # red, green, blue, 0 to 255
+Limb = tuple[Point, Point, float, float, Colour]  # from, to, radius at each end
+Shape = tuple[Floats, Colour]  # outline, K x 2 (right, down) in metres
+
+TYRE: Colour = (30, 30, 32)
+STEEL: Colour = (150, 152, 156)
+HALF_TURNS = np.linspace(pi / 2, 5 * pi / 2, 14, dtype=np.float32).reshape(2, 7)
+CIRCLE = np.stack([f(np.linspace(0, 2 * pi, 20, endpoint=False)) for f in (np.cos, np.sin)], 1)  # 20 2
+
+
+def shapes_of(limbs: Sequence[Limb], axes: Floats) -> list[Shape]:
+    """Each limb as two outlines: itself in its shade, and the part of it that the light falls on."""
+    ends = np.asarray([(limb[0], limb[1]) for limb in limbs], np.float32) @ axes.T  # N 2 2
+    radii = np.asarray([limb[2:4] for limb in limbs], np.float32)  # N 2
+    along = ends[:, 1] - ends[:, 0]
+    angle = np.arctan2(along[:, 1], along[:, 0])[:, None]  # N 1
+    angles = angle[:, None] + HALF_TURNS  # N 2 7
+    arcs = np.stack([np.cos(angles), np.sin(angles)], -1)  # N 2 7 2
+    to_light = np.array([-0.28, -0.22], np.float32)
+    shade = (ends[:, :, None] + arcs * radii[:, :, None, None]).reshape(len(limbs), -1, 2)  # N 14 2
+    lit = (ends[:, :, None] + (0.62 * arcs + to_light) * radii[:, :, None, None]).reshape(len(limbs), -1, 2)
+    pairs = zip(limbs, shade.astype(np.float32), lit.astype(np.float32), strict=True)
+    return [shape for limb, a, b in pairs for shape in ((a, _lit(limb[4], 0.8)), (b, _lit(limb[4], 1.06)))]
+
+
+def box(forward: Span, left: Span, up: Span, colour: Colour, axes: Floats) -> list[Shape]:
+    """The faces of a box that turn towards the camera, each in its own light."""
+    (b, f), (r, le), (d, u) = forward, left, up
+    faces: tuple[tuple[tuple[Point, ...], float], ...] = (
+        (((f, r, d), (f, le, d), (f, le, u), (f, r, u)), 0.8),
+        (((b, le, d), (b, r, d), (b, r, u), (b, le, u)), 0.72),
+        (((f, le, d), (b, le, d), (b, le, u), (f, le, u)), 0.9),
+        (((b, r, d), (f, r, d), (f, r, u), (b, r, u)), 0.9),
+        (((b, r, u), (f, r, u), (f, le, u), (b, le, u)), 1.12),
+    )
+    shapes: list[Shape] = []
+    for corners, light in faces:
+        outline = np.asarray(corners, np.float32) @ axes.T  # 4 2
+        side, next_side = outline[1] - outline[0], outline[2] - outline[1]
+        if side[0] * next_side[1] - side[1] * next_side[0] < 0:  # anticlockwise as seen: it faces us
+            shapes.append((outline, _lit(colour, light)))
+    return shapes
+
+
+def wheel(forward: float, left: float, radius: float, axes: Floats) -> list[Shape]:
+    """A tyre on a rim, upright on the ground and rolling forward."""
+
+    def disc(r: float) -> Floats:
+        rim = np.insert(CIRCLE * r + (forward, radius), 1, left, axis=1).astype(np.float32)  # 20 3
+        return np.asarray(rim @ axes.T, np.float32)
+
+    return [(disc(radius), TYRE), (disc(radius * 0.5), STEEL)]
+
+
+def ring(forward: float, radius: float, axes: Floats) -> list[Shape]:
+    """A bicycle's wheel: an outline that runs around the outside and back around the inside."""
+    turn = np.linspace(0, 2 * pi, 25)
+    r = np.concatenate([np.full(25, radius), np.full(25, radius - 0.05)])
+    turns = np.concatenate([turn, turn[::-1]])
+    rim = np.stack([forward + r * np.cos(turns), np.zeros(50), radius + r * np.sin(turns)], 1)  # 50 3
+    return [(rim.astype(np.float32) @ axes.T, TYRE)]
+
+
+def far_side(axes: Floats) -> int:
+    """Which side of a body is turned away from the camera: 1 the left, -1 the right."""
+    return 1 if axes[1, 1] < 0 else -1  # left is far where a step to the left goes up in the picture
+
+
+def scaled(limbs: Sequence[Limb], k: float) -> list[Limb]:
+    """Limbs k times as long and as thick."""
+    return [(_times(a, k), _times(b, k), ra * k, rb * k, colour) for a, b, ra, rb, colour in limbs]
+
+
+def raised(limbs: Sequence[Limb], rise: float) -> list[Limb]:
+    """Limbs `rise` metres farther up."""
+    return [((*a[:2], a[2] + rise), (*b[:2], b[2] + rise), ra, rb, colour) for a, b, ra, rb, colour in limbs]
+
+
+def darker(limbs: Sequence[Limb], light: float = 0.8) -> list[Limb]:
+    """Limbs in the share `light` of their light, as on the far side of a body."""
+    return [(*limb[:4], _lit(limb[4], light)) for limb in limbs]
+
+
+def _times(point: Point, k: float) -> Point:
+    return point[0] * k, point[1] * k, point[2] * k
+
+
+def _lit(colour: Colour, light: float) -> Colour:
+    return min(255.0, colour[0] * light), min(255.0, colour[1] * light), min(255.0, colour[2] * light)

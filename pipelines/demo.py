@@ -1,0 +1,99 @@
+"""`demo`: makes footage of a synthetic walkway, fits a scene on normal frames, scores a clip with violations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from msflow_stream.config import load
+from msflow_stream.datasets.synthetic import SyntheticScene, Violation, default_violations
+from msflow_stream.results import OVERLAY, SCORES, TIMELINE
+from msflow_stream.scene import Scene
+from msflow_stream.scorer import Scorer
+from msflow_stream.types import UserError
+from msflow_stream.video.writer import VideoWriter
+from pipelines.fit import fit
+from pipelines.measure import Evaluation
+from pipelines.score import ScoreJob, score
+from pipelines.terminal import progress
+
+SETTINGS = Path(__file__).parents[1] / "configs" / "demo.yaml"
+SIZE, RATE = (320, 240), Fraction(25)
+NORMAL_TRAFFIC, TEST_TRAFFIC = 1, 2  # seeds: other people walk by in the test clip
+
+
+def demo(
+    out: Path,
+    seconds: float = 60.0,
+    overwrite: bool = False,
+    seed: int = 0,
+    overrides: Sequence[str] = (),
+    device: str = "auto",
+) -> Evaluation:
+    """Runs the whole job on synthetic footage and prints where everything is.
+
+    Args:
+        out: folder for footage, scene and results.
+        seconds: length of each of the two clips.
+        overwrite: whether an earlier demo there may be replaced.
+        seed: of the place.
+        overrides: settings, as --set takes them.
+
+    Raises:
+        UserError: the folder exists, or bad settings.
+    """
+    if out.exists() and not overwrite:
+        raise UserError(f"{out} exists already: choose another --out or give --overwrite")
+    console = Console()
+    settings = load(SETTINGS, overrides)
+    for name in ("labels", "masks"):
+        (out / name).mkdir(parents=True, exist_ok=True)
+    with progress() as bars:
+        make_clip(out, "normal", seconds, (), seed, NORMAL_TRAFFIC, bars)
+        make_clip(out, "today", seconds, default_violations(seconds), seed, TEST_TRAFFIC, bars)
+    if settings.model.weights == "random":
+        console.print("the backbone has random weights (no download): real footage wants pretrained ones")
+    folder = fit(
+        [str(out / "normal.mp4")], out / "scenes" / "walkway", settings, device, overwrite=True, console=console
+    )
+    job = ScoreJob(out / "run", out / "labels", out / "masks", save_maps=True, overwrite=True)
+    scorer = Scorer(Scene.load(folder), device)
+    results, evaluation = score([str(out / "today.mp4")], scorer, job, console)
+    run = results[0].folder
+    console.print(f"watch [bold]{run / OVERLAY}[/], look at {run / TIMELINE}, read {run / SCORES}")
+    if evaluation is None:
+        raise AssertionError("a run with labels has an evaluation")
+    auroc = evaluation.result()["pooled"]
+    kind = settings.score.kind
+    console.print(f"frame-level AUROC ({kind}): {auroc[kind]:.3f}, smoothed {auroc[kind + ' smoothed']:.3f}")
+    return evaluation
+
+
+def make_clip(
+    folder: Path, name: str, seconds: float, violations: Sequence[Violation], seed: int, traffic: int, bars: Progress
+) -> None:
+    """Writes `name`.mp4 and, with violations, its labels and masks as labels/`name`.npy and masks/`name`.npy."""
+    scene = SyntheticScene(*SIZE, RATE, seed, traffic)
+    frames = round(seconds * RATE)
+    task = bars.add_task(f"making {name}.mp4", total=frames)
+    labels = np.zeros(frames, np.uint8)
+    masks = (
+        np.lib.format.open_memmap(folder / "masks" / f"{name}.npy", "w+", np.uint8, (frames, SIZE[1], SIZE[0]))
+        if violations
+        else None
+    )
+    with VideoWriter(folder / f"{name}.mp4", *SIZE, 1 / RATE, RATE, crf=18) as writer:
+        for frame in scene.render(seconds, violations):
+            writer.write(frame.image, frame.index)
+            labels[frame.index] = frame.label
+            if masks is not None:
+                masks[frame.index] = frame.mask
+            bars.advance(task)
+    if violations:
+        np.save(folder / "labels" / f"{name}.npy", labels)
+    bars.remove_task(task)

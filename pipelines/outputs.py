@@ -1,0 +1,146 @@
+"""What is written for one source while it is scored: rows, maps, events and the overlay."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from msflow_stream.config import ScoreKind, ScoreSettings
+from msflow_stream.events.detector import EventDetector
+from msflow_stream.results import OVERLAY, MapWriter, ScoreRow, ScoreWriter, write_events
+from msflow_stream.scene import Calibration
+from msflow_stream.smoothing import Smoother
+from msflow_stream.types import SCORE_FIELDS, Event, Frame, FrameScore
+from msflow_stream.video.overlay import Overlay, OverlayStyle
+from msflow_stream.video.reader import SourceInfo
+from msflow_stream.video.writer import VideoWriter
+
+
+class SourceOutputs:
+    """Takes the frames of one source with their newest scores and writes as it goes; a context manager.
+
+    Args:
+        folder: where the files go.
+        info: of the source.
+        settings: smoothing, threshold, and which score they are about.
+        calibration: of the scene; without one there are no alarms.
+        overlay: whether to write the overlay.
+        audio_from: file whose sound the overlay keeps.
+        save_maps: whether to write maps.safetensors.
+
+    Attributes:
+        rows: what scores.csv holds.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        info: SourceInfo,
+        settings: ScoreSettings,
+        calibration: Calibration | None,
+        overlay: bool,
+        audio_from: Path | None,
+        save_maps: bool,
+    ) -> None:
+        self.rows: list[ScoreRow] = []
+        self.style = overlay_style(calibration, settings)
+        self._folder, self._field = folder, SCORE_FIELDS[settings.kind]
+        self._smoother = Smoother(settings.smoothing)
+        self._threshold = math.inf if self.style.threshold is None else self.style.threshold
+        self._detector = EventDetector(self._threshold, self.style.high, (info.width, info.height))
+        self._stack = ExitStack()
+        self._csv = self._stack.enter_context(ScoreWriter(folder))
+        self._maps = self._stack.enter_context(MapWriter(folder)) if save_maps else None
+        self._drawing = (
+            self._stack.enter_context(OverlayFile(folder / OVERLAY, info, self.style, audio_from)) if overlay else None
+        )
+        write_events(folder, self.events)
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """What was found so far."""
+        return self._detector.events
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._stack:
+            if self.rows:
+                self._detector.close(self.rows[-1].time)
+            write_events(self._folder, self.events)
+
+    def take(self, frame: Frame, score: FrameScore | None) -> bool:
+        """Writes one frame; True if its score is a new one."""
+        fresh = score is not None and (not self.rows or score.index != self.rows[-1].index)
+        if fresh and score is not None:
+            self._take_score(score)
+        if self._drawing is not None:
+            self._drawing.write(frame, score, self.rows[-1] if self.rows else None)
+        return fresh
+
+    def _take_score(self, score: FrameScore) -> None:
+        smoothed = self._smoother(score.time, getattr(score, self._field))
+        known = len(self.events)
+        alarm = self._detector.update(score, smoothed)
+        if len(self.events) > known:
+            write_events(self._folder, self.events)
+        row = ScoreRow(
+            score.index,
+            score.time,
+            score.score,
+            score.surprise,
+            score.surprise_mean,
+            smoothed,
+            self._threshold,
+            int(alarm),
+        )
+        self.rows.append(row)
+        self._csv.write(row)
+        if self._maps is not None:
+            self._maps.write(score.index, score.map)
+
+
+class OverlayFile:
+    """overlay.mp4: every frame of the source with its newest score drawn on it; a context manager."""
+
+    def __init__(self, path: Path, info: SourceInfo, style: OverlayStyle, audio_from: Path | None) -> None:
+        self._time_base = info.time_base
+        self._overlay = Overlay(style, info.width, info.height)
+        self._writer = VideoWriter(path, info.width, info.height, info.time_base, info.rate, audio_from)
+
+    def __enter__(self) -> Self:
+        self._writer.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.__exit__(kind, error, trace)
+
+    def write(self, frame: Frame, score: FrameScore | None, row: ScoreRow | None) -> None:
+        """Draws one frame; `score` gives the heat map, `row` the number, either may be missing."""
+        drawn = self._overlay.draw(
+            frame.image, score, row.smoothed if row else None, frame.time, alarm=bool(row and row.alarm)
+        )
+        self._writer.write(drawn, round(frame.time / self._time_base) if frame.pts is None else frame.pts)
+
+
+def overlay_style(calibration: Calibration | None, settings: ScoreSettings) -> OverlayStyle:
+    """Heat that begins where normal maps end, and a score bar whose middle is about the threshold."""
+    if calibration is None:
+        return OverlayStyle(low=1.0, high=2.0, threshold=settings.threshold)
+    kind: ScoreKind = settings.kind
+    normal, highest = calibration.quantiles[kind]["0.5"], calibration.thresholds[kind]
+    threshold = highest if settings.threshold is None else settings.threshold
+    reach = max(abs(threshold - normal), 1e-3)
+    low, high = calibration.map_range
+    return OverlayStyle(
+        low=low, high=max(high, low + 1e-3), threshold=threshold, score_range=(normal - reach, normal + 3 * reach)
+    )

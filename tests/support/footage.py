@@ -1,0 +1,56 @@
+"""Small footage and small settings, so that a whole fit takes about a second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from msflow_stream.config import Settings, load
+from msflow_stream.datasets.synthetic import SyntheticScene, Violation
+from msflow_stream.types import Frame
+from msflow_stream.video.writer import VideoWriter
+
+SMALL = (
+    "input.size=[64,96]",
+    "model.backbone=resnet18",
+    "model.weights=random",
+    "model.stages=[1,2]",
+    "model.blocks=[1,1]",
+    "model.condition_channels=8",
+    "fit.passes=2",
+)
+SIZE, RATE = (96, 64), Fraction(25)
+
+
+def small_settings(*overrides: str) -> Settings:
+    return load(overrides=[*SMALL, *overrides])
+
+
+def small_flags(*overrides: str) -> list[str]:
+    """SMALL as arguments of the command line."""
+    return [part for override in (*SMALL, *overrides) for part in ("--set", override)]
+
+
+def frames(count: int, every: int = 5, traffic: int = 0, source: str = "normal") -> Iterator[Frame]:
+    """Sampled frames of a synthetic walkway, `count` of them."""
+    scene = SyntheticScene(*SIZE, RATE, seed=0, traffic_seed=traffic)
+    for index in range(0, count * every, every):
+        yield Frame(source, index, index, index / 25, None, scene.frame(index).image)
+
+
+def write_clip(folder: Path, name: str, seconds: float, violations: Sequence[Violation] = (), traffic: int = 0) -> Path:
+    """A video of the walkway with `labels/name.npy` and `masks/name.npy` beside it."""
+    scene = SyntheticScene(*SIZE, RATE, seed=0, traffic_seed=traffic)
+    path, labels, masks = folder / f"{name}.mp4", [], []
+    with VideoWriter(path, *SIZE, 1 / RATE, RATE) as writer:
+        for frame in scene.render(seconds, violations):
+            writer.write(frame.image, frame.index)
+            labels.append(frame.label)
+            masks.append(frame.mask)
+    for kind, content in (("labels", np.array(labels, np.uint8)), ("masks", np.stack(masks))):
+        (folder / kind).mkdir(exist_ok=True)
+        np.save(folder / kind / f"{name}.npy", content)
+    return path
