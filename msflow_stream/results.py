@@ -54,7 +54,8 @@ class ScoreWriter:
 
     def write(self, row: ScoreRow) -> None:
         """Appends a row."""
-        self._csv.writerow([value if isinstance(value, int) else f"{value:.7g}" for value in astuple(row)])
+        index, time, *values, alarm = astuple(row)
+        self._csv.writerow([index, f"{time:.6f}", *(f"{value:.7g}" for value in values), alarm])
 
 
 def read_scores(folder: Path) -> list[ScoreRow]:
@@ -69,12 +70,13 @@ def read_scores(folder: Path) -> list[ScoreRow]:
             head, *lines = csv.reader(file)
         if head != [f.name for f in fields(ScoreRow)]:
             raise UserError(f"{folder / SCORES} has other columns than this program writes; score again")
-        whole = [line for line in lines if len(line) == len(kinds)]
-        values: list[list[Any]] = [[kind(t) for kind, t in zip(kinds, line, strict=True)] for line in whole]
+        if lines and (len(lines[-1]) < len(kinds) or not lines[-1][-1]):
+            lines.pop()
+        values: list[list[Any]] = [[kind(t) for kind, t in zip(kinds, line, strict=True)] for line in lines]
         return [ScoreRow(*row) for row in values]
     except FileNotFoundError:
         raise UserError(f"no {SCORES} in {folder}: give a folder that `msflow-stream score` wrote") from None
-    except ValueError:
+    except (ValueError, csv.Error):
         raise UserError(f"{folder / SCORES} is damaged; score again") from None
 
 
@@ -97,9 +99,9 @@ class MapWriter:
 
     def write(self, index: int, map: npt.NDArray[np.float16]) -> None:
         """Appends the map of a frame; all have one shape."""
-        self._indices.append(index)
         self._shape = map.shape
         self._file.write(np.ascontiguousarray(map, "<f2").tobytes())
+        self._indices.append(index)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -107,7 +109,9 @@ class MapWriter:
         with self._file as file:
             count = len(self._indices)
             end = count * int(np.prod(self._shape)) * 2
+            file.seek(8 + HEADER_BYTES + end)  # over what an interrupted `write` may have left
             file.write(np.asarray(self._indices, "<i8").tobytes())
+            file.truncate()
             header = json.dumps(
                 {
                     "maps": {"dtype": "F16", "shape": [count, *self._shape], "data_offsets": [0, end]},
@@ -158,7 +162,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         return dict(json.loads((folder / RUN).read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise UserError(f"no {RUN} in {folder}: give a folder that `msflow-stream score` wrote") from None
-    except ValueError:
+    except (ValueError, TypeError):
         raise UserError(f"{folder / RUN} is damaged; score again") from None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import platform
 import time
 from collections.abc import Iterator, Sequence
@@ -25,8 +24,6 @@ from msflow_stream.training import Footage, Pass, calibrate, extract, feature_ca
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.sources import expand_sources, open_source
 from pipelines.terminal import progress
-
-log = logging.getLogger(__name__)
 
 
 def fit(
@@ -72,8 +69,6 @@ def _frames(specs: Sequence[str], every: int, image_rate: Fraction) -> Iterator[
     for spec in specs:
         with open_source(spec, every, image_rate) as reader:
             yield iter(reader)
-            if reader.damaged:
-                log.warning("%s: %d damaged packets", reader.info.name, reader.damaged)
 
 
 def _passes(scene: Scene, footage: Footage, bars: Progress, console: Console) -> list[Pass]:
@@ -85,9 +80,10 @@ def _passes(scene: Scene, footage: Footage, bars: Progress, console: Console) ->
         for done in fit_flow(scene, footage, lambda frames: bars.advance(task, frames)):
             passes.append(done)
             held_out = "" if done.held_out_loss is None else f", held out {done.held_out_loss:.4f}"
-            bars.update(
-                task, description=f"pass {done.number}/{scene.settings.fit.passes}, loss {done.loss:.4f}{held_out}"
-            )
+            line = f"pass {done.number}/{scene.settings.fit.passes}, loss {done.loss:.4f}{held_out}"
+            bars.update(task, description=line)
+            if not bars.console.is_terminal:  # a log wants lines
+                bars.console.print(line)
     except KeyboardInterrupt:
         console.print(f"stopped: {len(passes)} of {scene.settings.fit.passes} passes are complete")
     bars.remove_task(task)

@@ -145,4 +145,6 @@ def test_thresholds_are_what_no_normal_frame_exceeds() -> None:
     assert calibration.frames == 6
     assert calibration.thresholds["paper"] == pytest.approx(float(measures.score.max()), rel=1e-5)
     assert calibration.thresholds["surprise"] == pytest.approx(float(measures.surprise.max()), rel=1e-5)
-    assert calibration.quantiles["surprise_mean"]["0.5"] == pytest.approx(float(np.median(measures.surprise_mean)), rel=1e-5)
+    assert calibration.quantiles["surprise_mean"]["0.5"] == pytest.approx(
+        float(np.median(measures.surprise_mean)), rel=1e-5
+    )

@@ -63,12 +63,11 @@ def mask_at(masks: npt.NDArray[np.generic], index: int, size: tuple[int, int]) -
 
 def _load(path: Path, dimensions: int, meaning: str) -> npt.NDArray[np.generic]:
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception:  # what NumPy raises on a damaged file is not documented: ValueError, BadZipFile, TokenError, ...
+        array = np.lib.format.open_memmap(path, mode="r")  # never unpickles
+    except Exception:  # on a damaged header NumPy lets through whatever it meets: TokenError, OverflowError, ...
         raise UserError(f"{path} is not a .npy file of numbers ({meaning})") from None
-    if not isinstance(array, np.ndarray) or array.ndim != dimensions or array.dtype.kind not in "buif":
-        found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "several arrays"
-        raise UserError(f"{path} should hold {meaning}, it holds {found}")
+    if array.ndim != dimensions or array.dtype.kind not in "buif":
+        raise UserError(f"{path} should hold {meaning}, it holds {array.dtype} {array.shape}")
     return array
 
 

@@ -64,8 +64,15 @@ class EventDetector:
         _, _, stats, _ = cv2.connectedComponentsWithStats(hot, connectivity=8)
         large = [row for row in stats[1:] if row[cv2.CC_STAT_AREA] >= MIN_REGION * hot.size]
         large.sort(key=lambda row: -int(row[cv2.CC_STAT_AREA]))
-        across, down = self.size[0] / hot.shape[1], self.size[1] / hot.shape[0]
-        return tuple(
-            (round(x * across), round(y * down), round(w * across), round(h * down))
-            for x, y, w, h, _ in (map(int, row) for row in large[:MAX_REGIONS])
-        )
+        rows, columns = hot.shape
+        boxes = []
+        for x, y, w, h, _ in (map(int, row) for row in large[:MAX_REGIONS]):
+            left, right = _outward(x, x + w, self.size[0], columns)
+            top, bottom = _outward(y, y + h, self.size[1], rows)
+            boxes.append((left, top, right - left, bottom - top))
+        return tuple(boxes)
+
+
+def _outward(start: int, end: int, pixels: int, cells: int) -> tuple[int, int]:
+    """The source pixels that the map cells `start:end` touch, of `pixels` in all."""
+    return start * pixels // cells, -(-end * pixels // cells)

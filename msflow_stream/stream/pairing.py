@@ -36,7 +36,7 @@ def _chunks(frames: Iterable[Frame], every: int, batch: int) -> Iterator[list[Fr
         waiting.append(frame)
         sampled += frame.index % every == 0
         held += frame.image.nbytes
-        if sampled == batch or held >= WAITING_BYTES:
+        if sampled in (0, batch) or held >= WAITING_BYTES:  # 0: nothing to wait for
             yield waiting
             waiting, sampled, held = [], 0, 0
     if waiting:

@@ -72,7 +72,9 @@ def test_the_logdet_of_the_fusion_flow_is_that_of_its_jacobian(channels: list[in
     z, logdet = flow(x)
     assert torch.allclose(logdet, jacobian_logdet(lambda inputs: flow(inputs)[0], x), atol=1e-8)
     back = flow.inverse([one.detach() for one in z])[1]
-    assert torch.allclose(back, jacobian_logdet(lambda inputs: flow.inverse(inputs)[0], [o.detach() for o in z]), atol=1e-8)
+    assert torch.allclose(
+        back, jacobian_logdet(lambda inputs: flow.inverse(inputs)[0], [o.detach() for o in z]), atol=1e-8
+    )
 
 
 def test_a_likelihood_follows_from_the_change_of_variables() -> None:
@@ -92,7 +94,9 @@ def test_permutations_depend_on_the_seed_alone() -> None:
     torch.manual_seed(2)
     again, other = MSFlow([8, 8], [1, 1], seed=5).state_dict(), MSFlow([8, 8], [1, 1], seed=6).state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
-    assert not torch.equal(first["parallel_flows.0.module_list.0.w_perm"], other["parallel_flows.0.module_list.0.w_perm"])
+    assert not torch.equal(
+        first["parallel_flows.0.module_list.0.w_perm"], other["parallel_flows.0.module_list.0.w_perm"]
+    )
 
 
 def test_making_a_flow_leaves_the_global_generator_alone() -> None:
