@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator, model_validator
 
 from msflow_stream.types import UserError
 
@@ -80,7 +80,7 @@ class ScoreSettings(Section):
     batch: Annotated[int, Field(ge=1)] = 8
     every: Annotated[int, Field(ge=1)] = 5  # frames are sampled where index % every == 0
     smoothing: Annotated[float, Field(ge=0)] = 0.5  # seconds, time constant of the causal mean; 0: none
-    threshold: float | None = None  # None: the scene's own
+    threshold: FiniteFloat | None = None  # None: the scene's own
 
 
 class Settings(Section):

@@ -20,7 +20,7 @@ class Smoother:
 
     def __call__(self, time: float, value: float) -> float:
         """The smoothed value at `time` (seconds), which never goes back."""
-        if self.seconds <= 0:
+        if self.seconds <= 0 or not math.isfinite(value):  # one broken frame must not silence all later ones
             return value
         decay = 0.0 if self._time is None else math.exp(-max(0.0, time - self._time) / self.seconds)
         self._sum, self._weight, self._time = self._sum * decay + value, self._weight * decay + 1, time

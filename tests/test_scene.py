@@ -95,7 +95,7 @@ def change(folder: Path, **values: object) -> None:
 def test_a_scene_from_a_newer_program_is_refused(fitted: Scene, tmp_path: Path) -> None:
     fitted.save(tmp_path / "gate")
     change(tmp_path / "gate", format=99)
-    with pytest.raises(UserError, match="format 99.*update msflow-stream"):
+    with pytest.raises(UserError, match=r"format 99.*update msflow-stream"):
         Scene.load(tmp_path / "gate")
 
 

@@ -20,8 +20,7 @@ from tests.support.footage import frames, small_settings
 def prepared(*overrides: str, count: int = 20) -> tuple[Scene, Footage]:
     scene = Scene.new("gate", small_settings(*overrides))
     cache = FeatureCache()
-    for footage in extract(scene, [frames(count), frames(count // 2, source="second")], cache, 0.1):
-        pass
+    *_, footage = extract(scene, [frames(count), frames(count // 2, source="second")], cache, 0.1)
     return scene, footage
 
 

@@ -95,7 +95,7 @@ def test_of_a_source_without_gaps_less_than_a_batch_waits(every: int, batch: int
 @pytest.mark.parametrize("every", [1, 100])
 def test_large_pictures_do_not_wait_for_a_full_batch(every: int) -> None:
     # A picture of one repeated byte says that it is large without being so.
-    large = np.broadcast_to(np.uint8(0), (WAITING_BYTES // 6 // 3, 2, 3))
+    large = np.broadcast_to(np.uint8(0), (WAITING_BYTES // 9, 1, 3))
     held = 0
 
     def counted() -> Iterator[Frame]:
@@ -110,7 +110,7 @@ def test_large_pictures_do_not_wait_for_a_full_batch(every: int) -> None:
         held -= large.nbytes
         pairs.append((frame.index, score and score.index))
     assert pairs == [(index, index // every * every) for index in range(12)]
-    assert len(scoring.batches) == (2 if every == 1 else 1)  # six or seven pictures are let wait, each time anew
+    assert len(scoring.batches) == (3 if every == 1 else 1)  # four pictures pass the limit, each time anew
 
 
 def test_an_error_while_scoring_or_reading_comes_through() -> None:
