@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -199,8 +198,6 @@ def _rate(text: str) -> Fraction:
 
 def main() -> None:
     """The console command: one line and exit code 2 for what a person can mend, 130 after Ctrl-C."""
-    # Threads that spin while they wait steal the cores from decoding and encoding; torch reads this when imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except UserError as error:

@@ -58,6 +58,7 @@ class Pyramid(nn.Module):
             self.backbone, self.channels = _create(backbone, stages, weights)
         if padding == "reflect":
             _reflect(self.backbone, backbone)
+        self.to(memory_format=torch.channels_last)  # pointwise and depthwise convolutions are faster so
         self.requires_grad_(False)
         self.train(False)
 
@@ -66,7 +67,9 @@ class Pyramid(nn.Module):
         return super().train(False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        return [self._pooled(features) for features in self.backbone(images)]
+        return [
+            self._pooled(features) for features in self.backbone(images.contiguous(memory_format=torch.channels_last))
+        ]
 
     def _pooled(self, x: Tensor) -> Tensor:
         if self.pool == "none":
