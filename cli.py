@@ -47,23 +47,44 @@ SCENES = Path("scenes")
 @app.command(
     epilog="Examples:\n\n"
     "msflow-stream fit normal.mp4 --scene gate\n\n"
+    "msflow-stream fit normal.mp4 --scene gate --resume\n\n"
+    "msflow-stream fit --scenes-from training/videos --tensorboard logs\n\n"
     "msflow-stream fit footage/ --scene gate --set model.backbone=resnet18 --set model.weights=resnet18.safetensors"
 )
 def fit(
-    sources: Sources,
-    scene: SceneName,
+    sources: Annotated[
+        list[str] | None, typer.Argument(help="Videos, folders of videos or of images, patterns.")
+    ] = None,
+    scene: Annotated[str | None, typer.Option("--scene", "-s", help="Name of the scene.")] = None,
+    scenes_from: Annotated[
+        Path | None, typer.Option(help="Fit many scenes: a folder with a sub-folder or a name prefix (01_) for each.")
+    ] = None,
     config: Config = None,
     set_: Overrides = None,
     scenes: Scenes = SCENES,
     device: Device = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished fit.")] = False,
     overwrite: Overwrite = False,
     image_rate: ImageRate = "25",
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's logs.")] = None,
 ) -> None:
-    """Fits a scene on normal footage of one camera view."""
+    """Fits a scene on normal footage of one camera view, or one scene for each of many views."""
     from msflow_stream.config import load
+    from pipelines.fit import FitJob, fit_many
     from pipelines.fit import fit as run
 
-    run(sources, _scene_folder(scenes, scene), load(config, set_ or ()), device, overwrite, _rate(image_rate))
+    if resume and overwrite:
+        raise UserError("--resume goes on with a fit, --overwrite starts it again: give one of them")
+    settings = load(config, set_ or ())
+    job = FitJob(device, overwrite, resume, _rate(image_rate), tensorboard)
+    if scenes_from is not None:
+        if sources or scene:
+            raise UserError("--scenes-from finds sources and names of scenes itself: give no others")
+        fit_many(scenes_from, scenes, settings, job)
+    elif sources and scene:
+        run(sources, _scene_folder(scenes, scene), settings, job)
+    else:
+        raise UserError("give sources and --scene NAME, or --scenes-from FOLDER")
 
 
 @app.command(

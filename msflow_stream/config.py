@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 from msflow_stream.types import UserError
 
 ScoreKind = Literal["paper", "surprise", "surprise_mean"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -65,6 +66,8 @@ class FitSettings(Section):
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.12  # linear from a tenth of the learning rate
     milestones: tuple[Fraction, ...] = (0.7, 0.9)  # where the learning rate falls to a third
     clip: Annotated[float, Field(gt=0)] = 2.0  # gradient norm
+    precision: Precision = "auto"  # of the convolutions; auto: bfloat16 on GPUs that have it, else float32
+    on_divergence: Literal["stop", "rewind"] = "stop"  # rewind: back to the last pass with half the learning rate
     seed: int = 9826
     holdout: Annotated[float, Field(ge=0, le=0.5)] = 0.1  # last part of each source, kept for the threshold
     cache_dtype: Literal["float16", "float32"] = "float32"
@@ -83,6 +86,12 @@ class ScoreSettings(Section):
     threshold: FiniteFloat | None = None  # None: the scene's own
 
 
+class SceneSettings(Section):
+    """How a scene is stored."""
+
+    dtype: Literal["float32", "float16"] = "float32"  # of the weights in model.safetensors
+
+
 class Settings(Section):
     """All of it. `load` makes one from a file and overrides."""
 
@@ -90,6 +99,7 @@ class Settings(Section):
     model: ModelSettings = ModelSettings()
     fit: FitSettings = FitSettings()
     score: ScoreSettings = ScoreSettings()
+    scene: SceneSettings = SceneSettings()
 
     @field_validator("*", mode="before")
     @classmethod
@@ -180,9 +190,19 @@ def load_score(fitted: Settings, path: Path | None = None, overrides: Sequence[s
         UserError: as `load`, or a change of another section.
     """
     changed = load(path, overrides, fitted)
-    for section in ("input", "model", "fit"):
+    for section in ("input", "model", "fit", "scene"):
         if getattr(changed, section) != getattr(fitted, section):
             raise UserError(
                 f"{section} settings were fixed when the scene was fitted: only score settings can change now"
             )
     return changed.score
+
+
+def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
+    """What differs between two dumps of settings, as `section.key was 1, is 2`."""
+    return [
+        f"{section}.{key} was {first[section].get(key)!r}, is {value!r}"
+        for section, values in second.items()
+        for key, value in values.items()
+        if first[section].get(key) != value
+    ]

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from msflow_stream.results import ScoreRow
+from msflow_stream.results import Pass, ScoreRow
 
 RAW, SMOOTHED, ALARM, LABEL = "#9db2c4", "#1f4e79", "#c0392b", "#f3c623"
 
@@ -49,6 +50,25 @@ def timeline(
     axes.margins(x=0)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=9)
+    figure.savefig(path)
+
+
+def loss_plot(path: Path, title: str, passes: Sequence[Pass]) -> None:
+    """A picture of the loss over the passes, of fitted and of held-out frames, and the learning rate below it."""
+    figure = Figure(figsize=(8, 5), dpi=100, layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    numbers = [one.number for one in passes]
+    upper.plot(numbers, [one.loss for one in passes], color=SMOOTHED, marker=".", label="fitted frames")
+    if passes[-1].held_out_loss is not None:
+        upper.plot(numbers, [one.held_out_loss for one in passes], color=ALARM, marker=".", label="held-out frames")
+    upper.set_title(title, parse_math=False)
+    upper.set(ylabel="loss per feature value")
+    upper.legend(frameon=False)
+    lower.step(numbers, [one.learning_rate for one in passes], where="mid", color=RAW)
+    lower.set(xlabel="pass", ylabel="learning rate", ylim=(0, None))
+    lower.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for axes in (upper, lower):
+        axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path)
 
 

@@ -1,4 +1,7 @@
-"""The files of one scored source: scores.csv, maps.safetensors, events.json and run.json, written as scoring goes."""
+"""The files that jobs leave behind.
+
+Of a scored source: scores.csv, maps.safetensors, events.json and run.json, written as scoring goes; of a fit: loss.csv.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,12 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
+from msflow_stream.files import replaced
 from msflow_stream.types import Event, UserError
 
 SCORES, MAPS, EVENTS, RUN = "scores.csv", "maps.safetensors", "events.json", "run.json"
 OVERLAY, TIMELINE = "overlay.mp4", "timeline.png"
+LOSSES, LOSS_PLOT = "loss.csv", "loss.png"  # in a scene's folder
 HEADER_BYTES = 512  # reserved at the front of maps.safetensors, filled in when the number of maps is known
 
 
@@ -140,6 +145,27 @@ class MapReader:
         return result
 
 
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One pass of a fit: its number from 1, mean loss per feature value, and that of the held-out frames."""
+
+    number: int
+    loss: float
+    held_out_loss: float | None
+    learning_rate: float
+    seconds: float
+
+
+def write_losses(folder: Path, passes: Sequence[Pass]) -> None:
+    """loss.csv: a line per pass."""
+    with (folder / LOSSES).open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["pass", "loss", "held_out_loss", "learning_rate", "seconds"])
+        for one in passes:
+            held_out = "" if one.held_out_loss is None else f"{one.held_out_loss:.7g}"
+            rows.writerow([one.number, f"{one.loss:.7g}", held_out, f"{one.learning_rate:.7g}", f"{one.seconds:.3f}"])
+
+
 def write_events(folder: Path, events: Sequence[Event]) -> None:
     """events.json: all events so far."""
     write_json(folder / EVENTS, [asdict(event) for event in events])
@@ -147,9 +173,8 @@ def write_events(folder: Path, events: Sequence[Event]) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Writes a file in one step."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with replaced(path) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def read_run(folder: Path) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from msflow_stream.config import InputSettings, ModelSettings, ScoreKind, ScoreSettings, Settings
+from msflow_stream.files import file_hash
 from msflow_stream.model.aggregate import anomaly_maps, top_k_mean
 from msflow_stream.model.msflow import MSFlow
 from msflow_stream.model.pyramid import Pyramid, load_weights
@@ -86,14 +87,20 @@ class Scene:
     record: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def new(cls, name: str, settings: Settings) -> Scene:
+    def new(cls, name: str, settings: Settings, pyramid: Pyramid | None = None) -> Scene:
         """A scene before its fit.
+
+        Args:
+            name: of the scene.
+            settings: all of them.
+            pyramid: of the same settings, to share between scenes; made if None.
 
         Raises:
             UserError: weights that cannot be had, or settings that no model can have.
         """
         model = settings.model
-        pyramid = _pyramid(model, load_weights(model.backbone, model.weights))
+        if pyramid is None:
+            pyramid = _pyramid(model, load_weights(model.backbone, model.weights))
         return cls(name, settings, pyramid, _flow(pyramid.channels, model, settings.fit.seed))
 
     @property
@@ -130,8 +137,13 @@ class Scene:
             )
             return Measures(*(value.cpu() for value in values))
 
-    def save(self, folder: Path, overwrite: bool = False) -> None:
+    def save(self, folder: Path, overwrite: bool = False, add: Callable[[Path], None] = lambda folder: None) -> None:
         """Writes the folder in one step: it is there whole or not at all.
+
+        Args:
+            folder: of the scene.
+            overwrite: whether another scene there may be replaced.
+            add: writes further files into the folder it is given.
 
         Raises:
             UserError: the folder exists and `overwrite` is False.
@@ -141,17 +153,19 @@ class Scene:
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
+            weights = staging / WEIGHTS
             tensors = {f"backbone.{k}": v for k, v in self.pyramid.backbone.state_dict().items()}
             tensors |= {f"flow.{k}": v for k, v in self.flow.state_dict().items()}
-            save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, staging / WEIGHTS)
+            save_file({name: _stored(value, self.settings.scene.dtype) for name, value in tensors.items()}, weights)
             content = {
                 "format": FORMAT,
                 "name": self.name,
                 "settings": self.settings.model_dump(mode="json"),
                 "calibration": self.calibration.model_dump(mode="json") if self.calibration else None,
                 "fit": self.record,
-                "weights_sha256": file_hash(staging / WEIGHTS),
+                "weights_sha256": file_hash(weights),
             }
+            add(staging)
             (staging / RECORD).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
             staging.chmod(0o755)  # mkdtemp makes it private
             if folder.exists():
@@ -209,12 +223,6 @@ def list_scenes(folder: Path) -> list[str]:
     return sorted(path.parent.name for path in folder.glob(f"*/{RECORD}") if not path.parent.name.startswith("."))
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _pyramid(model: ModelSettings, weights: dict[str, Tensor] | None) -> Pyramid:
     return Pyramid(
         model.backbone, weights, model.stages, model.padding, model.pool, model.pool_kernel, model.weights_seed
@@ -226,6 +234,16 @@ def _flow(channels: list[int], model: ModelSettings, seed: int) -> MSFlow:
         return MSFlow(channels, model.blocks, model.condition_channels, model.clamp, model.fusion, model.norm, seed)
     except ValueError as error:
         raise UserError(str(error)) from None
+
+
+def _stored(value: Tensor, dtype: str) -> Tensor:
+    value = value.detach().cpu().contiguous()
+    if not value.is_floating_point():
+        return value
+    stored = value.to(getattr(torch, dtype))
+    if not torch.equal(stored.isfinite(), value.isfinite()):
+        raise UserError(f"weights of the scene are too large for {dtype}: set scene.dtype=float32")
+    return stored
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

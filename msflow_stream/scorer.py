@@ -8,8 +8,9 @@ import torch
 
 from msflow_stream.batches import batched
 from msflow_stream.config import ScoreSettings
+from msflow_stream.machine import choose_device
 from msflow_stream.scene import Scene
-from msflow_stream.types import Frame, FrameScore, UserError
+from msflow_stream.types import Frame, FrameScore
 
 
 class Scorer:
@@ -54,19 +55,3 @@ class Scorer:
             )
             for i, frame in enumerate(frames)
         ]
-
-
-def choose_device(name: str) -> torch.device:
-    """The device a person names; `auto` takes CUDA where there is one.
-
-    Raises:
-        UserError: a device that this machine lacks.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise UserError(f"no device {name!r} on this machine: use --device auto, cpu or cuda") from None
-    return device

@@ -1,127 +1,208 @@
-"""The fit: features of normal frames into a cache, passes of MSFlow over it, then what normal scores look like."""
+"""The fit: passes of MSFlow over the cached features of normal frames, from any completed pass on."""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
-from pathlib import Path
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from msflow_stream.batches import batched
-from msflow_stream.config import FitSettings, ScoreKind, Settings
-from msflow_stream.features import FeatureCache
-from msflow_stream.model.msflow import MSFlow, negative_log_likelihood
-from msflow_stream.scene import Calibration, Scene
-from msflow_stream.smoothing import smooth
+from msflow_stream.calibration import calibrate
+from msflow_stream.checkpoints import Checkpoint, Keeper, MemoryCheckpoints
+from msflow_stream.config import FitSettings, Precision, Settings, differences
+from msflow_stream.footage import Footage, extract, feature_cache
+from msflow_stream.model.msflow import negative_log_likelihood
+from msflow_stream.results import Pass
+from msflow_stream.scene import Scene
 from msflow_stream.types import Frame, UserError
 
 log = logging.getLogger(__name__)
 
 DECAY = 0.33  # of the learning rate at each milestone
 WARMUP_START = 0.1  # of the learning rate
-QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
-MAP_QUANTILES = (0.99, 0.9999)  # of normal map values: where the overlay's heat begins, and half of where it is full
-EXTRACTION_BATCH = 8
+SLOWEST = 1 / 64  # of the learning rate: where rewinding gives up
+EVALUATION_BATCH = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """One pass over the data: its number from 1, mean loss per feature value, and that of the held-out frames."""
-
-    number: int
-    loss: float
-    held_out_loss: float | None
+class _DivergenceError(ArithmeticError):
+    """A loss or gradient that is not finite."""
 
 
-@dataclass(slots=True)
-class Footage:
-    """Features of normal frames, and which of them are kept out of the fit."""
-
-    cache: FeatureCache
-    origin: list[tuple[str, int, float]] = field(default_factory=list)  # source, index, time of every frame
-    held_out: list[int] = field(default_factory=list)  # positions in the cache, ascending
-
-    @property
-    def fitted(self) -> list[int]:
-        """Positions in the cache that the fit may use."""
-        return sorted(set(range(len(self.origin))) - set(self.held_out))
-
-    @property
-    def sources(self) -> dict[str, int]:
-        """Frames per source."""
-        return {name: len(list(frames)) for name, frames in groupby(self.origin, key=lambda o: o[0])}
-
-
-def extract(scene: Scene, sources: Iterable[Iterable[Frame]], cache: FeatureCache, holdout: float) -> Iterator[Footage]:
-    """Fills the cache from the frames of every source, yielding the growing footage after every batch.
-
-    The last `holdout` of each source's frames is held out: the part a model of the rest has not seen.
-    """
-    footage = Footage(cache)
-    for source in sources:
-        start = len(footage.origin)
-        for frames in batched(source, EXTRACTION_BATCH):
-            images = torch.stack([scene.prepare(frame.image) for frame in frames])
-            cache.append(scene.pyramid(images.to(scene.device)))
-            footage.origin += [(frame.source, frame.index, frame.time) for frame in frames]
-            yield footage
-        kept = len(footage.origin) - int(holdout * (len(footage.origin) - start))
-        footage.held_out += range(kept, len(footage.origin))
-
-
-def fit_flow(scene: Scene, footage: Footage, on_batch: Callable[[int], None] = lambda frames: None) -> Iterator[Pass]:
-    """Fits the scene's flow, yielding after every pass; whoever stops early keeps the passes done.
+class FlowFit:
+    """The passes of a fit. What is done survives whatever stops it: the flow is always that of a completed pass.
 
     Args:
         scene: its flow is changed in place.
         footage: from `extract`.
-        on_batch: is told the number of frames of every batch.
+        keeper: where completed passes are kept; in memory if None.
+
+    Attributes:
+        passes: the completed ones.
 
     Raises:
-        UserError: no frames, or a loss that is not finite.
+        UserError: no frames to fit on.
     """
-    if not footage.fitted:
-        raise UserError("no frames to fit on: the sources hold too few")
-    settings = scene.settings.fit
-    parameters = [p for p in scene.flow.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(parameters, lr=settings.learning_rate)
-    for number in range(settings.passes):
-        optimizer.param_groups[0]["lr"] = settings.learning_rate * learning_rate_factor(number, settings)
-        complete = {name: value.clone() for name, value in scene.flow.state_dict().items()}
-        try:
-            loss = _one_pass(scene, footage, optimizer, number, on_batch)
-        except BaseException:
-            scene.flow.load_state_dict(complete)
-            raise
-        yield Pass(number + 1, loss, mean_loss(scene.flow, footage))
 
+    def __init__(self, scene: Scene, footage: Footage, keeper: Keeper | None = None) -> None:
+        if not footage.fitted:
+            raise UserError("no frames to fit on: the sources hold too few")
+        self.scene, self.footage = scene, footage
+        self.settings = scene.settings.fit
+        self.passes: list[Pass] = []
+        self._keeper = keeper or MemoryCheckpoints()
+        self._slowdown = 1.0  # of the learning rate, by rewinds
+        self._parameters = [p for p in scene.flow.parameters() if p.requires_grad]
+        self._optimizer = torch.optim.Adam(self._parameters, lr=self.settings.learning_rate, fused=True)
+        self._dtype = autocast_dtype(self.settings.precision, scene.device)
+        self._scaler = torch.amp.GradScaler(scene.device.type, enabled=self._dtype == torch.float16)
 
-def _one_pass(
-    scene: Scene, footage: Footage, optimizer: torch.optim.Optimizer, number: int, on_batch: Callable[[int], None]
-) -> float:
-    """One pass over the fitted frames in the order of pass `number`; the mean loss per feature value."""
-    settings, flow = scene.settings.fit, scene.flow
-    parameters = optimizer.param_groups[0]["params"]
-    flow.train()
-    total, values = 0.0, 0
-    for step, positions in enumerate(_shuffled(footage.fitted, settings, number)):
-        features = [f.to(scene.device) for f in footage.cache.batch(positions)]
-        loss = negative_log_likelihood(*flow(features)).mean()
-        if not torch.isfinite(loss):
-            raise UserError(f"the loss is not finite in pass {number + 1}, batch {step + 1}: lower fit.learning_rate")
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
-        optimizer.step()
-        total += loss.item() * len(positions)
-        values = _values(features)
-        on_batch(len(positions))
-    return total / len(footage.fitted) / values
+    def resume(self) -> None:
+        """Goes on from the newest checkpoint of the keeper, if it has one.
+
+        Raises:
+            UserError: it belongs to a fit with other settings or other footage.
+        """
+        checkpoint = self._keeper.newest()
+        if checkpoint is None:
+            return
+        then = checkpoint.record["identity"]
+        changed = differences(then["settings"], self._identity["settings"])
+        if changed:
+            raise UserError(f"the unfinished fit had other settings ({'; '.join(changed)}): give those, or --overwrite")
+        if then["footage"] != self._identity["footage"]:
+            raise UserError(
+                f"the unfinished fit had other footage ({then['frames']} frames, now {self._identity['frames']}, "
+                "or other sources or times): give the same sources, or --overwrite"
+            )
+        self._restore(checkpoint)
+
+    def run(self, on_batch: Callable[[int], None] = lambda frames: None) -> Iterator[Pass]:
+        """Does the passes that are left, yielding after each; whoever stops early keeps those that are complete.
+
+        Args:
+            on_batch: is told the number of frames of every batch.
+
+        Raises:
+            UserError: a loss or gradient that is not finite, and rewinding is not asked for or does not help.
+        """
+        if not self.passes:
+            self._keep()
+        while len(self.passes) < self.settings.passes:
+            try:
+                done = self._one_pass(len(self.passes), on_batch)
+            except _DivergenceError as error:
+                self._rewind(str(error))
+                continue
+            except BaseException:
+                self._go_back()
+                raise
+            self.passes.append(done)
+            self._keep()
+            yield done
+
+    def _one_pass(self, number: int, on_batch: Callable[[int], None]) -> Pass:
+        """One pass over the fitted frames, in the order of pass `number` (from 0)."""
+        started = time.monotonic()
+        rate = self.settings.learning_rate * self._slowdown * learning_rate_factor(number, self.settings)
+        self._optimizer.param_groups[0]["lr"] = rate
+        flow = self.scene.flow.train()
+        total, values = 0.0, 0
+        for step, positions in enumerate(_shuffled(self.footage.fitted, self.settings, number)):
+            features = [f.to(self.scene.device) for f in self.footage.cache.batch(positions)]
+            with torch.autocast(self.scene.device.type, self._dtype, enabled=self._dtype != torch.float32):
+                z, logdet = flow(features)
+            loss = negative_log_likelihood(z, logdet).mean()
+            if not (torch.isfinite(loss) and self._step(loss)):
+                what = "gradient" if torch.isfinite(loss) else "loss"
+                raise _DivergenceError(f"the {what} is not finite in pass {number + 1}, batch {step + 1}")
+            total += loss.item() * len(positions)
+            values = _values(features)
+            on_batch(len(positions))
+        mean = total / len(self.footage.fitted) / values
+        return Pass(number + 1, mean, self.held_out_loss(), rate, time.monotonic() - started)
+
+    def _step(self, loss: Tensor) -> bool:
+        """Changes the weights; False, and no change, if a gradient is not finite."""
+        self._optimizer.zero_grad(set_to_none=True)
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self._scaler.unscale_(self._optimizer)
+        finite = bool(torch.isfinite(torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.clip)))
+        if not finite and self._scaler.get_scale() <= 1:  # above 1, float16 overflowed: the scaler halves and goes on
+            return False
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        return True
+
+    def held_out_loss(self) -> float | None:
+        """Loss per feature value of the held-out frames, in float32; None without any."""
+        footage, flow = self.footage, self.scene.flow.eval()
+        if not footage.held_out:
+            return None
+        total, values = 0.0, 0
+        with torch.inference_mode():
+            for positions in batched(footage.held_out, EVALUATION_BATCH):
+                features = [f.to(self.scene.device) for f in footage.cache.batch(positions)]
+                total += float(negative_log_likelihood(*flow(features)).sum())
+                values = _values(features)
+        return total / len(footage.held_out) / values
+
+    def _rewind(self, error: str) -> None:
+        """Back to the last completed pass with half the learning rate, or a UserError."""
+        self._go_back()
+        last = f"the scene is as after pass {len(self.passes)}" if self.passes else "no pass was completed"
+        if self.settings.on_divergence == "stop":
+            raise UserError(f"{error}; {last}: lower fit.learning_rate, or set fit.on_divergence=rewind")
+        if self._slowdown <= SLOWEST:
+            raise UserError(f"{error}, at {self._slowdown:g} of the learning rate too; {last}")
+        self._slowdown /= 2
+        log.warning("%s: back to pass %d with %g of the learning rate", error, len(self.passes), self._slowdown)
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        """What a fit must have in common with the one that it goes on from."""
+        settings = self.scene.settings.model_dump(mode="json", exclude={"score", "scene"})
+        return {"settings": settings, "footage": self.footage.digest, "frames": len(self.footage.origin)}
+
+    def _keep(self) -> None:
+        tensors = {f"flow.{name}": value for name, value in self.scene.flow.state_dict().items()}
+        for number, state in self._optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
+        record = {
+            "identity": self._identity,
+            "passes": [asdict(done) for done in self.passes],
+            "slowdown": self._slowdown,
+            "scaler": self._scaler.state_dict(),
+        }
+        self._keeper.save(len(self.passes), Checkpoint(tensors, record))
+
+    def _go_back(self) -> None:
+        checkpoint = self._keeper.newest()
+        if checkpoint is None:
+            raise UserError("no checkpoint can be read: the fit cannot go back")
+        slowdown = self._slowdown
+        self._restore(checkpoint)
+        self._slowdown = slowdown
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        flow = self.scene.flow.state_dict()
+        flow |= {name: checkpoint.tensors[f"flow.{name}"] for name in flow}
+        self.scene.flow.load_state_dict(flow)
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in checkpoint.tensors.items():
+            if name.startswith("optimizer."):
+                _, number, key = name.split(".", 2)
+                state.setdefault(int(number), {})[key] = value.clone()
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": state, "param_groups": groups})
+        self._scaler.load_state_dict(dict(checkpoint.record["scaler"]))
+        self._slowdown = checkpoint.record["slowdown"]
+        self.passes = [Pass(**done) for done in checkpoint.record["passes"]]
 
 
 def fit_scene(
@@ -143,16 +224,21 @@ def fit_scene(
         footage = Footage(cache)
         for footage in extract(scene, sources, cache, scene.settings.fit.holdout):
             log.debug("%d frames extracted", len(footage.origin))
-        for done in fit_flow(scene, footage):
+        for done in FlowFit(scene, footage).run():
             log.info("pass %d: loss %.4f", done.number, done.loss)
         scene.calibration = calibrate(scene, footage)
     return scene
 
 
-def feature_cache(settings: FitSettings, folder: Path | None = None) -> FeatureCache:
-    """A cache as the settings ask for it."""
-    limit = None if settings.cache_memory is None else int(settings.cache_memory * 2**30)
-    return FeatureCache(getattr(torch, settings.cache_dtype), limit, folder)
+def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """In what the convolutions of a fit are computed; weights are always float32.
+
+    `auto` is bfloat16 on GPUs that have it, else float32: CPUs without matrix units are slower in bfloat16.
+    """
+    if precision == "auto":
+        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+    dtype: torch.dtype = getattr(torch, precision)
+    return dtype
 
 
 def learning_rate_factor(number: int, settings: FitSettings) -> float:
@@ -163,55 +249,6 @@ def learning_rate_factor(number: int, settings: FitSettings) -> float:
     warmup = round(settings.warmup * settings.passes)
     rising = WARMUP_START + (1 - WARMUP_START) * number / warmup if number < warmup else 1.0
     return rising * DECAY ** sum(number >= round(m * settings.passes) for m in settings.milestones)
-
-
-def mean_loss(flow: MSFlow, footage: Footage) -> float | None:
-    """Loss per feature value of the held-out frames, None without any."""
-    if not footage.held_out:
-        return None
-    flow.eval()
-    device = next(flow.parameters()).device
-    total, values = 0.0, 0
-    with torch.inference_mode():
-        for positions in batched(footage.held_out, EXTRACTION_BATCH):
-            features = [f.to(device) for f in footage.cache.batch(positions)]
-            total += float(negative_log_likelihood(*flow(features)).sum())
-            values = _values(features)
-    return total / len(footage.held_out) / values
-
-
-def calibrate(scene: Scene, footage: Footage) -> Calibration:
-    """Scores of the held-out frames (of all frames, where none are held out), summarised."""
-    positions = footage.held_out or footage.fitted
-    kinds: tuple[ScoreKind, ...] = ("paper", "surprise", "surprise_mean")
-    scores: list[list[float]] = [[], [], []]
-    peaks: list[np.ndarray] = []
-    for part in batched(positions, EXTRACTION_BATCH):
-        measures = scene.measure_features(footage.cache.batch(part))
-        for values, measured in zip(scores, measures[:3], strict=True):
-            values += measured.tolist()
-        peaks += [np.quantile(one.float().numpy(), MAP_QUANTILES) for one in measures.map]
-    low, high = np.median(peaks, axis=0)[0], np.max(peaks, axis=0)[1]
-    return Calibration(
-        frames=len(footage.held_out),
-        quantiles={
-            kind: {str(q): float(v) for q, v in zip(QUANTILES, np.quantile(values, QUANTILES), strict=True)}
-            for kind, values in zip(kinds, scores, strict=True)
-        },
-        thresholds={
-            kind: _highest_smoothed(values, [footage.origin[p] for p in positions], scene.settings.score.smoothing)
-            for kind, values in zip(kinds, scores, strict=True)
-        },
-        map_range=(float(low), float(high)),
-    )
-
-
-def _highest_smoothed(values: Sequence[float], origin: Sequence[tuple[str, int, float]], seconds: float) -> float:
-    highest = -np.inf
-    for _, group in groupby(zip(origin, values, strict=True), key=lambda pair: pair[0][0]):
-        pairs = list(group)
-        highest = max(highest, *smooth([o[2] for o, _ in pairs], [v for _, v in pairs], seconds))
-    return float(highest)
 
 
 def _shuffled(positions: Sequence[int], settings: FitSettings, number: int) -> Iterator[list[int]]:

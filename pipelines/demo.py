@@ -17,7 +17,7 @@ from msflow_stream.scene import Scene
 from msflow_stream.scorer import Scorer
 from msflow_stream.types import UserError
 from msflow_stream.video.writer import VideoWriter
-from pipelines.fit import fit
+from pipelines.fit import FitJob, fit
 from pipelines.measure import Evaluation
 from pipelines.score import ScoreJob, score
 from pipelines.terminal import progress
@@ -58,11 +58,10 @@ def demo(
         make_clip(out, "today", seconds, default_violations(seconds), seed, TEST_TRAFFIC, bars)
     if settings.model.weights == "random":
         console.print("the backbone has random weights (no download): real footage wants pretrained ones")
-    folder = fit(
-        [str(out / "normal.mp4")], out / "scenes" / "walkway", settings, device, overwrite=True, console=console
-    )
+    scene = out / "scenes" / "walkway"
+    fit([str(out / "normal.mp4")], scene, settings, FitJob(device, overwrite=True), console)
     job = ScoreJob(out / "run", out / "labels", out / "masks", save_maps=True, overwrite=True)
-    scorer = Scorer(Scene.load(folder), device)
+    scorer = Scorer(Scene.load(scene), device)
     results, evaluation = score([str(out / "today.mp4")], scorer, job, console)
     run = results[0].folder
     console.print(f"watch [bold]{run / OVERLAY}[/], look at {run / TIMELINE}, read {run / SCORES}")

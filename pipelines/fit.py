@@ -1,68 +1,202 @@
-"""`fit`: normal footage of one camera view becomes a scene."""
+"""`fit`: normal footage of one camera view becomes a scene; of many views, one scene each."""
 
 from __future__ import annotations
 
 import platform
+import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import av
-import timm
-import torch
 from rich.console import Console
 from rich.progress import Progress
 
 import msflow_stream
-from msflow_stream.config import Settings
-from msflow_stream.scene import Scene
-from msflow_stream.scorer import choose_device
-from msflow_stream.training import Footage, Pass, calibrate, extract, feature_cache, fit_flow
+from msflow_stream.calibration import calibrate
+from msflow_stream.checkpoints import FileCheckpoints
+from msflow_stream.config import Settings, differences
+from msflow_stream.footage import Footage, extract, feature_cache
+from msflow_stream.machine import choose_device
+from msflow_stream.model.pyramid import Pyramid
+from msflow_stream.report import loss_plot
+from msflow_stream.results import LOSS_PLOT, Pass, write_losses
+from msflow_stream.scene import Scene, read_record
+from msflow_stream.training import FlowFit
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.sources import expand_sources, open_source
-from pipelines.terminal import progress
+from pipelines.terminal import number, progress, table
+
+CAMPUS_NAME = re.compile(r"(\d+)_\d+")  # of ShanghaiTech Campus: scene, clip
+
+
+@dataclass(frozen=True, slots=True)
+class FitJob:
+    """How a fit runs, apart from the settings that its result depends on; `overwrite` wins over `resume`.
+
+    Attributes:
+        device: such as auto, cpu or cuda.
+        overwrite: whether a scene or an unfinished fit of the same name may be replaced.
+        resume: whether to go on with an unfinished fit.
+        image_rate: frames per second of image folders.
+        tensorboard: folder for TensorBoard, which has a run per scene in it.
+    """
+
+    device: str = "auto"
+    overwrite: bool = False
+    resume: bool = False
+    image_rate: Fraction = Fraction(25)
+    tensorboard: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one scene."""
+
+    state: Literal["fitted", "complete already", "interrupted"]
+    record: dict[str, Any]
 
 
 def fit(
     sources: Sequence[str],
     folder: Path,
     settings: Settings,
-    device: str = "auto",
-    overwrite: bool = False,
-    image_rate: Fraction = Fraction(25),
+    job: FitJob | None = None,
     console: Console | None = None,
-) -> Path:
+    pyramid: Pyramid | None = None,
+) -> Outcome:
     """Fits a scene and saves it as `folder`, whose name is the scene's.
 
-    Ctrl-C during the passes keeps those that are complete: the scene is saved with them.
+    Ctrl-C during the passes keeps those that are complete: the scene is saved with them, and --resume goes on.
+
+    Args:
+        sources: of normal footage.
+        folder: of the scene.
+        settings: all of them.
+        job: how to run it.
+        console: for results.
+        pyramid: of the same settings, where many scenes share one.
 
     Raises:
         UserError: bad sources or settings, an existing folder, or an interruption before the first pass ended.
     """
-    console = console or Console()
+    job, console = job or FitJob(), console or Console()
     specs = expand_sources(sources)
-    if folder.exists() and not overwrite:
-        raise UserError(f"{folder} exists already: choose another --scene or give --overwrite")
+    checkpoints = FileCheckpoints(folder.parent / f".{folder.name}.fit")
+    if _complete_already(folder, checkpoints, settings, job):
+        console.print(f"scene [bold]{folder.name}[/] is complete already, in {folder}")
+        return Outcome("complete already", read_record(folder)["fit"])
+    log_pass = _tensorboard(job.tensorboard and job.tensorboard / folder.name)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    scene = Scene.new(folder.name, settings).to(choose_device(device))
+    device = choose_device(job.device)
+    scene = Scene.new(folder.name, settings, pyramid).to(device)
     started = time.monotonic()
-    with feature_cache(settings.fit, folder.parent) as cache, progress() as bars:
+    with feature_cache(settings.fit, folder.parent) as cache, progress() as bars, log_pass as write:
         footage = Footage(cache)
         task = bars.add_task(f"reading {len(specs)} source{'s' * (len(specs) > 1)}", total=None)
-        for footage in extract(scene, _frames(specs, settings.score.every, image_rate), cache, settings.fit.holdout):
+        for footage in extract(
+            scene, _frames(specs, settings.score.every, job.image_rate), cache, settings.fit.holdout
+        ):
             bars.update(task, completed=len(footage.origin))
         bars.remove_task(task)
-        passes = _passes(scene, footage, bars, console)
+        flow_fit = FlowFit(scene, footage, checkpoints)
+        if job.resume:
+            flow_fit.resume()
+            console.print(f"going on after pass {len(flow_fit.passes)}" if flow_fit.passes else "nothing to resume")
+        interrupted = _run(flow_fit, bars, console, write)
+        passes = flow_fit.passes
         if not passes:
+            checkpoints.clear()
             raise UserError("stopped before the first pass was complete: nothing is saved")
         scene.calibration = calibrate(scene, footage)
     scene.record = _record(scene, footage, passes, time.monotonic() - started)
-    scene.save(folder, overwrite)
-    _report(console, folder, scene, passes)
-    return folder
+    scene.save(folder, overwrite=True, add=lambda staging: _draw(staging, scene.name, passes))
+    if not interrupted:
+        checkpoints.clear()
+    _report(console, folder, scene)
+    return Outcome("interrupted" if interrupted else "fitted", scene.record)
+
+
+def fit_many(root: Path, scenes: Path, settings: Settings, job: FitJob | None = None) -> None:
+    """Fits a scene for every camera in a folder, see `group_by_scene`; one that fails does not stop the others.
+
+    Raises:
+        UserError: nothing there, or, after all are done, the number of scenes that failed.
+    """
+    job, console = job or FitJob(), Console()
+    groups = group_by_scene(root)
+    pyramid = Scene.new("shared", settings).pyramid.to(choose_device(job.device))
+    rows, failed, interrupted = [], 0, False
+    for name, sources in groups.items():
+        if interrupted:
+            rows.append([name, "not started", "", "", "", ""])
+            continue
+        console.print(f"[bold]{name}[/]: {len(sources)} source{'s' * (len(sources) > 1)}")
+        try:
+            outcome = fit(sources, scenes / name, settings, job, console, pyramid)
+        except UserError as error:
+            failed += 1
+            console.print(f"  [red]failed:[/] {error}", highlight=False)
+            rows.append([name, "failed", "", "", "", ""])
+            continue
+        interrupted = outcome.state == "interrupted"
+        facts = outcome.record
+        figures = [str(facts["frames"]), str(facts["passes"]), number(facts["loss"][-1]), f"{facts['seconds']:.0f}"]
+        rows.append([name, outcome.state, *figures])
+    console.print(table(f"scenes in {scenes}", ["scene", "", "frames", "passes", "loss", "seconds"], rows))
+    if failed:
+        raise UserError(f"{failed} of {len(groups)} scenes failed; the reasons are above")
+
+
+def group_by_scene(root: Path) -> dict[str, list[str]]:
+    """Sources by scene: a sub-folder is a scene, a file belongs to the scene before the first underscore of its name.
+
+    Sub-folders named as in ShanghaiTech Campus (01_014) are clips of the scene before the underscore.
+
+    Raises:
+        UserError: no such folder, or nothing in it.
+    """
+    if not root.is_dir():
+        raise UserError(f"no folder {root}: --scenes-from takes one with a sub-folder or a name prefix per scene")
+    groups: dict[str, list[str]] = {}
+    for path in sorted(root.iterdir()):
+        if path.name.startswith("."):
+            continue
+        campus = CAMPUS_NAME.fullmatch(path.stem)
+        name = campus.group(1) if campus else path.name if path.is_dir() else path.stem.split("_")[0]
+        groups.setdefault(name, []).append(str(path))
+    if not groups:
+        raise UserError(f"nothing in {root}: --scenes-from takes a folder with a sub-folder or a name prefix per scene")
+    return groups
+
+
+def _complete_already(folder: Path, checkpoints: FileCheckpoints, settings: Settings, job: FitJob) -> bool:
+    """Whether there is nothing to do; removes what may be overwritten, and refuses to touch what may not."""
+    if job.overwrite:
+        checkpoints.clear()
+        return False
+    if checkpoints.passes:
+        if job.resume:
+            return False
+        raise UserError(
+            f"an unfinished fit of {folder.name!r} is there ({checkpoints.passes} of {settings.fit.passes} passes): "
+            "go on with --resume, or start again with --overwrite"
+        )
+    if not folder.exists():
+        return False
+    if not job.resume:
+        raise UserError(f"{folder} exists already: choose another --scene or give --overwrite")
+    record = read_record(folder)
+    changed = differences(record["settings"], settings.model_dump(mode="json"))
+    if changed or record["fit"].get("passes") != settings.fit.passes:
+        reason = "; ".join(changed) or "it was stopped early and its checkpoints are gone"
+        raise UserError(f"{folder} cannot be gone on with ({reason}): give --overwrite to fit it again")
+    return True
 
 
 def _frames(specs: Sequence[str], every: int, image_rate: Fraction) -> Iterator[Iterator[Frame]]:
@@ -71,23 +205,40 @@ def _frames(specs: Sequence[str], every: int, image_rate: Fraction) -> Iterator[
             yield iter(reader)
 
 
-def _passes(scene: Scene, footage: Footage, bars: Progress, console: Console) -> list[Pass]:
-    """Runs the passes with a bar; Ctrl-C ends them early."""
-    total = scene.settings.fit.passes * len(footage.fitted)
-    task = bars.add_task("fitting", total=total)
-    passes: list[Pass] = []
+def _run(flow_fit: FlowFit, bars: Progress, console: Console, log_pass: Callable[[Pass], None]) -> bool:
+    """Runs the passes with a bar; True if Ctrl-C ended them early."""
+    passes, frames = flow_fit.settings.passes, len(flow_fit.footage.fitted)
+    task = bars.add_task("fitting", total=passes * frames, completed=len(flow_fit.passes) * frames)
     try:
-        for done in fit_flow(scene, footage, lambda frames: bars.advance(task, frames)):
-            passes.append(done)
+        for done in flow_fit.run(lambda count: bars.advance(task, count)):
+            log_pass(done)
             held_out = "" if done.held_out_loss is None else f", held out {done.held_out_loss:.4f}"
-            line = f"pass {done.number}/{scene.settings.fit.passes}, loss {done.loss:.4f}{held_out}"
-            bars.update(task, description=line)
+            line = f"pass {done.number}/{passes}, loss {done.loss:.4f}{held_out}"
+            bars.update(task, description=line, completed=done.number * frames)
             if not bars.console.is_terminal:  # a log wants lines
                 bars.console.print(line)
     except KeyboardInterrupt:
-        console.print(f"stopped: {len(passes)} of {scene.settings.fit.passes} passes are complete")
-    bars.remove_task(task)
-    return passes
+        console.print(f"stopped: {len(flow_fit.passes)} of {passes} passes are complete; --resume goes on")
+        return True
+    finally:
+        bars.remove_task(task)
+    return False
+
+
+def _tensorboard(folder: Path | None) -> AbstractContextManager[Callable[[Pass], None]]:
+    """A context that takes passes and logs them for TensorBoard, or nowhere."""
+    if folder is None:
+        return nullcontext(lambda done: None)
+    try:
+        from pipelines.tensorboard import TensorBoardLog
+    except ImportError:
+        raise UserError("TensorBoard is not installed: pip install 'msflow-stream[tensorboard]'") from None
+    return TensorBoardLog(folder)
+
+
+def _draw(folder: Path, name: str, passes: Sequence[Pass]) -> None:
+    write_losses(folder, passes)
+    loss_plot(folder / LOSS_PLOT, f"fit of {name}", passes)
 
 
 def _record(scene: Scene, footage: Footage, passes: Sequence[Pass], seconds: float) -> dict[str, Any]:
@@ -107,19 +258,16 @@ def _record(scene: Scene, footage: Footage, passes: Sequence[Pass], seconds: flo
 
 def versions() -> dict[str, str]:
     """What a result depends on."""
-    return {
-        "msflow_stream": msflow_stream.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "timm": timm.__version__,
-        "av": av.__version__,
-    }
+    packages = ("torch", "timm", "FrEIA", "numpy", "pillow", "av")
+    own = {"msflow_stream": msflow_stream.__version__, "python": platform.python_version()}
+    return own | {package: version(package) for package in packages}
 
 
-def _report(console: Console, folder: Path, scene: Scene, passes: Sequence[Pass]) -> None:
-    first, last = passes[0], passes[-1]
+def _report(console: Console, folder: Path, scene: Scene) -> None:
+    facts = scene.record
     console.print(
-        f"scene [bold]{scene.name}[/]: {scene.record['frames']} frames fitted in {len(passes)} passes, "
-        f"{scene.record['held_out_frames']} held out; loss {first.loss:.3f} -> {last.loss:.3f}, "
-        f"{scene.record['seconds']:.0f} s; saved in {folder}"
+        f"scene [bold]{scene.name}[/]: {facts['frames']} frames fitted in {facts['passes']} passes, "
+        f"{facts['held_out_frames']} held out; loss {facts['loss'][0]:.3f} -> {facts['loss'][-1]:.3f}, "
+        f"{facts['seconds']:.0f} s; saved in {folder}"
     )
+    console.print(f"weights sha256 {read_record(folder)['weights_sha256']}", highlight=False)

@@ -14,10 +14,12 @@ LIBRARY = "msflow_stream"
 # From the ground up; a part is a file or folder of msflow_stream, msflow_stream/__init__.py as what users of the
 # library see of them, or one of the two things on top. Parts of one floor do not know each other.
 FLOORS: list[set[str]] = [
-    {"types", "batches", "smoothing"},
-    {"config", "features", "results"},
-    {"model", "video", "datasets", "metrics", "report"},
+    {"types", "batches", "smoothing", "files"},
+    {"config", "machine", "checkpoints", "results"},
+    {"features", "model", "video", "datasets", "metrics", "report"},
     {"scene"},
+    {"footage"},
+    {"calibration"},
     {"training", "scorer", "events"},
     {"stream"},
     {LIBRARY},
@@ -29,8 +31,10 @@ FLOOR_OF = {part: number for number, parts in enumerate(FLOORS) for part in part
 # Parts that need less than their floor would let them have.
 NO_MORE_THAN: dict[str, set[str]] = {
     "config": {"types"},
-    "features": {"batches"},
-    "results": {"types"},
+    "machine": {"types"},
+    "checkpoints": {"files"},
+    "features": {"machine"},
+    "results": {"types", "files"},
     "report": {"results"},
 }
 

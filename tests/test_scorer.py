@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from msflow_stream.machine import choose_device
 from msflow_stream.scene import Scene
-from msflow_stream.scorer import Scorer, choose_device
+from msflow_stream.scorer import Scorer
 from msflow_stream.training import fit_scene
 from msflow_stream.types import Frame, UserError
 from tests.support.footage import frames, small_settings

@@ -11,8 +11,9 @@ import torch
 
 from msflow_stream.config import FitSettings
 from msflow_stream.features import FeatureCache
+from msflow_stream.footage import Footage, extract
 from msflow_stream.scene import Scene
-from msflow_stream.training import Footage, extract, fit_flow, fit_scene, learning_rate_factor
+from msflow_stream.training import FlowFit, fit_scene, learning_rate_factor
 from msflow_stream.types import UserError
 from tests.support.footage import frames, small_settings
 
@@ -34,7 +35,7 @@ def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bo
 
 def test_a_fit_lowers_the_loss_of_frames_it_has_not_seen() -> None:
     scene, footage = prepared("fit.passes=6", "fit.learning_rate=1e-3")
-    passes = list(fit_flow(scene, footage))
+    passes = list(FlowFit(scene, footage).run())
     assert [done.number for done in passes] == [1, 2, 3, 4, 5, 6]
     first, last = passes[0].held_out_loss, passes[-1].held_out_loss
     assert first is not None
@@ -51,12 +52,12 @@ def test_the_last_tenth_of_each_source_is_held_out() -> None:
 
 def test_held_out_frames_do_not_touch_the_weights() -> None:
     scene, footage = prepared()
-    list(fit_flow(scene, footage))
+    list(FlowFit(scene, footage).run())
     other, changed = prepared()
     for position in changed.held_out:
         for features in changed.cache._frames[position]:
-            features.fill_(100.0)
-    list(fit_flow(other, changed))
+            features.fill(100.0)
+    list(FlowFit(other, changed).run())
     assert equal(weights(scene), weights(other))
 
 
@@ -65,7 +66,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
     for seed in (1, 1, 2):
         torch.manual_seed(np.random.default_rng().integers(1000))  # what came before must not matter
         scene, footage = prepared(f"fit.seed={seed}")
-        list(fit_flow(scene, footage))
+        list(FlowFit(scene, footage).run())
         results.append(weights(scene))
     assert equal(results[0], results[1])
     assert not equal(results[0], results[2])
@@ -74,7 +75,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
 def test_the_backbone_does_not_change() -> None:
     scene, footage = prepared()
     before = {name: value.clone() for name, value in scene.pyramid.state_dict().items()}
-    list(fit_flow(scene, footage))
+    list(FlowFit(scene, footage).run())
     assert equal(before, scene.pyramid.state_dict())
 
 
@@ -87,7 +88,7 @@ def test_an_interrupted_pass_is_undone() -> None:
         if sum(seen) > len(footage.fitted):
             raise KeyboardInterrupt
 
-    passes = fit_flow(scene, footage, interrupt)
+    passes = FlowFit(scene, footage).run(interrupt)
     assert next(passes).number == 1
     after_one = weights(scene)
     with pytest.raises(KeyboardInterrupt):
@@ -98,9 +99,9 @@ def test_an_interrupted_pass_is_undone() -> None:
 def test_a_loss_that_is_not_finite_names_pass_and_batch() -> None:
     scene, footage = prepared()
     for features in footage.cache._frames[footage.fitted[0]]:
-        features.fill_(math.nan)
+        features.fill(math.nan)
     with pytest.raises(UserError, match=r"not finite in pass 1, batch \d"):
-        list(fit_flow(scene, footage))
+        list(FlowFit(scene, footage).run())
 
 
 def test_sources_without_frames_are_refused() -> None:
@@ -130,7 +131,7 @@ def test_gradients_are_clipped(monkeypatch: pytest.MonkeyPatch) -> None:
         return original(self, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(torch.optim.Adam, "step", record)
-    list(fit_flow(scene, footage))
+    list(FlowFit(scene, footage).run())
     assert norms
     assert max(norms) <= 0.01 * (1 + 1e-4)
 

@@ -30,16 +30,42 @@ def make_norm(norm: Norm, channels: int) -> nn.Module:
     return nn.BatchNorm2d(channels) if norm == "batch" else nn.Identity()
 
 
-def make_subnet(channels_in: int, channels_out: int, norm: Norm) -> nn.Sequential:
-    """conv 3x3 - norm - ReLU - conv 3x3: what a coupling block asks for its scale and shift."""
-    return nn.Sequential(
-        OrderedDict(
-            conv1=nn.Conv2d(channels_in, channels_in, 3, padding=1),
-            ln=make_norm(norm, channels_in),
-            relu=nn.ReLU(),
-            conv2=nn.Conv2d(channels_in, channels_out, 3, padding=1),
-        )
-    )
+class Subnet(nn.Module):
+    """conv 3x3 - norm - ReLU - conv 3x3: what a coupling block asks for its scale and shift.
+
+    The last `condition_channels` of its input are the position condition, which is the same for every image: its share
+    of the first convolution is computed for one image and added to all.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, condition_channels: int, norm: Norm) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, channels_in, 3, padding=1)
+        self.ln = make_norm(norm, channels_in)
+        self.relu = nn.ReLU()
+        self.conv2 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        self.own_channels = channels_in - condition_channels
+
+    def forward(self, input: Tensor) -> Tensor:
+        weight, own = self.conv1.weight, self.own_channels
+        x = F.conv2d(input[:, :own], weight[:, :own], self.conv1.bias, padding=1)
+        if own < input.shape[1]:
+            x = x + F.conv2d(input[:1, own:], weight[:, own:], padding=1)
+        result: Tensor = self.conv2(self.relu(self.ln(x)))
+        return result.to(input.dtype)  # autocast or not: the log-determinant needs its digits
+
+
+def permute(x: Tensor, matrix: Tensor) -> Tensor:
+    """What FrEIA computes as a 1x1 convolution with a permutation matrix, exactly and without the products."""
+    return x.index_select(1, matrix.flatten(1).argmax(1))
+
+
+def make_plain(flow: nn.Module) -> nn.Module:
+    """Takes the shortcuts out of all blocks of `flow`: the reference they are tested and measured against."""
+    for module in flow.modules():
+        if isinstance(module, AllInOneBlock):
+            module.subnet = nn.Sequential(OrderedDict(module.subnet.named_children()))
+            module.permute_function = F.conv2d
+    return flow
 
 
 def parallel_flow(
@@ -52,6 +78,8 @@ def parallel_flow(
 ) -> SequenceINN:
     """A flow of `blocks` AllInOneBlocks over B C H W, conditioned on B `condition_channels` H W (0: unconditioned).
 
+    The condition has to be the same for every image of the batch.
+
     The permutations are drawn from `rng`, not from numpy's global state as FrEIA does, so that they depend on
     nothing else in the process. Sizes are given to FrEIA as 1x1: no block depends on them.
     """
@@ -61,12 +89,13 @@ def parallel_flow(
         flow.append(
             AllInOneBlock,
             **condition,
-            subnet_constructor=lambda c_in, c_out: make_subnet(c_in, c_out, norm),
+            subnet_constructor=lambda c_in, c_out: Subnet(c_in, c_out, condition_channels, norm),
             affine_clamping=clamp,
             global_affine_type="SOFTPLUS",
         )
         matrix = torch.eye(channels)[rng.permutation(channels)]
         block = flow.module_list[-1]
+        block.permute_function = permute
         block.w_perm.data = matrix[:, :, None, None].clone()
         block.w_perm_inv.data = matrix.T[:, :, None, None].clone()
     return flow

@@ -84,7 +84,7 @@ class FusionFlow(nn.Module):
         return outputs, -torch.stack([e.sum((1, 2, 3)) for e in log_scales]).sum(0)
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
-        permuted = [x[:, self.permutation(scale)] for scale, x in enumerate(inputs)]
+        permuted = [x.index_select(1, self.permutation(scale)) for scale, x in enumerate(inputs)]
         x1, x2 = _halves(permuted)
         y1, logdet_1 = self._couple(x1, *self.subnet_2(x2))
         y2, logdet_2 = self._couple(x2, *self.subnet_1(y1))

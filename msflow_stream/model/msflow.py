@@ -50,6 +50,7 @@ class MSFlow(nn.Module):
                 parallel_flow(c, n, condition_channels, clamp, norm, rng) for c, n in zip(channels, blocks, strict=True)
             )
             self.fusion_flow = FusionFlow(channels, clamp, rng) if fusion else None
+        self.to(memory_format=torch.channels_last)  # what the normalisation over channels likes
 
     def forward(self, features: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
         """z per scale (B C_l H_l W_l, as the features) and the log-determinant of the whole (B)."""

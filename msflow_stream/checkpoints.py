@@ -1,0 +1,106 @@
+"""Completed passes of a fit, kept so that it can go back to them, or go on after it was killed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from msflow_stream.files import file_hash, replaced
+
+log = logging.getLogger(__name__)
+
+KEPT = 2  # files of the newest, and of the one before should it be damaged
+
+
+class Checkpoint(NamedTuple):
+    """The state after a pass: tensors by name, and plain JSON values."""
+
+    tensors: Mapping[str, Tensor]
+    record: Mapping[str, Any]
+
+
+class Keeper(Protocol):
+    """Where checkpoints go. `number` counts completed passes."""
+
+    def save(self, number: int, checkpoint: Checkpoint) -> None:
+        """Keeps a checkpoint."""
+
+    def newest(self) -> Checkpoint | None:
+        """The newest one that is whole."""
+
+
+class MemoryCheckpoints:
+    """Keeps the newest checkpoint in memory."""
+
+    def __init__(self) -> None:
+        self._newest: Checkpoint | None = None
+
+    def save(self, number: int, checkpoint: Checkpoint) -> None:
+        """Keeps a copy of the checkpoint."""
+        tensors = {name: value.clone() for name, value in checkpoint.tensors.items()}
+        self._newest = Checkpoint(tensors, checkpoint.record)
+
+    def newest(self) -> Checkpoint | None:
+        """The newest one."""
+        return self._newest
+
+
+class FileCheckpoints:
+    """Keeps checkpoints in a folder, each there whole or not at all.
+
+    A checkpoint is `pass-N.safetensors` and, written after it, `pass-N.json` with its hash.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def passes(self) -> int:
+        """Completed passes of the newest checkpoint, 0 if there is none."""
+        return max(self._numbers(), default=0)
+
+    def save(self, number: int, checkpoint: Checkpoint) -> None:
+        """Writes the checkpoint and removes those that are older than the one before it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        weights, facts = self._paths(number)
+        with replaced(weights) as path:
+            save_file({name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()}, path)
+        with replaced(facts) as path:
+            path.write_text(json.dumps({"sha256": file_hash(weights), "record": checkpoint.record}), encoding="utf-8")
+        for old in self._numbers()[:-KEPT]:
+            self._remove(old)
+
+    def newest(self) -> Checkpoint | None:
+        """The newest one that is not damaged; the damaged are named in a warning and removed."""
+        for number in reversed(self._numbers()):
+            weights, facts = self._paths(number)
+            try:
+                content = json.loads(facts.read_text(encoding="utf-8"))
+                if file_hash(weights) == content["sha256"]:
+                    return Checkpoint(load_file(weights), content["record"])
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                log.debug("%s: %s", facts, error)
+            log.warning("the checkpoint of pass %d is damaged: going back to the one before", number)
+            self._remove(number)
+        return None
+
+    def clear(self) -> None:
+        """Removes the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _numbers(self) -> list[int]:
+        return sorted(int(path.stem.removeprefix("pass-")) for path in self.folder.glob("pass-*.json"))
+
+    def _paths(self, number: int) -> tuple[Path, Path]:
+        return self.folder / f"pass-{number}.safetensors", self.folder / f"pass-{number}.json"
+
+    def _remove(self, number: int) -> None:
+        for path in self._paths(number):
+            path.unlink(missing_ok=True)
