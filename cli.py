@@ -141,6 +141,33 @@ def overlay(
     redraw(run, source, alpha, colormap)
 
 
+@app.command(
+    "import-checkpoint",
+    epilog="Examples:\n\n"
+    "msflow-stream import-checkpoint bottle.pt --backbone wide_resnet50_2 --input-size 512 --scene bottle\n\n"
+    "msflow-stream import-checkpoint bottle.pt --backbone wide_resnet50_2 --input-size 512 --scene bottle "
+    "--set model.weights=wide_resnet50_2.safetensors",
+)
+def import_checkpoint(
+    file: Annotated[Path, typer.Argument(help="A .pt file; it is read without executing anything in it.")],
+    scene: SceneName,
+    backbone: Annotated[str, typer.Option(help="The backbone it was trained on, by its name in timm.")],
+    input_size: Annotated[str, typer.Option(help="The input it was trained with, such as 512 or 256x384 (H x W).")],
+    order: Annotated[
+        str | None, typer.Option(help="Which stored fusion permutation belongs to which scale, such as 2,0,1.")
+    ] = None,
+    set_: Overrides = None,
+    scenes: Scenes = SCENES,
+    overwrite: Overwrite = False,
+) -> None:
+    """Makes a scene of a checkpoint of the original MSFlow release."""
+    from pipelines.import_checkpoint import import_checkpoint as run
+
+    height, width = (_numbers(input_size, "x", "--input-size", "512 or 256x384") * 2)[:2]
+    chosen = None if order is None else _numbers(order, ",", "--order", "2,0,1")
+    run(file, _scene_folder(scenes, scene), backbone, (height, width), set_ or (), chosen, overwrite)
+
+
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for footage, scene and results.")] = Path("demo"),
@@ -205,6 +232,13 @@ def _scene_folder(scenes: Path, name: str) -> Path:
     if not name or name.startswith(".") or Path(name).name != name:
         raise UserError(f"{name!r} cannot be a scene's name: it is the name of a folder in {scenes}")
     return scenes / name
+
+
+def _numbers(text: str, separator: str, option: str, example: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(separator)]
+    except ValueError:
+        raise UserError(f"{option} takes numbers such as {example}, not {text!r}") from None
 
 
 def _rate(text: str) -> Fraction:

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 DECAY = 0.33  # of the learning rate at each milestone
 WARMUP_START = 0.1  # of the learning rate
 SLOWEST = 1 / 64  # of the learning rate: where rewinding gives up
+SMALLEST_SCALE = 2**-14  # of the loss: float16 gradients that overflow here too are taken for divergence
 EVALUATION_BATCH = 8
 
 
@@ -60,7 +61,7 @@ class FlowFit:
         self._parameters = [p for p in scene.flow.parameters() if p.requires_grad]
         self._optimizer = torch.optim.Adam(self._parameters, lr=self.settings.learning_rate, fused=True)
         self._dtype = autocast_dtype(self.settings.precision, scene.device)
-        self._scaler = torch.amp.GradScaler(scene.device.type, enabled=self._dtype == torch.float16)
+        self._scaler = torch.amp.GradScaler(scene.device.type, 1.0, enabled=self._dtype == torch.float16)
 
     def resume(self) -> None:
         """Goes on from the newest checkpoint of the keeper, if it has one.
@@ -133,7 +134,7 @@ class FlowFit:
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self._scaler.unscale_(self._optimizer)
         finite = bool(torch.isfinite(torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.clip)))
-        if not finite and self._scaler.get_scale() <= 1:  # above 1, float16 overflowed: the scaler halves and goes on
+        if not finite and not (self._scaler.is_enabled() and self._scaler.get_scale() > SMALLEST_SCALE):
             return False
         self._scaler.step(self._optimizer)
         self._scaler.update()
@@ -197,7 +198,8 @@ class FlowFit:
         for name, value in checkpoint.tensors.items():
             if name.startswith("optimizer."):
                 _, number, key = name.split(".", 2)
-                state.setdefault(int(number), {})[key] = value.clone()
+                like = self._parameters[int(number)] if value.dim() else value  # its memory format: fused Adam needs it
+                state.setdefault(int(number), {})[key] = torch.empty_like(like).copy_(value)
         groups = self._optimizer.state_dict()["param_groups"]
         self._optimizer.load_state_dict({"state": state, "param_groups": groups})
         self._scaler.load_state_dict(dict(checkpoint.record["scaler"]))

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from msflow_stream.machine import choose_device
 from msflow_stream.scene import Scene
 from msflow_stream.scorer import Scorer
 from msflow_stream.training import fit_scene
-from msflow_stream.types import Frame, UserError
+from msflow_stream.types import Frame
 from tests.support.footage import frames, small_settings
 
 
@@ -66,16 +65,6 @@ def test_aggregation_chooses_the_map(scene: Scene) -> None:
         maps[kind] = next(Scorer(scene, "cpu", settings)(frames(1))).map
     assert maps["mul"].max() <= 1
     assert not np.array_equal(maps["add"], maps["mul"])
-
-
-def test_a_device_that_is_missing_is_said() -> None:
-    assert choose_device("cpu") == torch.device("cpu")
-    with pytest.raises(UserError, match="no device 'warp'"):
-        choose_device("warp")
-    if not torch.cuda.is_available():
-        assert choose_device("auto") == torch.device("cpu")
-        with pytest.raises(UserError, match="--device auto"):
-            choose_device("cuda")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

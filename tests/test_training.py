@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from msflow_stream.checkpoints import FileCheckpoints
 from msflow_stream.config import FitSettings
 from msflow_stream.features import FeatureCache
 from msflow_stream.footage import Footage, extract
@@ -96,12 +98,125 @@ def test_an_interrupted_pass_is_undone() -> None:
     assert equal(weights(scene), after_one)
 
 
-def test_a_loss_that_is_not_finite_names_pass_and_batch() -> None:
-    scene, footage = prepared()
+def poison(footage: Footage, value: float = math.nan) -> None:
     for features in footage.cache._frames[footage.fitted[0]]:
-        features.fill(math.nan)
-    with pytest.raises(UserError, match=r"not finite in pass 1, batch \d"):
+        features.fill(value)
+
+
+def test_a_loss_that_is_not_finite_names_the_pass_the_batch_and_what_is_left() -> None:
+    scene, footage = prepared("fit.passes=3")
+    fit = FlowFit(scene, footage)
+    passes = fit.run()
+    next(passes)
+    after_one = weights(scene)
+    poison(footage)
+    with pytest.raises(UserError, match=r"loss is not finite in pass 2, batch \d; the scene is as after pass 1"):
+        next(passes)
+    assert equal(weights(scene), after_one)
+
+
+def test_a_gradient_that_is_not_finite_stops_the_fit_before_it_touches_the_weights() -> None:
+    scene, footage = prepared("fit.passes=1")
+    before = weights(scene)
+    scene.flow.parallel_flows[0].module_list[0].global_offset.register_hook(lambda gradient: gradient * math.inf)
+    with pytest.raises(UserError, match=r"gradient is not finite in pass 1, batch 1; no pass was completed"):
         list(FlowFit(scene, footage).run())
+    assert equal(weights(scene), before)
+
+
+def test_rewinding_halves_the_learning_rate_and_repeats_the_pass(caplog: pytest.LogCaptureFixture) -> None:
+    scene, footage = prepared("fit.passes=3", "fit.on_divergence=rewind", "fit.warmup=0", "fit.milestones=[]")
+    fit = FlowFit(scene, footage)
+    explosions = 2
+
+    def explode(gradient: torch.Tensor) -> torch.Tensor:
+        nonlocal explosions
+        if fit.passes and explosions:
+            explosions -= 1
+            return gradient * math.nan
+        return gradient
+
+    scene.flow.parallel_flows[0].module_list[0].global_offset.register_hook(explode)
+    done = list(fit.run())
+    assert [one.number for one in done] == [1, 2, 3]
+    assert [one.learning_rate for one in done] == pytest.approx([1e-4, 2.5e-5, 2.5e-5])
+    assert "back to pass 1 with 0.5 of the learning rate" in caplog.text
+
+    other, same_footage = prepared("fit.passes=3", "fit.warmup=0", "fit.milestones=[]")
+    plain = FlowFit(other, same_footage)
+    passes = plain.run()
+    next(passes)
+    plain._slowdown = 0.25
+    list(passes)
+    assert equal(weights(scene), weights(other))  # nothing of the passes that exploded is left
+
+
+def test_rewinding_gives_up_when_it_does_not_help() -> None:
+    scene, footage = prepared("fit.on_divergence=rewind")
+    poison(footage)
+    with pytest.raises(UserError, match=r"at 0.015625 of the learning rate too; no pass was completed"):
+        list(FlowFit(scene, footage).run())
+
+
+@pytest.mark.parametrize("norm", ["layer", "batch"])
+def test_a_resumed_fit_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path, norm: str) -> None:
+    overrides = ("fit.passes=5", f"model.norm={norm}", "fit.learning_rate=1e-3")
+    scene, footage = prepared(*overrides)
+    whole = FlowFit(scene, footage)
+    list(whole.run())
+
+    stopped, other_footage = prepared(*overrides)
+    run = FlowFit(stopped, other_footage, FileCheckpoints(tmp_path)).run()
+    next(run)
+    next(run)
+    del run  # as if killed
+
+    resumed, again = prepared(*overrides)
+    fit = FlowFit(resumed, again, FileCheckpoints(tmp_path))
+    fit.resume()
+    assert len(fit.passes) == 2
+    assert [done.number for done in fit.run()] == [3, 4, 5]
+    assert equal(weights(scene), weights(resumed))
+    assert [done.loss for done in fit.passes] == [done.loss for done in whole.passes]
+
+
+def test_a_damaged_checkpoint_costs_one_pass(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    scene, footage = prepared("fit.passes=3")
+    list(FlowFit(scene, footage, FileCheckpoints(tmp_path)).run())
+    newest = tmp_path / "pass-3.safetensors"
+    content = bytearray(newest.read_bytes())
+    content[-1] ^= 1
+    newest.write_bytes(content)
+    other, same_footage = prepared("fit.passes=3")
+    fit = FlowFit(other, same_footage, FileCheckpoints(tmp_path))
+    fit.resume()
+    assert "checkpoint of pass 3 is damaged" in caplog.text
+    assert [done.number for done in fit.run()] == [3]
+    assert equal(weights(scene), weights(other))
+
+
+def test_a_fit_does_not_go_on_with_other_settings_or_other_footage(tmp_path: Path) -> None:
+    scene, footage = prepared()
+    next(FlowFit(scene, footage, FileCheckpoints(tmp_path)).run())
+    for overrides, count, message in (
+        (["fit.seed=4"], 20, r"fit.seed was 9826, is 4"),
+        (["fit.passes=9"], 20, r"fit.passes was 2, is 9"),
+        ([], 21, r"30 frames, now 31"),
+    ):
+        other, other_footage = prepared(*overrides, count=count)
+        with pytest.raises(UserError, match=message):
+            FlowFit(other, other_footage, FileCheckpoints(tmp_path)).resume()
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_a_fit_in_lower_precision_learns_the_same(precision: str) -> None:
+    losses = []
+    for setting in ("float32", precision):
+        scene, footage = prepared("fit.passes=3", "fit.learning_rate=1e-3", f"fit.precision={setting}")
+        losses.append([done.held_out_loss for done in FlowFit(scene, footage).run()])
+        assert all(value.dtype == torch.float32 for value in weights(scene).values() if value.is_floating_point())
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], abs=0.05)
 
 
 def test_sources_without_frames_are_refused() -> None:

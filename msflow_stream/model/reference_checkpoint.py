@@ -74,15 +74,24 @@ def to_msflow(checkpoint: ReferenceCheckpoint, clamp: float = 1.9, order: Sequen
     Raises:
         UserError: an ambiguous or impossible match, or weights of another architecture.
     """
-    flow = MSFlow(checkpoint.channels, checkpoint.blocks, checkpoint.condition_channels, clamp)
     try:
+        flow = MSFlow(checkpoint.channels, checkpoint.blocks, checkpoint.condition_channels, clamp)
         for part, state in zip(flow.parallel_flows, checkpoint.parallel_flows, strict=True):
             part.load_state_dict(state)
         if flow.fusion_flow is not None:
             flow.fusion_flow.load_state_dict(_fusion_state(checkpoint, order))
-    except (RuntimeError, KeyError) as error:
+    except (RuntimeError, KeyError, IndexError, ValueError) as error:
         raise UserError(f"the checkpoint holds another architecture: {str(error).splitlines()[-1].strip()}") from None
+    for name, value in flow.named_parameters():
+        if name.endswith("w_perm") and not _permutes(value):
+            raise UserError("the checkpoint holds soft permutations, MSFlow has hard ones")
     return flow
+
+
+def _permutes(matrix: Tensor) -> bool:
+    """Whether a matrix (C C 1 1) has a single 1 in each row and column and is 0 elsewhere."""
+    ones = matrix == 1
+    return bool(((ones | (matrix == 0)).all()) and (ones.sum(0) == 1).all() and (ones.sum(1) == 1).all())
 
 
 def _fusion_state(checkpoint: ReferenceCheckpoint, order: Sequence[int] | None) -> dict[str, Tensor]:
@@ -102,6 +111,8 @@ def _fusion_state(checkpoint: ReferenceCheckpoint, order: Sequence[int] | None) 
 
 
 def _match(permutations: list[Tensor], channels: list[int], order: Sequence[int] | None) -> list[Tensor]:
+    if any(sorted(p.tolist()) != list(range(len(p))) for p in permutations):
+        raise UserError("the fusion flow of the checkpoint holds an index vector that is no permutation")
     if sorted(len(p) for p in permutations) != sorted(channels):
         lengths = [len(p) for p in permutations]
         raise UserError(f"the fusion flow permutes {lengths} channels, the parallel flows have {channels}")
@@ -116,7 +127,7 @@ def _match(permutations: list[Tensor], channels: list[int], order: Sequence[int]
     if len(set(channels)) < len(channels):
         raise UserError(
             f"scales of equal channels {channels}: the file does not say which permutation belongs to which scale, "
-            "so give the order"
+            f"so give the order of those in the file, such as --order {','.join(map(str, range(len(channels))))}"
         )
     by_length = {len(p): p for p in permutations}
     return [by_length[c] for c in channels]

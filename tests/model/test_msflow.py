@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from msflow_stream.model.flows import parallel_flow
+from msflow_stream.model.flows import make_plain, parallel_flow
 from msflow_stream.model.fusion import FusionFlow
 from msflow_stream.model.msflow import MSFlow, negative_log_likelihood
 
@@ -120,3 +120,36 @@ def test_every_norm_gives_an_invertible_flow(norm: str) -> None:
     with torch.inference_mode():
         back = flow.inverse(flow(x)[0])
     assert max(float((a - b).abs().max()) for a, b in zip(back, x, strict=True)) < 1e-8
+
+
+@settings(deadline=None, max_examples=15)
+@given(channels=st.lists(even, min_size=1, max_size=3), batch=st.integers(1, 4), condition=st.sampled_from([0, 4, 8]))
+def test_the_shortcuts_in_the_blocks_change_nothing(channels: list[int], batch: int, condition: int) -> None:
+    short = MSFlow(channels, [2] * len(channels), condition, seed=1).double().train()
+    plain = make_plain(MSFlow(channels, [2] * len(channels), condition, seed=1).double().train())
+    x = features(channels, [(4, 3)] * len(channels), batch)
+    gradients = []
+    for flow in (short, plain):
+        z, logdet = flow(x)
+        negative_log_likelihood(z, logdet).mean().backward()
+        gradients.append({name: p.grad for name, p in flow.named_parameters() if p.grad is not None})
+    for found, expected in zip(short(x)[0], plain(x)[0], strict=True):
+        assert torch.allclose(found, expected, atol=1e-12)
+    assert gradients[0].keys() == gradients[1].keys()
+    assert all(torch.allclose(gradients[0][name], gradients[1][name], atol=1e-10) for name in gradients[0])
+
+
+def test_autocast_keeps_the_digits_of_the_log_determinant() -> None:
+    channels, shapes = [8, 8], [(16, 16), (8, 8)]
+    flow = MSFlow(channels, [2, 2], 8).eval()
+    x = [one.float() for one in features(channels, shapes)]
+    with torch.inference_mode():
+        exact, exact_logdet = flow(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            z, logdet = flow(x)
+    assert all(one.dtype == torch.float32 for one in (*z, logdet))
+    assert not torch.equal(z[0], exact[0])  # bfloat16 was at work
+    values = sum(one[0].numel() for one in x)
+    assert torch.allclose(logdet / values, exact_logdet / values, atol=1e-3)
+    for found, expected in zip(z, exact, strict=True):
+        assert (found - expected).abs().max() < 4 * 2**-8 * expected.abs().max()  # a few units of bfloat16

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from msflow_stream.scene import Scene
@@ -80,8 +83,28 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert sorted(workplace.scenes.rglob("*")) == before
 
 
-def test_ctrl_c_keeps_the_complete_passes(workplace: Workplace, tmp_path: Path) -> None:
-    flags = [*small_flags("fit.passes=100000"), "--scenes", str(tmp_path), "--scene", "gate"]
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["NORMAL"], "give sources and --scene NAME"),
+        (["--scene", "new"], "give sources and --scene NAME"),
+        (["NORMAL", "--scene", "new", "--resume", "--overwrite"], "give one of them"),
+        (["NORMAL", "--scenes-from", "FOLDER"], "give no others"),
+        (["--scenes-from", "nowhere"], "no folder nowhere"),
+    ],
+)
+def test_options_that_contradict_are_refused(
+    arguments: list[str], message: str, command: Command, workplace: Workplace
+) -> None:
+    given = {"NORMAL": str(workplace.folder / "normal.mp4"), "FOLDER": str(workplace.clips)}
+    outcome = command("fit", *(given.get(argument, argument) for argument in arguments))
+    assert outcome.code == 2
+    assert message in outcome.err
+
+
+def started(workplace: Workplace, scenes: Path, passes: int) -> subprocess.Popen[str]:
+    """A fit in another process, in its third pass or later."""
+    flags = [*small_flags(f"fit.passes={passes}"), "--scenes", str(scenes), "--scene", "gate"]
     arguments = [sys.executable, "cli.py", "fit", str(workplace.folder / "normal.mp4"), *flags]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
@@ -90,12 +113,103 @@ def test_ctrl_c_keeps_the_complete_passes(workplace: Workplace, tmp_path: Path) 
     assert process.stderr is not None
     while "pass 2/" not in process.stderr.readline():
         assert process.poll() is None
+    return process
+
+
+def test_ctrl_c_keeps_the_complete_passes_and_resume_goes_on(
+    command: Command, workplace: Workplace, tmp_path: Path
+) -> None:
+    process = started(workplace, tmp_path, 60)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert "of 100000 passes are complete" in out
-    record = Scene.load(tmp_path / "gate").record
-    assert 2 <= record["passes"] == len(record["loss"]) < 100000
+    assert "of 60 passes are complete; --resume goes on" in out
+    stopped = Scene.load(tmp_path / "gate").record
+    assert 2 <= stopped["passes"] == len(stopped["loss"]) < 60
+
+    arguments = ["fit", workplace.folder / "normal.mp4", "--scene", "gate", "--scenes", tmp_path]
+    flags = small_flags("fit.passes=60")
+    outcome = command(*arguments, *flags)
+    assert outcome.code == 2
+    assert "go on with --resume, or start again with --overwrite" in outcome.err
+    outcome = command(*arguments, *flags, "--resume")
+    assert outcome.code == 0, outcome.err
+    assert f"going on after pass {stopped['passes']}" in outcome.out
+    resumed = Scene.load(tmp_path / "gate").record
+    assert resumed["passes"] == 60
+    assert resumed["loss"][: stopped["passes"]] == stopped["loss"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["gate"]
+    assert "complete already" in command(*arguments, *flags, "--resume").out
+
+
+def test_a_killed_fit_that_is_resumed_ends_as_an_uninterrupted_one(
+    command: Command, workplace: Workplace, tmp_path: Path
+) -> None:
+    process = started(workplace, tmp_path / "killed", 8)
+    process.kill()
+    process.communicate(timeout=60)
+    assert not (tmp_path / "killed" / "gate").exists()
+    hashes = []
+    for folder, flags in (("killed", ["--resume"]), ("whole", [])):
+        arguments = ["fit", workplace.folder / "normal.mp4", "--scene", "gate", "--scenes", tmp_path / folder]
+        outcome = command(*arguments, *small_flags("fit.passes=8"), *flags)
+        assert outcome.code == 0, outcome.err
+        hashes.append(json.loads((tmp_path / folder / "gate" / "scene.json").read_text())["weights_sha256"])
+        assert hashes[-1] in outcome.out.replace("\n", "")
+    assert hashes[0] == hashes[1]
+
+
+def test_a_fit_leaves_its_losses_as_a_table_and_as_a_picture(workplace: Workplace) -> None:
+    folder = workplace.scenes / "gate"
+    with (folder / "loss.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    record = Scene.load(folder).record
+    assert [int(row["pass"]) for row in rows] == list(range(1, 7))
+    assert [float(row["loss"]) for row in rows] == pytest.approx(record["loss"], abs=1e-6)
+    assert [float(row["held_out_loss"]) for row in rows] == pytest.approx(record["held_out_loss"], abs=1e-6)
+    with Image.open(folder / "loss.png") as picture:
+        assert picture.format == "PNG"
+
+
+def test_losses_go_to_tensorboard(command: Command, workplace: Workplace, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    arguments = ["fit", workplace.folder / "normal.mp4", "--scene", "gate", "--scenes", tmp_path / "scenes"]
+    outcome = command(*arguments, *small_flags("fit.passes=3"), "--tensorboard", tmp_path / "logs")
+    assert outcome.code == 0, outcome.err
+    events = EventAccumulator(str(tmp_path / "logs" / "gate"))
+    events.Reload()
+    record = Scene.load(tmp_path / "scenes" / "gate").record
+    assert [event.step for event in events.Scalars("loss/fitted")] == [1, 2, 3]
+    assert [event.value for event in events.Scalars("loss/fitted")] == pytest.approx(record["loss"], abs=1e-5)
+    assert len(events.Scalars("learning rate")) == 3
+
+
+def test_many_scenes_in_one_call_finish_what_they_can(command: Command, workplace: Workplace, tmp_path: Path) -> None:
+    footage, scenes = tmp_path / "footage", tmp_path / "scenes"
+    (footage / "back_door").mkdir(parents=True)
+    video = workplace.clips / "first.mp4"
+    for name in ("01_001.mp4", "01_002.mp4", "back_door/morning.mp4"):
+        shutil.copy(video, footage / name)
+    (footage / "02_001.mp4").write_text("no video")
+    arguments = ["fit", "--scenes-from", footage, "--scenes", scenes, *small_flags("fit.passes=1")]
+    outcome = command(*arguments)
+    assert outcome.code == 2
+    assert "1 of 3 scenes failed" in outcome.err
+    assert "02_001.mp4" in outcome.out
+    assert sorted(path.name for path in scenes.iterdir()) == ["01", "back_door"]
+    assert Scene.load(scenes / "01").record["sources"] == {"01_001": 15, "01_002": 15}
+    alone = command("fit", video, "--scene", "alone", "--scenes", scenes, *small_flags("fit.passes=1"))
+    assert alone.code == 0, alone.err
+    found, expected = (Scene.load(scenes / name).flow.state_dict() for name in ("back_door", "alone"))
+    assert all(torch.equal(found[key], expected[key]) for key in expected)  # whatever was fitted before
+
+    (footage / "02_001.mp4").unlink()
+    shutil.copy(video, footage / "02_001.mp4")
+    outcome = command(*arguments, "--resume")
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.count("is complete already") == 2
+    assert sorted(path.name for path in scenes.iterdir()) == ["01", "02", "alone", "back_door"]
 
 
 def test_a_fit_with_damaged_footage_goes_on(command: Command, workplace: Workplace, tmp_path: Path) -> None:

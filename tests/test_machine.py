@@ -1,0 +1,110 @@
+"""What the machine has, and what of it a container or an affinity leaves to the process."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from msflow_stream.machine import choose_device, usable_cores, usable_memory
+from msflow_stream.types import UserError
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc and affinity are Linux's")
+
+
+@pytest.fixture
+def cores() -> Iterator[list[int]]:
+    """The cores of this process, which it has again afterwards."""
+    before = os.sched_getaffinity(0)
+    yield sorted(before)
+    os.sched_setaffinity(0, before)
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """Torch has as many threads afterwards as before."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def limit(monkeypatch: pytest.MonkeyPatch, folder: Path, content: str | None) -> None:
+    """A container whose memory.max holds `content`; None: no container."""
+    path = folder / "memory.max"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setattr("msflow_stream.machine.CGROUP_MEMORY", path)
+
+
+@pytest.mark.parametrize("size", [2**20, 2**28 + 4096])
+def test_the_memory_of_a_container_is_its_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, size: int) -> None:
+    limit(monkeypatch, tmp_path, f"{size}\n")
+    assert usable_memory() == size
+
+
+@linux
+@pytest.mark.parametrize("content", [None, "max\n", "", f"{2**62}\n"], ids=["none", "max", "empty", "beyond it"])
+def test_without_a_limit_the_memory_is_that_of_the_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None
+) -> None:
+    limit(monkeypatch, tmp_path, content)
+    total = re.search(r"MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+    assert total is not None
+    assert usable_memory() == pytest.approx(int(total[1]) * 1024, rel=0.01)
+
+
+def test_a_process_has_a_core_and_no_more_than_the_machine() -> None:
+    assert 1 <= usable_cores() <= (os.cpu_count() or 1)
+
+
+@linux
+def test_the_usable_cores_are_no_more_than_affinity_allows(cores: list[int]) -> None:
+    before = usable_cores()
+    for count in range(1, len(cores) + 1):
+        os.sched_setaffinity(0, cores[:count])
+        assert usable_cores() == min(count, before)
+
+
+def test_the_cpu_never_gets_more_threads_than_it_had(threads: None) -> None:
+    torch.set_num_threads(1)
+    choose_device("cpu")
+    assert torch.get_num_threads() == 1
+
+
+def test_the_cpu_gets_no_more_threads_than_there_are_cores(threads: None) -> None:
+    torch.set_num_threads(usable_cores() + 3)
+    choose_device("cpu")
+    assert torch.get_num_threads() == usable_cores()
+
+
+@linux
+def test_on_one_core_there_is_one_thread(cores: list[int], threads: None) -> None:
+    torch.set_num_threads(4)
+    os.sched_setaffinity(0, cores[:1])
+    choose_device("cpu")
+    assert torch.get_num_threads() == 1
+
+
+def test_a_device_has_the_name_that_was_given(threads: None) -> None:
+    assert choose_device("cpu") == torch.device("cpu")
+
+
+def test_auto_is_the_gpu_where_there_is_one(threads: None) -> None:
+    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize("name", ["warp", "", "cuda:99", "cpu and more"])
+def test_a_device_that_is_missing_is_said(name: str) -> None:
+    with pytest.raises(UserError, match=f"no device '{name}' .*--device auto"):
+        choose_device(name)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_missing_is_said() -> None:
+    with pytest.raises(UserError, match="no device 'cuda' .*--device auto"):
+        choose_device("cuda")
