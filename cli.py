@@ -27,6 +27,8 @@ app = typer.Typer(
 )
 scenes_app = typer.Typer(help="Lists fitted scenes and shows what is in them.", no_args_is_help=True)
 app.add_typer(scenes_app, name="scenes")
+bench_app = typer.Typer(help="Times things beside a plain way of doing them, in the same run.", no_args_is_help=True)
+app.add_typer(bench_app, name="bench")
 
 Sources = Annotated[
     list[str],
@@ -163,9 +165,8 @@ def import_checkpoint(
     """Makes a scene of a checkpoint of the original MSFlow release."""
     from pipelines.import_checkpoint import import_checkpoint as run
 
-    height, width = (_numbers(input_size, "x", "--input-size", "512 or 256x384") * 2)[:2]
     chosen = None if order is None else _numbers(order, ",", "--order", "2,0,1")
-    run(file, _scene_folder(scenes, scene), backbone, (height, width), set_ or (), chosen, overwrite)
+    run(file, _scene_folder(scenes, scene), backbone, _size(input_size), set_ or (), chosen, overwrite)
 
 
 @app.command()
@@ -207,6 +208,38 @@ def show_scene(name: Annotated[str, typer.Argument(help="Name of the scene.")], 
     show(_scene_folder(scenes, name))
 
 
+@bench_app.command(
+    "fit",
+    epilog="Examples:\n\n"
+    "msflow-stream bench fit\n\n"
+    "msflow-stream bench fit --backbone wide_resnet50_2 --input-size 512 --device cuda --frames 64\n\n"
+    "msflow-stream bench fit --backbone mobilenetv2_100 --memory --frames 400",
+)
+def bench_fit(
+    backbone: Annotated[list[str], typer.Option(help="With random weights; may be repeated.")] = [  # noqa: B006
+        "mobilenetv2_100",
+        "wide_resnet50_2",
+    ],
+    input_size: Annotated[str, typer.Option(help="Such as 256 or 256x384 (H x W).")] = "256",
+    frames: Annotated[int, typer.Option(min=1, help="Frames in a pass.")] = 16,
+    repeats: Annotated[int, typer.Option(min=1, help="Passes of each way that count.")] = 5,
+    memory: Annotated[bool, typer.Option("--memory", help="Peak memory instead of time.")] = False,
+    set_: Overrides = None,
+    device: Device = "auto",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON file for the figures.")] = None,
+) -> None:
+    """Time per pass of a fit: as the original release does it, features recomputed, features cached."""
+    from pipelines.bench import bench_fit as run
+    from pipelines.bench import bench_fit_memory
+
+    size = _size(input_size)
+    if memory:
+        for name in backbone:
+            bench_fit_memory(name, size, frames, set_ or ())
+    else:
+        run(backbone, size, frames, repeats, device, set_ or (), out)
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"msflow-stream {__version__}")
@@ -239,6 +272,11 @@ def _numbers(text: str, separator: str, option: str, example: str) -> list[int]:
         return [int(part) for part in text.split(separator)]
     except ValueError:
         raise UserError(f"{option} takes numbers such as {example}, not {text!r}") from None
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, width = (_numbers(text, "x", "--input-size", "512 or 256x384") * 2)[:2]
+    return height, width
 
 
 def _rate(text: str) -> Fraction:

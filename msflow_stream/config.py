@@ -56,6 +56,12 @@ class ModelSettings(Section):
             raise ValueError("stages must ascend without repetition")
         return self
 
+    @model_validator(mode="after")
+    def _a_kernel_only_with_pooling(self) -> ModelSettings:
+        if self.pool == "none" and self.pool_kernel != 3:
+            raise ValueError(f"pool is none, so pool_kernel={self.pool_kernel} would change nothing")
+        return self
+
 
 class FitSettings(Section):
     """The recipe. Warm-up and milestones are fractions of the passes, so that a shorter fit keeps its shape."""

@@ -101,6 +101,7 @@ class Scene:
         model = settings.model
         if pyramid is None:
             pyramid = _pyramid(model, load_weights(model.backbone, model.weights))
+            _try(pyramid, settings)
         return cls(name, settings, pyramid, _flow(pyramid.channels, model, settings.fit.seed))
 
     @property
@@ -193,9 +194,12 @@ class Scene:
         except (KeyError, ValidationError, OSError) as error:
             raise UserError(f"{folder} is not a complete scene ({type(error).__name__}); fit it again") from None
         pyramid = _pyramid(settings.model, None)
-        pyramid.backbone.load_state_dict(_below("backbone.", tensors))
         flow = _flow(pyramid.channels, settings.model, settings.fit.seed)
-        flow.load_state_dict(_below("flow.", tensors))
+        try:
+            pyramid.backbone.load_state_dict(_below("backbone.", tensors))
+            flow.load_state_dict(_below("flow.", tensors))
+        except RuntimeError:
+            raise UserError(f"{folder} has weights of another architecture than its settings; fit it again") from None
         return cls(content["name"], settings, pyramid, flow, calibration, content["fit"]).to(device)
 
 
@@ -227,6 +231,18 @@ def _pyramid(model: ModelSettings, weights: dict[str, Tensor] | None) -> Pyramid
     return Pyramid(
         model.backbone, weights, model.stages, model.padding, model.pool, model.pool_kernel, model.weights_seed
     )
+
+
+def _try(pyramid: Pyramid, settings: Settings) -> None:
+    """Whether the backbone takes an input of that size: a UserError now instead of a crash later."""
+    try:
+        pyramid(torch.zeros(1, 3, *settings.input.size))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        height, width = settings.input.size
+        raise UserError(
+            f"{settings.model.backbone} with {settings.model.padding} padding cannot take an input of {height}x{width} "
+            f"({str(error).splitlines()[0]}): change input.size, model.stages or model.padding"
+        ) from None
 
 
 def _flow(channels: list[int], model: ModelSettings, seed: int) -> MSFlow:

@@ -66,8 +66,8 @@ def test_tensors_come_back_bit_for_bit(keeper: Keeper, dtype: torch.dtype) -> No
     tensors = {
         "whole": whole,
         "channels last": whole.contiguous(memory_format=torch.channels_last),
-        "transposed": whole[0, 0].T,
-        "0-dim": whole[0, 1, 2, 3],
+        "transposed": whole[0, 0].clone().T,
+        "0-dim": whole[0, 1, 2, 3].clone(),
         "empty": whole[:, :0],
     }
     expected = bits(tensors)

@@ -179,6 +179,11 @@ def test_stages_and_blocks_must_agree(override: str, says: str) -> None:
         load(None, [override])
 
 
+def test_a_kernel_without_pooling_is_refused() -> None:
+    with pytest.raises(UserError, match="pool is none, so pool_kernel=5 would change nothing"):
+        load(None, ["model.pool=none", "model.pool_kernel=5"])
+
+
 @pytest.mark.parametrize(
     "text",
     [

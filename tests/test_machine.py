@@ -106,5 +106,5 @@ def test_a_device_that_is_missing_is_said(name: str) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_missing_is_said() -> None:
-    with pytest.raises(UserError, match="no device 'cuda' .*--device auto"):
+    with pytest.raises(UserError, match=r"no device 'cuda' .*--device auto"):
         choose_device("cuda")

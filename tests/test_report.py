@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from msflow_stream.report import ALARM, LABEL, labelled_spans, timeline
-from msflow_stream.results import ScoreRow
+from msflow_stream.report import ALARM, LABEL, SMOOTHED, labelled_spans, loss_plot, timeline
+from msflow_stream.results import Pass, ScoreRow
 
 RATES = st.sampled_from([1.0, 25.0, 30000 / 1001, 59.94])
 
@@ -48,6 +48,10 @@ def rows(smoothed: Sequence[float], threshold: float) -> list[ScoreRow]:
 
 def drawn(path: Path, rows: Sequence[ScoreRow], title: str = "gate", **labelled: object) -> npt.NDArray[np.int64]:
     timeline(path, title, rows, [row.score for row in rows], "paper", **labelled)  # type: ignore[arg-type]
+    return opened(path)
+
+
+def opened(path: Path) -> npt.NDArray[np.int64]:
     with Image.open(path) as picture:
         assert picture.format == "PNG"
         return np.asarray(picture.convert("RGB"), np.int64)
@@ -103,4 +107,53 @@ def test_a_title_is_taken_as_it_is(tmp_path: Path, title: str) -> None:
 
 @pytest.mark.parametrize("scored", [1, 2])
 def test_a_source_of_hardly_any_frames_has_a_timeline(tmp_path: Path, scored: int) -> None:
-    drawn(tmp_path / "timeline.png", rows(LOUD[:scored], 0.5), labelled=[(0.0, float(Fraction(1, 25)))])
+    labelled = [(0.0, float(Fraction(1, 25)))]
+    picture = drawn(tmp_path / "timeline.png", rows(LOUD[:scored], 0.5), labelled=labelled)
+    assert picture.shape == drawn(tmp_path / "longer.png", rows(LOUD, 0.5)).shape
+    assert amount(picture, blended(LABEL, 0.3)) > 1000
+    assert amount(picture, blended(ALARM, 1.0)) > 100  # the threshold
+
+
+def losses(*fitted: float, held_out: Sequence[float | None] = ()) -> list[Pass]:
+    return [
+        Pass(i, loss, other, 1e-4 / i, 2.5)
+        for i, (loss, other) in enumerate(zip(fitted, held_out or [None] * len(fitted), strict=True), start=1)
+    ]
+
+
+def loss_picture(path: Path, passes: Sequence[Pass], title: str = "gate") -> npt.NDArray[np.int64]:
+    loss_plot(path, title, passes)
+    picture = opened(path)
+    height, width, _ = picture.shape
+    assert 320 <= height < width <= 2000
+    return picture
+
+
+FALLING = [0.5, 0.2, -0.1, -0.3]
+
+
+def test_a_loss_plot_is_a_png_that_depends_on_the_losses(tmp_path: Path) -> None:
+    pictures = [loss_picture(tmp_path / "loss.png", losses(*values)) for values in (FALLING, FALLING[::-1])]
+    assert not np.array_equal(*pictures)
+    assert [path.name for path in tmp_path.iterdir()] == ["loss.png"]
+
+
+def test_held_out_losses_are_drawn_where_there_are_any(tmp_path: Path) -> None:
+    line = blended(ALARM, 1.0)
+    passes = losses(*FALLING, held_out=[value + 0.1 for value in FALLING])
+    assert amount(loss_picture(tmp_path / "with.png", passes), line) > 300
+    assert amount(loss_picture(tmp_path / "without.png", losses(*FALLING)), line) == 0
+
+
+@pytest.mark.parametrize("held_out", [None, 0.7])
+def test_a_single_pass_is_a_dot_in_the_middle(tmp_path: Path, held_out: float | None) -> None:
+    picture = loss_picture(tmp_path / "loss.png", losses(0.5, held_out=[held_out]))
+    middle = picture[:, picture.shape[1] // 3 : -picture.shape[1] // 3]  # beside the legend
+    assert amount(middle, blended(SMOOTHED, 1.0)) > 10
+    assert (amount(middle, blended(ALARM, 1.0)) > 10) == (held_out is not None)
+
+
+@pytest.mark.parametrize("title", ["fit of $^$", r"$\frac$", "a $x$ _b", "100%", "{}"])
+def test_the_title_of_a_loss_plot_is_taken_as_it_is(tmp_path: Path, title: str) -> None:
+    named, unnamed = (loss_picture(tmp_path / "loss.png", losses(*FALLING), text) for text in (title, ""))
+    assert not np.array_equal(named, unnamed)

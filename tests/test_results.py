@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,11 +16,13 @@ from safetensors.numpy import load_file
 
 from msflow_stream.results import (
     EVENTS,
+    LOSSES,
     MAPS,
     RUN,
     SCORES,
     MapReader,
     MapWriter,
+    Pass,
     ScoreRow,
     ScoreWriter,
     read_run,
@@ -27,6 +30,7 @@ from msflow_stream.results import (
     run_folders,
     write_events,
     write_json,
+    write_losses,
 )
 from msflow_stream.types import Event, UserError
 
@@ -273,3 +277,34 @@ def test_the_folders_of_a_run_are_itself_or_its_sub_folders_with_a_record_in_ord
     assert found() == ["a", "b"]
     write_json(tmp_path / RUN, {})
     assert found() == [tmp_path.name]
+
+
+def read_losses(folder: Path) -> list[dict[str, str]]:
+    with (folder / LOSSES).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_losses_have_a_line_per_pass_under_the_names_of_their_columns(tmp_path: Path) -> None:
+    passes = [Pass(i, -1.23456789 / i, 0.987654321 * i, 1e-4 * 0.33**i, 1234.56789 * i) for i in (1, 2, 10)]
+    write_losses(tmp_path, passes)
+    rows = read_losses(tmp_path)
+    assert [list(row) for row in rows] == [["pass", "loss", "held_out_loss", "learning_rate", "seconds"]] * 3
+    for row, done in zip(rows, passes, strict=True):
+        assert int(row["pass"]) == done.number
+        assert float(row["loss"]) == pytest.approx(done.loss, rel=1e-6)
+        assert float(row["held_out_loss"]) == pytest.approx(done.held_out_loss, rel=1e-6)
+        assert float(row["learning_rate"]) == pytest.approx(done.learning_rate, rel=1e-6)
+        assert float(row["seconds"]) == pytest.approx(done.seconds, rel=0, abs=6e-4)
+
+
+def test_a_loss_that_there_is_none_of_is_an_empty_field_and_a_loss_of_nought_is_not(tmp_path: Path) -> None:
+    write_losses(tmp_path, [Pass(1, 0.0, None, 1e-4, 0.0), Pass(2, 0.0, 0.0, 1e-4, 0.0)])
+    without, nought = read_losses(tmp_path)
+    assert without["held_out_loss"] == ""
+    assert float(without["loss"]) == float(nought["held_out_loss"]) == 0
+
+
+def test_losses_that_are_written_again_replace_those_before(tmp_path: Path) -> None:
+    for count in (3, 1):
+        write_losses(tmp_path, [Pass(i + 1, 1.0, None, 1e-4, 1.0) for i in range(count)])
+    assert [row["pass"] for row in read_losses(tmp_path)] == ["1"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from msflow_stream.config import InputSettings
 from msflow_stream.scene import Scene, list_scenes, prepare
@@ -111,3 +113,114 @@ def test_a_broken_record_is_one_clear_error(content: str, tmp_path: Path) -> Non
     (tmp_path / "gate" / "scene.json").write_text(content)
     with pytest.raises(UserError, match="fit it again"):
         Scene.load(tmp_path / "gate")
+
+
+def images(scene: Scene, count: int = 4) -> torch.Tensor:
+    return torch.stack([scene.prepare(frame.image) for frame in frames(count)])
+
+
+def with_dtype(scene: Scene, dtype: str) -> Scene:
+    """The same weights, to be stored in another type."""
+    return replace(scene, settings=small_settings(f"scene.dtype={dtype}"))
+
+
+def test_a_scene_in_float16_is_half_as_large_and_scores_nearly_the_same(fitted: Scene, tmp_path: Path) -> None:
+    sizes, measures = [], []
+    for dtype in ("float32", "float16"):
+        with_dtype(fitted, dtype).save(tmp_path / dtype)
+        sizes.append((tmp_path / dtype / "model.safetensors").stat().st_size)
+        measures.append(Scene.load(tmp_path / dtype).measure(images(fitted)))
+    assert sizes[1] / sizes[0] == pytest.approx(0.5, abs=0.05)
+    for exact, half in zip(measures[0][:3], measures[1][:3], strict=True):
+        assert not torch.equal(half, exact)
+        assert torch.allclose(half, exact, rtol=1e-2, atol=0)
+    assert len(set(measures[1].surprise.tolist())) > 1
+
+
+def test_weights_of_float16_are_those_of_the_fit_rounded_and_whole_numbers_are_not(
+    fitted: Scene, tmp_path: Path
+) -> None:
+    with_dtype(fitted, "float16").save(tmp_path / "gate")
+    loaded, given = Scene.load(tmp_path / "gate").flow.state_dict(), fitted.flow.state_dict()
+    stored = load_file(tmp_path / "gate" / "model.safetensors")
+    assert {"fusion_flow.perm0", "fusion_flow.perm1"} <= {n for n, v in given.items() if v.dtype == torch.int64}
+    for name, value in given.items():
+        assert loaded[name].dtype == value.dtype
+        assert stored[f"flow.{name}"].dtype == (torch.float16 if value.is_floating_point() else value.dtype)
+        if value.is_floating_point():  # half a unit in the last place
+            assert torch.allclose(loaded[name], value, rtol=2**-11, atol=2**-25)
+        else:
+            assert torch.equal(loaded[name], value)
+
+
+def test_a_scene_of_float16_loses_nothing_more_when_it_is_saved_again(fitted: Scene, tmp_path: Path) -> None:
+    with_dtype(fitted, "float16").save(tmp_path / "first")
+    Scene.load(tmp_path / "first").save(tmp_path / "second")
+    first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("first", "second"))
+    assert first == second
+
+
+@pytest.mark.parametrize("value", [65536.0, -1e6])
+def test_weights_beyond_float16_are_refused_and_nothing_is_left(value: float, tmp_path: Path) -> None:
+    scene = Scene.new("gate", small_settings("scene.dtype=float16"))
+    with torch.no_grad():
+        next(scene.flow.parameters()).view(-1)[0] = value
+    with pytest.raises(UserError, match=r"too large for float16: set scene\.dtype=float32"):
+        scene.save(tmp_path / "gate")
+    assert list(tmp_path.iterdir()) == []
+    with_dtype(scene, "float32").save(tmp_path / "gate")
+    assert next(Scene.load(tmp_path / "gate").flow.parameters()).view(-1)[0].item() == value
+
+
+def test_what_is_added_to_a_scene_comes_into_its_folder(fitted: Scene, tmp_path: Path) -> None:
+    def add(folder: Path) -> None:
+        assert not (tmp_path / "gate").exists()  # not before everything is there
+        (folder / "loss.csv").write_text("losses")
+
+    fitted.save(tmp_path / "gate", add=add)
+    names = sorted(path.name for path in (tmp_path / "gate").iterdir())
+    assert names == ["loss.csv", "model.safetensors", "scene.json"]
+    assert (tmp_path / "gate" / "loss.csv").read_text() == "losses"
+    assert Scene.load(tmp_path / "gate").name == "gate"
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_error_while_adding_leaves_what_was_there(fitted: Scene, tmp_path: Path, error: type[BaseException]) -> None:
+    def add(folder: Path) -> None:
+        (folder / "loss.csv").write_text("half")
+        raise error
+
+    with pytest.raises(error):
+        fitted.save(tmp_path / "gate", add=add)
+    assert list(tmp_path.iterdir()) == []
+
+    fitted.save(tmp_path / "gate")
+    with pytest.raises(error):
+        replace(fitted, name="other").save(tmp_path / "gate", overwrite=True, add=add)
+    assert [path.name for path in tmp_path.iterdir()] == ["gate"]
+    assert sorted(path.name for path in (tmp_path / "gate").iterdir()) == ["model.safetensors", "scene.json"]
+    assert Scene.load(tmp_path / "gate").name == "gate"
+
+
+def test_scenes_can_share_a_pyramid_and_score_as_with_their_own() -> None:
+    first = Scene.new("first", small_settings())
+    shared = Scene.new("second", small_settings("fit.seed=1"), first.pyramid)
+    alone = Scene.new("second", small_settings("fit.seed=1"))
+    assert shared.pyramid is first.pyramid
+    assert alone.pyramid is not first.pyramid
+    x = images(first)
+    for found, expected, other in zip(shared.measure(x), alone.measure(x), first.measure(x), strict=True):
+        assert torch.equal(found, expected)
+        assert not torch.equal(found, other)
+
+
+def test_a_folder_that_is_read_only_is_loaded_and_not_touched(fitted: Scene, tmp_path: Path) -> None:
+    folder = tmp_path / "gate"
+    fitted.save(folder)
+    for path in (*folder.iterdir(), folder):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    before = {path: path.stat().st_mtime_ns for path in (folder, *folder.iterdir())}
+    loaded = Scene.load(folder)
+    assert {path: path.stat().st_mtime_ns for path in (folder, *folder.iterdir())} == before  # root could write
+    assert torch.equal(loaded.measure(images(fitted)).score, fitted.measure(images(fitted)).score)
+    folder.chmod(0o755)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -68,10 +69,11 @@ class Pyramid(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         return [
-            self._pooled(features) for features in self.backbone(images.contiguous(memory_format=torch.channels_last))
+            self.pooled(features) for features in self.backbone(images.contiguous(memory_format=torch.channels_last))
         ]
 
-    def _pooled(self, x: Tensor) -> Tensor:
+    def pooled(self, x: Tensor) -> Tensor:
+        """The features of one stage, pooled as the flows take them."""
         if self.pool == "none":
             return x
         kernel, padding = self.pool_kernel, self.pool_kernel // 2
@@ -155,7 +157,17 @@ def _create(name: str, stages: Sequence[int], weights: dict[str, Tensor] | None)
         # timm's own loading renames keys for features_only models and drops the classifier.
         extra = {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": weights, "source": None}}
     model = timm.create_model(name, features_only=True, out_indices=indices, **extra)
+    _cut(model)
     return model, [info.channels()[i] for i in indices]
+
+
+def _cut(model: Any) -> None:
+    """Removes the blocks behind the last wanted stage, which timm's mobile networks keep and compute for nothing."""
+    names = model.feature_info.module_name()
+    if isinstance(getattr(model, "blocks", None), nn.Sequential) and all(
+        re.fullmatch(r"blocks\.\d+", n) for n in names
+    ):
+        model.blocks = model.blocks[: 1 + max(int(name.removeprefix("blocks.")) for name in names)]
 
 
 def _check(name: str, weights: dict[str, Tensor]) -> None:

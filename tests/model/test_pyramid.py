@@ -35,6 +35,19 @@ def test_weights_from_a_file_give_timm_s_own_features(name: str, tmp_path: Path)
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
+@pytest.mark.parametrize("name", ["mobilenetv2_100", "mobilenetv3_small_050", "efficientnet_b0"])
+def test_blocks_behind_the_last_stage_are_not_computed(name: str) -> None:
+    pyramid = Pyramid(name, None, stages=(1, 2), padding="zeros", pool="none")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # as the pyramid's own seed
+        whole = timm.create_model(name, features_only=True, out_indices=(1, 2)).eval()
+    images = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        for found, expected in zip(pyramid(images), whole(images), strict=True):
+            assert torch.allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert len(pyramid.backbone.blocks) < len(whole.blocks)  # type: ignore[arg-type]
+
+
 def test_stages_are_those_at_strides_4_to_32() -> None:
     assert Pyramid("resnet18", stages=(1, 2, 3, 4)).channels == [64, 128, 256, 512]
     assert Pyramid("mobilenetv2_100", stages=(1, 3)).channels == [24, 96]

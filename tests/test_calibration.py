@@ -1,0 +1,115 @@
+"""Calibration: what it says of held-out frames can be found again by scoring those frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pytest
+import torch
+
+from msflow_stream.calibration import BATCH, calibrate
+from msflow_stream.config import ScoreKind
+from msflow_stream.features import FeatureCache
+from msflow_stream.footage import extract
+from msflow_stream.scene import Calibration, Measures, Scene
+from msflow_stream.smoothing import smooth
+from msflow_stream.types import SCORE_FIELDS, Frame
+from tests.support.footage import frames, small_settings
+
+KINDS: list[ScoreKind] = ["paper", "surprise", "surprise_mean"]
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return Scene.new("gate", small_settings("score.smoothing=0.5"))
+
+
+def calibrated(scene: Scene, sources: Iterable[Iterable[Frame]], holdout: float = 0.0) -> Calibration:
+    with FeatureCache() as cache:
+        *_, footage = extract(scene, sources, cache, holdout)
+        return calibrate(scene, footage)
+
+
+def measured(scene: Scene, given: Iterable[Frame]) -> Measures:
+    return scene.measure(torch.stack([scene.prepare(frame.image) for frame in given]))
+
+
+def scores(scene: Scene, given: Iterable[Frame], kind: ScoreKind) -> list[float]:
+    values: list[float] = getattr(measured(scene, given), SCORE_FIELDS[kind]).tolist()
+    return values
+
+
+def smoothed(scene: Scene, given: Sequence[Frame], kind: ScoreKind) -> list[float]:
+    return smooth([frame.time for frame in given], scores(scene, given, kind), scene.settings.score.smoothing)
+
+
+def wild(source: str) -> Frame:
+    """A frame of noise, as no other frame of the walkway is."""
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    return Frame(source, 0, 0, 0.0, None, image)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_held_out_frames_all_are_used_and_it_says_so(scene: Scene, kind: ScoreKind) -> None:
+    found = calibrated(scene, [frames(9)], holdout=0.1)
+    expected = scores(scene, frames(9), kind)
+    assert found.frames == 0
+    assert found.quantiles[kind]["0.0"] == pytest.approx(min(expected), rel=1e-4)
+    assert found.quantiles[kind]["1.0"] == pytest.approx(max(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fitted_frames_do_not_count_where_others_were_held_out(scene: Scene, kind: ScoreKind) -> None:
+    calm = list(frames(6))
+    found = calibrated(scene, [[wild("normal")] * 6 + calm], holdout=0.5)
+    highest = max(scores(scene, calm, kind))
+    assert highest < scores(scene, [wild("normal")], kind)[0]
+    assert found.frames == 6
+    assert found.quantiles[kind]["1.0"] == pytest.approx(highest, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_quantiles_ascend_and_halve_the_scores_in_the_middle(scene: Scene, kind: ScoreKind) -> None:
+    quantiles = calibrated(scene, [frames(2 * BATCH + 3)]).quantiles[kind]
+    assert [float(q) for q in quantiles] == sorted(float(q) for q in quantiles)
+    assert list(quantiles.values()) == sorted(quantiles.values())
+    assert len(set(quantiles.values())) == len(quantiles)
+    values = sorted(scores(scene, frames(2 * BATCH + 3), kind))
+    assert quantiles["0.5"] == pytest.approx(values[BATCH + 1], rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_single_frame_is_its_own_summary(scene: Scene, kind: ScoreKind) -> None:
+    found = calibrated(scene, [frames(2)], holdout=0.5)
+    _, last = scores(scene, frames(2), kind)
+    assert found.frames == 1
+    assert [*found.quantiles[kind].values(), found.thresholds[kind]] == pytest.approx([last] * 10, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_threshold_is_the_highest_smoothed_score_of_any_source(scene: Scene, kind: ScoreKind) -> None:
+    sources = [[*frames(12, source="a")], [*frames(10, traffic=3, source="b")]]
+    found = calibrated(scene, sources, holdout=0.5)
+    parts = [smoothed(scene, given[len(given) // 2 :], kind) for given in sources]
+    assert found.frames == 6 + 5
+    assert found.thresholds[kind] == pytest.approx(max(map(max, parts)), rel=1e-4)
+    assert found.thresholds[kind] < found.quantiles[kind]["1.0"]  # which is not smoothed
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_smoothing_begins_anew_with_every_source(scene: Scene, kind: ScoreKind) -> None:
+    calm = list(frames(6, source="calm"))
+    found = calibrated(scene, [calm, [wild("wild")]])
+    (raw,) = scores(scene, [wild("wild")], kind)
+    assert raw > max(scores(scene, calm, kind))
+    assert found.thresholds[kind] == pytest.approx(raw, rel=1e-4)  # the first of a source has nothing to be smoothed by
+
+
+def test_heat_begins_at_the_highest_hundredth_of_a_map_and_is_full_at_no_more_than_a_pixel(scene: Scene) -> None:
+    low, high = calibrated(scene, [frames(7)]).map_range
+    maps = measured(scene, frames(7)).map.float().flatten(1)  # 7 h*w
+    hot = sorted((maps > low).float().mean(1).tolist())
+    assert hot[3] == pytest.approx(0.01, abs=0.002)  # of the median frame
+    assert 0 <= int((maps > high).sum(1).max()) <= 1
+    assert low < high <= float(maps.max()) * (1 + 1e-3)
