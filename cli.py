@@ -296,6 +296,9 @@ def main() -> None:
     except UserError as error:
         Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {error}", highlight=False)
         sys.exit(2)
+    except OSError as error:  # a full disk, a folder without permission: the system's own words say it
+        Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {error}", highlight=False)
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
 

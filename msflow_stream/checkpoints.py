@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -55,7 +56,7 @@ class MemoryCheckpoints:
 class FileCheckpoints:
     """Keeps checkpoints in a folder, each there whole or not at all.
 
-    A checkpoint is `pass-N.safetensors` and, written after it, `pass-N.json` with its hash.
+    A checkpoint is `pass-N.safetensors`, the record in its metadata, and, written after it, `pass-N.sha256`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -69,24 +70,22 @@ class FileCheckpoints:
     def save(self, number: int, checkpoint: Checkpoint) -> None:
         """Writes the checkpoint and removes those that are older than the one before it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        weights, facts = self._paths(number)
-        with replaced(weights) as path:
-            save_file({name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()}, path)
-        with replaced(facts) as path:
-            path.write_text(json.dumps({"sha256": file_hash(weights), "record": checkpoint.record}), encoding="utf-8")
+        content, checksum = self._paths(number)
+        tensors = {name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()}
+        with replaced(content) as path:
+            save_file(tensors, path, {"record": json.dumps(checkpoint.record)})
+        with replaced(checksum) as path:
+            path.write_bytes(_checksum(content))
         for old in self._numbers()[:-KEPT]:
             self._remove(old)
 
     def newest(self) -> Checkpoint | None:
         """The newest one that is not damaged; the damaged are named in a warning and removed."""
         for number in reversed(self._numbers()):
-            weights, facts = self._paths(number)
-            try:
-                content = json.loads(facts.read_text(encoding="utf-8"))
-                if file_hash(weights) == content["sha256"]:
-                    return Checkpoint(load_file(weights), content["record"])
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                log.debug("%s: %s", facts, error)
+            content, checksum = self._paths(number)
+            if content.exists() and checksum.read_bytes() == _checksum(content):
+                with safe_open(content, "pt") as file:
+                    return Checkpoint(load_file(content), json.loads(file.metadata()["record"]))
             log.warning("the checkpoint of pass %d is damaged: going back to the one before", number)
             self._remove(number)
         return None
@@ -96,11 +95,16 @@ class FileCheckpoints:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _numbers(self) -> list[int]:
-        return sorted(int(path.stem.removeprefix("pass-")) for path in self.folder.glob("pass-*.json"))
+        return sorted(int(path.stem.removeprefix("pass-")) for path in self.folder.glob("pass-*.sha256"))
 
     def _paths(self, number: int) -> tuple[Path, Path]:
-        return self.folder / f"pass-{number}.safetensors", self.folder / f"pass-{number}.json"
+        return self.folder / f"pass-{number}.safetensors", self.folder / f"pass-{number}.sha256"
 
     def _remove(self, number: int) -> None:
         for path in self._paths(number):
             path.unlink(missing_ok=True)
+
+
+def _checksum(path: Path) -> bytes:
+    """As the command `sha256sum` prints it."""
+    return f"{file_hash(path)}  {path.name}\n".encode()

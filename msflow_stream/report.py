@@ -41,7 +41,8 @@ def timeline(
     for number, (start, end) in enumerate(labelled):
         axes.axvspan(start, end, color=LABEL, alpha=0.3, lw=0, label="labelled violation" if number == 0 else None)
     axes.plot(times, values, color=RAW, lw=0.9, label=f"score ({kind})")
-    axes.plot(times, smoothed, color=SMOOTHED, lw=1.6, label="smoothed")
+    marker = "o" if len(rows) == 1 else None  # a line of one point is invisible
+    axes.plot(times, smoothed, color=SMOOTHED, lw=1.6, marker=marker, label="smoothed")
     if np.isfinite(threshold):
         axes.axhline(threshold, color=ALARM, lw=1, ls="--", label="threshold")
         axes.fill_between(times, threshold, smoothed, where=smoothed > threshold, color=ALARM, alpha=0.35, lw=0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -117,9 +116,9 @@ def test_another_process_finds_the_files(files: FileCheckpoints) -> None:
 
 def test_only_the_two_newest_are_kept(files: FileCheckpoints) -> None:
     save(files, 0)
-    assert names(files.folder) == ["pass-0.json", "pass-0.safetensors"]
+    assert names(files.folder) == ["pass-0.safetensors", "pass-0.sha256"]
     save(files, 1, 2, 3)
-    assert names(files.folder) == ["pass-2.json", "pass-2.safetensors", "pass-3.json", "pass-3.safetensors"]
+    assert names(files.folder) == ["pass-2.safetensors", "pass-2.sha256", "pass-3.safetensors", "pass-3.sha256"]
 
 
 def test_pass_ten_comes_after_pass_nine(files: FileCheckpoints) -> None:
@@ -165,16 +164,16 @@ def test_any_flipped_byte_of_the_weights_is_noticed(files: FileCheckpoints) -> N
     each_way_to_damage(files, "pass-2.safetensors", flip)
 
 
-@pytest.mark.parametrize("name", ["pass-2.safetensors", "pass-2.json"])
+@pytest.mark.parametrize("name", ["pass-2.safetensors", "pass-2.sha256"])
 def test_a_file_that_was_cut_off_anywhere_is_noticed(files: FileCheckpoints, name: str) -> None:
     each_way_to_damage(files, name, lambda content, position: content[:position])
 
 
-BROKEN = [b"", b"{", b"[]", b"3", b"null", b"{}", b'{"sha256": "0"}', b'{"record": {}}', b"\xff\xfe", bytes(100)]
+BROKEN = [b"", b"0", b"{}", b"\xff\xfe", bytes(100), b"0" * 64 + b"  pass-2.safetensors\n"]
 
 
 @pytest.mark.parametrize("content", BROKEN)
-@pytest.mark.parametrize("name", ["pass-2.safetensors", "pass-2.json"])
+@pytest.mark.parametrize("name", ["pass-2.safetensors", "pass-2.sha256"])
 def test_damage_is_said_and_costs_one_pass(
     files: FileCheckpoints, name: str, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -188,13 +187,6 @@ def test_damage_is_said_and_costs_one_pass(
     assert newest_is(files, 2)
 
 
-def test_a_record_without_the_values_of_the_fit_is_damaged(files: FileCheckpoints) -> None:
-    save(files, 1, 2)
-    path = files.folder / "pass-2.json"
-    path.write_text(json.dumps({"sha256": json.loads(path.read_text())["sha256"]}))
-    assert newest_is(files, 1)
-
-
 def test_weights_that_are_missing_are_damage(files: FileCheckpoints, caplog: pytest.LogCaptureFixture) -> None:
     save(files, 1, 2)
     (files.folder / "pass-2.safetensors").unlink()
@@ -202,9 +194,9 @@ def test_weights_that_are_missing_are_damage(files: FileCheckpoints, caplog: pyt
     assert "pass 2 is damaged" in caplog.text
 
 
-def test_weights_without_a_record_are_of_a_pass_that_was_not_completed(files: FileCheckpoints) -> None:
+def test_weights_without_a_checksum_are_of_a_pass_that_was_not_completed(files: FileCheckpoints) -> None:
     save(files, 1, 2)
-    (files.folder / "pass-2.json").unlink()  # which is written last
+    (files.folder / "pass-2.sha256").unlink()  # which is written last
     assert files.passes == 1
     assert newest_is(files, 1)
 
@@ -225,7 +217,7 @@ def test_a_disk_that_is_full_leaves_the_checkpoints_before(
     save(files, 1, 2)
     before = names(files.folder)
 
-    def full(tensors: object, path: Path) -> None:
+    def full(tensors: object, path: Path, metadata: object) -> None:
         path.write_bytes(b"half")
         raise OSError("no space left on device")
 
