@@ -24,6 +24,7 @@ from pipelines.terminal import progress
 
 SETTINGS = Path(__file__).parents[1] / "configs" / "demo.yaml"
 SIZE, RATE = (320, 240), Fraction(25)
+MORE_NORMAL = 2.0  # times as much normal footage as there is to score
 NORMAL_TRAFFIC, TEST_TRAFFIC = 1, 2  # seeds: other people walk by in the test clip
 
 
@@ -39,7 +40,7 @@ def demo(
 
     Args:
         out: folder for footage, scene and results.
-        seconds: length of each of the two clips.
+        seconds: length of the clip to score; the normal footage is longer.
         overwrite: whether an earlier demo there may be replaced.
         seed: of the place.
         overrides: settings, as --set takes them.
@@ -54,7 +55,7 @@ def demo(
     for name in ("labels", "masks"):
         (out / name).mkdir(parents=True, exist_ok=True)
     with progress() as bars:
-        make_clip(out, "normal", seconds, (), seed, NORMAL_TRAFFIC, bars)
+        make_clip(out, "normal", MORE_NORMAL * seconds, (), seed, NORMAL_TRAFFIC, bars)
         make_clip(out, "today", seconds, default_violations(seconds), seed, TEST_TRAFFIC, bars)
     if settings.model.weights == "random":
         console.print("the backbone has random weights (no download): real footage wants pretrained ones")

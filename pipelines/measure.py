@@ -99,7 +99,7 @@ class Evaluation:
         rows = [row for clip, values in result["clips"].items() for row in self._rows(clip, clip, values)]
         rows += self._rows("all, pooled", None, result["pooled"])
         counted = "sampled frames" if self.frames == "sampled" else "all frames, each with its newest score"
-        columns = ["clip", "frames", "anomalous", "", *(kind.replace("_", " ") for kind in SCORE_FIELDS), "pixel"]
+        columns = ["clip", "anomalous", "", *(kind.replace("_", " ") for kind in SCORE_FIELDS), "pixel"]
         caption = f"over {counted}; smoothed: causal mean, {self.smoothing:g} s; –: only one label occurs"
         console.print(table("frame-level and pixel-level AUROC", columns, rows, caption))
 
@@ -107,16 +107,16 @@ class Evaluation:
         raw = [number(values.get(kind)) for kind in SCORE_FIELDS]
         smoothed = [number(values.get(kind + SMOOTHED)) for kind in SCORE_FIELDS]
         return [
-            [title, *self._counts(clip), "raw", *raw, number(values.get("pixel"))],
-            ["", "", "", "smoothed", *smoothed, ""],
+            [title, self._counts(clip), "raw", *raw, number(values.get("pixel"))],
+            ["", "", "smoothed", *smoothed, ""],
         ]
 
     def save(self, folder: Path) -> None:
         """Writes evaluation.json."""
         write_json(folder / EVALUATION, self.result())
 
-    def _counts(self, clip: str | None) -> tuple[str, str]:
+    def _counts(self, clip: str | None) -> str:
         if not self._frame.labelled:
-            return "–", "–"
+            return "–"
         frames, anomalous = self._frame.counts(clip)
-        return str(frames), str(anomalous)
+        return f"{anomalous} of {frames}"

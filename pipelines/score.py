@@ -215,7 +215,7 @@ def _clear_if_empty(partial: Path) -> None:
 def _print(console: Console, results: Sequence[Scored]) -> None:
     rows = [
         [
-            str(result.folder),
+            result.folder.name,
             str(result.frames),
             str(len(result.rows)),
             str(result.events),
@@ -224,4 +224,5 @@ def _print(console: Console, results: Sequence[Scored]) -> None:
         ]
         for result in results
     ]
-    console.print(table("scored", ["folder", "frames", "scored", "events", "damaged packets", "frames/s"], rows))
+    title = f"in {results[0].folder.parent}"
+    console.print(table(title, ["source", "frames", "scored", "events", "damaged packets", "frames/s"], rows))
