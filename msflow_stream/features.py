@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import tempfile
 from collections.abc import Sequence
@@ -16,12 +17,15 @@ from torch import Tensor
 
 from msflow_stream.machine import usable_memory
 
+BLOCK = 32  # frames per block of memory
+
 
 class FeatureCache:
     """Features of many frames, appended in order and read at random; in memory, or on disk beyond a limit.
 
-    The files on disk have no name (they are unlinked when made): they vanish with the process, crashed or not. They
-    are read piece by piece, not mapped, so that the memory of the process does not grow with what was read.
+    Memory is taken in large blocks from the system: small arrays between large and short-lived ones would
+    keep the allocator from giving those back. The files on disk have no name (they are unlinked when made): they vanish
+    with the process, crashed or not. They are read piece by piece, not mapped, so that memory does not grow by reading.
 
     Args:
         dtype: float16 or float32, as stored; batches come back as float32.
@@ -38,7 +42,7 @@ class FeatureCache:
         self.bytes = 0
         self._count = 0
         self._shapes: list[tuple[int, ...]] = []  # H W C of every scale
-        self._frames: list[list[npt.NDArray[np.generic]]] = []  # in memory: per frame, per scale H W C
+        self._blocks: list[list[npt.NDArray[np.generic]]] = []  # in memory: per scale, blocks of BLOCK H W C
         self._files: list[IO[bytes]] = []  # on disk: per scale, frames one after another
 
     def __len__(self) -> int:
@@ -50,7 +54,7 @@ class FeatureCache:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._frames.clear()
+        self._blocks.clear()
         for file in self._files:
             file.close()
 
@@ -64,10 +68,16 @@ class FeatureCache:
         stored = [f.permute(0, 2, 3, 1).cpu().numpy().astype(self.dtype, order="C") for f in features]  # B H W C
         self._shapes = [f.shape[1:] for f in stored]
         self.bytes += sum(f.nbytes for f in stored)
-        self._count += len(stored[0])
-        self._frames += [[f[i].copy() for f in stored] for i in range(len(stored[0]))]
-        if self.on_disk or self.bytes > self.memory_limit:
+        if not self.on_disk and self.bytes > self.memory_limit:
             self._spill()
+        for scale, frames in enumerate(stored):
+            if self.on_disk:
+                self._files[scale].write(frames.data)
+            else:
+                self._remember(scale, frames)
+        for file in self._files:
+            file.flush()
+        self._count += len(stored[0])
 
     def batch(self, positions: Sequence[int]) -> list[Tensor]:
         """The frames at `positions`, float32 B C_l H_l W_l per scale, channels last in memory."""
@@ -77,20 +87,29 @@ class FeatureCache:
     def _frame(self, position: int, scale: int) -> npt.NDArray[np.generic]:
         """Features of one frame at one scale, H W C."""
         if not self.on_disk:
-            return self._frames[position][scale]
+            remembered: npt.NDArray[np.generic] = self._blocks[scale][position // BLOCK][position % BLOCK]
+            return remembered
         features = np.empty(self._shapes[scale], self.dtype)
         os.preadv(self._files[scale].fileno(), [features.data], position * features.nbytes)
         return features
 
+    def _remember(self, scale: int, features: npt.NDArray[np.generic]) -> None:
+        """Puts the features of frames (B H W C) behind those that are in memory."""
+        while len(self._blocks) <= scale:
+            self._blocks.append([])
+        for number, frame in enumerate(features, self._count):
+            if number % BLOCK == 0:
+                memory = mmap.mmap(-1, max(1, BLOCK * frame.nbytes))  # only what is written to takes memory
+                self._blocks[scale].append(np.frombuffer(memory, self.dtype).reshape(BLOCK, *frame.shape))
+            self._blocks[scale][-1][number % BLOCK] = frame
+
     def _spill(self) -> None:
-        if not self._files:
-            self._files = [
-                tempfile.TemporaryFile(dir=self.folder, prefix="features-")  # noqa: SIM115  closed in __exit__
-                for _ in self._shapes
-            ]
-        for frame in self._frames:
-            for file, features in zip(self._files, frame, strict=True):
-                file.write(features.tobytes())
-        for file in self._files:
-            file.flush()
-        self._frames.clear()
+        """Moves all that is in memory to disk."""
+        self._files = [
+            tempfile.TemporaryFile(dir=self.folder, prefix="features-")  # noqa: SIM115  closed in __exit__
+            for _ in self._shapes
+        ]
+        for scale, file in enumerate(self._files):
+            for number in range(self._count):
+                file.write(self._blocks[scale][number // BLOCK][number % BLOCK].data)
+        self._blocks.clear()

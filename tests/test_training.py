@@ -27,6 +27,12 @@ def prepared(*overrides: str, count: int = 20) -> tuple[Scene, Footage]:
     return scene, footage
 
 
+def fill(footage: Footage, position: int, value: float) -> None:
+    """Writes over the features of one frame."""
+    for scale in range(len(footage.cache.batch([position]))):
+        footage.cache._frame(position, scale).fill(value)
+
+
 def weights(scene: Scene) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in scene.flow.state_dict().items()}
 
@@ -57,8 +63,7 @@ def test_held_out_frames_do_not_touch_the_weights() -> None:
     list(FlowFit(scene, footage).run())
     other, changed = prepared()
     for position in changed.held_out:
-        for features in changed.cache._frames[position]:
-            features.fill(100.0)
+        fill(changed, position, 100.0)
     list(FlowFit(other, changed).run())
     assert equal(weights(scene), weights(other))
 
@@ -99,8 +104,7 @@ def test_an_interrupted_pass_is_undone() -> None:
 
 
 def poison(footage: Footage, value: float = math.nan) -> None:
-    for features in footage.cache._frames[footage.fitted[0]]:
-        features.fill(value)
+    fill(footage, footage.fitted[0], value)
 
 
 def test_a_loss_that_is_not_finite_names_the_pass_the_batch_and_what_is_left() -> None:
