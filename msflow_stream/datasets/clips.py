@@ -1,0 +1,173 @@
+"""What a data set of videos is made of: scenes with clips to fit on and clips to test on, and what is true of those."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from msflow_stream.datasets.labels import load_labels, load_masks
+from msflow_stream.types import UserError
+
+Flags = npt.NDArray[np.bool_]  # one per frame, or one per pixel (H x W)
+
+# As msflow_stream.video takes them, so that a folder has as many frames here as when it is opened there.
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"})
+
+
+class Truth(Protocol):
+    """What is anomalous in a clip, read when it is asked for; positions count the frames of the source as opened."""
+
+    @property
+    def labels(self) -> Flags:
+        """One flag per frame of the source.
+
+        Raises:
+            UserError: they cannot be read, or are not as many as the frames.
+        """
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether it is known which pixels are anomalous."""
+
+    def mask(self, position: int) -> Flags | None:
+        """The anomalous pixels of a frame, H x W; None where they are not known.
+
+        Raises:
+            UserError: the masks cannot be read, or are not as many as the frames.
+        """
+
+
+class NpyTruth:
+    """Truth from .npy files: labels and, if there are any, masks (T x H x W, memory-mapped)."""
+
+    def __init__(self, labels: Path, masks: Path | None, frames: int) -> None:
+        self._labels, self._masks, self._frames = labels, masks, frames
+
+    @cached_property
+    def labels(self) -> Flags:
+        """One flag per frame."""
+        return load_labels(_there(self._labels), self._frames)
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether there is a file of masks."""
+        return self._masks is not None
+
+    def mask(self, position: int) -> Flags | None:
+        """The mask of a frame, as large as it is stored."""
+        return None if self._masks is None else np.asarray(self._mapped[position] != 0)
+
+    @cached_property
+    def _mapped(self) -> npt.NDArray[np.generic]:
+        assert self._masks is not None
+        return load_masks(_there(self._masks), self._frames)
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A video, or a folder of images as a video.
+
+    Attributes:
+        name: of the clip, such as 01_0014.
+        source: as `msflow_stream.video.sources.open_source` takes it.
+        every: the sampling that is still to be done: 1 where only sampled frames are stored.
+        truth: what is anomalous in it; None for normal clips, and where it is not known.
+        step: frames of the original video from one frame of the source to the next.
+    """
+
+    name: str
+    source: Path
+    every: int
+    truth: Truth | None = None
+    step: int = 1
+
+    def original_index(self, position: int) -> int:
+        """Where in the original video a frame of the source is."""
+        return position * self.step
+
+
+@dataclass(frozen=True, slots=True)
+class VideoScene:
+    """A fixed camera view: normal clips to fit on, clips to test on; either may be empty."""
+
+    name: str
+    fit: tuple[Clip, ...]
+    test: tuple[Clip, ...]
+
+
+def select(scenes: Iterable[VideoScene], names: Sequence[str] | None) -> list[VideoScene]:
+    """The scenes of these names, in the order of the data set; all if None.
+
+    Raises:
+        UserError: there is no scene of a name.
+    """
+    known = {scene.name: scene for scene in scenes}
+    unknown = sorted(set(names or ()) - known.keys())
+    if unknown:
+        raise UserError(f"no scene {', '.join(unknown)}: there are {', '.join(known)}")
+    return [scene for name, scene in known.items() if names is None or name in names]
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """The images of a folder, 2.jpg before 10.jpg."""
+    images = (path for path in visible(folder) if path.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(images, key=lambda path: [int(part) if part.isdecimal() else part for part in _parts(path.name)])
+
+
+def visible(folder: Path) -> list[Path]:
+    """What is in a folder, by name, but for hidden files; nothing if there is no such folder."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
+
+
+def clip_sources(folder: Path) -> dict[str, Path]:
+    """Videos and folders by the names of the clips that they are.
+
+    Raises:
+        UserError: two of one name.
+    """
+    found: dict[str, Path] = {}
+    for path in visible(folder):
+        if not path.is_dir() and path.suffix.lower() not in VIDEO_SUFFIXES:
+            continue
+        other = found.setdefault(path.name if path.is_dir() else path.stem, path)
+        if other != path:
+            raise UserError(f"{other} and {path.name} are clips of the same name: move one away")
+    return found
+
+
+def need(root: Path, names: Sequence[str], tree: str) -> Path:
+    """The first of these folders that is in a tree.
+
+    Raises:
+        UserError: none is; it says what is there instead.
+    """
+    for name in names:
+        if (root / name).is_dir():
+            return root / name
+    raise UserError(f"{root} is no {tree} tree: it should hold the folder {' or '.join(names)}, {holds(root)}")
+
+
+def holds(folder: Path) -> str:
+    """What a folder holds, for messages."""
+    if not folder.is_dir():
+        return "but there is no such folder" if not folder.exists() else "but it is a file"
+    names = [path.name for path in visible(folder)]
+    return f"but it holds {', '.join(names[:6])}{', ...' * (len(names) > 6)}" if names else "but it is empty"
+
+
+def _parts(name: str) -> list[str]:
+    return re.split(r"(\d+)", name.casefold())  # text and digits take turns, so that like is compared with like
+
+
+def _there(path: Path) -> Path:
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: its clip has frames but no truth")
+    return path
