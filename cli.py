@@ -169,6 +169,34 @@ def import_checkpoint(
     run(file, _scene_folder(scenes, scene), backbone, _size(input_size), set_ or (), chosen, overwrite)
 
 
+@app.command(
+    "build-mstc",
+    epilog="Examples:\n\n"
+    "msflow-stream build-mstc shanghaitech/ mstc/\n\n"
+    "msflow-stream build-mstc shanghaitech/ mstc/ --quality 95 --workers 8\n\n"
+    "msflow-stream build-mstc shanghaitech/ mstc-index/ --index-only",
+)
+def build_mstc(
+    shanghaitech: Annotated[
+        Path, typer.Argument(help="ShanghaiTech Campus as published: the folder that holds training and testing.")
+    ],
+    out: Annotated[Path, typer.Argument(help="A new folder, or an unfinished one to go on with.")],
+    index_only: Annotated[
+        bool, typer.Option("--index-only", help="Copy nothing: write a manifest that points into the source.")
+    ] = False,
+    quality: Annotated[
+        int | None, typer.Option(min=1, max=100, help="JPEG of this quality for frames of videos, instead of PNG.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Videos at a time; all processors if not given.")] = None,
+) -> None:
+    """Makes mSTC of ShanghaiTech Campus: every fifth frame, with its masks. Run again, it goes on where it was."""
+    from pipelines.build_mstc import build_mstc as run
+    from pipelines.mstc_video import BuildJob
+
+    job = BuildJob(index_only, quality) if workers is None else BuildJob(index_only, quality, workers)
+    run(shanghaitech, out, job)
+
+
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for footage, scene and results.")] = Path("demo"),

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from msflow_stream.config import InputSettings, ModelSettings, ScoreKind, ScoreSettings, Settings
 from msflow_stream.files import file_hash
-from msflow_stream.model.aggregate import anomaly_maps, top_k_mean
+from msflow_stream.model.aggregate import Maps, anomaly_maps, top_k_mean
 from msflow_stream.model.msflow import MSFlow
 from msflow_stream.model.pyramid import Pyramid, load_weights
 from msflow_stream.types import UserError
@@ -126,17 +126,24 @@ class Scene:
 
     def measure_features(self, features: list[Tensor], score: ScoreSettings | None = None) -> Measures:
         """Scores from the pyramid's features (B C_l H_l W_l)."""
-        score = score or self.settings.score
+        return self.measure_maps(self.maps(features), score)
+
+    def maps(self, features: list[Tensor]) -> Maps:
+        """All three maps (B H W each, at input size, where the weights are) from the pyramid's features."""
         self.flow.eval()
         with torch.inference_mode():
-            maps = anomaly_maps(self.flow([f.to(self.device) for f in features])[0], self.settings.input.size)
-            values = (
-                top_k_mean(maps.mul, score.top_k),
-                top_k_mean(maps.surprise, score.top_k),
-                maps.surprise.mean((1, 2)),
-                (maps.add if score.aggregation == "add" else maps.mul).half(),
-            )
-            return Measures(*(value.cpu() for value in values))
+            return anomaly_maps(self.flow([f.to(self.device) for f in features])[0], self.settings.input.size)
+
+    def measure_maps(self, maps: Maps, score: ScoreSettings | None = None) -> Measures:
+        """Scores from maps."""
+        score = score or self.settings.score
+        values = (
+            top_k_mean(maps.mul, score.top_k),
+            top_k_mean(maps.surprise, score.top_k),
+            maps.surprise.mean((1, 2)),
+            (maps.add if score.aggregation == "add" else maps.mul).half(),
+        )
+        return Measures(*(value.cpu() for value in values))
 
     def save(self, folder: Path, overwrite: bool = False, add: Callable[[Path], None] = lambda folder: None) -> None:
         """Writes the folder in one step: it is there whole or not at all.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ import msflow_stream
 from msflow_stream.calibration import calibrate
 from msflow_stream.checkpoints import FileCheckpoints
 from msflow_stream.config import Settings, differences
+from msflow_stream.features import FeatureCache
 from msflow_stream.footage import Footage, extract, feature_cache
 from msflow_stream.machine import choose_device
 from msflow_stream.model.pyramid import Pyramid
@@ -85,29 +86,39 @@ def fit(
     Raises:
         UserError: bad sources or settings, an existing folder, or an interruption before the first pass ended.
     """
+    job, specs = job or FitJob(), expand_sources(sources)
+    title = f"reading {len(specs)} source{'s' * (len(specs) > 1)}"
+    return fit_frames(
+        lambda: _frames(specs, settings.score.every, job.image_rate), title, folder, settings, job, console, pyramid
+    )
+
+
+def fit_frames(
+    frames: Callable[[], Iterator[Iterable[Frame]]],
+    title: str,
+    folder: Path,
+    settings: Settings,
+    job: FitJob | None = None,
+    console: Console | None = None,
+    pyramid: Pyramid | None = None,
+) -> Outcome:
+    """As `fit`, from what gives the sampled frames of every source; `title` says what is read."""
     job, console = job or FitJob(), console or Console()
-    specs = expand_sources(sources)
     checkpoints = FileCheckpoints(folder.parent / f".{folder.name}.fit")
     if _complete_already(folder, checkpoints, settings, job):
         console.print(f"scene [bold]{folder.name}[/] is complete already, in {folder}")
         return Outcome("complete already", read_record(folder)["fit"])
     log_pass = _tensorboard(job.tensorboard and job.tensorboard / folder.name)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    device = choose_device(job.device)
-    scene = Scene.new(folder.name, settings, pyramid).to(device)
+    scene = Scene.new(folder.name, settings, pyramid).to(choose_device(job.device))
     started = time.monotonic()
     with feature_cache(settings.fit, folder.parent) as cache, progress() as bars, log_pass as write:
-        footage = Footage(cache)
-        task = bars.add_task(f"reading {len(specs)} source{'s' * (len(specs) > 1)}", total=None)
-        for footage in extract(
-            scene, _frames(specs, settings.score.every, job.image_rate), cache, settings.fit.holdout
-        ):
-            bars.update(task, completed=len(footage.origin))
-        bars.remove_task(task)
+        footage = _read(scene, frames(), cache, bars, title)
         flow_fit = FlowFit(scene, footage, checkpoints)
         if job.resume:
             flow_fit.resume()
-            console.print(f"going on after pass {len(flow_fit.passes)}" if flow_fit.passes else "nothing to resume")
+            if flow_fit.passes:
+                console.print(f"going on after pass {len(flow_fit.passes)}")
         interrupted = _run(flow_fit, bars, console, write)
         passes = flow_fit.passes
         if not passes:
@@ -197,6 +208,15 @@ def _complete_already(folder: Path, checkpoints: FileCheckpoints, settings: Sett
         reason = "; ".join(changed) or "it was stopped early and its checkpoints are gone"
         raise UserError(f"{folder} cannot be gone on with ({reason}): give --overwrite to fit it again")
     return True
+
+
+def _read(scene: Scene, sources: Iterable[Iterable[Frame]], cache: FeatureCache, bars: Progress, title: str) -> Footage:
+    footage = Footage(cache)
+    task = bars.add_task(title, total=None)
+    for footage in extract(scene, sources, cache, scene.settings.fit.holdout):
+        bars.update(task, completed=len(footage.origin))
+    bars.remove_task(task)
+    return footage
 
 
 def _frames(specs: Sequence[str], every: int, image_rate: Fraction) -> Iterator[Iterator[Frame]]:
