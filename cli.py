@@ -197,6 +197,33 @@ def build_mstc(
     run(shanghaitech, out, job)
 
 
+@app.command(
+    epilog="Examples:\n\n"
+    "msflow-stream evaluate mvtec --root mvtec/ --out runs/mvtec\n\n"
+    "msflow-stream evaluate mvtec --root mvtec/ --out runs/two --classes bottle,transistor --seeds 3\n\n"
+    "msflow-stream evaluate mtd --root magnetic_tile/ --out runs/mtd --set model.backbone=mobilenetv2_100\n\n"
+    "msflow-stream evaluate mstc --root mstc/ --out runs/mstc"
+)
+def evaluate(
+    data: Annotated[str, typer.Argument(help="mvtec, visa, mtd, mstc, ped1, ped2, avenue or folder.")],
+    root: Annotated[Path, typer.Option(help="The data set's own folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="For scenes and results; run again, it goes on there.")],
+    classes: Annotated[str | None, typer.Option(help="Some classes or scenes, such as bottle,cable or 01,06.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Fits per class, with seeds from fit.seed on.")] = 1,
+    config: Config = None,
+    set_: Overrides = None,
+    device: Device = "auto",
+) -> None:
+    """Fits a model per class or scene of a data set, scores its test part, and reports beside published results."""
+    from msflow_stream.config import load
+    from pipelines.evaluate import EvaluateJob
+    from pipelines.evaluate import evaluate as run
+    from pipelines.subjects import settings_file
+
+    job = EvaluateJob(data, root, out, classes.split(",") if classes else (), seeds, device)
+    run(job, load(config or settings_file(data), set_ or ()))
+
+
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for footage, scene and results.")] = Path("demo"),

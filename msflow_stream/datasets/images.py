@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -42,7 +42,7 @@ def load_image(path: Path) -> npt.NDArray[np.uint8]:
     return np.array(image.convert("RGB"), np.uint8)
 
 
-def load_images(paths: Iterable[Path], workers: int) -> Iterator[npt.NDArray[np.uint8]]:
+def load_images(paths: Iterable[Path], workers: int) -> Generator[npt.NDArray[np.uint8]]:
     """Loads images in parallel threads and yields them in order, see `load_image`.
 
     At most two images per worker are in memory beside the one just taken, however slow the taker is. An image that
@@ -66,7 +66,7 @@ def load_mask(path: Path, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
     return mask_at(mask[None], 0, size)
 
 
-def _loaded(paths: Iterator[Path], workers: int) -> Iterator[npt.NDArray[np.uint8]]:
+def _loaded(paths: Iterator[Path], workers: int) -> Generator[npt.NDArray[np.uint8]]:
     pool = ThreadPoolExecutor(workers, thread_name_prefix="load-images")
     try:
         ahead = deque(pool.submit(load_image, path) for path in islice(paths, READ_AHEAD * workers))

@@ -1,0 +1,288 @@
+"""`evaluate`: fit a model for every class or scene of a data set, score its test part, measure, and report."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import statistics
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from msflow_stream.batches import batched
+from msflow_stream.config import Settings, differences
+from msflow_stream.machine import choose_device
+from msflow_stream.metrics.histogram import ValueCounts, halves
+from msflow_stream.model.aggregate import Maps
+from msflow_stream.results import write_json
+from msflow_stream.scene import Scene
+from msflow_stream.types import SCORE_FIELDS, Frame, UserError
+from pipelines.fit import FitJob, fit_frames, versions
+from pipelines.gallery import Gallery
+from pipelines.judge import Judge
+from pipelines.published import PUBLISHED
+from pipelines.report import write_report
+from pipelines.subjects import Case, Subject, find_subjects
+from pipelines.terminal import number, progress, table
+
+RESULT, SCORES, CURVES, GALLERY = "result.json", "scores.csv", "curves.json", "gallery"
+NORMAL_PER_SOURCE, NORMAL = 8, 64  # frames to fit on whose maps give the thresholds of RBDC and TBDC
+COLUMNS = {
+    "image_auroc_paper": "image AUROC paper",
+    "image_auroc_surprise": "image AUROC surprise",
+    "image_auroc_surprise_mean": "image AUROC surprise mean",
+    "frame_auroc_micro_paper": "frame AUROC paper",
+    "frame_auroc_micro_surprise": "frame AUROC surprise",
+    "frame_auroc_micro_surprise_mean": "frame AUROC surprise mean",
+    "pixel_auroc": "pixel AUROC",
+    "aupro": "AUPRO",
+    "rbdc": "RBDC",
+    "tbdc": "TBDC",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateJob:
+    """What is evaluated, and where its results go.
+
+    Attributes:
+        data: name of the data set.
+        root: its folder.
+        out: for results; one that holds results of the same settings is gone on with.
+        classes: or scenes; all if empty.
+        seeds: number of fits per class, with seeds from fit.seed on.
+        device: such as auto, cpu or cuda.
+    """
+
+    data: str
+    root: Path
+    out: Path
+    classes: Sequence[str] = ()
+    seeds: int = 1
+    device: str = "auto"
+
+
+def evaluate(job: EvaluateJob, settings: Settings, console: Console | None = None) -> dict[str, Any]:
+    """Evaluates a data set, prints tables, and writes results.json, results.csv and report.html; returns the results.
+
+    A class that is done is not done again, a fit that was stopped is gone on with, and one that fails does not stop
+    the others.
+
+    Raises:
+        UserError: no such data, results of other settings in `out`, or, after all the others, classes that failed.
+    """
+    console = console or Console()
+    subjects = find_subjects(job.data, job.root, job.classes)
+    results: dict[str, list[dict[str, Any]]] = {}
+    failed: dict[str, str] = {}
+    for subject in subjects:
+        for seed in range(settings.fit.seed, settings.fit.seed + job.seeds):
+            seeded = settings.model_copy(update={"fit": settings.fit.model_copy(update={"seed": seed})})
+            try:
+                result = _one(subject, seeded, job, console)
+            except UserError as error:
+                failed[subject.name] = str(error)
+                console.print(f"[red]{subject.name} failed:[/] {error}", highlight=False)
+                break
+            results.setdefault(subject.name, []).append(result)
+    summary = summarise(job.data, settings, results, failed)
+    if results:
+        write_json(job.out / "results.json", summary)
+        _write_csv(job.out / "results.csv", summary)
+        _print(console, summary)
+        write_report(job.out / "report.html", summary, _folders(job.out, results))
+        console.print(f"look at [bold]{job.out / 'report.html'}[/], read {job.out / 'results.json'}")
+    if failed:
+        raise UserError(f"{len(failed)} of {len(subjects)} failed: {', '.join(failed)}; the reasons are above")
+    return summary
+
+
+def _one(subject: Subject, settings: Settings, job: EvaluateJob, console: Console) -> dict[str, Any]:
+    """The result of one class and seed: read if it is there, else fitted, scored and measured."""
+    name = f"{subject.name}-{settings.fit.seed}"
+    folder = job.out / "classes" / name
+    if (folder / RESULT).is_file():
+        known: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        changed = differences(known["settings"], settings.model_dump(mode="json"))
+        if changed:
+            raise UserError(f"{folder} was evaluated with other settings ({'; '.join(changed)}): choose another --out")
+        console.print(f"[bold]{subject.name}[/], seed {settings.fit.seed}: evaluated already")
+        return known
+    console.print(f"[bold]{subject.name}[/], seed {settings.fit.seed}")
+    scenes = job.out / "scenes"
+    outcome = fit_frames(
+        subject.fit_sources,
+        f"reading {subject.name}",
+        scenes / name,
+        settings,
+        FitJob(job.device, resume=True),
+        console,
+    )
+    if outcome.state == "interrupted":
+        console.print("the same command goes on from here")
+        raise KeyboardInterrupt
+    scene = Scene.load(scenes / name, choose_device(job.device))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.parent))
+    try:
+        result = measure(subject, scene, staging)
+        staging.chmod(0o755)
+        shutil.rmtree(folder, ignore_errors=True)
+        staging.replace(folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return result
+
+
+def measure(subject: Subject, scene: Scene, folder: Path) -> dict[str, Any]:
+    """Scores the test cases of a subject and writes what was found into a folder."""
+    settings = scene.settings
+    thresholds = _thresholds(subject, scene) if subject.is_video else [0.0]
+    judge = Judge(subject.is_video, thresholds, settings.score.smoothing)
+    heat = scene.calibration.map_range if scene.calibration else (0.0, 1.0)
+    gallery = Gallery(heat, settings.fit.seed)
+    with progress() as bars:
+        task = bars.add_task(f"scoring {subject.name}", total=None)
+        for clip, cases in subject.test_clips(settings.input.size):
+            for part in batched(cases, settings.score.batch):
+                maps = frame_maps(scene, [case.frame for case in part])
+                judge_batch(judge, gallery, scene, clip, part, maps)
+                bars.advance(task, len(part))
+    result = {
+        "name": subject.name,
+        "video": subject.is_video,
+        "seed": settings.fit.seed,
+        "metrics": judge.metrics(),
+        "cases": len(judge.scored),
+        "anomalous": sum(one.anomalous for one in judge.scored),
+        "masks": judge.has_masks,
+        "frames fitted": scene.record.get("frames"),
+        "settings": settings.model_dump(mode="json"),
+        "versions": versions(),
+    }
+    gallery.save(folder / GALLERY)
+    curves = {name: {"x": curve.x.tolist(), "y": curve.y.tolist()} for name, curve in judge.curves().items()}
+    write_json(folder / CURVES, curves)
+    _write_scores(folder / SCORES, judge)
+    write_json(folder / RESULT, result)
+    return result
+
+
+def frame_maps(scene: Scene, frames: Sequence[Frame]) -> Maps:
+    """The maps of a batch of frames."""
+    images = torch.stack([scene.prepare(frame.image) for frame in frames])  # B 3 H W
+    with torch.inference_mode():
+        return scene.maps(scene.pyramid(images.to(scene.device)))
+
+
+def judge_batch(
+    judge: Judge, gallery: Gallery | None, scene: Scene, clip: str, cases: Sequence[Case], maps: Maps
+) -> None:
+    """Hands the cases of a batch, with their scores and maps, to the judge and to the gallery."""
+    measures = scene.measure_maps(maps)
+    values = {kind: getattr(measures, field).tolist() for kind, field in SCORE_FIELDS.items()}
+    add, mul = maps.add.cpu().numpy(), maps.mul.cpu().numpy()
+    for i, case in enumerate(cases):
+        scores = {kind: series[i] for kind, series in values.items()}
+        judge.add(clip, case, scores, add[i], mul[i])
+        if gallery is not None:
+            name = f"{clip}, frame {case.frame.index}" if judge.is_video else case.frame.source
+            gallery.add(name, case, scores[scene.settings.score.kind], measures.map[i].float().numpy())
+
+
+def _thresholds(subject: Subject, scene: Scene) -> Any:
+    """Map values that RBDC and TBDC are measured at, from maps of frames that were fitted."""
+    counts = ValueCounts()
+    for part in batched(islice(_some_normal(subject), NORMAL), scene.settings.score.batch):
+        counts.add(halves(frame_maps(scene, part).add.cpu().numpy()))
+    return counts.thresholds()
+
+
+def _some_normal(subject: Subject) -> Iterator[Frame]:
+    for source in subject.fit_sources():
+        yield from islice(source, NORMAL_PER_SOURCE)
+
+
+def summarise(
+    data: str, settings: Settings, results: dict[str, list[dict[str, Any]]], failed: dict[str, str]
+) -> dict[str, Any]:
+    """Per class the mean over seeds and its spread (standard deviation), and the mean over classes."""
+    classes, spread = {}, {}
+    for name, seeds in results.items():
+        metrics = {key: [seed["metrics"][key] for seed in seeds] for key in seeds[0]["metrics"]}
+        classes[name] = {key: None if None in values else statistics.fmean(values) for key, values in metrics.items()}
+        if len(seeds) > 1:
+            spread[name] = {key: None if None in vs else statistics.stdev(vs) for key, vs in metrics.items()}
+    keys = dict.fromkeys(key for values in classes.values() for key in values)
+    known = {key: [value for v in classes.values() if (value := v.get(key)) is not None] for key in keys}
+    return {
+        "data": data,
+        "classes": classes,
+        "mean": {key: statistics.fmean(values) if values else None for key, values in known.items()},
+        "spread over seeds": spread,
+        "seeds": [seed["seed"] for seed in next(iter(results.values()), [])],
+        "counts": {
+            name: {key: seeds[0][key] for key in ("frames fitted", "cases", "anomalous", "masks")}
+            for name, seeds in results.items()
+        },
+        "failed": failed,
+        "published": PUBLISHED.get(data, {}),
+        "settings": settings.model_dump(mode="json"),
+        "versions": versions(),
+    }
+
+
+def _print(console: Console, summary: dict[str, Any]) -> None:
+    columns = [key for key in COLUMNS if key in summary["mean"]]
+    rows = [
+        [name, *(_with_spread(values.get(key), summary["spread over seeds"].get(name, {}).get(key)) for key in columns)]
+        for name, values in summary["classes"].items()
+    ]
+    if len(rows) > 1:
+        rows.append(["mean", *(number(summary["mean"][key]) for key in columns)])
+    seeds = len(summary["seeds"])
+    caption = f"last pass of {summary['settings']['fit']['passes']}" + (f", mean of {seeds} seeds" if seeds > 1 else "")
+    console.print(table(summary["data"], ["", *(COLUMNS[key] for key in columns)], rows, caption))
+    if not summary["published"]:
+        return
+    sources = list(summary["published"])
+    rows = [
+        [COLUMNS[key], number(summary["mean"][key]), *(number(summary["published"][one].get(key)) for one in sources)]
+        for key in columns
+        if any(key in summary["published"][one] for one in sources)
+    ]
+    console.print(table("beside what was published (mean over classes)", ["", "ours", *sources], rows))
+
+
+def _with_spread(value: float | None, spread: float | None) -> str:
+    return number(value) if spread is None else f"{number(value)} ± {number(spread)}"
+
+
+def _write_scores(path: Path, judge: Judge) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["clip", "index", "time", "kind", "anomalous", *SCORE_FIELDS])
+        for one in judge.scored:
+            scores = (f"{one.values[kind]:.7g}" for kind in SCORE_FIELDS)
+            rows.writerow([one.clip, one.index, f"{one.time:.6f}", one.kind, int(one.anomalous), *scores])
+
+
+def _write_csv(path: Path, summary: dict[str, Any]) -> None:
+    keys = list(summary["mean"])
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["class", *keys])
+        for name, values in [*summary["classes"].items(), ("mean", summary["mean"])]:
+            rows.writerow([name, *("" if values.get(key) is None else f"{values[key]:.6f}" for key in keys)])
+
+
+def _folders(out: Path, results: dict[str, list[dict[str, Any]]]) -> dict[str, Path]:
+    """Of every class, the folder of its first seed."""
+    return {name: out / "classes" / f"{name}-{seeds[0]['seed']}" for name, seeds in results.items()}

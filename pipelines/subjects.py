@@ -1,0 +1,187 @@
+"""What an evaluation goes through: classes of still images and scenes of video, told apart no further than needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from msflow_stream.datasets.avenue import avenue
+from msflow_stream.datasets.clips import Clip, VideoScene, holds
+from msflow_stream.datasets.folder import folder
+from msflow_stream.datasets.images import load_images, load_mask
+from msflow_stream.datasets.labels import mask_at
+from msflow_stream.datasets.mstc import FACTS, mstc
+from msflow_stream.datasets.mtd import mtd
+from msflow_stream.datasets.mvtec import mvtec
+from msflow_stream.datasets.shanghaitech import EVERY, shanghaitech
+from msflow_stream.datasets.stills import Still, StillClass
+from msflow_stream.datasets.ucsd import ucsd
+from msflow_stream.datasets.visa import visa
+from msflow_stream.machine import usable_cores
+from msflow_stream.types import Frame, UserError
+from msflow_stream.video.sources import open_source
+
+DataSet = Literal["mvtec", "visa", "mtd", "folder", "mstc", "ped1", "ped2", "avenue"]
+SETTINGS = {"mvtec": "mvtec", "visa": "mvtec", "mtd": "mtd", "folder": "mvtec"}  # of stills; videos: mstc
+DATA_SETS = get_args(DataSet)
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+Size = tuple[int, int]  # height, width
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A test frame and what is true of it.
+
+    Attributes:
+        frame: as it is scored.
+        kind: "good", or the kind of defect; for video "normal" or "anomalous".
+        anomalous: whether it should have a high score.
+        mask: bool, at the size asked for; None where it is not known which pixels are anomalous.
+    """
+
+    frame: Frame
+    kind: str
+    anomalous: bool
+    mask: npt.NDArray[np.bool_] | None
+
+
+class Subject(Protocol):
+    """What one model is fitted for."""
+
+    @property
+    def name(self) -> str:
+        """Of the class or the scene."""
+
+    @property
+    def is_video(self) -> bool:
+        """Whether the cases are frames of clips, in order."""
+
+    def fit_sources(self) -> Iterator[Iterator[Frame]]:
+        """The frames to fit on, source by source."""
+
+    def test_clips(self, size: Size) -> Iterator[tuple[str, Iterator[Case]]]:
+        """The test cases clip by clip, masks at `size`; stills are one clip."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stills:
+    """A class of still images."""
+
+    images: StillClass
+
+    @property
+    def name(self) -> str:
+        """Of the class."""
+        return self.images.name
+
+    @property
+    def is_video(self) -> bool:
+        """No."""
+        return False
+
+    def fit_sources(self) -> Iterator[Iterator[Frame]]:
+        """One source: all images to fit on."""
+        yield self._frames(self.images.fit)
+
+    def test_clips(self, size: Size) -> Iterator[tuple[str, Iterator[Case]]]:
+        """One clip: all test images."""
+        yield self.name, self._cases(size)
+
+    def _frames(self, stills: Sequence[Still]) -> Iterator[Frame]:
+        with closing(load_images([still.path for still in stills], usable_cores())) as images:
+            for index, (still, image) in enumerate(zip(stills, images, strict=True)):
+                yield Frame(still.name, index, None, float(index), None, image)
+
+    def _cases(self, size: Size) -> Iterator[Case]:
+        for still, frame in zip(self.images.test, self._frames(self.images.test), strict=True):
+            mask = load_mask(still.mask, size) if still.mask else None if still.anomalous else np.zeros(size, np.bool_)
+            yield Case(frame, still.kind, still.anomalous, mask)
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A scene of video."""
+
+    scene: VideoScene
+
+    @property
+    def name(self) -> str:
+        """Of the scene."""
+        return self.scene.name
+
+    @property
+    def is_video(self) -> bool:
+        """Yes."""
+        return True
+
+    def fit_sources(self) -> Iterator[Iterator[Frame]]:
+        """The sampled frames of every clip to fit on."""
+        for clip in self.scene.fit:
+            with open_source(str(clip.source), clip.every) as reader:
+                yield iter(reader)
+
+    def test_clips(self, size: Size) -> Iterator[tuple[str, Iterator[Case]]]:
+        """The sampled frames of every clip whose truth is known."""
+        for clip in self.scene.test:
+            if clip.truth is not None:
+                yield clip.name, self._cases(clip, size)
+
+    def _cases(self, clip: Clip, size: Size) -> Iterator[Case]:
+        truth = clip.truth
+        assert truth is not None
+        last = -clip.every
+        with open_source(str(clip.source), clip.every) as reader:
+            for frame in reader:
+                last = frame.index
+                if frame.index >= len(truth.labels):
+                    raise UserError(f"{clip.source} has more frames than its truth has labels ({len(truth.labels)})")
+                anomalous = bool(truth.labels[frame.index])
+                mask = truth.mask(frame.index)
+                if mask is not None:
+                    mask = mask_at(mask[None], 0, size)
+                yield Case(frame, "anomalous" if anomalous else "normal", anomalous, mask)
+        if last + clip.every < len(truth.labels):
+            raise UserError(f"{clip.source} ends after frame {last}, its truth has {len(truth.labels)} labels")
+
+
+def find_subjects(data: str, root: Path, classes: Sequence[str] | None = None) -> list[Subject]:
+    """The classes or scenes of a data set, all or those named; scenes without normal clips or test clips are left out.
+
+    Raises:
+        UserError: an unknown data set, a wrong tree, or a class that it lacks.
+    """
+    names = list(classes) if classes else None
+    if not root.is_dir():
+        raise UserError(f"no folder {root}: --root is the data set's own folder")
+    stills = {"mvtec": mvtec, "visa": visa, "folder": folder}
+    if data in stills:
+        return [Stills(one) for one in stills[data](root, names)]
+    if data == "mtd":
+        return [Stills(one) for one in mtd(root)]
+    scenes = [Video(scene) for scene in _scenes(data, root, names) if scene.fit and scene.test]
+    if not scenes:
+        raise UserError(f"{root}: no scene has both clips to fit on and clips to test on, {holds(root)}")
+    return list(scenes)
+
+
+def _scenes(data: str, root: Path, names: list[str] | None) -> list[VideoScene]:
+    if data == "mstc":
+        return mstc(root, names) if (root / FACTS).exists() else shanghaitech(root, names)
+    if data in ("ped1", "ped2"):
+        inner = root / f"UCSD{data}"
+        return ucsd(inner if inner.is_dir() else root, names, EVERY)
+    if data == "avenue":
+        return avenue(root, EVERY)
+    raise UserError(f"no data set {data!r}: there are {', '.join(DATA_SETS)}")
+
+
+def settings_file(data: str) -> Path:
+    """The settings that a data set is evaluated with unless others are given."""
+    return CONFIGS / f"{SETTINGS.get(data, 'mstc')}.yaml"
