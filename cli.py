@@ -224,6 +224,32 @@ def evaluate(
     run(job, load(config or settings_file(data), set_ or ()))
 
 
+@app.command(
+    epilog="Examples:\n\n"
+    "msflow-stream ablate --table topk --data mtd --root magnetic_tile/ --out runs/ablations\n\n"
+    "msflow-stream ablate --table backbone --data mvtec --root mvtec/ --classes bottle --out runs/ablations "
+    "--set 'model.weights=weights/{backbone}.safetensors'"
+)
+def ablate(
+    table: Annotated[str, typer.Option(help="stages, pooling, backbone, blocks, fusion, norm, aggregation or topk.")],
+    data: Annotated[str, typer.Option(help="mvtec, visa, mtd, mstc, ped1, ped2, avenue or folder.")],
+    root: Annotated[Path, typer.Option(help="The data set's own folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="For TABLE.json; run again, it goes on there.")],
+    classes: Annotated[str | None, typer.Option(help="Some classes or scenes, such as bottle,cable or 01,06.")] = None,
+    config: Config = None,
+    set_: Overrides = None,
+    device: Device = "auto",
+) -> None:
+    """Makes one of the paper's ablation tables; features are extracted once for all variants that share them."""
+    from msflow_stream.config import load
+    from pipelines.ablate import AblateJob
+    from pipelines.ablate import ablate as run
+    from pipelines.subjects import settings_file
+
+    job = AblateJob(table, data, root, out, classes.split(",") if classes else (), device)
+    run(job, load(config or settings_file(data), set_ or ()))
+
+
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for footage, scene and results.")] = Path("demo"),

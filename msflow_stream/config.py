@@ -135,6 +135,15 @@ def load(path: Path | None = None, overrides: Sequence[str] = (), base: Settings
         raise UserError(_explain(error)) from None
 
 
+def override(settings: Settings, overrides: Sequence[str]) -> Settings:
+    """The settings with `section.key=value` overrides, as `load` takes them.
+
+    Raises:
+        UserError: as `load`.
+    """
+    return load(None, overrides, settings)
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))

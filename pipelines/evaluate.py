@@ -27,7 +27,7 @@ from msflow_stream.types import SCORE_FIELDS, Frame, UserError
 from pipelines.fit import FitJob, fit_frames, versions
 from pipelines.gallery import Gallery
 from pipelines.judge import Judge
-from pipelines.published import PUBLISHED
+from pipelines.published import CLASSES, PUBLISHED
 from pipelines.report import write_report
 from pipelines.subjects import Case, Subject, find_subjects
 from pipelines.terminal import number, progress, table
@@ -144,8 +144,8 @@ def _one(subject: Subject, settings: Settings, job: EvaluateJob, console: Consol
 def measure(subject: Subject, scene: Scene, folder: Path) -> dict[str, Any]:
     """Scores the test cases of a subject and writes what was found into a folder."""
     settings = scene.settings
-    thresholds = _thresholds(subject, scene) if subject.is_video else [0.0]
-    judge = Judge(subject.is_video, thresholds, settings.score.smoothing)
+    thresholds = _thresholds(subject, scene) if subject.is_video else None
+    judge = Judge(subject.is_video, settings.score.smoothing, thresholds)
     heat = scene.calibration.map_range if scene.calibration else (0.0, 1.0)
     gallery = Gallery(heat, settings.fit.seed)
     with progress() as bars:
@@ -153,7 +153,7 @@ def measure(subject: Subject, scene: Scene, folder: Path) -> dict[str, Any]:
         for clip, cases in subject.test_clips(settings.input.size):
             for part in batched(cases, settings.score.batch):
                 maps = frame_maps(scene, [case.frame for case in part])
-                judge_batch(judge, gallery, scene, clip, part, maps)
+                judge_batch(judge, gallery, scene, [(clip, case) for case in part], maps)
                 bars.advance(task, len(part))
     result = {
         "name": subject.name,
@@ -183,13 +183,13 @@ def frame_maps(scene: Scene, frames: Sequence[Frame]) -> Maps:
 
 
 def judge_batch(
-    judge: Judge, gallery: Gallery | None, scene: Scene, clip: str, cases: Sequence[Case], maps: Maps
+    judge: Judge, gallery: Gallery | None, scene: Scene, cases: Sequence[tuple[str, Case]], maps: Maps
 ) -> None:
-    """Hands the cases of a batch, with their scores and maps, to the judge and to the gallery."""
+    """Hands a batch of cases with their clips, scores and maps to the judge and to the gallery."""
     measures = scene.measure_maps(maps)
     values = {kind: getattr(measures, field).tolist() for kind, field in SCORE_FIELDS.items()}
     add, mul = maps.add.cpu().numpy(), maps.mul.cpu().numpy()
-    for i, case in enumerate(cases):
+    for i, (clip, case) in enumerate(cases):
         scores = {kind: series[i] for kind, series in values.items()}
         judge.add(clip, case, scores, add[i], mul[i])
         if gallery is not None:
@@ -233,7 +233,7 @@ def summarise(
             for name, seeds in results.items()
         },
         "failed": failed,
-        "published": PUBLISHED.get(data, {}),
+        "published": PUBLISHED.get(data, {}) if len(classes) == CLASSES.get(data) else {},
         "settings": settings.model_dump(mode="json"),
         "versions": versions(),
     }

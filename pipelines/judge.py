@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 import numpy.typing as npt
@@ -40,16 +41,16 @@ class Judge:
 
     Args:
         is_video: whether clips are sequences.
-        thresholds: of maps, for RBDC and TBDC; only video needs them.
         smoothing: seconds, time constant of the smoothed series.
+        thresholds: of maps, for RBDC and TBDC; without, these are not measured.
     """
 
-    def __init__(self, is_video: bool, thresholds: npt.ArrayLike, smoothing: float) -> None:
+    def __init__(self, is_video: bool, smoothing: float, thresholds: npt.ArrayLike | None = None) -> None:
         self.is_video, self.smoothing = is_video, smoothing
         self.scored: list[Scored] = []
         self.has_masks = True  # until a case comes without
         self._pixels, self._pixels_mul, self._regions = StreamingAuroc(), StreamingAuroc(), StreamingAupro()
-        self._criteria = RegionCriteria(thresholds) if is_video else None
+        self._criteria = None if thresholds is None else RegionCriteria(thresholds)
         self._tracks = _Tracks()
 
     def add(
@@ -134,7 +135,7 @@ class _Tracks:
         """The regions of the next mask of a clip, and the track of each, unique over all clips."""
         if clip != self._clip:
             self._clip = clip
-            self._found = tracked(iter(self._masks.popleft, None))
+            self._found = tracked(self._masks.popleft() for _ in count())
         self._masks.append(mask)
         boxes, numbers = next(self._found)
         return boxes, [(clip, number) for number in numbers]

@@ -1,0 +1,223 @@
+"""`ablate`: the ablation tables of the paper, with features extracted once for all the variants that share them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from msflow_stream.batches import batched
+from msflow_stream.config import Settings, override
+from msflow_stream.features import FeatureCache
+from msflow_stream.footage import Footage, extract, feature_cache
+from msflow_stream.machine import choose_device
+from msflow_stream.model.aggregate import Maps
+from msflow_stream.results import write_json
+from msflow_stream.scene import Scene
+from msflow_stream.training import FlowFit
+from msflow_stream.types import UserError
+from pipelines.evaluate import COLUMNS, judge_batch
+from pipelines.fit import versions
+from pipelines.judge import Judge
+from pipelines.subjects import Case, Subject, find_subjects
+from pipelines.terminal import number, progress, table
+
+BLOCKS = {1: 2, 2: 5, 3: 8, 4: 8}  # of a stage, wherever it is used
+BACKBONES = ("resnet18", "resnet34", "resnet50", "resnext50_32x4d", "wide_resnet50_2")
+STAGES = ((1,), (2,), (3,), (4,), (1, 2), (2, 3), (3, 4), (1, 2, 3), (2, 3, 4), (1, 2, 3, 4))
+
+
+def _same(maps: Maps) -> Maps:
+    return maps
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One row of a table: its name, the settings it changes, and which of the maps stand for which."""
+
+    name: str
+    changes: tuple[str, ...] = ()
+    view: Callable[[Maps], Maps] = _same
+
+
+TABLES: dict[str, tuple[Variant, ...]] = {
+    "stages": tuple(
+        Variant(
+            "+".join(f"S{stage}" for stage in stages),
+            (f"model.stages={list(stages)}", f"model.blocks={[BLOCKS[stage] for stage in stages]}"),
+        )
+        for stages in STAGES
+    ),
+    "pooling": (
+        *(
+            Variant(f"{pool}, kernel {kernel}", (f"model.pool={pool}", f"model.pool_kernel={kernel}"))
+            for pool in ("avg", "max")
+            for kernel in (1, 3, 5, 7)
+        ),
+        Variant("none", ("model.pool=none", "model.pool_kernel=3")),
+    ),
+    "backbone": tuple(Variant(name, (f"model.backbone={name}",)) for name in BACKBONES),
+    "blocks": tuple(
+        Variant("-".join(map(str, blocks)), (f"model.blocks={blocks}",))
+        for blocks in ([2, 2, 2], [5, 5, 5], [8, 8, 8], [8, 5, 2], [2, 5, 8])
+    ),
+    "fusion": (Variant("without", ("model.fusion=false",)), Variant("with", ("model.fusion=true",))),
+    "norm": tuple(Variant(norm, (f"model.norm={norm}",)) for norm in ("none", "batch", "layer")),
+    "aggregation": (
+        Variant("add", view=lambda maps: maps._replace(mul=maps.add)),
+        Variant("mul", view=lambda maps: maps._replace(add=maps.mul)),
+    ),
+    "topk": tuple(Variant(f"{k} %", (f"score.top_k={k / 100}",)) for k in range(1, 11)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AblateJob:
+    """Which table is made, of what, and where it goes.
+
+    Attributes:
+        table: a key of TABLES.
+        data: name of the data set.
+        root: its folder.
+        out: folder for TABLE.json, which a run that was stopped goes on from.
+        classes: or scenes; all if empty.
+        device: such as auto, cpu or cuda.
+    """
+
+    table: str
+    data: str
+    root: Path
+    out: Path
+    classes: Sequence[str] = ()
+    device: str = "auto"
+
+
+def ablate(job: AblateJob, settings: Settings, console: Console | None = None) -> dict[str, dict[str, float | None]]:
+    """Makes a table of the paper: metrics of every variant, as means over classes.
+
+    Raises:
+        UserError: an unknown table, no such data, or a file of other settings in `out`.
+    """
+    console = console or Console()
+    if job.table not in TABLES:
+        raise UserError(f"no table {job.table!r}: there are {', '.join(TABLES)}")
+    variants = [(variant, _settings(settings, variant)) for variant in TABLES[job.table]]
+    path = job.out / f"{job.table}.json"
+    done = _read(path, settings)
+    for subject in find_subjects(job.data, job.root, job.classes):
+        left = [pair for pair in variants if subject.name not in done.get(pair[0].name, {})]
+        for _, group in groupby(left, key=lambda pair: _pyramid_key(pair[1])):  # who shares features stands together
+            for name, metrics in _group(subject, list(group), job.device):
+                done.setdefault(name, {})[subject.name] = metrics
+                write_json(
+                    path, {"settings": settings.model_dump(mode="json"), "results": done, "versions": versions()}
+                )
+    means = {variant.name: _mean(list(done[variant.name].values())) for variant, _ in variants}
+    _print(console, job, means, settings)
+    return means
+
+
+def _settings(settings: Settings, variant: Variant) -> Settings:
+    changed = override(settings, variant.changes)
+    weights = changed.model.weights.replace("{backbone}", changed.model.backbone)
+    return override(changed, [f"model.weights={weights}"])
+
+
+def _pyramid_key(settings: Settings) -> str:
+    """What the features depend on."""
+    of_flow = {"blocks", "condition_channels", "clamp", "fusion", "norm"}
+    return settings.input.model_dump_json() + settings.model.model_dump_json(exclude=of_flow)
+
+
+def _flow_key(settings: Settings) -> str:
+    """What the fitted flow depends on."""
+    return settings.model_dump_json(include={"input", "model", "fit"})
+
+
+def _group(
+    subject: Subject, group: Sequence[tuple[Variant, Settings]], device: str
+) -> Iterator[tuple[str, dict[str, float | None]]]:
+    """Metrics of variants that share their features."""
+    first = group[0][1]
+    chosen = choose_device(device)
+    pyramid_of = Scene.new(subject.name, first).to(chosen)
+    with feature_cache(first.fit) as fit_cache, feature_cache(first.fit) as test_cache, progress() as bars:
+        task = bars.add_task(f"reading {subject.name}", total=None)
+        footage = Footage(fit_cache)
+        for footage in extract(pyramid_of, subject.fit_sources(), fit_cache, first.fit.holdout):
+            bars.update(task, completed=len(footage.origin))
+        cases = _extract_cases(subject, pyramid_of, test_cache)
+        bars.remove_task(task)
+        fitted: dict[str, Scene] = {}
+        for variant, settings in group:
+            key = _flow_key(settings)
+            if key not in fitted:
+                scene = Scene.new(subject.name, settings, pyramid_of.pyramid).to(chosen)
+                task = bars.add_task(f"{subject.name}, {variant.name}", total=settings.fit.passes)
+                for _ in FlowFit(scene, footage).run():
+                    bars.advance(task)
+                bars.remove_task(task)
+                fitted = {key: scene}  # the last one is enough: variants of one flow stand together
+            scene = replace(fitted[key], settings=settings)
+            yield variant.name, _measure(subject, scene, cases, test_cache, variant.view)
+
+
+def _extract_cases(subject: Subject, scene: Scene, cache: FeatureCache) -> list[tuple[str, Case]]:
+    """Fills the cache with the features of the test cases; the cases come back without their images."""
+    cases: list[tuple[str, Case]] = []
+    nothing = np.zeros((0, 0, 3), np.uint8)
+    for clip, stream in subject.test_clips(scene.settings.input.size):
+        for part in batched(stream, scene.settings.score.batch):
+            images = torch.stack([scene.prepare(case.frame.image) for case in part])
+            with torch.inference_mode():
+                cache.append(scene.pyramid(images.to(scene.device)))
+            cases += [(clip, replace(case, frame=replace(case.frame, image=nothing))) for case in part]
+    return cases
+
+
+def _measure(
+    subject: Subject,
+    scene: Scene,
+    cases: Sequence[tuple[str, Case]],
+    cache: FeatureCache,
+    view: Callable[[Maps], Maps],
+) -> dict[str, float | None]:
+    judge = Judge(subject.is_video, scene.settings.score.smoothing)
+    for positions in batched(range(len(cases)), scene.settings.score.batch):
+        maps = view(scene.maps(cache.batch(positions)))
+        judge_batch(judge, None, scene, [cases[position] for position in positions], maps)
+    return judge.metrics()
+
+
+def _mean(metrics: Sequence[dict[str, float | None]]) -> dict[str, float | None]:
+    result: dict[str, float | None] = {}
+    for key in metrics[0]:
+        known = [value for one in metrics if (value := one.get(key)) is not None]
+        result[key] = fmean(known) if known else None
+    return result
+
+
+def _read(path: Path, settings: Settings) -> dict[str, dict[str, dict[str, float | None]]]:
+    """What an earlier run has done already."""
+    if not path.exists():
+        return {}
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if content["settings"] != settings.model_dump(mode="json"):
+        raise UserError(f"{path} is of other settings: choose another --out")
+    return dict(content["results"])
+
+
+def _print(console: Console, job: AblateJob, means: dict[str, dict[str, float | None]], settings: Settings) -> None:
+    columns = [key for key in COLUMNS if key in next(iter(means.values()))]
+    rows = [[name, *(number(values.get(key)) for key in columns)] for name, values in means.items()]
+    title = f"{job.table}, {job.data}, {settings.model.backbone} at {settings.input.size[0]}x{settings.input.size[1]}"
+    caption = f"last pass of {settings.fit.passes}, seed {settings.fit.seed}; also in {job.out / job.table}.json"
+    console.print(table(title, [job.table, *(COLUMNS[key] for key in columns)], rows, caption))
