@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
@@ -31,6 +32,8 @@ DataSet = Literal["mvtec", "visa", "mtd", "folder", "mstc", "ped1", "ped2", "ave
 SETTINGS = {"mvtec": "mvtec", "visa": "mvtec", "mtd": "mtd", "folder": "mvtec"}  # of stills; videos: mstc
 DATA_SETS = get_args(DataSet)
 CONFIGS = Path(__file__).parents[1] / "configs"
+
+IMAGE_RATE = Fraction(25)  # frames per second of a clip that is a folder of images
 
 Size = tuple[int, int]  # height, width
 
@@ -137,7 +140,7 @@ class Video:
         truth = clip.truth
         assert truth is not None
         last = -clip.every
-        with open_source(str(clip.source), clip.every) as reader:
+        with open_source(str(clip.source), clip.every, IMAGE_RATE / clip.step) as reader:
             for frame in reader:
                 last = frame.index
                 if frame.index >= len(truth.labels):
@@ -146,7 +149,8 @@ class Video:
                 mask = truth.mask(frame.index)
                 if mask is not None:
                     mask = mask_at(mask[None], 0, size)
-                yield Case(frame, "anomalous" if anomalous else "normal", anomalous, mask)
+                original = replace(frame, index=clip.original_index(frame.index))
+                yield Case(original, "anomalous" if anomalous else "normal", anomalous, mask)
         if last + clip.every < len(truth.labels):
             raise UserError(f"{clip.source} ends after frame {last}, its truth has {len(truth.labels)} labels")
 

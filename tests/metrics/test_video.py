@@ -70,6 +70,8 @@ def test_frame_auroc_equals_scikit_learn_over_the_counted_frames(
     pooled = expected(list(chain.from_iterable(labels_of)), list(chain.from_iterable(scores_of)))
     assert {clip: values["paper"] for clip, values in result.clips().items()} == pytest.approx(alone)
     assert result.pooled()["paper"] == pytest.approx(pooled)
+    both = [value for value in alone.values() if value is not None]
+    assert result.macro()["paper"] == pytest.approx(sum(both) / len(both) if both else None)
     assert result.pooled()["reversed"] == pytest.approx(None if pooled is None else 1 - pooled)
     assert result.counts() == (sum(map(len, labels_of)), sum(map(sum, labels_of)))
     assert result.counts("clip0") == (len(labels_of[0]), sum(labels_of[0]))
@@ -82,7 +84,16 @@ def test_a_clip_of_one_label_has_no_auroc_but_counts_in_the_pool() -> None:
     result.add("violation", [1, 1], [0, 1], {"paper": [4, 2]})
     assert result.labelled
     assert result.clips() == {"normal": {"paper": None}, "violation": {"paper": None}}
+    assert result.macro() == {"paper": None}
     assert result.pooled()["paper"] == pytest.approx(4.5 / 6)  # 4 beats all three; 2 beats 1 and ties with 2
+
+
+def test_macro_counts_clips_alike_however_long_and_leaves_out_those_of_one_label() -> None:
+    result = FrameAuroc()
+    result.add("short", [0, 1], [0, 1], {"paper": [1, 2]})  # perfect
+    result.add("long", [0, 1] * 50, list(range(100)), {"paper": [7.0] * 100})  # all tie
+    result.add("normal", [0, 0], [0, 1], {"paper": [9, 9]})
+    assert result.macro() == {"paper": pytest.approx(0.75)}
 
 
 def test_any_nonzero_label_is_anomalous() -> None:

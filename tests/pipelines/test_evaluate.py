@@ -1,0 +1,249 @@
+"""`evaluate` and `ablate` on the command line, on small trees of stills and of video."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from msflow_stream.config import load
+from msflow_stream.datasets.synthetic import Violation
+from msflow_stream.types import UserError
+from pipelines.ablate import TABLES
+from pipelines.evaluate import summarise
+from pipelines.subjects import find_subjects, settings_file
+from tests.support.command import Command
+from tests.support.footage import small_flags, write_clip
+from tests.support.stills import write_mvtec
+
+FLAGS = small_flags("fit.passes=3", "fit.learning_rate=2e-3", "fit.holdout=0")
+
+
+def results(out: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((out / "results.json").read_text())
+    return content
+
+
+@pytest.fixture(scope="module")
+def plates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_mvtec(tmp_path_factory.mktemp("mvtec"), ("plate", "sheet"))
+
+
+@pytest.fixture(scope="module")
+def campus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ShanghaiTech tree of one scene: two videos to fit on, and a clip of frames."""
+    import av
+
+    root = tmp_path_factory.mktemp("campus")
+    (root / "training" / "videos").mkdir(parents=True)
+    for name, traffic in (("01_001", 0), ("01_002", 1)):
+        clip = write_clip(root, name, 3, traffic=traffic)
+        clip.rename(root / "training" / "videos" / clip.name)
+    clip = write_clip(root, "01_0003", 3, [Violation("cart", 1, 2.5)], traffic=2)
+    frames = root / "testing" / "frames" / "01_0003"
+    frames.mkdir(parents=True)
+    with av.open(str(clip)) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            frame.to_image().save(frames / f"{number:03}.png")
+    for ours, theirs in (("labels", "test_frame_mask"), ("masks", "test_pixel_mask")):
+        (root / "testing" / theirs).mkdir()
+        (root / ours / "01_0003.npy").rename(root / "testing" / theirs / "01_0003.npy")
+    return root
+
+
+def test_stills_are_evaluated_class_by_class(command: Command, plates: Path, tmp_path: Path) -> None:
+    outcome = command("evaluate", "mvtec", "--root", plates, "--out", tmp_path, *FLAGS)
+    assert outcome.code == 0, outcome.err
+    summary = results(tmp_path)
+    assert list(summary["classes"]) == ["plate", "sheet"]
+    for name, metrics in summary["classes"].items():
+        with (tmp_path / "classes" / f"{name}-9826" / "scores.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        labels = [int(row["anomalous"]) for row in rows]
+        assert (len(rows), sum(labels)) == (10, 5)
+        for kind in ("paper", "surprise", "surprise_mean"):
+            expected = roc_auc_score(labels, [float(row[kind]) for row in rows])
+            assert metrics[f"image_auroc_{kind}"] == pytest.approx(expected)
+        assert metrics["image_auroc_surprise"] > 0.9  # bright scratches are easy
+        assert metrics["pixel_auroc"] > 0.9
+        assert 0 < metrics["aupro"] <= 1
+    means = [summary["classes"][name]["aupro"] for name in ("plate", "sheet")]
+    assert summary["mean"]["aupro"] == pytest.approx(np.mean(means))
+    assert summary["published"] == {}  # the paper's figures are means over fifteen classes
+    with (tmp_path / "results.csv").open(newline="") as file:
+        assert [row["class"] for row in csv.DictReader(file)] == ["plate", "sheet", "mean"]
+
+
+def test_the_report_stands_on_its_own(command: Command, plates: Path, tmp_path: Path) -> None:
+    assert command("evaluate", "mvtec", "--root", plates, "--out", tmp_path, *FLAGS, "--classes", "plate").code == 0
+    html = (tmp_path / "report.html").read_text()
+    sources = re.findall(r'(?:src|href)="([^"]*)"', html)
+    assert len(sources) >= 1 + 3 * 4
+    assert all(source.startswith("data:image/") for source in sources)
+    assert "test/scratch/" in html
+    assert "&#34;backbone&#34;: &#34;resnet18&#34;" in html or '"backbone": "resnet18"' in html
+
+
+def test_an_evaluation_goes_on_where_it_stopped(command: Command, plates: Path, tmp_path: Path) -> None:
+    arguments = ["evaluate", "mvtec", "--root", plates, "--out", tmp_path, *FLAGS]
+    assert command(*arguments, "--classes", "plate").code == 0
+    first = results(tmp_path)["classes"]["plate"]
+    outcome = command(*arguments)
+    assert outcome.out.count("evaluated already") == 1
+    assert results(tmp_path)["classes"]["plate"] == first
+    assert set(results(tmp_path)["classes"]) == {"plate", "sheet"}
+    outcome = command(*arguments, "--set", "fit.passes=2")
+    assert outcome.code == 2
+    assert "fit.passes was 3, is 2" in outcome.out
+
+
+def test_a_class_that_fails_does_not_stop_the_others(command: Command, plates: Path, tmp_path: Path) -> None:
+    import shutil
+
+    root = tmp_path / "data"
+    shutil.copytree(plates, root)
+    (root / "plate" / "train" / "good" / "003.png").write_bytes(b"no image")
+    outcome = command("evaluate", "mvtec", "--root", root, "--out", tmp_path / "out", *FLAGS)
+    assert outcome.code == 2
+    assert "1 of 2 failed: plate" in outcome.err
+    assert "003.png" in outcome.out
+    summary = results(tmp_path / "out")
+    assert list(summary["classes"]) == ["sheet"]
+    assert "003.png" in summary["failed"]["plate"]
+
+
+def test_seeds_give_a_mean_and_a_spread(command: Command, plates: Path, tmp_path: Path) -> None:
+    arguments = ["--root", plates, "--out", tmp_path, "--classes", "plate", "--seeds", 2]
+    assert command("evaluate", "mvtec", *arguments, *FLAGS).code == 0
+    summary = results(tmp_path)
+    values = [
+        json.loads((tmp_path / "classes" / f"plate-{seed}" / "result.json").read_text())["metrics"]["aupro"]
+        for seed in (9826, 9827)
+    ]
+    assert summary["seeds"] == [9826, 9827]
+    assert summary["classes"]["plate"]["aupro"] == pytest.approx(np.mean(values))
+    assert summary["spread over seeds"]["plate"]["aupro"] == pytest.approx(np.std(values, ddof=1))
+
+
+def test_masks_that_are_missing_leave_the_metrics_of_whole_images(
+    command: Command, plates: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    root = tmp_path / "data"
+    shutil.copytree(plates, root)
+    next((root / "plate" / "ground_truth" / "scratch").iterdir()).unlink()
+    outcome = command("evaluate", "mvtec", "--root", root, "--out", tmp_path / "out", "--classes", "plate", *FLAGS)
+    assert outcome.code == 0, outcome.err
+    metrics = results(tmp_path / "out")["classes"]["plate"]
+    assert "image_auroc_paper" in metrics
+    assert "pixel_auroc" not in metrics
+    assert "no masks for all of them" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_video_is_evaluated_scene_by_scene(command: Command, campus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "direct"
+    outcome = command("evaluate", "mstc", "--root", campus, "--out", out, *FLAGS)
+    assert outcome.code == 0, outcome.err
+    metrics = results(out)["classes"]["01"]
+    with (out / "classes" / "01-9826" / "scores.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["index"]) for row in rows] == list(range(0, 75, 5))
+    labels = [int(row["anomalous"]) for row in rows]
+    expected = roc_auc_score(labels, [float(row["surprise"]) for row in rows])
+    assert metrics["frame_auroc_micro_surprise"] == pytest.approx(expected)
+    assert {"rbdc", "tbdc", "aupro", "pixel_auroc", "frame_auroc_macro_paper_smoothed"} <= metrics.keys()
+
+    assert command("build-mstc", campus, tmp_path / "mstc").code == 0
+    assert command("evaluate", "mstc", "--root", tmp_path / "mstc", "--out", tmp_path / "built", *FLAGS).code == 0
+    built = results(tmp_path / "built")["classes"]["01"]
+    assert built == pytest.approx(metrics, abs=1e-6)  # PNG keeps the frames as they were decoded
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["mvtek", "--root", "ROOT"], "no data set 'mvtek'"),
+        (["mvtec", "--root", "nowhere"], "no folder nowhere"),
+        (["mvtec", "--root", "ROOT", "--classes", "bottle"], "no class bottle; there are plate, sheet"),
+        (["mstc", "--root", "ROOT"], "training"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    arguments: list[str], message: str, command: Command, plates: Path, tmp_path: Path
+) -> None:
+    given = [str(plates) if argument == "ROOT" else argument for argument in arguments]
+    outcome = command("evaluate", *given, "--out", tmp_path / "out", *FLAGS)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_data_set_has_settings() -> None:
+    for data in ("mvtec", "visa", "mtd", "mstc", "ped2", "avenue", "folder"):
+        settings = load(settings_file(data))
+        assert settings.fit.holdout == 0
+    assert load(settings_file("mvtec")).fit.passes == 100
+
+
+def test_published_results_stand_beside_whole_data_sets_only() -> None:
+    result = {"metrics": {"pixel_auroc": 0.9}, "seed": 1, "frames fitted": 1, "cases": 1, "anomalous": 1, "masks": True}
+    twelve = {f"{number:02}": [result] for number in range(12)}
+    assert summarise("mstc", load(), twelve, {})["published"]
+    assert not summarise("mstc", load(), {"01": [result]}, {})["published"]
+
+
+def test_a_topk_table_needs_one_fit_and_follows_the_scores(command: Command, plates: Path, tmp_path: Path) -> None:
+    arguments = ["--data", "mvtec", "--root", plates, "--classes", "plate", "--out", tmp_path]
+    outcome = command("ablate", "--table", "topk", *arguments, *FLAGS)
+    assert outcome.code == 0, outcome.err
+    table = json.loads((tmp_path / "topk.json").read_text())["results"]
+    assert list(table) == [f"{k} %" for k in range(1, 11)]
+    means = {values["plate"]["image_auroc_surprise_mean"] for values in table.values()}
+    assert len(means) == 1  # the same flow: its mean does not know K
+    command("evaluate", "mvtec", "--root", plates, "--classes", "plate", "--out", tmp_path / "evaluated", *FLAGS)
+    evaluated = results(tmp_path / "evaluated")["classes"]["plate"]
+    assert table["3 %"]["plate"] == pytest.approx(evaluated, abs=1e-6)
+    again = command("ablate", "--table", "topk", *arguments, *FLAGS)
+    assert again.out == outcome.out
+
+
+@pytest.mark.parametrize(("table", "rows"), [("fusion", 2), ("norm", 3), ("aggregation", 2), ("pooling", 8)])
+def test_an_ablation_has_a_row_for_every_variant(
+    table: str, rows: int, command: Command, plates: Path, tmp_path: Path
+) -> None:
+    arguments = ["--data", "mvtec", "--root", plates, "--classes", "plate", "--out", tmp_path]
+    flags = small_flags("fit.passes=1", "fit.holdout=0")
+    outcome = command("ablate", "--table", table, *arguments, *flags)
+    assert outcome.code == 0, outcome.err
+    found = json.loads((tmp_path / f"{table}.json").read_text())["results"]
+    assert len(found) == rows
+    assert len({json.dumps(values) for values in found.values()}) == rows  # each variant changes something
+
+
+def test_the_settings_of_every_variant_are_valid() -> None:
+    from pipelines.ablate import _settings
+
+    for variants in TABLES.values():
+        for variant in variants:
+            _settings(load(None, ["model.weights=random"]), variant)
+    changed = _settings(load(None, ["model.weights=w/{backbone}.safetensors"]), TABLES["backbone"][0])
+    assert changed.model.weights == "w/resnet18.safetensors"
+
+
+def test_an_unknown_table_names_the_known() -> None:
+    from pipelines.ablate import AblateJob, ablate
+
+    with pytest.raises(UserError, match="there are stages, pooling"):
+        ablate(AblateJob("speed", "mvtec", Path(), Path()), load())
+
+
+def test_a_scene_without_normal_clips_is_left_out(campus: Path) -> None:
+    assert [subject.name for subject in find_subjects("mstc", campus)] == ["01"]
