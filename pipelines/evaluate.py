@@ -97,7 +97,8 @@ def evaluate(job: EvaluateJob, settings: Settings, console: Console | None = Non
         write_json(job.out / "results.json", summary)
         _write_csv(job.out / "results.csv", summary)
         _print(console, summary)
-        write_report(job.out / "report.html", summary, _folders(job.out, results))
+        main = [key for key in COLUMNS if key in summary["mean"]]
+        write_report(job.out / "report.html", summary, _folders(job.out, results), main)
         console.print(f"look at [bold]{job.out / 'report.html'}[/], read {job.out / 'results.json'}")
     if failed:
         raise UserError(f"{len(failed)} of {len(subjects)} failed: {', '.join(failed)}; the reasons are above")

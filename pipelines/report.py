@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,18 @@ LINES = {"images": "-", "frames": "-", "pixels": "--", "PRO": ":"}
 BINS = 40
 
 
-def write_report(path: Path, summary: dict[str, Any], folders: dict[str, Path]) -> None:
+def write_report(path: Path, summary: dict[str, Any], folders: dict[str, Path], main: Sequence[str]) -> None:
     """Writes the report.
 
     Args:
         path: of the HTML file.
         summary: what results.json holds.
         folders: of every class, where its curves, scores and gallery are.
+        main: the metrics that are shown first.
     """
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=select_autoescape(("j2",)))
     environment.filters["figure"] = lambda value: "–" if value is None else f"{value:.3f}"
+    environment.filters["score"] = lambda value: f"{value:.5g}"
     keys = list(summary["mean"])
     sections = [
         {
@@ -41,7 +44,7 @@ def write_report(path: Path, summary: dict[str, Any], folders: dict[str, Path]) 
         }
         for name, folder in folders.items()
     ]
-    text = environment.get_template("report.html.j2").render(summary=summary, keys=keys, sections=sections)
+    text = environment.get_template("report.html.j2").render(summary=summary, main=main, keys=keys, sections=sections)
     with replaced(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
