@@ -13,13 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from msflow_stream.datasets.labels import load_labels, load_masks
+from msflow_stream.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from msflow_stream.types import UserError
 
 Flags = npt.NDArray[np.bool_]  # one per frame, or one per pixel (H x W)
-
-# As msflow_stream.video takes them, so that a folder has as many frames here as when it is opened there.
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
-VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"})
 
 
 class Truth(Protocol):

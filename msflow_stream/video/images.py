@@ -13,10 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps
 
+from msflow_stream.files import IMAGE_SUFFIXES
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.reader import Limits, SourceInfo
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 
 # What Pillow raises for a file that is not an image, is cut off or damaged; Image.DecompressionBombError for a bomb.
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -118,7 +117,7 @@ def image_files(folder: Path) -> list[Path]:
 def natural_order(path: Path) -> list[tuple[int, str]]:
     """Returns a sort key by which numbers in names count as numbers: 2.jpg, 10.jpg."""
     parts = re.split(r"(\d+)", path.name.casefold())
-    # Numbers come before letters; the name itself settles ties such as 01 and 1.
+    # Letters come before numbers; the name itself settles ties such as 01 and 1.
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts if part] + [(-1, path.name)]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from msflow_stream.files import VIDEO_SUFFIXES
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.images import ImageFolderReader, image_files, natural_order
 from msflow_stream.video.live import LiveReader
@@ -16,10 +17,6 @@ from msflow_stream.video.reader import SourceInfo, VideoReader
 from msflow_stream.video.redact import live_name, redact
 
 LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "rtp", "udp", "tcp", "srt"})
-VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv"}
-    | {".3gp", ".ogv", ".mjpeg", ".mjpg", ".h264", ".264", ".h265", ".265", ".hevc", ".dav", ".asf", ".vob"}
-)
 
 
 class Reader(Protocol):

@@ -21,6 +21,7 @@ from pipelines.build_mstc import build_mstc
 from pipelines.mstc_video import BuildJob, Video
 from tests.support import campus, data
 from tests.support.campus import TEST, TRAIN, write_campus
+from tests.support.command import Command
 from tests.support.videos import cut_short, overwrite_packets, read_code
 
 VIDEOS = len(TRAIN) + len(TEST)
@@ -354,3 +355,13 @@ def test_the_real_tree_has_510_training_and_204_test_frames(tmp_path: Path) -> N
     sampled = [clip.truth.labels[::5] for clip in scene.test if clip.truth is not None]
     assert sum(map(len, sampled)) == 204
     assert sum(int(flags.sum()) for flags in sampled) == sum(row.anomalous for row in rows)
+
+
+def test_the_verb_ends_with_2_where_a_video_failed(command: Command, tree: Path, tmp_path: Path) -> None:
+    assert command("build-mstc", tree, tmp_path / "whole").code == 0
+    mask = next((tree / "testing" / "test_frame_mask").glob("*.npy"))
+    np.save(mask, np.load(mask)[:-1])
+    outcome = command("build-mstc", tree, tmp_path / "broken")
+    assert outcome.code == 2
+    assert mask.stem in outcome.out
+    assert "Traceback" not in outcome.err
