@@ -175,7 +175,9 @@ class Scene:
             }
             add(staging)
             (staging / RECORD).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-            staging.chmod(0o755)  # mkdtemp makes it private
+            mode = (staging / RECORD).stat().st_mode & 0o777
+            weights.chmod(mode)  # safetensors and mkdtemp make things private: a service is another user
+            staging.chmod(mode | (mode & 0o444) >> 2)
             if folder.exists():
                 shutil.rmtree(folder)
             staging.replace(folder)

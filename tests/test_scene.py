@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -224,3 +225,15 @@ def test_a_folder_that_is_read_only_is_loaded_and_not_touched(fitted: Scene, tmp
     assert {path: path.stat().st_mtime_ns for path in (folder, *folder.iterdir())} == before  # root could write
     assert torch.equal(loaded.measure(images(fitted)).score, fitted.measure(images(fitted)).score)
     folder.chmod(0o755)
+
+
+def test_a_scene_may_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
+    for umask, file, folder in ((0o022, 0o644, 0o755), (0o077, 0o600, 0o700)):
+        before = os.umask(umask)
+        try:
+            Scene.new("gate", small_settings()).save(tmp_path / f"{umask}")
+        finally:
+            os.umask(before)
+        saved = tmp_path / f"{umask}"
+        assert saved.stat().st_mode & 0o777 == folder
+        assert {path.stat().st_mode & 0o777 for path in saved.iterdir()} == {file}
