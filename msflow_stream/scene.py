@@ -160,6 +160,7 @@ class Scene:
             raise UserError(f"{folder} exists already: choose another name or give --overwrite")
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        old = staging.with_name(f"{staging.name}-old")
         try:
             weights = staging / WEIGHTS
             tensors = {f"backbone.{k}": v for k, v in self.pyramid.backbone.state_dict().items()}
@@ -179,10 +180,11 @@ class Scene:
             weights.chmod(mode)  # safetensors and mkdtemp make things private: a service is another user
             staging.chmod(mode | (mode & 0o444) >> 2)
             if folder.exists():
-                shutil.rmtree(folder)
+                folder.rename(old)
             staging.replace(folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> Scene:
