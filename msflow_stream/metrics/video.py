@@ -1,4 +1,4 @@
-"""Frame-level AUROC of video: per clip and pooled over clips, raw and smoothed under their own names."""
+"""Frame-level AUROC of video: per clip, pooled over clips (micro) and as their mean (macro), by name of series."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def spread(
 
 @dataclass(slots=True)
 class FrameAuroc:
-    """Collects labelled series of clips; `clips` and `pooled` give AUROC by name of series."""
+    """Collects labelled series of clips; `clips`, `pooled` and `macro` give AUROC by name of series."""
 
     frames: Frames = "sampled"
     _labels: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
@@ -68,6 +68,15 @@ class FrameAuroc:
         labels = np.concatenate(list(self._labels.values()))
         names = next(iter(self._values.values()))
         return {name: auroc(labels, np.concatenate([v[name] for v in self._values.values()])) for name in names}
+
+    def macro(self) -> dict[str, float | None]:
+        """Mean of the AUROC of the clips that have both labels; None where no clip has."""
+        clips = self.clips().values()
+        result: dict[str, float | None] = {}
+        for name in next(iter(clips)):
+            defined = [value for values in clips if (value := values[name]) is not None]
+            result[name] = float(np.mean(defined)) if defined else None
+        return result
 
     def counts(self, clip: str | None = None) -> tuple[int, int]:
         """Counted frames and anomalous ones among them, of a clip or of all."""

@@ -1,0 +1,70 @@
+"""Any number of float16 values in constant memory: how often each of them occurred."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+PATTERNS = 2**16  # bit patterns of a float16
+CHUNK = 2**18  # values counted at once: bincount widens them to eight bytes each
+
+
+def halves(values: npt.ArrayLike) -> npt.NDArray[np.float16]:
+    """The values as float16, rounded to nearest; beyond 65504 they become infinite."""
+    with np.errstate(over="ignore"):
+        return np.asarray(values, np.float16)
+
+
+def ascending_values() -> npt.NDArray[np.float16]:
+    """All 65536 float16 in the order in which `ValueCounts.ascending` counts them; NaNs at both ends."""
+    return _ascending_patterns().view(np.float16)
+
+
+class ValueCounts:
+    """Counts float16 values, each by 1 or by a weight.
+
+    The counts are float64: whole numbers are exact up to 2**53, 9e15 values.
+    """
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(PATTERNS)  # by bit pattern: sorting 65536 counts is cheaper than sorting pixels
+
+    def add(self, values: npt.NDArray[np.float16], weights: npt.NDArray[np.float64] | None = None) -> None:
+        """Adds values of any shape, and a weight for each of them (1 where there are none)."""
+        bits = np.ascontiguousarray(values).view(np.uint16).ravel()
+        for start in range(0, len(bits), CHUNK):
+            part = slice(start, start + CHUNK)
+            self._counts += np.bincount(bits[part], None if weights is None else weights[part], minlength=PATTERNS)
+
+    def merge(self, other: ValueCounts) -> None:
+        """Adds all that another one has counted."""
+        self._counts += other._counts
+
+    def ascending(self) -> npt.NDArray[np.float64]:
+        """65536 counts in ascending order of the values, both zeros counted as one."""
+        counts = self._counts[_ascending_patterns()]
+        minus_zero, zero = PATTERNS // 2 - 1, PATTERNS // 2
+        counts[zero] += counts[minus_zero]
+        counts[minus_zero] = 0
+        return counts
+
+    def thresholds(self, number: int = 64, most: float = 0.5) -> npt.NDArray[np.float16]:
+        """Values that cut off the highest ones: at the first only the maximum is left, at the last a share `most`.
+
+        The shares between are spaced evenly in their logarithm. What one looks for covers little of a picture, so
+        quantiles at even distances would put nearly all thresholds where they tell nothing.
+
+        Returns:
+            Ascending, at most `number`; fewer where one value stands for several of the shares.
+        """
+        values, from_above = ascending_values()[::-1], np.cumsum(self.ascending()[::-1])
+        if not from_above[-1]:
+            return np.empty(0, np.float16)
+        left = np.geomspace(1, max(1, most * from_above[-1]), number)
+        return np.unique(values[np.searchsorted(from_above, left)])
+
+
+def _ascending_patterns() -> npt.NDArray[np.uint16]:
+    """The bit patterns in the order of their values: IEEE floats are a sign and a magnitude."""
+    negative, positive = np.arange(PATTERNS - 1, PATTERNS // 2 - 1, -1), np.arange(PATTERNS // 2)
+    return np.concatenate([negative, positive]).astype(np.uint16)
