@@ -72,8 +72,9 @@ def fit(
 ) -> None:
     """Fits a scene on normal footage of one camera view, or one scene for each of many views."""
     from msflow_stream.config import load
-    from pipelines.fit import FitJob, fit_many
+    from pipelines.fit import FitJob
     from pipelines.fit import fit as run
+    from pipelines.fit_many import fit_many
 
     if resume and overwrite:
         raise UserError("--resume goes on with a fit, --overwrite starts it again: give one of them")

@@ -24,10 +24,11 @@ from msflow_stream.results import write_json
 from msflow_stream.scene import Scene
 from msflow_stream.training import FlowFit
 from msflow_stream.types import UserError
-from pipelines.evaluate import COLUMNS, judge_batch
+from pipelines.evaluate import judge_batch
 from pipelines.fit import versions
 from pipelines.judge import Judge
 from pipelines.subjects import Case, Subject, find_subjects
+from pipelines.summary import COLUMNS
 from pipelines.terminal import number, progress, table
 
 BLOCKS = {1: 2, 2: 5, 3: 8, 4: 8}  # of a stage, wherever it is used

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,25 +26,13 @@ from msflow_stream.types import SCORE_FIELDS, Frame, UserError
 from pipelines.fit import FitJob, fit_frames, versions
 from pipelines.gallery import Gallery
 from pipelines.judge import Judge
-from pipelines.published import CLASSES, PUBLISHED
 from pipelines.report import write_report
 from pipelines.subjects import Case, Subject, find_subjects
-from pipelines.terminal import number, progress, table
+from pipelines.summary import COLUMNS, print_summary, summarise, write_csv
+from pipelines.terminal import progress
 
 RESULT, SCORES, CURVES, GALLERY = "result.json", "scores.csv", "curves.json", "gallery"
 NORMAL_PER_SOURCE, NORMAL = 8, 64  # frames to fit on whose maps give the thresholds of RBDC and TBDC
-COLUMNS = {
-    "image_auroc_paper": "image AUROC paper",
-    "image_auroc_surprise": "image AUROC surprise",
-    "image_auroc_surprise_mean": "image AUROC surprise mean",
-    "frame_auroc_micro_paper": "frame AUROC paper",
-    "frame_auroc_micro_surprise": "frame AUROC surprise",
-    "frame_auroc_micro_surprise_mean": "frame AUROC surprise mean",
-    "pixel_auroc": "pixel AUROC",
-    "aupro": "AUPRO",
-    "rbdc": "RBDC",
-    "tbdc": "TBDC",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +82,8 @@ def evaluate(job: EvaluateJob, settings: Settings, console: Console | None = Non
     summary = summarise(job.data, settings, results, failed)
     if results:
         write_json(job.out / "results.json", summary)
-        _write_csv(job.out / "results.csv", summary)
-        _print(console, summary)
+        write_csv(job.out / "results.csv", summary)
+        print_summary(console, summary)
         main = [key for key in COLUMNS if key in summary["mean"]]
         write_report(job.out / "report.html", summary, _folders(job.out, results), main)
         console.print(f"look at [bold]{job.out / 'report.html'}[/], read {job.out / 'results.json'}")
@@ -211,61 +198,6 @@ def _some_normal(subject: Subject) -> Iterator[Frame]:
         yield from islice(source, NORMAL_PER_SOURCE)
 
 
-def summarise(
-    data: str, settings: Settings, results: dict[str, list[dict[str, Any]]], failed: dict[str, str]
-) -> dict[str, Any]:
-    """Per class the mean over seeds and its spread (standard deviation), and the mean over classes."""
-    classes, spread = {}, {}
-    for name, seeds in results.items():
-        metrics = {key: [seed["metrics"][key] for seed in seeds] for key in seeds[0]["metrics"]}
-        classes[name] = {key: None if None in values else statistics.fmean(values) for key, values in metrics.items()}
-        if len(seeds) > 1:
-            spread[name] = {key: None if None in vs else statistics.stdev(vs) for key, vs in metrics.items()}
-    keys = dict.fromkeys(key for values in classes.values() for key in values)
-    known = {key: [value for v in classes.values() if (value := v.get(key)) is not None] for key in keys}
-    return {
-        "data": data,
-        "classes": classes,
-        "mean": {key: statistics.fmean(values) if values else None for key, values in known.items()},
-        "spread over seeds": spread,
-        "seeds": [seed["seed"] for seed in next(iter(results.values()), [])],
-        "counts": {
-            name: {key: seeds[0][key] for key in ("frames fitted", "cases", "anomalous", "masks")}
-            for name, seeds in results.items()
-        },
-        "failed": failed,
-        "published": PUBLISHED.get(data, {}) if len(classes) == CLASSES.get(data) else {},
-        "settings": settings.model_dump(mode="json"),
-        "versions": versions(),
-    }
-
-
-def _print(console: Console, summary: dict[str, Any]) -> None:
-    columns = [key for key in COLUMNS if key in summary["mean"]]
-    rows = [
-        [name, *(_with_spread(values.get(key), summary["spread over seeds"].get(name, {}).get(key)) for key in columns)]
-        for name, values in summary["classes"].items()
-    ]
-    if len(rows) > 1:
-        rows.append(["mean", *(number(summary["mean"][key]) for key in columns)])
-    seeds = len(summary["seeds"])
-    caption = f"last pass of {summary['settings']['fit']['passes']}" + (f", mean of {seeds} seeds" if seeds > 1 else "")
-    console.print(table(summary["data"], ["", *(COLUMNS[key] for key in columns)], rows, caption))
-    if not summary["published"]:
-        return
-    sources = list(summary["published"])
-    rows = [
-        [COLUMNS[key], number(summary["mean"][key]), *(number(summary["published"][one].get(key)) for one in sources)]
-        for key in columns
-        if any(key in summary["published"][one] for one in sources)
-    ]
-    console.print(table("beside what was published (mean over classes)", ["", "ours", *sources], rows))
-
-
-def _with_spread(value: float | None, spread: float | None) -> str:
-    return number(value) if spread is None else f"{number(value)} ± {number(spread)}"
-
-
 def _write_scores(path: Path, judge: Judge) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
@@ -273,15 +205,6 @@ def _write_scores(path: Path, judge: Judge) -> None:
         for one in judge.scored:
             scores = (f"{one.values[kind]:.7g}" for kind in SCORE_FIELDS)
             rows.writerow([one.clip, one.index, f"{one.time:.6f}", one.kind, int(one.anomalous), *scores])
-
-
-def _write_csv(path: Path, summary: dict[str, Any]) -> None:
-    keys = list(summary["mean"])
-    with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["class", *keys])
-        for name, values in [*summary["classes"].items(), ("mean", summary["mean"])]:
-            rows.writerow([name, *("" if values.get(key) is None else f"{values[key]:.6f}" for key in keys)])
 
 
 def _folders(out: Path, results: dict[str, list[dict[str, Any]]]) -> dict[str, Path]:

@@ -16,8 +16,8 @@ from msflow_stream.config import load
 from msflow_stream.datasets.synthetic import Violation
 from msflow_stream.types import UserError
 from pipelines.ablate import TABLES
-from pipelines.evaluate import summarise
 from pipelines.subjects import find_subjects, settings_file
+from pipelines.summary import summarise
 from tests.support.command import Command
 from tests.support.footage import small_flags, write_clip
 from tests.support.stills import write_mvtec
