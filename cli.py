@@ -322,6 +322,22 @@ def bench_fit(
         run(backbone, size, frames, repeats, device, set_ or (), out)
 
 
+@bench_app.command(
+    "metrics", epilog="Examples:\n\nmsflow-stream bench metrics\n\nmsflow-stream bench metrics --masks 20"
+)
+def bench_metrics(
+    masks: Annotated[int, typer.Option(min=2, help="Maps and masks for AUPRO.")] = 200,
+    size: Annotated[int, typer.Option(min=16, help="Height and width of each.")] = 512,
+    pixels: Annotated[int, typer.Option(min=1, help="For the pixel AUROC.")] = 10**8,
+    thresholds: Annotated[int, typer.Option(min=2, help="Of the loops that AUPRO is compared with.")] = 800,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON file for the figures.")] = None,
+) -> None:
+    """AUPRO beside the usual loop over thresholds, and the memory of a pixel AUROC."""
+    from pipelines.bench_metrics import bench_metrics as run
+
+    run(masks, size, pixels, thresholds, out)
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"msflow-stream {__version__}")

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
+from torch import Tensor
 
 from msflow_stream.batches import batched
 from msflow_stream.config import Settings, override
 from msflow_stream.features import FeatureCache
 from msflow_stream.footage import Footage, extract, feature_cache
 from msflow_stream.machine import choose_device
-from msflow_stream.model.aggregate import Maps
+from msflow_stream.model.aggregate import Maps, depth
 from msflow_stream.results import write_json
 from msflow_stream.scene import Scene
 from msflow_stream.training import FlowFit
@@ -36,8 +37,19 @@ BACKBONES = ("resnet18", "resnet34", "resnet50", "resnext50_32x4d", "wide_resnet
 STAGES = ((1,), (2,), (3,), (4,), (1, 2), (2, 3), (3, 4), (1, 2, 3), (2, 3, 4), (1, 2, 3, 4))
 
 
-def _same(maps: Maps) -> Maps:
-    return maps
+def _same(maps: Maps) -> tuple[Maps, Tensor]:
+    return maps, depth(maps)
+
+
+def _only_add(maps: Maps) -> tuple[Maps, Tensor]:
+    return maps._replace(mul=maps.add), maps.add
+
+
+def _only_mul(maps: Maps) -> tuple[Maps, Tensor]:
+    return maps._replace(add=depth(maps)), depth(maps)
+
+
+View = Callable[[Maps], tuple[Maps, Tensor]]  # the maps that are measured, and what ranks the pixels of `mul`
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +58,7 @@ class Variant:
 
     name: str
     changes: tuple[str, ...] = ()
-    view: Callable[[Maps], Maps] = _same
+    view: View = _same
 
 
 TABLES: dict[str, tuple[Variant, ...]] = {
@@ -74,8 +86,8 @@ TABLES: dict[str, tuple[Variant, ...]] = {
     "fusion": (Variant("without", ("model.fusion=false",)), Variant("with", ("model.fusion=true",))),
     "norm": tuple(Variant(norm, (f"model.norm={norm}",)) for norm in ("none", "batch", "layer")),
     "aggregation": (
-        Variant("add", view=lambda maps: maps._replace(mul=maps.add)),
-        Variant("mul", view=lambda maps: maps._replace(add=maps.mul)),
+        Variant("add", view=_only_add),
+        Variant("mul", view=_only_mul),
     ),
     "topk": tuple(Variant(f"{k} %", (f"score.top_k={k / 100}",)) for k in range(1, 11)),
 }
@@ -190,12 +202,12 @@ def _measure(
     scene: Scene,
     cases: Sequence[tuple[str, Case]],
     cache: FeatureCache,
-    view: Callable[[Maps], Maps],
+    view: View,
 ) -> dict[str, float | None]:
     judge = Judge(subject.is_video, scene.settings.score.smoothing)
     for positions in batched(range(len(cases)), scene.settings.score.batch):
-        maps = view(scene.maps(cache.batch(positions)))
-        judge_batch(judge, None, scene, [cases[position] for position in positions], maps)
+        maps, deep = view(scene.maps(cache.batch(positions)))
+        judge_batch(judge, None, scene, [cases[position] for position in positions], maps, deep)
     return judge.metrics()
 
 

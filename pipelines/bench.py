@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import resource
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from torch import Tensor
 from msflow_stream.batches import batched
 from msflow_stream.config import Settings, load
 from msflow_stream.footage import Footage, feature_cache
-from msflow_stream.machine import choose_device
+from msflow_stream.machine import choose_device, peak_memory
 from msflow_stream.model.flows import make_plain
 from msflow_stream.model.msflow import negative_log_likelihood
 from msflow_stream.scene import Scene
@@ -175,4 +174,4 @@ def _peak_memory(settings: Settings, frames: int) -> tuple[int, int]:
     footage = Footage(cache, [("noise", index, 0.0) for index in range(len(cache))])
     for _ in FlowFit(scene, footage).run():
         pass
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, cache.bytes
+    return peak_memory(), cache.bytes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
+from msflow_stream.machine import peak_memory
 from msflow_stream.metrics.pro import LIMIT, StreamingAupro
 from msflow_stream.metrics.ranking import StreamingAuroc
 from pipelines.terminal import progress, table
@@ -159,18 +159,4 @@ def _pixel_auroc(pixels: int) -> tuple[float, float, int]:
     started = time.perf_counter()
     value = stream.value()
     seconds += time.perf_counter() - started
-    return float("nan") if value is None else value, seconds, _peak()
-
-
-def _peak() -> int:
-    """Most bytes of memory that this process has had.
-
-    Linux hands the peak of getrusage on to the programs that a process starts, so a large parent would hide a small
-    child; the peak in /proc begins anew with the program.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return float("nan") if value is None else value, seconds, peak_memory()

@@ -14,12 +14,13 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from torch import Tensor
 
 from msflow_stream.batches import batched
 from msflow_stream.config import Settings, differences
 from msflow_stream.machine import choose_device
 from msflow_stream.metrics.histogram import ValueCounts, halves
-from msflow_stream.model.aggregate import Maps
+from msflow_stream.model.aggregate import Maps, depth
 from msflow_stream.results import write_json
 from msflow_stream.scene import Scene
 from msflow_stream.types import SCORE_FIELDS, Frame, UserError
@@ -141,7 +142,7 @@ def measure(subject: Subject, scene: Scene, folder: Path) -> dict[str, Any]:
         for clip, cases in subject.test_clips(settings.input.size):
             for part in batched(cases, settings.score.batch):
                 maps = frame_maps(scene, [case.frame for case in part])
-                judge_batch(judge, gallery, scene, [(clip, case) for case in part], maps)
+                judge_batch(judge, gallery, scene, [(clip, case) for case in part], maps, depth(maps))
                 bars.advance(task, len(part))
     result = {
         "name": subject.name,
@@ -171,12 +172,15 @@ def frame_maps(scene: Scene, frames: Sequence[Frame]) -> Maps:
 
 
 def judge_batch(
-    judge: Judge, gallery: Gallery | None, scene: Scene, cases: Sequence[tuple[str, Case]], maps: Maps
+    judge: Judge, gallery: Gallery | None, scene: Scene, cases: Sequence[tuple[str, Case]], maps: Maps, deep: Tensor
 ) -> None:
-    """Hands a batch of cases with their clips, scores and maps to the judge and to the gallery."""
+    """Hands a batch of cases with their clips, scores and maps to the judge and to the gallery.
+
+    `deep` (B H W) stands for the map `mul` where pixels are ranked: the two order them alike.
+    """
     measures = scene.measure_maps(maps)
     values = {kind: getattr(measures, field).tolist() for kind, field in SCORE_FIELDS.items()}
-    add, mul = maps.add.cpu().numpy(), maps.mul.cpu().numpy()
+    add, mul = maps.add.cpu().numpy(), deep.cpu().numpy()
     for i, (clip, case) in enumerate(cases):
         scores = {kind: series[i] for kind, series in values.items()}
         judge.add(clip, case, scores, add[i], mul[i])

@@ -61,7 +61,7 @@ class Judge:
         add_map: npt.NDArray[np.floating],
         mul_map: npt.NDArray[np.floating],
     ) -> None:
-        """One case, its scores by kind, and its two maps (H x W)."""
+        """One case, its scores by kind, and its two maps (H x W): the additive one, and what ranks as the other."""
         frame = case.frame
         self.scored.append(Scored(clip, frame.index, frame.time, case.kind, case.anomalous, values))
         if case.mask is None:

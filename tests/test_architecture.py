@@ -16,7 +16,7 @@ LIBRARY = "msflow_stream"
 FLOORS: list[set[str]] = [
     {"types", "batches", "smoothing", "files"},
     {"config", "machine", "checkpoints", "results"},
-    {"features", "model", "video", "datasets", "metrics", "report"},
+    {"cameras", "features", "model", "video", "datasets", "metrics", "report"},
     {"scene"},
     {"footage"},
     {"calibration"},
@@ -32,6 +32,7 @@ FLOOR_OF = {part: number for number, parts in enumerate(FLOORS) for part in part
 NO_MORE_THAN: dict[str, set[str]] = {
     "config": {"types"},
     "machine": {"types"},
+    "cameras": {"config", "types"},
     "checkpoints": {"files"},
     "features": {"machine"},
     "results": {"types", "files"},

@@ -36,6 +36,11 @@ def anomaly_maps(z: Sequence[Tensor], size: tuple[int, int]) -> Maps:
     return Maps(add=_peak(likelihood) - likelihood, mul=1 - torch.exp(q - _peak(q)), surprise=-q)
 
 
+def depth(maps: Maps) -> Tensor:
+    """`max q - q` (B H W): orders pixels as the map `mul` does, but does not crowd near 1 where floats end."""
+    return maps.surprise - maps.surprise.amin((1, 2), keepdim=True)
+
+
 def top_k_mean(maps: Tensor, fraction: float) -> Tensor:
     """Mean of the largest `int(fraction * H * W)` values (at least one) of every map: B H W -> B."""
     flat = maps.flatten(1)
