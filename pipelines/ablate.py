@@ -126,7 +126,9 @@ def ablate(job: AblateJob, settings: Settings, console: Console | None = None) -
     variants = [(variant, _settings(settings, variant)) for variant in TABLES[job.table]]
     path = job.out / f"{job.table}.json"
     done = _read(path, settings)
-    for subject in find_subjects(job.data, job.root, job.classes):
+    subjects = find_subjects(job.data, job.root, job.classes)
+    job.out.mkdir(parents=True, exist_ok=True)
+    for subject in subjects:
         left = [pair for pair in variants if subject.name not in done.get(pair[0].name, {})]
         for _, group in groupby(left, key=lambda pair: _pyramid_key(pair[1])):  # who shares features stands together
             for name, metrics in _group(subject, list(group), job.device):

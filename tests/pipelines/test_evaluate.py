@@ -219,11 +219,11 @@ def test_a_topk_table_needs_one_fit_and_follows_the_scores(command: Command, pla
 def test_an_ablation_has_a_row_for_every_variant(
     table: str, rows: int, command: Command, plates: Path, tmp_path: Path
 ) -> None:
-    arguments = ["--data", "mvtec", "--root", plates, "--classes", "plate", "--out", tmp_path]
+    arguments = ["--data", "mvtec", "--root", plates, "--classes", "plate", "--out", tmp_path / "new" / "folder"]
     flags = small_flags("fit.passes=1", "fit.holdout=0")
     outcome = command("ablate", "--table", table, *arguments, *flags)
     assert outcome.code == 0, outcome.err
-    found = json.loads((tmp_path / f"{table}.json").read_text())["results"]
+    found = json.loads((tmp_path / "new" / "folder" / f"{table}.json").read_text())["results"]
     assert len(found) == rows
     assert len({json.dumps(values) for values in found.values()}) == rows  # each variant changes something
 
