@@ -42,6 +42,7 @@ Overrides = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Counted = Annotated[Literal["sampled", "all"], typer.Option(help="Frames that count for the frame-level AUROC.")]
 ImageRate = Annotated[str, typer.Option(help="Frames per second of image folders.")]
 SCENES = Path("scenes")
 
@@ -102,7 +103,7 @@ def score(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results, one sub-folder per source.")],
     labels: Annotated[Path | None, typer.Option(help="0/1 per frame as .npy, or a folder with one per clip.")] = None,
     masks: Annotated[Path | None, typer.Option(help="T x H x W as .npy, or a folder with one per clip.")] = None,
-    frames: Annotated[Literal["sampled", "all"], typer.Option(help="Frames that count for the AUROC.")] = "sampled",
+    frames: Counted = "sampled",
     every: Annotated[int | None, typer.Option(min=1, help="Score frames whose index is a multiple of this.")] = None,
     overlay: Annotated[bool, typer.Option(help="Write overlay.mp4.")] = True,
     save_maps: Annotated[bool, typer.Option("--save-maps", help="Write maps.safetensors, for `overlay`.")] = False,
@@ -211,6 +212,9 @@ def evaluate(
     out: Annotated[Path, typer.Option("--out", "-o", help="For scenes and results; run again, it goes on there.")],
     classes: Annotated[str | None, typer.Option(help="Some classes or scenes, such as bottle,cable or 01,06.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Fits per class, with seeds from fit.seed on.")] = 1,
+    frames: Annotated[
+        Literal["sampled", "all"], typer.Option(help="Frames that count for the frame AUROC.")
+    ] = "sampled",
     config: Config = None,
     set_: Overrides = None,
     device: Device = "auto",
@@ -221,7 +225,7 @@ def evaluate(
     from pipelines.evaluate import evaluate as run
     from pipelines.subjects import settings_file
 
-    job = EvaluateJob(data, root, out, classes.split(",") if classes else (), seeds, device)
+    job = EvaluateJob(data, root, out, classes.split(",") if classes else (), seeds, device, frames)
     run(job, load(config or settings_file(data), set_ or ()))
 
 

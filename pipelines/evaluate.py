@@ -20,6 +20,7 @@ from msflow_stream.batches import batched
 from msflow_stream.config import Settings, differences
 from msflow_stream.machine import choose_device
 from msflow_stream.metrics.histogram import ValueCounts, halves
+from msflow_stream.metrics.video import Frames
 from msflow_stream.model.aggregate import Maps, depth
 from msflow_stream.results import write_json
 from msflow_stream.scene import Scene
@@ -47,6 +48,7 @@ class EvaluateJob:
         classes: or scenes; all if empty.
         seeds: number of fits per class, with seeds from fit.seed on.
         device: such as auto, cpu or cuda.
+        frames: which count for the frame-level AUROC of video: the sampled ones, or all, each with its newest score.
     """
 
     data: str
@@ -55,6 +57,7 @@ class EvaluateJob:
     classes: Sequence[str] = ()
     seeds: int = 1
     device: str = "auto"
+    frames: Frames = "sampled"
 
 
 def evaluate(job: EvaluateJob, settings: Settings, console: Console | None = None) -> dict[str, Any]:
@@ -80,7 +83,7 @@ def evaluate(job: EvaluateJob, settings: Settings, console: Console | None = Non
                 console.print(f"[red]{subject.name} failed:[/] {error}", highlight=False)
                 break
             results.setdefault(subject.name, []).append(result)
-    summary = summarise(job.data, settings, results, failed)
+    summary = summarise(job.data, settings, results, failed) | {"frames": job.frames}
     if results:
         write_json(job.out / "results.json", summary)
         write_csv(job.out / "results.csv", summary)
@@ -100,6 +103,8 @@ def _one(subject: Subject, settings: Settings, job: EvaluateJob, console: Consol
     if (folder / RESULT).is_file():
         known: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))
         changed = differences(known["settings"], settings.model_dump(mode="json"))
+        if known["frames"] != job.frames:
+            changed.append(f"frames was {known['frames']}, is {job.frames}")
         if changed:
             raise UserError(f"{folder} was evaluated with other settings ({'; '.join(changed)}): choose another --out")
         console.print(f"[bold]{subject.name}[/], seed {settings.fit.seed}: evaluated already")
@@ -121,20 +126,23 @@ def _one(subject: Subject, settings: Settings, job: EvaluateJob, console: Consol
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.parent))
     try:
-        result = measure(subject, scene, staging)
+        result = measure(subject, scene, staging, job.frames)
         staging.chmod(0o755)
         shutil.rmtree(folder, ignore_errors=True)
         staging.replace(folder)
+        if not result["masks"]:
+            console.print(f"{subject.name}: not every anomalous case has a mask, so there are no metrics of pixels")
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return result
 
 
-def measure(subject: Subject, scene: Scene, folder: Path) -> dict[str, Any]:
+def measure(subject: Subject, scene: Scene, folder: Path, frames: Frames = "sampled") -> dict[str, Any]:
     """Scores the test cases of a subject and writes what was found into a folder."""
     settings = scene.settings
     thresholds = _thresholds(subject, scene) if subject.is_video else None
-    judge = Judge(subject.is_video, settings.score.smoothing, thresholds)
+    labels = subject.all_labels if frames == "all" else None
+    judge = Judge(subject.is_video, settings.score.smoothing, thresholds, labels)
     heat = scene.calibration.map_range if scene.calibration else (0.0, 1.0)
     gallery = Gallery(heat, settings.fit.seed)
     with progress() as bars:
@@ -152,6 +160,7 @@ def measure(subject: Subject, scene: Scene, folder: Path) -> dict[str, Any]:
         "cases": len(judge.scored),
         "anomalous": sum(one.anomalous for one in judge.scored),
         "masks": judge.has_masks,
+        "frames": frames,
         "frames fitted": scene.record.get("frames"),
         "settings": settings.model_dump(mode="json"),
         "versions": versions(),

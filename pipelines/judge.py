@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 
@@ -43,10 +43,18 @@ class Judge:
         is_video: whether clips are sequences.
         smoothing: seconds, time constant of the smoothed series.
         thresholds: of maps, for RBDC and TBDC; without, these are not measured.
+        all_labels: of a clip, a label for every frame: then frames between samples count for the frame-level AUROC,
+            each with the score of the last sample; without, only the sampled ones do.
     """
 
-    def __init__(self, is_video: bool, smoothing: float, thresholds: npt.ArrayLike | None = None) -> None:
-        self.is_video, self.smoothing = is_video, smoothing
+    def __init__(
+        self,
+        is_video: bool,
+        smoothing: float,
+        thresholds: npt.ArrayLike | None = None,
+        all_labels: Callable[[str], npt.ArrayLike] | None = None,
+    ) -> None:
+        self.is_video, self.smoothing, self._all_labels = is_video, smoothing, all_labels
         self.scored: list[Scored] = []
         self.has_masks = True  # until a case comes without
         self._pixels, self._pixels_mul, self._regions = StreamingAuroc(), StreamingAuroc(), StreamingAupro()
@@ -112,14 +120,17 @@ class Judge:
         return {name: curve.thinned(POINTS) for name, curve in curves.items() if curve is not None}
 
     def _frame_auroc(self) -> FrameAuroc:
-        """Over the sampled frames."""
-        result = FrameAuroc("sampled")
+        """Over the sampled frames, or over all."""
+        result = FrameAuroc("sampled" if self._all_labels is None else "all")
         for clip in dict.fromkeys(one.clip for one in self.scored):
             part = [one for one in self.scored if one.clip == clip]
             times = [one.time for one in part]
             series = {kind: [one.values[kind] for one in part] for kind in SCORE_FIELDS}
             series |= {f"{kind}_smoothed": smooth(times, values, self.smoothing) for kind, values in series.items()}
-            result.add(clip, [one.anomalous for one in part], range(len(part)), series)
+            if self._all_labels is None:
+                result.add(clip, [one.anomalous for one in part], range(len(part)), series)
+            else:
+                result.add(clip, self._all_labels(clip), [one.index for one in part], series)
         return result
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from msflow_stream.datasets.avenue import avenue
-from msflow_stream.datasets.clips import Clip, VideoScene, holds
+from msflow_stream.datasets.clips import Clip, Flags, VideoScene, holds
 from msflow_stream.datasets.folder import folder
 from msflow_stream.datasets.images import load_images, load_mask
 from msflow_stream.datasets.labels import mask_at
@@ -72,6 +72,13 @@ class Subject(Protocol):
     def test_clips(self, size: Size) -> Iterator[tuple[str, Iterator[Case]]]:
         """The test cases clip by clip, masks at `size`; stills are one clip."""
 
+    def all_labels(self, clip: str) -> Flags:
+        """A label for every frame of a clip, those between the samples too.
+
+        Raises:
+            UserError: they are not known.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Stills:
@@ -96,6 +103,10 @@ class Stills:
     def test_clips(self, size: Size) -> Iterator[tuple[str, Iterator[Case]]]:
         """One clip: all test images."""
         yield self.name, self._cases(size)
+
+    def all_labels(self, clip: str) -> Flags:
+        """None: images are all there is."""
+        raise UserError(f"{self.name}: still images have no frames between: --frames all is for video")
 
     def _frames(self, stills: Sequence[Still]) -> Iterator[Frame]:
         with closing(load_images([still.path for still in stills], usable_cores())) as images:
@@ -135,6 +146,13 @@ class Video:
         for clip in self.scene.test:
             if clip.truth is not None:
                 yield clip.name, self._cases(clip, size)
+
+    def all_labels(self, clip: str) -> Flags:
+        """One flag per frame of the original clip."""
+        (found,) = (one for one in self.scene.test if one.name == clip)
+        if found.step != 1 or found.truth is None:
+            raise UserError(f"{found.source} holds sampled frames only: --frames all wants the original clips")
+        return found.truth.labels
 
     def _cases(self, clip: Clip, size: Size) -> Iterator[Case]:
         truth = clip.truth

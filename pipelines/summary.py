@@ -68,6 +68,9 @@ def print_summary(console: Console, summary: dict[str, Any]) -> None:
         rows.append(["mean", *(number(summary["mean"][key]) for key in columns)])
     seeds = len(summary["seeds"])
     caption = f"last pass of {summary['settings']['fit']['passes']}" + (f", mean of {seeds} seeds" if seeds > 1 else "")
+    if any(key.startswith("frame_") for key in columns):
+        counted = "sampled frames" if summary["frames"] == "sampled" else "all frames, each with its newest score"
+        caption += f"; frame AUROC pooled over clips, {counted}"
     console.print(table(summary["data"], ["", *(COLUMNS[key] for key in columns)], rows, caption))
     if not summary["published"]:
         return

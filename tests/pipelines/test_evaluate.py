@@ -144,6 +144,7 @@ def test_masks_that_are_missing_leave_the_metrics_of_whole_images(
     metrics = results(tmp_path / "out")["classes"]["plate"]
     assert "image_auroc_paper" in metrics
     assert "pixel_auroc" not in metrics
+    assert "no metrics of pixels" in outcome.out
     assert "no masks for all of them" in (tmp_path / "out" / "report.html").read_text()
 
 
@@ -159,6 +160,13 @@ def test_video_is_evaluated_scene_by_scene(command: Command, campus: Path, tmp_p
     expected = roc_auc_score(labels, [float(row["surprise"]) for row in rows])
     assert metrics["frame_auroc_micro_surprise"] == pytest.approx(expected)
     assert {"rbdc", "tbdc", "aupro", "pixel_auroc", "frame_auroc_macro_paper_smoothed"} <= metrics.keys()
+
+    outcome = command("evaluate", "mstc", "--root", campus, "--out", tmp_path / "all", *FLAGS, "--frames", "all")
+    assert "all frames, each with its newest score" in outcome.out
+    truth = np.load(campus / "testing" / "test_frame_mask" / "01_0003.npy")
+    held = np.repeat([float(row["surprise"]) for row in rows], 5)[: len(truth)]
+    found = results(tmp_path / "all")["classes"]["01"]["frame_auroc_micro_surprise"]
+    assert found == pytest.approx(roc_auc_score(truth, held))
 
     assert command("build-mstc", campus, tmp_path / "mstc").code == 0
     assert command("evaluate", "mstc", "--root", tmp_path / "mstc", "--out", tmp_path / "built", *FLAGS).code == 0
