@@ -1,0 +1,139 @@
+"""Batches across sources: fair, bounded in frames, bytes and waiting time."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from threading import Condition
+
+from msflow_stream.stream.clock import Clock
+from msflow_stream.stream.counters import STOPPED, SourceCounter
+from msflow_stream.stream.inbox import Inbox, TooLargeError
+from msflow_stream.types import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A frame on its way, the time that it spent in its inbox, in seconds, and its source's counter."""
+
+    source: str
+    frame: Frame
+    waited: float
+    counter: SourceCounter
+
+
+@dataclass(slots=True)
+class Batch:
+    """Frames to score together, in index order per source, and the sources whose last frame has now been handed out."""
+
+    frames: list[Taken] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
+    nbytes: int = 0
+
+
+class Batcher:
+    """Takes frames out of all inboxes in turn. One thread calls `take`, any thread the rest.
+
+    Args:
+        size: frames of a batch at most.
+        nbytes: of the images of a batch together; a larger image is a batch of its own.
+        wait: seconds that an incomplete batch waits from its first frame on.
+        clock: the one of the inboxes.
+    """
+
+    def __init__(self, size: int, nbytes: int, wait: float, clock: Clock) -> None:
+        if size < 1 or nbytes < 1 or wait < 0:
+            raise ValueError(f"a batch of {size} frames and {nbytes} bytes that waits {wait} s makes no sense")
+        self._size, self._nbytes, self._wait, self._clock = size, nbytes, wait, clock
+        self._changed = Condition()
+        self._inboxes: dict[str, Inbox] = {}
+        self._turns: deque[str] = deque()  # whose turn it is comes first
+        self._last = False
+        self._drain_until: float | None = None
+        self._halted: str | None = None
+
+    def add(self, source: str, inbox: Inbox) -> None:
+        """Takes frames from this inbox too, until it has ended."""
+        with self._changed:
+            self._inboxes[source] = inbox
+            self._turns.append(source)
+        inbox.arrived = self._notify
+        self._notify()
+
+    def finish(self, drain_until: float | None = None) -> None:
+        """No source will be added: `take` returns None when the present ones have ended.
+
+        Args:
+            drain_until: when to close the inboxes and give up what waits in them; None is never.
+        """
+        with self._changed:
+            self._last = True
+            self._drain_until = drain_until if drain_until is not None else self._drain_until
+            self._changed.notify_all()
+
+    def halt(self, cause: str) -> None:
+        """Gives up everything: `take` returns None from now on."""
+        with self._changed:
+            self._halted = self._halted or cause
+            self._discard(self._halted)
+
+    def take(self) -> Batch | None:
+        """Waits for the next batch, which has no frames if it only says which sources ended; None after the last."""
+        batch, until = Batch(), None
+        with self._changed:
+            while self._halted is None:
+                if self._drain_until is not None and self._clock.now() >= self._drain_until:
+                    self._discard(STOPPED)
+                complete = self._gather(batch)
+                self._sweep(batch)
+                if batch.frames and until is None:
+                    until = self._clock.now() + self._wait
+                if complete or not self._inboxes or (until is not None and self._clock.now() >= until):
+                    if batch.frames or batch.ended:
+                        return batch
+                    if self._last:
+                        return None
+                elif batch.ended and not batch.frames:
+                    return batch
+                self._clock.wait(self._changed, until)
+            for taken in batch.frames:
+                taken.counter.dropped(self._halted)
+            return None
+
+    def _gather(self, batch: Batch) -> bool:
+        """Takes what waits, one frame of each source in turn; True if no more frames fit in the batch."""
+        idle = 0
+        while len(batch.frames) < self._size:
+            if idle >= len(self._turns):
+                return False
+            source = self._turns[0]
+            inbox = self._inboxes[source]
+            try:
+                waiting = inbox.take(self._nbytes - batch.nbytes if batch.frames else None)
+            except TooLargeError:  # it is still this source's turn, in the next batch
+                return True
+            self._turns.rotate(-1)
+            idle += 1
+            if waiting is not None:
+                idle = 0
+                waited = self._clock.now() - waiting.since
+                batch.frames.append(Taken(source, waiting.frame, waited, inbox.counter))
+                batch.nbytes += waiting.frame.image.nbytes
+        return True
+
+    def _sweep(self, batch: Batch) -> None:
+        """Moves sources that have ended from the inboxes to the batch."""
+        ended = [source for source, inbox in self._inboxes.items() if inbox.ended]
+        for source in ended:
+            del self._inboxes[source]
+            self._turns.remove(source)
+        batch.ended.extend(ended)
+
+    def _discard(self, cause: str) -> None:
+        for inbox in self._inboxes.values():
+            inbox.discard(cause)
+        self._changed.notify_all()
+
+    def _notify(self) -> None:
+        with self._changed:
+            self._changed.notify_all()

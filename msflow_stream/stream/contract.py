@@ -1,0 +1,47 @@
+"""What an engine and its user agree on: the callables, the bounds, and how to say that an error is one source's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from msflow_stream.types import Frame, FrameScore
+
+Score = Callable[[Sequence[tuple[str, Frame]]], Sequence[FrameScore]]  # (source, frame) of a batch -> in its order
+Deliver = Callable[[str, Frame, FrameScore], None]  # source, frame, its score
+Ended = Callable[[str, Exception | None], None]  # source, what it failed with
+
+
+class SourceError(Exception):
+    """Raised by `score` or `deliver`: what went wrong belongs to this source, the others can go on.
+
+    The source ends with the error that this one was raised from or, without one, with this one.
+    """
+
+    def __init__(self, source: str, message: str) -> None:
+        super().__init__(f"{source}: {message}")
+        self.source = source
+
+    @property
+    def original(self) -> Exception:
+        """The error that this one was raised from, or this one."""
+        return self.__cause__ if isinstance(self.__cause__, Exception) else self
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much an engine holds, and for how long.
+
+    Attributes:
+        batch, batch_bytes: frames of a batch, and bytes of their images, at most.
+        wait: seconds that an incomplete batch waits from its first frame on.
+        queue_frames, queue_bytes: of each file, that wait to be scored.
+        grace: seconds that a run which is over waits for its threads to leave `score`, `deliver` and the sources.
+    """
+
+    batch: int = 8
+    batch_bytes: int = 256 * 2**20
+    wait: float = 0.05
+    queue_frames: int = 16
+    queue_bytes: int = 256 * 2**20
+    grace: float = 1.0

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import os
+import signal
+from queue import Queue
+
+import pytest
+
+from msflow_stream.stream.signals import SIGNALS, stopped_by_signals
+from tests.stream.scripted import PATIENCE
+
+
+class Run:
+    def __init__(self) -> None:
+        self.calls: Queue[str] = Queue()
+
+    def stop(self, timeout: float) -> None:
+        self.calls.put(f"stop within {timeout:g} s")
+
+    def abort(self) -> None:
+        self.calls.put("abort")
+
+
+@pytest.mark.parametrize("first", SIGNALS)
+@pytest.mark.parametrize("second", SIGNALS)
+def test_the_first_signal_stops_and_the_second_aborts(first: signal.Signals, second: signal.Signals) -> None:
+    run = Run()
+    with stopped_by_signals(run, 10.0):
+        os.kill(os.getpid(), first)
+        assert run.calls.get(timeout=PATIENCE) == "stop within 10 s"
+        os.kill(os.getpid(), second)
+        assert run.calls.get(timeout=PATIENCE) == "abort"
+
+
+def test_afterwards_signals_do_what_they_did_before() -> None:
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with stopped_by_signals(Run(), 10.0):
+        assert [signal.getsignal(number) for number in SIGNALS] != before
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+def test_a_stop_that_fails_does_not_keep_the_second_signal_from_aborting() -> None:
+    run = Run()
+
+    def failing(timeout: float) -> None:
+        run.calls.put("failing")
+        raise OSError("disk full")
+
+    run.stop = failing  # type: ignore[method-assign]
+    with stopped_by_signals(run, 10.0):
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert run.calls.get(timeout=PATIENCE) == "failing"
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert run.calls.get(timeout=PATIENCE) == "abort"
