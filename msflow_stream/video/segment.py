@@ -1,0 +1,69 @@
+"""From what arrives at a camera's connections to its frames: one index and one clock over all segments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import Protocol
+
+from msflow_stream.types import Frame
+from msflow_stream.video.camera_status import Counts
+from msflow_stream.video.connection import Arrival
+from msflow_stream.video.pixels import RgbConverter, displayed_size
+from msflow_stream.video.reader import SourceInfo
+from msflow_stream.video.timeline import Timeline
+
+
+class Feed(Protocol):
+    """What a supervisor needs of a connection; see `Connection`."""
+
+    info: SourceInfo
+
+    @property
+    def damaged(self) -> int: ...
+    @property
+    def received(self) -> int: ...
+    def __iter__(self) -> Iterator[Arrival]: ...
+    def close(self) -> None: ...
+
+
+class Segments:
+    """Numbers and times the frames of one connection after the other. Used by the reader thread alone."""
+
+    def __init__(self, name: str, every: int, counts: Counts) -> None:
+        self._name, self._every, self._counts = name, every, counts
+        self._timeline, self._to_rgb = Timeline(), RgbConverter(threads=False)
+        self._index_base = self._errors_base = 0
+
+    def open(self, feed: Feed) -> None:
+        """Starts a segment."""
+        self._timeline.begin()
+        counts = self._counts
+        with counts.lock:
+            self._index_base, self._errors_base = counts.read, counts.errors
+            counts.segment = 0 if counts.segment is None else counts.segment + 1
+            counts.info = feed.info
+
+    def take(self, feed: Feed, arrival: Arrival, now: float, wall: datetime) -> Frame | None:
+        """Counts what arrived, and returns it as a frame if it is one of those sampled."""
+        index = self._index_base + arrival.number
+        media = None if arrival.pts is None else float(arrival.pts * feed.info.time_base)
+        time = self._timeline.stamp(media, now)
+        sampled = index % self._every == 0
+        image = self._to_rgb(arrival.frame) if sampled else None
+        self.count(feed)
+        with self._counts.lock:
+            self._counts.sampled += sampled
+            self._counts.last_wall, self._counts.last_arrival, self._counts.lag = wall, now, self._timeline.lag
+            if self._counts.info is not None:
+                width, height = displayed_size(arrival.frame)
+                if (width, height) != (self._counts.info.width, self._counts.info.height):
+                    self._counts.info = replace(self._counts.info, width=width, height=height)
+        return None if image is None else Frame(self._name, index, arrival.pts, time, wall, image)
+
+    def count(self, feed: Feed) -> None:
+        """Notes what arrived so far; what is never decoded keeps its place in the count."""
+        with self._counts.lock:
+            self._counts.read = self._index_base + feed.received
+            self._counts.errors = self._errors_base + feed.damaged

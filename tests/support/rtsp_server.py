@@ -1,0 +1,109 @@
+"""A camera: serves coded pictures over RTSP, in real time and for ever. For the system's python3, which has GStreamer.
+
+    rtsp_server.py PORT ENCODING LOSS [USER PASSWORD]
+
+Prints the port once it listens (0 asks for a free one). Each line on stdin names a file of access units, made by
+`rtsp.write_units`, and plays it in a loop from now on; the first one has to come before the first client. Every client
+gets the same stream, as from a real camera. ENCODING is H264 or H265; LOSS is the share of RTP packets lost on the way.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+import threading
+from itertools import count
+
+import gi
+
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+
+RATE = 25
+LAUNCH = (
+    "( appsrc name=source is-live=true format=time max-buffers=2 caps=video/x-{codec},stream-format=byte-stream,"
+    "alignment=au,framerate=25/1 ! {codec}parse ! rtp{codec}pay pt=96 config-interval=-1 "
+    "! identity name=pay0 drop-probability={loss} )"
+)
+
+
+class Playlist:
+    """The access units of what plays now, one after the other, each with its number."""
+
+    def __init__(self) -> None:
+        self._units: list[bytes] = []
+        self._next = 0
+        self.ready = threading.Event()
+
+    def play(self, path: str) -> None:
+        with open(path, "rb") as file:  # noqa: PTH123
+            content = file.read()
+        units, place = [], 0
+        while place < len(content):
+            (size,) = struct.unpack_from(">I", content, place)
+            units.append(content[place + 4 : place + 4 + size])
+            place += 4 + size
+        self._units, self._next = units, 0
+        self.ready.set()
+
+    def unit(self) -> bytes:
+        units, number = self._units, self._next
+        self._next = number + 1
+        return units[number % len(units)]
+
+
+def serve(port: str, encoding: str, loss: str, login: list[str]) -> None:
+    Gst.init(None)
+    playlist = Playlist()
+    server = GstRtspServer.RTSPServer()
+    server.set_address("127.0.0.1")
+    server.set_service(port)
+    factory = GstRtspServer.RTSPMediaFactory()
+    factory.set_launch(LAUNCH.format(codec=encoding.lower(), loss=loss))
+    factory.set_shared(True)
+    if login:
+        demand(server, factory, *login)
+
+    def configure(_: object, media: object) -> None:
+        numbers = count()
+
+        def push(source: object, _: int) -> None:
+            buffer = Gst.Buffer.new_wrapped(playlist.unit())
+            buffer.pts = buffer.dts = next(numbers) * Gst.SECOND // RATE
+            buffer.duration = Gst.SECOND // RATE
+            source.emit("push-buffer", buffer)  # type: ignore[attr-defined]
+
+        media.get_element().get_by_name("source").connect("need-data", push)  # type: ignore[attr-defined]
+
+    factory.connect("media-configure", configure)
+    server.get_mount_points().add_factory("/live", factory)
+    if not server.attach(None):
+        sys.exit(f"cannot listen on port {port}")
+    loop = GLib.MainLoop()
+
+    def obey() -> None:
+        for line in sys.stdin:
+            playlist.play(line.rstrip("\n"))
+        loop.quit()  # the test has gone
+
+    threading.Thread(target=obey, daemon=True).start()
+    playlist.ready.wait()
+    print(server.get_bound_port(), flush=True)  # noqa: T201
+    loop.run()
+
+
+def demand(server: object, factory: object, user: str, password: str) -> None:
+    """Lets only this user in."""
+    auth, token = GstRtspServer.RTSPAuth(), GstRtspServer.RTSPToken()
+    token.set_string("media.factory.role", "user")
+    auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
+    server.set_auth(auth)  # type: ignore[attr-defined]
+    permissions = GstRtspServer.RTSPPermissions()
+    permissions.add_permission_for_role("user", "media.factory.access", True)
+    permissions.add_permission_for_role("user", "media.factory.construct", True)
+    factory.set_permissions(permissions)  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    serve(*sys.argv[1:4], sys.argv[4:])
