@@ -15,7 +15,7 @@ from msflow_stream.video.reader import SourceInfo
 from msflow_stream.video.timeline import Timeline
 
 
-class Feed(Protocol):
+class Incoming(Protocol):
     """What a supervisor needs of a connection; see `Connection`."""
 
     info: SourceInfo
@@ -36,23 +36,23 @@ class Segments:
         self._timeline, self._to_rgb = Timeline(), RgbConverter(threads=False)
         self._index_base = self._errors_base = 0
 
-    def open(self, feed: Feed) -> None:
+    def open(self, incoming: Incoming) -> None:
         """Starts a segment."""
         self._timeline.begin()
         counts = self._counts
         with counts.lock:
             self._index_base, self._errors_base = counts.read, counts.errors
             counts.segment = 0 if counts.segment is None else counts.segment + 1
-            counts.info = feed.info
+            counts.info = incoming.info
 
-    def take(self, feed: Feed, arrival: Arrival, now: float, wall: datetime) -> Frame | None:
+    def take(self, incoming: Incoming, arrival: Arrival, now: float, wall: datetime) -> Frame | None:
         """Counts what arrived, and returns it as a frame if it is one of those sampled."""
         index = self._index_base + arrival.number
-        media = None if arrival.pts is None else float(arrival.pts * feed.info.time_base)
+        media = None if arrival.pts is None else float(arrival.pts * incoming.info.time_base)
         time = self._timeline.stamp(media, now)
         sampled = index % self._every == 0
         image = self._to_rgb(arrival.frame) if sampled else None
-        self.count(feed)
+        self.count(incoming)
         with self._counts.lock:
             self._counts.sampled += sampled
             self._counts.last_wall, self._counts.last_arrival, self._counts.lag = wall, now, self._timeline.lag
@@ -62,8 +62,8 @@ class Segments:
                     self._counts.info = replace(self._counts.info, width=width, height=height)
         return None if image is None else Frame(self._name, index, arrival.pts, time, wall, image)
 
-    def count(self, feed: Feed) -> None:
+    def count(self, incoming: Incoming) -> None:
         """Notes what arrived so far; what is never decoded keeps its place in the count."""
         with self._counts.lock:
-            self._counts.read = self._index_base + feed.received
-            self._counts.errors = self._errors_base + feed.damaged
+            self._counts.read = self._index_base + incoming.received
+            self._counts.errors = self._errors_base + incoming.damaged

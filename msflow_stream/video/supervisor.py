@@ -20,7 +20,7 @@ from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.picture_watch import PictureWatch
 from msflow_stream.video.redact import live_name
 from msflow_stream.video.reporter import Reporter
-from msflow_stream.video.segment import Feed, Segments
+from msflow_stream.video.segment import Incoming, Segments
 from msflow_stream.video.states import Observer, State
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Supervisor:
         name: str | None = None,
         options: LiveOptions | None = None,
         on_error: Callable[[BaseException], None] | None = None,
-        connect: Callable[[], Feed] | None = None,
+        connect: Callable[[], Incoming] | None = None,
         clock: Callable[[], float] = monotonic,
         wait: Callable[[float], bool] | None = None,
     ) -> None:
@@ -177,27 +177,27 @@ class Supervisor:
     def _session(self) -> tuple[CameraError | None, float]:
         """One connection: returns what ended it, None for stop(), and how many seconds it held."""
         try:
-            feed = self._connect()
+            incoming = self._connect()
         except CameraError as error:
             return error.with_traceback(None), 0.0
         begin = self._clock()
         try:
-            self._segments.open(feed)
-            for arrival in feed:
+            self._segments.open(incoming)
+            for arrival in incoming:
                 if self._stopping.is_set():
                     return None, self._clock() - begin
-                self._take(feed, arrival)
+                self._take(incoming, arrival)
             ended = CameraError(self.name, Fault.ENDED, "the stream ended")
         except CameraError as error:
             ended = error.with_traceback(None)
         finally:
-            self._segments.count(feed)
-            feed.close()
+            self._segments.count(incoming)
+            incoming.close()
         return ended, self._clock() - begin
 
-    def _take(self, feed: Feed, arrival: Arrival) -> None:
+    def _take(self, incoming: Incoming, arrival: Arrival) -> None:
         now = self._clock()
-        frame = self._segments.take(feed, arrival, now, datetime.now(UTC))
+        frame = self._segments.take(incoming, arrival, now, datetime.now(UTC))
         condition = self._reporter.condition
         if condition.state is State.CONNECTING or condition.fault is Fault.SILENT:
             self._reporter.move(State.RUNNING, "pictures come")

@@ -24,24 +24,25 @@ import gi
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import Gst, GstRtspServer
 Gst.init(None)
-missing = [name for name in ("h264parse", "rtph264pay", "appsrc") if Gst.ElementFactory.find(name) is None]
+needed = ("appsrc", "h264parse", "rtph264pay", "h265parse", "rtph265pay")
+missing = [name for name in needed if Gst.ElementFactory.find(name) is None]
 raise SystemExit(f"missing {missing}" if missing else 0)
 """
 
 
 @cache
-def why_no_server() -> str | None:
+def why_no_server(python: str) -> str | None:
     """Returns what keeps the RTSP server from running here, None where it can."""
     try:
-        probe = subprocess.run([PYTHON, "-c", PROBE], capture_output=True, text=True, timeout=60)
+        probe = subprocess.run([python, "-c", PROBE], capture_output=True, text=True, timeout=60)
     except OSError as error:
         return str(error)
     return probe.stderr.strip().splitlines()[-1] if probe.returncode else None
 
 
-def need_server() -> None:
+def need_server(python: str = PYTHON) -> None:
     """Skips the test, or fails it in CI, where there is no RTSP server."""
-    reason = why_no_server()
+    reason = why_no_server(python)
     if reason is None:
         return
     message = f"no RTSP server ({reason}); apt-get install {PACKAGES}"

@@ -344,3 +344,12 @@ def test_garbage_bytes(scheme: str) -> None:
         seen.until(lambda: len(seen.news) >= 4)
     assert {fault for state, fault, _ in seen.news if state is State.RECONNECTING} == {Fault.GARBLED}
     assert seen.frames == []
+
+
+def test_without_a_server_ci_fails_and_others_skip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="apt-get install"):
+        need_server("/no/python3")
+    monkeypatch.delenv("CI")
+    with pytest.raises(pytest.skip.Exception, match="apt-get install"):
+        need_server("/no/python3")

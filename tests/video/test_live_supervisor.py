@@ -18,7 +18,7 @@ from msflow_stream.video.connection import Arrival
 from msflow_stream.video.faults import CameraError, Fault
 from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.reader import SourceInfo
-from msflow_stream.video.segment import Feed
+from msflow_stream.video.segment import Incoming
 from msflow_stream.video.states import State
 from msflow_stream.video.supervisor import Supervisor
 from tests.support.videos import coded_image
@@ -78,7 +78,7 @@ class Scene:
         )
         self.camera.observe(self.note)
 
-    def connect(self) -> Feed:
+    def connect(self) -> Incoming:
         step = next(self._script, None)
         if step is None:
             self.over.set()
