@@ -84,11 +84,14 @@ def fit(
     if scenes_from is not None:
         if sources or scene:
             raise UserError("--scenes-from finds sources and names of scenes itself: give no others")
-        fit_many(scenes_from, scenes, settings, job)
+        whole = fit_many(scenes_from, scenes, settings, job)
     elif sources and scene:
-        run(sources, _scene_folder(scenes, scene), settings, job)
+        whole = run(sources, _scene_folder(scenes, scene), settings, job).state != "interrupted"
     else:
         raise UserError("give sources and --scene NAME, or --scenes-from FOLDER")
+    if not whole:
+        Console(stderr=True).print("the same command with --resume goes on from here")
+        raise KeyboardInterrupt
 
 
 @app.command(
@@ -225,7 +228,7 @@ def evaluate(
     from pipelines.evaluate import evaluate as run
     from pipelines.subjects import settings_file
 
-    job = EvaluateJob(data, root, out, classes.split(",") if classes else (), seeds, device, frames)
+    job = EvaluateJob(data, root, out, _classes(classes), seeds, device, frames)
     run(job, load(config or settings_file(data), set_ or ()))
 
 
@@ -251,7 +254,7 @@ def ablate(
     from pipelines.ablate import ablate as run
     from pipelines.subjects import settings_file
 
-    job = AblateJob(table, data, root, out, classes.split(",") if classes else (), device)
+    job = AblateJob(table, data, root, out, _classes(classes), device)
     run(job, load(config or settings_file(data), set_ or ()))
 
 
@@ -298,8 +301,7 @@ def show_scene(name: Annotated[str, typer.Argument(help="Name of the scene.")], 
     "fit",
     epilog="Examples:\n\n"
     "msflow-stream bench fit\n\n"
-    "msflow-stream bench fit --backbone wide_resnet50_2 --input-size 512 --device cuda --frames 64\n\n"
-    "msflow-stream bench fit --backbone mobilenetv2_100 --memory --frames 400",
+    "msflow-stream bench fit --backbone wide_resnet50_2 --input-size 512 --device cuda --frames 64",
 )
 def bench_fit(
     backbone: Annotated[list[str], typer.Option(help="With random weights; may be repeated.")] = [  # noqa: B006
@@ -309,21 +311,27 @@ def bench_fit(
     input_size: Annotated[str, typer.Option(help="Such as 256 or 256x384 (H x W).")] = "256",
     frames: Annotated[int, typer.Option(min=1, help="Frames in a pass.")] = 16,
     repeats: Annotated[int, typer.Option(min=1, help="Passes of each way that count.")] = 5,
-    memory: Annotated[bool, typer.Option("--memory", help="Peak memory instead of time.")] = False,
     set_: Overrides = None,
     device: Device = "auto",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON file for the figures.")] = None,
 ) -> None:
     """Time per pass of a fit: as the original release does it, features recomputed, features cached."""
     from pipelines.bench import bench_fit as run
-    from pipelines.bench import bench_fit_memory
 
-    size = _size(input_size)
-    if memory:
-        for name in backbone:
-            bench_fit_memory(name, size, frames, set_ or ())
-    else:
-        run(backbone, size, frames, repeats, device, set_ or (), out)
+    run(backbone, _size(input_size), frames, repeats, device, set_ or (), out)
+
+
+@bench_app.command("memory", epilog="Example: msflow-stream bench memory --backbone mobilenetv2_100 --frames 400")
+def bench_memory(
+    backbone: Annotated[str, typer.Option(help="With random weights.")] = "mobilenetv2_100",
+    input_size: Annotated[str, typer.Option(help="Such as 256 or 256x384 (H x W).")] = "256",
+    frames: Annotated[int, typer.Option(min=8, help="Of the larger fits.")] = 320,
+    set_: Overrides = None,
+) -> None:
+    """Peak memory of a fit on the CPU, with features in memory and on disk."""
+    from pipelines.bench import bench_memory as run
+
+    run(backbone, _size(input_size), frames, set_ or ())
 
 
 @bench_app.command(
@@ -364,9 +372,13 @@ def options(
 
 
 def _scene_folder(scenes: Path, name: str) -> Path:
-    if not name or name.startswith(".") or Path(name).name != name:
-        raise UserError(f"{name!r} cannot be a scene's name: it is the name of a folder in {scenes}")
-    return scenes / name
+    from msflow_stream.config import scene_folder
+
+    return scene_folder(scenes, name)
+
+
+def _classes(text: str | None) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()] if text else []
 
 
 def _numbers(text: str, separator: str, option: str, example: str) -> list[int]:
@@ -377,8 +389,10 @@ def _numbers(text: str, separator: str, option: str, example: str) -> list[int]:
 
 
 def _size(text: str) -> tuple[int, int]:
-    height, width = (_numbers(text, "x", "--input-size", "512 or 256x384") * 2)[:2]
-    return height, width
+    sides = _numbers(text, "x", "--input-size", "512 or 256x384")
+    if len(sides) > 2:
+        raise UserError(f"--input-size takes numbers such as 512 or 256x384, not {text!r}")
+    return sides[0], sides[-1]
 
 
 def _rate(text: str) -> Fraction:

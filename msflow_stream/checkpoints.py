@@ -86,7 +86,7 @@ class FileCheckpoints:
             if content.exists() and checksum.read_bytes() == _checksum(content):
                 with safe_open(content, "pt") as file:
                     return Checkpoint(load_file(content), json.loads(file.metadata()["record"]))
-            log.warning("the checkpoint of pass %d is damaged: going back to the one before", number)
+            log.warning("the checkpoint of pass %d is damaged and left out", number)
             self._remove(number)
         return None
 

@@ -221,3 +221,14 @@ def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
         for key, value in values.items()
         if first[section].get(key) != value
     ]
+
+
+def scene_folder(scenes: Path, name: str) -> Path:
+    """Where a scene of this name is or goes.
+
+    Raises:
+        UserError: a name that is not that of a plain folder below `scenes`.
+    """
+    if not name or name.startswith(".") or Path(name).name != name:
+        raise UserError(f"{name!r} cannot be a scene's name: it is the name of a folder in {scenes}")
+    return scenes / name

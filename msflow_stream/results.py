@@ -177,6 +177,18 @@ def write_json(path: Path, content: Any) -> None:
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file of ours.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        raise UserError(f"{path} is damaged: remove it and run the same command again") from None
+
+
 def read_run(folder: Path) -> dict[str, Any]:
     """run.json of a folder.
 

@@ -247,12 +247,14 @@ def _pyramid(model: ModelSettings, weights: dict[str, Tensor] | None) -> Pyramid
 def _try(pyramid: Pyramid, settings: Settings) -> None:
     """Whether the backbone takes an input of that size: a UserError now instead of a crash later."""
     try:
-        pyramid(torch.zeros(1, 3, *settings.input.size))
+        features = pyramid(torch.zeros(1, 3, *settings.input.size))
+        if [f.shape[1] for f in features] != pyramid.channels or any(f.dim() != 4 for f in features):
+            raise ValueError("its features are not B C H W: it is no CNN")
     except (RuntimeError, AssertionError, ValueError) as error:
         height, width = settings.input.size
         raise UserError(
-            f"{settings.model.backbone} with {settings.model.padding} padding cannot take an input of {height}x{width} "
-            f"({str(error).splitlines()[0]}): change input.size, model.stages or model.padding"
+            f"{settings.model.backbone} with {settings.model.padding} padding cannot be fitted on an input of "
+            f"{height}x{width} ({str(error).splitlines()[0]}): change input.size, model.stages or model.padding"
         ) from None
 
 

@@ -75,11 +75,11 @@ class FlowFit:
         then = checkpoint.record["identity"]
         changed = differences(then["settings"], self._identity["settings"])
         if changed:
-            raise UserError(f"the unfinished fit had other settings ({'; '.join(changed)}): give those, or --overwrite")
+            raise UserError(f"the unfinished fit had other settings ({'; '.join(changed)}): give those, or start again")
         if then["footage"] != self._identity["footage"]:
             raise UserError(
                 f"the unfinished fit had other footage ({then['frames']} frames, now {self._identity['frames']}, "
-                "or other sources or times): give the same sources, or --overwrite"
+                "or other sources or times): give the same sources, or start again"
             )
         self._restore(checkpoint)
 
@@ -156,9 +156,9 @@ class FlowFit:
     def _rewind(self, error: str) -> None:
         """Back to the last completed pass with half the learning rate, or a UserError."""
         self._go_back()
-        last = f"the scene is as after pass {len(self.passes)}" if self.passes else "no pass was completed"
+        last = f"the last good checkpoint is pass {len(self.passes)}" if self.passes else "no pass was completed"
         if self.settings.on_divergence == "stop":
-            raise UserError(f"{error}; {last}: lower fit.learning_rate, or set fit.on_divergence=rewind")
+            raise UserError(f"{error}; {last}: go on with a lower fit.learning_rate or fit.on_divergence=rewind")
         if self._slowdown <= SLOWEST:
             raise UserError(f"{error}, at {self._slowdown:g} of the learning rate too; {last}")
         self._slowdown /= 2
@@ -167,7 +167,9 @@ class FlowFit:
     @property
     def _identity(self) -> dict[str, Any]:
         """What a fit must have in common with the one that it goes on from."""
-        settings = self.scene.settings.model_dump(mode="json", exclude={"score", "scene"})
+        may_change = {"learning_rate", "on_divergence", "cache_memory"}  # the first two: after a divergence
+        left_out: dict[str, Any] = {"score": True, "scene": True, "fit": may_change}
+        settings = self.scene.settings.model_dump(mode="json", exclude=left_out)
         return {"settings": settings, "footage": self.footage.digest, "frames": len(self.footage.origin)}
 
     def _keep(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -21,7 +20,7 @@ from msflow_stream.features import FeatureCache
 from msflow_stream.footage import Footage, extract, feature_cache
 from msflow_stream.machine import choose_device
 from msflow_stream.model.aggregate import Maps, depth
-from msflow_stream.results import write_json
+from msflow_stream.results import read_json, write_json
 from msflow_stream.scene import Scene
 from msflow_stream.training import FlowFit
 from msflow_stream.types import UserError
@@ -125,18 +124,17 @@ def ablate(job: AblateJob, settings: Settings, console: Console | None = None) -
         raise UserError(f"no table {job.table!r}: there are {', '.join(TABLES)}")
     variants = [(variant, _settings(settings, variant)) for variant in TABLES[job.table]]
     path = job.out / f"{job.table}.json"
-    done = _read(path, settings)
     subjects = find_subjects(job.data, job.root, job.classes)
+    facts = {"data": job.data, "root": str(job.root.resolve()), "settings": settings.model_dump(mode="json")}
+    done = _read(path, facts)
     job.out.mkdir(parents=True, exist_ok=True)
     for subject in subjects:
         left = [pair for pair in variants if subject.name not in done.get(pair[0].name, {})]
         for _, group in groupby(left, key=lambda pair: _pyramid_key(pair[1])):  # who shares features stands together
             for name, metrics in _group(subject, list(group), job.device):
                 done.setdefault(name, {})[subject.name] = metrics
-                write_json(
-                    path, {"settings": settings.model_dump(mode="json"), "results": done, "versions": versions()}
-                )
-    means = {variant.name: _mean(list(done[variant.name].values())) for variant, _ in variants}
+                write_json(path, facts | {"results": done, "versions": versions()})
+    means = {variant.name: _mean([done[variant.name][one.name] for one in subjects]) for variant, _ in variants}
     _print(console, job, means, settings)
     return means
 
@@ -221,13 +219,13 @@ def _mean(metrics: Sequence[dict[str, float | None]]) -> dict[str, float | None]
     return result
 
 
-def _read(path: Path, settings: Settings) -> dict[str, dict[str, dict[str, float | None]]]:
+def _read(path: Path, facts: dict[str, Any]) -> dict[str, dict[str, dict[str, float | None]]]:
     """What an earlier run has done already."""
     if not path.exists():
         return {}
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if content["settings"] != settings.model_dump(mode="json"):
-        raise UserError(f"{path} is of other settings: choose another --out")
+    content = read_json(path)
+    if any(content.get(key) != value for key, value in facts.items()):
+        raise UserError(f"{path} is of other data or other settings: choose another --out")
     return dict(content["results"])
 
 

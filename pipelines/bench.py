@@ -80,7 +80,7 @@ def bench_fit(
     return results
 
 
-def bench_fit_memory(backbone: str, size: tuple[int, int], frames: int, overrides: Sequence[str] = ()) -> None:
+def bench_memory(backbone: str, size: tuple[int, int], frames: int, overrides: Sequence[str] = ()) -> None:
     """Prints the peak memory of fits on the CPU: without a cache to speak of, with one in memory, with one on disk."""
     settings = _settings(backbone, size, 1, overrides)
     limit = 0.01  # GiB
@@ -101,8 +101,8 @@ def bench_fit_memory(backbone: str, size: tuple[int, int], frames: int, override
 
 
 def _settings(backbone: str, size: tuple[int, int], passes: int, overrides: Sequence[str]) -> Settings:
-    given = (f"model.backbone={backbone}", "model.weights=random", f"input.size={list(size)}", f"fit.passes={passes}")
-    return load(None, [*given, "fit.holdout=0", *overrides])
+    given = (f"model.backbone={backbone}", "model.weights=random", f"input.size={list(size)}", "fit.holdout=0")
+    return load(None, [*given, *overrides, f"fit.passes={passes}"])
 
 
 def _ways(settings: Settings, frames: int, device: torch.device) -> dict[str, Callable[[], object]]:

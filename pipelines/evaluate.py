@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -17,23 +16,23 @@ from rich.console import Console
 from torch import Tensor
 
 from msflow_stream.batches import batched
-from msflow_stream.config import Settings, differences
+from msflow_stream.config import Settings, differences, override
 from msflow_stream.machine import choose_device
 from msflow_stream.metrics.histogram import ValueCounts, halves
 from msflow_stream.metrics.video import Frames
 from msflow_stream.model.aggregate import Maps, depth
-from msflow_stream.results import write_json
+from msflow_stream.results import read_json, write_json
 from msflow_stream.scene import Scene
 from msflow_stream.types import SCORE_FIELDS, Frame, UserError
 from pipelines.fit import FitJob, fit_frames, versions
 from pipelines.gallery import Gallery
 from pipelines.judge import Judge
 from pipelines.report import write_report
-from pipelines.subjects import Case, Subject, find_subjects
+from pipelines.subjects import Case, Subject, class_settings, find_subjects
 from pipelines.summary import COLUMNS, print_summary, summarise, write_csv
 from pipelines.terminal import progress
 
-RESULT, SCORES, CURVES, GALLERY = "result.json", "scores.csv", "curves.json", "gallery"
+CLAIM, RESULT, SCORES, CURVES, GALLERY = "evaluation.json", "result.json", "scores.csv", "curves.json", "gallery"
 NORMAL_PER_SOURCE, NORMAL = 8, 64  # frames to fit on whose maps give the thresholds of RBDC and TBDC
 
 
@@ -71,18 +70,20 @@ def evaluate(job: EvaluateJob, settings: Settings, console: Console | None = Non
     """
     console = console or Console()
     subjects = find_subjects(job.data, job.root, job.classes)
+    _claim(job, settings)
     results: dict[str, list[dict[str, Any]]] = {}
     failed: dict[str, str] = {}
     for subject in subjects:
-        for seed in range(settings.fit.seed, settings.fit.seed + job.seeds):
-            seeded = settings.model_copy(update={"fit": settings.fit.model_copy(update={"seed": seed})})
-            try:
-                result = _one(subject, seeded, job, console)
-            except UserError as error:
-                failed[subject.name] = str(error)
-                console.print(f"[red]{subject.name} failed:[/] {error}", highlight=False)
-                break
-            results.setdefault(subject.name, []).append(result)
+        own = class_settings(job.data, subject.name, settings)
+        try:
+            results[subject.name] = [
+                _one(subject, override(own, [f"fit.seed={settings.fit.seed + number}"]), job, console)
+                for number in range(job.seeds)
+            ]
+        except (UserError, OSError, RuntimeError) as error:  # RuntimeError: out of memory on a GPU, for one
+            failed[subject.name] = str(error)
+            console.print(f"[red]{subject.name} failed:[/] {error}", highlight=False)
+    results = _with_earlier(job, settings, results, failed)
     summary = summarise(job.data, settings, results, failed) | {"frames": job.frames}
     if results:
         write_json(job.out / "results.json", summary)
@@ -96,19 +97,44 @@ def evaluate(job: EvaluateJob, settings: Settings, console: Console | None = Non
     return summary
 
 
+def _claim(job: EvaluateJob, settings: Settings) -> None:
+    """Says in `out` what its results are of, and refuses a folder that holds results of something else."""
+    path = job.out / CLAIM
+    settings_now = settings.model_dump(mode="json")
+    facts = {"data": job.data, "root": str(job.root.resolve()), "frames": job.frames}
+    if path.exists():
+        known = read_json(path)
+        changed = [f"{key} was {known.get(key)}, is {value}" for key, value in facts.items() if known.get(key) != value]
+        changed += differences(known["settings"], settings_now)
+        if changed:
+            raise UserError(f"{job.out} holds results of something else ({'; '.join(changed)}): choose another --out")
+    job.out.mkdir(parents=True, exist_ok=True)
+    write_json(path, facts | {"settings": settings_now})
+    for left in (job.out / "classes").glob(".*"):  # of a run that was killed
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _with_earlier(
+    job: EvaluateJob, settings: Settings, results: dict[str, list[dict[str, Any]]], failed: dict[str, str]
+) -> dict[str, list[dict[str, Any]]]:
+    """The results with those of classes that an earlier run evaluated, in the order of the data set."""
+    everything: dict[str, list[dict[str, Any]]] = {}
+    for subject in find_subjects(job.data, job.root):
+        folders = [job.out / "classes" / f"{subject.name}-{settings.fit.seed + number}" for number in range(job.seeds)]
+        if subject.name in results:
+            everything[subject.name] = results[subject.name]
+        elif subject.name not in failed and all((folder / RESULT).is_file() for folder in folders):
+            everything[subject.name] = [read_json(folder / RESULT) for folder in folders]
+    return everything
+
+
 def _one(subject: Subject, settings: Settings, job: EvaluateJob, console: Console) -> dict[str, Any]:
     """The result of one class and seed: read if it is there, else fitted, scored and measured."""
     name = f"{subject.name}-{settings.fit.seed}"
     folder = job.out / "classes" / name
     if (folder / RESULT).is_file():
-        known: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-        changed = differences(known["settings"], settings.model_dump(mode="json"))
-        if known["frames"] != job.frames:
-            changed.append(f"frames was {known['frames']}, is {job.frames}")
-        if changed:
-            raise UserError(f"{folder} was evaluated with other settings ({'; '.join(changed)}): choose another --out")
         console.print(f"[bold]{subject.name}[/], seed {settings.fit.seed}: evaluated already")
-        return known
+        return read_json(folder / RESULT)
     console.print(f"[bold]{subject.name}[/], seed {settings.fit.seed}")
     scenes = job.out / "scenes"
     outcome = fit_frames(

@@ -112,11 +112,17 @@ def fit_frames(
     with feature_cache(settings.fit, folder.parent) as cache, progress() as bars, log_pass as write:
         footage = _read(scene, frames(), cache, bars, title)
         flow_fit = FlowFit(scene, footage, checkpoints)
-        if job.resume:
+        if job.resume and checkpoints.passes:
             flow_fit.resume()
-            if flow_fit.passes:
-                console.print(f"going on after pass {len(flow_fit.passes)}")
-        interrupted = _run(flow_fit, bars, console, write)
+            if not flow_fit.passes:
+                raise UserError("no checkpoint of the unfinished fit can be read: start again with --overwrite")
+            console.print(f"going on after pass {len(flow_fit.passes)}")
+        try:
+            interrupted = _run(flow_fit, bars, console, write)
+        except UserError:
+            if not flow_fit.passes:
+                checkpoints.clear()
+            raise
         passes = flow_fit.passes
         if not passes:
             checkpoints.clear()
@@ -182,7 +188,7 @@ def _run(flow_fit: FlowFit, bars: Progress, console: Console, log_pass: Callable
             if not bars.console.is_terminal:  # a log wants lines
                 bars.console.print(line)
     except KeyboardInterrupt:
-        console.print(f"stopped: {len(flow_fit.passes)} of {passes} passes are complete; --resume goes on")
+        console.print(f"stopped: {len(flow_fit.passes)} of {passes} passes are complete")
         return True
     finally:
         bars.remove_task(task)

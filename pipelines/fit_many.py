@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from msflow_stream.config import Settings
+from msflow_stream.config import Settings, scene_folder
+from msflow_stream.files import VIDEO_SUFFIXES
 from msflow_stream.machine import choose_device
 from msflow_stream.scene import Scene
 from msflow_stream.types import UserError
@@ -17,8 +18,11 @@ from pipelines.terminal import number, table
 CAMPUS_NAME = re.compile(r"(\d+)_\d+")  # of ShanghaiTech Campus: scene, clip
 
 
-def fit_many(root: Path, scenes: Path, settings: Settings, job: FitJob | None = None) -> None:
+def fit_many(root: Path, scenes: Path, settings: Settings, job: FitJob | None = None) -> bool:
     """Fits a scene for every camera in a folder, see `group_by_scene`; one that fails does not stop the others.
+
+    Returns:
+        Whether all were finished: False after Ctrl-C.
 
     Raises:
         UserError: nothing there, or, after all are done, the number of scenes that failed.
@@ -33,8 +37,8 @@ def fit_many(root: Path, scenes: Path, settings: Settings, job: FitJob | None = 
             continue
         console.print(f"[bold]{name}[/]: {len(sources)} source{'s' * (len(sources) > 1)}")
         try:
-            outcome = fit(sources, scenes / name, settings, job, console, pyramid)
-        except UserError as error:
+            outcome = fit(sources, scene_folder(scenes, name), settings, job, console, pyramid)
+        except (UserError, OSError, RuntimeError) as error:  # RuntimeError: out of memory on a GPU, for one
             failed += 1
             console.print(f"  [red]failed:[/] {error}", highlight=False)
             rows.append([name, "failed", "", "", "", ""])
@@ -46,6 +50,7 @@ def fit_many(root: Path, scenes: Path, settings: Settings, job: FitJob | None = 
     console.print(table(f"scenes in {scenes}", ["scene", "", "frames", "passes", "loss", "seconds"], rows))
     if failed:
         raise UserError(f"{failed} of {len(groups)} scenes failed; the reasons are above")
+    return not interrupted
 
 
 def group_by_scene(root: Path) -> dict[str, list[str]]:
@@ -63,7 +68,9 @@ def group_by_scene(root: Path) -> dict[str, list[str]]:
         if path.name.startswith("."):
             continue
         campus = CAMPUS_NAME.fullmatch(path.stem)
-        name = campus.group(1) if campus else path.name if path.is_dir() else path.stem.split("_")[0]
+        if path.is_file() and path.suffix.lower() not in VIDEO_SUFFIXES:
+            continue  # a note, a list of labels
+        name = campus.group(1) if campus else path.name if path.is_dir() else path.stem.split("_")[0] or path.stem
         groups.setdefault(name, []).append(str(path))
     if not groups:
         raise UserError(f"nothing in {root}: --scenes-from takes a folder with a sub-folder or a name prefix per scene")

@@ -49,6 +49,13 @@ def import_checkpoint(
         f"input.size={list(size)}",
     )
     settings = load(None, [*facts, *overrides])
+    model = settings.model
+    fixed = (model.blocks, model.condition_channels, model.fusion, model.norm, settings.input.size)
+    if fixed != (tuple(checkpoint.blocks), checkpoint.condition_channels, True, "layer", size):
+        raise UserError(
+            "blocks, condition_channels, fusion and norm are the checkpoint's own, the size is --input-size: "
+            "take them out of --set"
+        )
     flow = reference_checkpoint.to_msflow(checkpoint, settings.model.clamp, order)
     scene = Scene.new(folder.name, settings)
     if scene.pyramid.channels != checkpoint.channels:

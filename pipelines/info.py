@@ -77,7 +77,8 @@ def show(folder: Path) -> None:
             [kind, *(number(values[q]) for q in quantiles), number(calibration["thresholds"][kind])]
             for kind, values in calibration["quantiles"].items()
         ]
-        title = f"scores of {calibration['frames']} held-out normal frames"
+        held_out = calibration["frames"]
+        title = f"scores of {held_out} held-out normal frames" if held_out else "scores of the fitted frames themselves"
         console.print(table(title, ["score", *(f"q{float(q):g}" for q in quantiles), "threshold"], rows))
 
 

@@ -12,6 +12,7 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 import numpy.typing as npt
 
+from msflow_stream.config import Settings, override
 from msflow_stream.datasets.avenue import avenue
 from msflow_stream.datasets.clips import Clip, Flags, VideoScene, holds
 from msflow_stream.datasets.folder import folder
@@ -185,12 +186,17 @@ def find_subjects(data: str, root: Path, classes: Sequence[str] | None = None) -
     stills = {"mvtec": mvtec, "visa": visa, "folder": folder}
     if data in stills:
         return [Stills(one) for one in stills[data](root, names)]
-    if data == "mtd":
-        return [Stills(one) for one in mtd(root)]
-    scenes = [Video(scene) for scene in _scenes(data, root, names) if scene.fit and scene.test]
-    if not scenes:
+    found: list[Subject] = (
+        [Stills(one) for one in mtd(root)]
+        if data == "mtd"
+        else [Video(scene) for scene in _scenes(data, root, names) if scene.fit and scene.test]
+    )
+    if not found:
         raise UserError(f"{root}: no scene has both clips to fit on and clips to test on, {holds(root)}")
-    return list(scenes)
+    unknown = set(names or ()) - {subject.name for subject in found}
+    if unknown:
+        raise UserError(f"no {', '.join(sorted(unknown))} in {root}: there is {', '.join(one.name for one in found)}")
+    return [subject for subject in found if not names or subject.name in names]
 
 
 def _scenes(data: str, root: Path, names: list[str] | None) -> list[VideoScene]:
@@ -198,10 +204,19 @@ def _scenes(data: str, root: Path, names: list[str] | None) -> list[VideoScene]:
         return mstc(root, names) if (root / FACTS).exists() else shanghaitech(root, names)
     if data in ("ped1", "ped2"):
         inner = root / f"UCSD{data}"
-        return ucsd(inner if inner.is_dir() else root, names, EVERY)
+        if not inner.is_dir() and not (root / "Train").is_dir():
+            raise UserError(f"{root}: expected {inner.name} in it, {holds(root)}")
+        return ucsd(inner if inner.is_dir() else root, None, EVERY)
     if data == "avenue":
         return avenue(root, EVERY)
     raise UserError(f"no data set {data!r}: there are {', '.join(DATA_SETS)}")
+
+
+def class_settings(data: str, name: str, settings: Settings) -> Settings:
+    """The settings of one class: as in the paper, MVTec AD's transistor is at 256x256 where others are at 512x512."""
+    if data == "mvtec" and name == "transistor" and settings.input.size == (512, 512):
+        return override(settings, ["input.size=[256,256]"])
+    return settings
 
 
 def settings_file(data: str) -> Path:

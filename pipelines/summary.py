@@ -45,13 +45,18 @@ def summarise(
         "classes": classes,
         "mean": {key: statistics.fmean(values) if values else None for key, values in known.items()},
         "spread over seeds": spread,
+        "spread of the mean": _spread_of_mean(list(results.values()), list(known)),
         "seeds": [seed["seed"] for seed in next(iter(results.values()), [])],
         "counts": {
             name: {key: seeds[0][key] for key in ("frames fitted", "cases", "anomalous", "masks")}
             for name, seeds in results.items()
         },
         "failed": failed,
-        "published": PUBLISHED.get(data, {}) if len(classes) == CLASSES.get(data) else {},
+        "published": {
+            source: {key: value for key, value in values.items() if len(known.get(key, ())) == CLASSES[data]}
+            for source, values in PUBLISHED.get(data, {}).items()
+            if len(classes) == CLASSES[data]
+        },
         "settings": settings.model_dump(mode="json"),
         "versions": versions(),
     }
@@ -65,7 +70,8 @@ def print_summary(console: Console, summary: dict[str, Any]) -> None:
         for name, values in summary["classes"].items()
     ]
     if len(rows) > 1:
-        rows.append(["mean", *(number(summary["mean"][key]) for key in columns)])
+        spread = summary["spread of the mean"]
+        rows.append(["mean", *(_with_spread(summary["mean"][key], spread.get(key)) for key in columns)])
     seeds = len(summary["seeds"])
     caption = f"last pass of {summary['settings']['fit']['passes']}" + (f", mean of {seeds} seeds" if seeds > 1 else "")
     if any(key.startswith("frame_") for key in columns):
@@ -81,6 +87,18 @@ def print_summary(console: Console, summary: dict[str, Any]) -> None:
         if any(key in summary["published"][one] for one in sources)
     ]
     console.print(table("beside what was published (mean over classes)", ["", "ours", *sources], rows))
+
+
+def _spread_of_mean(classes: list[list[dict[str, Any]]], keys: list[str]) -> dict[str, float | None]:
+    """Standard deviation over seeds of the mean over classes."""
+    if not classes or len(classes[0]) < 2:
+        return {}
+    result: dict[str, float | None] = {}
+    for key in keys:
+        means = [[one["metrics"].get(key) for one in seed] for seed in zip(*classes, strict=True)]
+        known = [statistics.fmean(values) for values in means if None not in values]
+        result[key] = statistics.stdev(known) if len(known) == len(means) else None
+    return result
 
 
 def _with_spread(value: float | None, spread: float | None) -> str:

@@ -114,7 +114,7 @@ def test_a_loss_that_is_not_finite_names_the_pass_the_batch_and_what_is_left() -
     next(passes)
     after_one = weights(scene)
     poison(footage)
-    with pytest.raises(UserError, match=r"loss is not finite in pass 2, batch \d; the scene is as after pass 1"):
+    with pytest.raises(UserError, match=r"loss is not finite in pass 2, batch \d; the last good checkpoint is pass 1"):
         next(passes)
     assert equal(weights(scene), after_one)
 

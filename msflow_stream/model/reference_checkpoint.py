@@ -54,7 +54,11 @@ def read(path: Path) -> ReferenceCheckpoint:
     """
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
-        return ReferenceCheckpoint(int(content["epoch"]), list(content["parallel_flows"]), dict(content["fusion_flow"]))
+        checkpoint = ReferenceCheckpoint(
+            int(content["epoch"]), list(content["parallel_flows"]), dict(content["fusion_flow"])
+        )
+        _ = checkpoint.channels, checkpoint.blocks, checkpoint.condition_channels  # what is asked of it must be there
+        return checkpoint
     except FileNotFoundError:
         raise UserError(f"no checkpoint at {path}") from None
     except Exception as error:

@@ -64,7 +64,11 @@ def test_settings_of_the_score_change_what_they_name_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        (["model.backbone=swin_tiny_patch4_window7_224"], "cannot take an input of 64x96"),
+        (["model.backbone=swin_tiny_patch4_window7_224"], "cannot be fitted on an input of 64x96"),
+        (
+            ["model.backbone=swin_tiny_patch4_window7_224", "input.size=[224,224]", "model.padding=zeros"],
+            "it is no CNN",
+        ),
         (["model.backbone=vit_tiny_patch16_224"], "has no stage 1"),
         (["model.backbone=tf_efficientnet_b0"], "set model.padding=zeros"),
         (["model.backbone=resnet18", "input.size=[32,32]", "model.stages=[4]", "model.blocks=[1]"], "32x32"),

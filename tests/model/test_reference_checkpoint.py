@@ -94,7 +94,16 @@ def test_code_in_a_checkpoint_is_not_executed(tmp_path: Path) -> None:
     assert not proof.exists()
 
 
-@pytest.mark.parametrize("content", [{"epoch": 1}, [1, 2], {"epoch": 1, "parallel_flows": 3, "fusion_flow": {}}])
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"epoch": 1},
+        [1, 2],
+        {"epoch": 1, "parallel_flows": [{}], "fusion_flow": {}},
+        {"epoch": 1, "parallel_flows": [1, 2], "fusion_flow": {}},
+        {"epoch": 1, "parallel_flows": 3, "fusion_flow": {}},
+    ],
+)
 def test_another_file_of_torch_is_refused(tmp_path: Path, content: Any) -> None:
     with pytest.raises(UserError, match="not a checkpoint of the original"):
         reference_checkpoint.read(written(tmp_path, content))

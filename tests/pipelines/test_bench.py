@@ -48,7 +48,7 @@ def test_the_ways_that_are_compared_do_the_same_work() -> None:
 
 
 def test_bench_fit_memory_prints_peaks(command: Command) -> None:
-    arguments = ["bench", "fit", "--memory", "--backbone", "resnet18", "--input-size", "64x96", "--frames", 16]
+    arguments = ["bench", "memory", "--backbone", "resnet18", "--input-size", "64x96", "--frames", 16]
     outcome = command(*arguments, *(part for setting in SMALL for part in ("--set", setting)))
     assert outcome.code == 0, outcome.err
     assert "peak (MiB)" in outcome.out

@@ -16,7 +16,7 @@ from msflow_stream.config import load
 from msflow_stream.datasets.synthetic import Violation
 from msflow_stream.types import UserError
 from pipelines.ablate import TABLES
-from pipelines.subjects import find_subjects, settings_file
+from pipelines.subjects import class_settings, find_subjects, settings_file
 from pipelines.summary import summarise
 from tests.support.command import Command
 from tests.support.footage import small_flags, write_clip
@@ -100,7 +100,59 @@ def test_an_evaluation_goes_on_where_it_stopped(command: Command, plates: Path, 
     assert set(results(tmp_path)["classes"]) == {"plate", "sheet"}
     outcome = command(*arguments, "--set", "fit.passes=2")
     assert outcome.code == 2
-    assert "fit.passes was 3, is 2" in outcome.out
+    assert "fit.passes was 3, is 2" in outcome.err
+
+
+def test_results_of_one_data_set_are_not_taken_for_those_of_another(
+    command: Command, plates: Path, tmp_path: Path
+) -> None:
+    other = write_mvtec(tmp_path / "other", ("plate",))
+    out = tmp_path / "out"
+    assert command("evaluate", "mvtec", "--root", plates, "--out", out, *FLAGS, "--classes", "plate").code == 0
+    outcome = command("evaluate", "mvtec", "--root", other, "--out", out, *FLAGS)
+    assert outcome.code == 2
+    assert "holds results of something else (root was" in outcome.err
+    table = ["ablate", "--table", "topk", "--data", "mvtec", "--out", out, *FLAGS, "--classes", "plate"]
+    assert command(*table, "--root", plates).code == 0
+    outcome = command(*table, "--root", other)
+    assert outcome.code == 2
+    assert "of other data" in outcome.err
+
+
+def test_a_class_that_was_evaluated_earlier_stays_in_the_results(
+    command: Command, plates: Path, tmp_path: Path
+) -> None:
+    arguments = ["evaluate", "mvtec", "--root", plates, "--out", tmp_path, *FLAGS, "--classes"]
+    assert command(*arguments, "sheet").code == 0
+    assert command(*arguments, " plate ").code == 0
+    assert list(results(tmp_path)["classes"]) == ["plate", "sheet"]
+
+
+def test_a_damaged_result_fails_its_class_only(command: Command, plates: Path, tmp_path: Path) -> None:
+    arguments = ["evaluate", "mvtec", "--root", plates, "--out", tmp_path, *FLAGS]
+    assert command(*arguments).code == 0
+    (tmp_path / "classes" / "plate-9826" / "result.json").write_text("{")
+    outcome = command(*arguments)
+    assert outcome.code == 2
+    assert "is damaged: remove it" in outcome.out
+    assert list(results(tmp_path)["classes"]) == ["sheet"]
+
+
+def test_an_ablation_of_one_class_is_not_the_mean_of_what_was_done_before(
+    command: Command, plates: Path, tmp_path: Path
+) -> None:
+    arguments = ["ablate", "--table", "topk", "--data", "mvtec", "--root", plates, "--out", tmp_path, *FLAGS]
+    alone = command(*arguments, "--classes", "sheet").out
+    command(*arguments, "--classes", "plate")
+    assert command(*arguments, "--classes", "sheet").out == alone
+
+
+def test_the_paper_s_exception_is_kept() -> None:
+    settings = load(settings_file("mvtec"))
+    assert class_settings("mvtec", "transistor", settings).input.size == (256, 256)
+    assert class_settings("mvtec", "bottle", settings).input.size == (512, 512)
+    smaller = load(settings_file("mvtec"), ["input.size=[128,128]"])
+    assert class_settings("mvtec", "transistor", smaller).input.size == (128, 128)
 
 
 def test_a_class_that_fails_does_not_stop_the_others(command: Command, plates: Path, tmp_path: Path) -> None:
@@ -129,6 +181,7 @@ def test_seeds_give_a_mean_and_a_spread(command: Command, plates: Path, tmp_path
     assert summary["seeds"] == [9826, 9827]
     assert summary["classes"]["plate"]["aupro"] == pytest.approx(np.mean(values))
     assert summary["spread over seeds"]["plate"]["aupro"] == pytest.approx(np.std(values, ddof=1))
+    assert summary["spread of the mean"]["aupro"] == pytest.approx(np.std(values, ddof=1))  # of a single class
 
 
 def test_masks_that_are_missing_leave_the_metrics_of_whole_images(
@@ -181,6 +234,7 @@ def test_video_is_evaluated_scene_by_scene(command: Command, campus: Path, tmp_p
         (["mvtec", "--root", "nowhere"], "no folder nowhere"),
         (["mvtec", "--root", "ROOT", "--classes", "bottle"], "no class bottle; there are plate, sheet"),
         (["mstc", "--root", "ROOT"], "training"),
+        (["ped1", "--root", "ROOT"], "expected UCSDped1 in it"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(

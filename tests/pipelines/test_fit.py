@@ -122,8 +122,9 @@ def test_ctrl_c_keeps_the_complete_passes_and_resume_goes_on(
     process = started(workplace, tmp_path, 60)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    assert "of 60 passes are complete; --resume goes on" in out
+    assert process.returncode == 130, err
+    assert "--resume goes on" in err
+    assert "of 60 passes are complete" in out
     stopped = Scene.load(tmp_path / "gate").record
     assert 2 <= stopped["passes"] == len(stopped["loss"]) < 60
 
@@ -192,6 +193,7 @@ def test_many_scenes_in_one_call_finish_what_they_can(command: Command, workplac
     for name in ("01_001.mp4", "01_002.mp4", "back_door/morning.mp4"):
         shutil.copy(video, footage / name)
     (footage / "02_001.mp4").write_text("no video")
+    (footage / "README.txt").write_text("what this is")
     arguments = ["fit", "--scenes-from", footage, "--scenes", scenes, *small_flags("fit.passes=1")]
     outcome = command(*arguments)
     assert outcome.code == 2
@@ -210,6 +212,43 @@ def test_many_scenes_in_one_call_finish_what_they_can(command: Command, workplac
     assert outcome.code == 0, outcome.err
     assert outcome.out.count("is complete already") == 2
     assert sorted(path.name for path in scenes.iterdir()) == ["01", "02", "alone", "back_door"]
+
+
+def test_a_found_name_stays_inside_the_folder_of_scenes(command: Command, workplace: Workplace, tmp_path: Path) -> None:
+    footage, scenes = tmp_path / "footage", tmp_path / "scenes"
+    footage.mkdir()
+    shutil.copy(workplace.clips / "first.mp4", footage / "_front.mp4")
+    (scenes / "other").mkdir(parents=True)
+    arguments = ["fit", "--scenes-from", footage, "--scenes", scenes, "--overwrite", *small_flags("fit.passes=1")]
+    assert command(*arguments).code == 0
+    assert sorted(path.name for path in scenes.iterdir()) == ["_front", "other"]
+
+
+def test_an_unfinished_fit_without_a_readable_checkpoint_is_not_begun_anew(
+    command: Command, workplace: Workplace, tmp_path: Path
+) -> None:
+    process = started(workplace, tmp_path, 60)
+    process.kill()
+    process.communicate(timeout=60)
+    for path in (tmp_path / ".gate.fit").glob("*.safetensors"):
+        path.write_bytes(path.read_bytes()[:-1])
+    arguments = ["fit", workplace.folder / "normal.mp4", "--scene", "gate", "--scenes", tmp_path, "--resume"]
+    outcome = command(*arguments, *small_flags("fit.passes=60"))
+    assert outcome.code == 2
+    assert "start again with --overwrite" in outcome.err
+    assert not (tmp_path / "gate").exists()
+
+
+def test_a_fit_that_diverged_goes_on_with_a_lower_learning_rate(
+    command: Command, workplace: Workplace, tmp_path: Path
+) -> None:
+    process = started(workplace, tmp_path, 60)
+    process.kill()
+    process.communicate(timeout=60)
+    arguments = ["fit", workplace.folder / "normal.mp4", "--scene", "gate", "--scenes", tmp_path, "--resume"]
+    outcome = command(*arguments, *small_flags("fit.passes=60", "fit.learning_rate=1e-5"))
+    assert outcome.code == 0, outcome.err
+    assert "going on after pass" in outcome.out
 
 
 def test_a_fit_with_damaged_footage_goes_on(command: Command, workplace: Workplace, tmp_path: Path) -> None:

@@ -60,6 +60,11 @@ def test_an_imported_scene_scores_a_video(command: Command, checkpoint: Path, tm
         (["--input-size", "big"], "--input-size takes numbers such as 512 or 256x384"),
         (["--order", "0,1"], "does not fit"),
         (["--set", "model.stages=[1,2]"], "2 stages need 2 block counts, not 3"),
+        (["--set", "model.fusion=false"], "take them out of --set"),
+        (["--set", "model.norm=batch"], "take them out of --set"),
+        (["--set", "model.blocks=[2,2,2]"], "take them out of --set"),
+        (["--set", "input.size=[96,96]"], "take them out of --set"),
+        (["--input-size", "64x96x128"], "--input-size takes numbers"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_nothing_is_written(
