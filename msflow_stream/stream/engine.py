@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from threading import Condition
+from threading import Lock
 from types import TracebackType
 from typing import Self
 
-from msflow_stream.stream.batcher import Batch, Batcher, Taken
+from msflow_stream.stream.batcher import Batch, Batcher
 from msflow_stream.stream.clock import Clock, MonotonicClock
-from msflow_stream.stream.contract import Deliver, Ended, Limits, Score, SourceError
-from msflow_stream.stream.counters import ABORTED, RUN_FAILED, SOURCE_FAILED, Counters, Snapshot
+from msflow_stream.stream.contract import Deliver, Ended, Limits, Score
+from msflow_stream.stream.counters import ABORTED, RUN_FAILED, Counters, Snapshot
 from msflow_stream.stream.crew import Crew
 from msflow_stream.stream.feed import Feed
 from msflow_stream.stream.handover import Handover
 from msflow_stream.stream.inbox import Inbox, Mailbox, Queue
+from msflow_stream.stream.stages import Stages, drop
 from msflow_stream.types import Frame, FrameScore
 
 log = logging.getLogger(__name__)
@@ -45,12 +46,12 @@ class Engine:
     def __init__(
         self, score: Score, deliver: Deliver, ended: Ended, limits: Limits | None = None, clock: Clock | None = None
     ) -> None:
-        self._score, self._deliver, self._ended = score, deliver, ended
-        self._limits, self._clock = limits or Limits(), clock or MonotonicClock()
+        self._ended, self._limits, self._clock = ended, limits or Limits(), clock or MonotonicClock()
         self._batcher = Batcher(self._limits.batch, self._limits.batch_bytes, self._limits.wait, self._clock)
         self._handover: Handover[tuple[Batch, Sequence[FrameScore]]] = Handover()
         self._counters, self._crew = Counters(), Crew(self._clock, self._crash)
-        self._changed = Condition()
+        self._stages = Stages(score, deliver, self._feed, self._counters, self._clock)
+        self._lock = Lock()
         self._feeds: dict[str, Feed] = {}
         self._last = False  # no source may be added
         self._over: str | None = None  # how the run ended
@@ -91,7 +92,7 @@ class Engine:
                 more than once; must not wait itself.
         """
         feed = Feed(name, frames, self._inbox(name, live), interrupt)
-        with self._changed:
+        with self._lock:
             if self._last:
                 return False
             if name in self._feeds:
@@ -113,14 +114,14 @@ class Engine:
         Raises:
             KeyError: no such source is running.
         """
-        with self._changed:
+        with self._lock:
             feed = self._feeds[name]
         feed.shut()
 
     @property
     def sources(self) -> list[str]:
         """Names of the sources that have not ended."""
-        with self._changed:
+        with self._lock:
             return list(self._feeds)
 
     def snapshot(self) -> Snapshot:
@@ -129,7 +130,7 @@ class Engine:
 
     def finish(self) -> None:
         """Takes no more sources: the run ends with the last of the present ones."""
-        with self._changed:
+        with self._lock:
             self._last = True
         self._batcher.finish()
 
@@ -137,10 +138,10 @@ class Engine:
         """Takes no more frames and ends, within so many seconds, when those that came in are delivered.
 
         Returns at once; `join` keeps the time. Half of it is for frames that wait, the rest for those being scored:
-        what then is not delivered is dropped, and counted.
+        what then is not delivered is dropped, and counted. Not for signal handlers, see `stopped_by_signals`.
         """
         now = self._clock.now()
-        with self._changed:
+        with self._lock:
             self._last = True
             if self._over is not None or self._end_at is not None:
                 return
@@ -169,13 +170,13 @@ class Engine:
             log.warning("gave up waiting for: %s", name)
 
     def _crash(self, error: BaseException) -> None:
-        with self._changed:
-            if self._over is None:
+        with self._lock:
+            if self._over is None and self._error is None:
                 self._error = error
         self._halt(RUN_FAILED)
 
     def _halt(self, cause: str, leave_by: float | None = None) -> None:
-        with self._changed:
+        with self._lock:
             if self._over is not None:
                 return
             self._over, self._last = cause, True
@@ -183,7 +184,7 @@ class Engine:
             feeds = list(self._feeds.values())
         self._batcher.halt(cause)
         for batch, _ in self._handover.halt():
-            _drop(batch.frames, cause)
+            drop(batch.frames, cause)
         for feed in feeds:
             feed.shut()
 
@@ -199,47 +200,18 @@ class Engine:
         for taken in batch.frames:
             self._counters.waiting.took(taken.waited)
         try:
-            scores = self._scored(batch)
+            scores = self._stages.score(batch)
         except BaseException:
-            _drop(batch.frames, self._over or RUN_FAILED)
+            drop(batch.frames, self._over or RUN_FAILED)
             raise
         if not self._handover.put((batch, scores)):
-            _drop(batch.frames, self._over or RUN_FAILED)
+            drop(batch.frames, self._over or RUN_FAILED)
         return True
-
-    def _scored(self, batch: Batch) -> Sequence[FrameScore]:
-        """Scores of the frames in a batch, out of which those of sources that failed are taken."""
-        while True:
-            self._drop_failed(batch)
-            if not batch.frames:
-                return []
-            started = self._clock.now()
-            try:
-                scores = self._score([(taken.source, taken.frame) for taken in batch.frames])
-            except SourceError as error:
-                self._fail(error, batch.frames)
-                continue
-            self._counters.scoring.took(self._clock.now() - started)
-            self._counters.batch(len(batch.frames))
-            if len(scores) != len(batch.frames):
-                raise RuntimeError(f"{len(scores)} scores for a batch of {len(batch.frames)} frames")
-            for taken in batch.frames:
-                taken.counter.scored()
-            return scores
-
-    def _drop_failed(self, batch: Batch) -> None:
-        kept = []
-        for taken in batch.frames:
-            if self._feed(taken).failed_later:
-                taken.counter.dropped(SOURCE_FAILED)
-            else:
-                kept.append(taken)
-        batch.frames = kept
 
     def _deliver_all(self) -> None:
         while self._deliver_next():
             pass
-        with self._changed:
+        with self._lock:
             if self._over is None:  # only sources can be left, which hang
                 self._over = FINISHED
                 self._crew.leave_by(self._clock.now() + self._limits.grace)
@@ -252,50 +224,23 @@ class Engine:
         for number, (taken, score) in enumerate(zip(batch.frames, scores, strict=True)):
             try:
                 if self._over is None:
-                    self._deliver_one(taken, score)
+                    self._stages.deliver(taken, score)
                 else:
                     taken.counter.dropped(self._over)
             except BaseException:
-                _drop(batch.frames[number:], self._over or RUN_FAILED)
+                drop(batch.frames[number:], self._over or RUN_FAILED)
                 raise
         for name in batch.ended:
             self._end(name)
         return True
 
-    def _deliver_one(self, taken: Taken, score: FrameScore) -> None:
-        if self._feed(taken).failed_later:
-            taken.counter.dropped(SOURCE_FAILED)
-            return
-        started = self._clock.now()
-        try:
-            self._deliver(taken.source, taken.frame, score)
-        except SourceError as error:
-            self._fail(error, [taken])
-            taken.counter.dropped(SOURCE_FAILED)
-            return
-        self._counters.delivering.took(self._clock.now() - started)
-        taken.counter.delivered()
-
     def _end(self, name: str) -> None:
-        with self._changed:
+        with self._lock:
             if self._over is not None:
                 return
             feed = self._feeds.pop(name)
         self._ended(name, feed.error)
 
-    def _fail(self, error: SourceError, frames: Sequence[Taken]) -> None:
-        """Ends the source that the error names, which must be the one of a frame at hand."""
-        for taken in frames:
-            if taken.source == error.source:
-                self._feed(taken).fail(error.original, SOURCE_FAILED)
-                return
-        raise error
-
-    def _feed(self, taken: Taken) -> Feed:
-        with self._changed:
-            return self._feeds[taken.source]
-
-
-def _drop(frames: Iterable[Taken], cause: str) -> None:
-    for taken in frames:
-        taken.counter.dropped(cause)
+    def _feed(self, name: str) -> Feed:
+        with self._lock:
+            return self._feeds[name]

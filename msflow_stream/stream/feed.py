@@ -39,12 +39,16 @@ class Feed:
         return self._failure is not None
 
     def read(self) -> None:
-        """Reads until the source ends or the inbox is closed; an error of the source closes the inbox."""
+        """Reads until the source ends or the inbox is closed, then closes it, with the error if the source failed.
+
+        What is no Exception comes through with the inbox open: closed, it might be the last source of a run, which
+        would end well before it hears of this.
+        """
         try:
             self._pour()
         except Exception as error:
             self.inbox.close(error)
-        finally:
+        else:
             self.inbox.close()
 
     def _pour(self) -> None:
