@@ -67,9 +67,9 @@ class FitSettings(Section):
     """The recipe. Warm-up and milestones are fractions of the passes, so that a shorter fit keeps its shape.
 
     The defaults are for scenes of video: the paper's settings but for the passes, of which it does 100 on stills
-    (configs/mvtec.yaml). Measured on UCSD Ped2 (510 frames, 256x384, MobileNetV2, holdout 0) after 4 and after 8 passes:
-    loss 0.80 and 0.48, frame AUROC of the paper's score 0.890 and 0.868, pixel AUROC 0.931 and 0.925. More passes lowered
-    the loss and did not find more; 8 leave room for scenes with less footage.
+    (configs/mvtec.yaml). Measured on UCSD Ped2 (510 frames, 256x384, MobileNetV2, holdout 0) after 4 and after 8
+    passes: loss 0.80 and 0.48, frame AUROC of the paper's score 0.890 and 0.868, pixel AUROC 0.931 and 0.925. More
+    passes lowered the loss and did not find more; 8 leave room for scenes with less footage.
     """
 
     passes: Annotated[int, Field(ge=1)] = 8
