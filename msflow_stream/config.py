@@ -91,6 +91,7 @@ class ScoreSettings(Section):
 
     kind: ScoreKind = "paper"  # which score thresholds, alarms and events use
     aggregation: Literal["add", "mul"] = "add"  # which map localises
+    alignment: Literal["corners", "centres"] = "corners"  # of maps with the image: the paper's, or without its shift
     top_k: Fraction = 0.03
     batch: Annotated[int, Field(ge=1)] = 8
     every: Annotated[int, Field(ge=1)] = 5  # frames are sampled where index % every == 0

@@ -126,13 +126,14 @@ class Scene:
 
     def measure_features(self, features: list[Tensor], score: ScoreSettings | None = None) -> Measures:
         """Scores from the pyramid's features (B C_l H_l W_l)."""
-        return self.measure_maps(self.maps(features), score)
+        return self.measure_maps(self.maps(features, score), score)
 
-    def maps(self, features: list[Tensor]) -> Maps:
+    def maps(self, features: list[Tensor], score: ScoreSettings | None = None) -> Maps:
         """All three maps (B H W each, at input size, where the weights are) from the pyramid's features."""
         self.flow.eval()
         with torch.inference_mode():
-            return anomaly_maps(self.flow([f.to(self.device) for f in features])[0], self.settings.input.size)
+            z, _ = self.flow([f.to(self.device) for f in features])
+            return anomaly_maps(z, self.settings.input.size, (score or self.settings.score).alignment)
 
     def measure_maps(self, maps: Maps, score: ScoreSettings | None = None) -> Measures:
         """Scores from maps."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Aggregation = Literal["add", "mul"]
+Alignment = Literal["corners", "centres"]
 
 
 class Maps(NamedTuple):
@@ -24,15 +26,20 @@ class Maps(NamedTuple):
     surprise: Tensor
 
 
-def anomaly_maps(z: Sequence[Tensor], size: tuple[int, int]) -> Maps:
+def anomaly_maps(z: Sequence[Tensor], size: tuple[int, int], alignment: Alignment = "corners") -> Maps:
     """Maps at `size` (height, width) from the latent variables of every scale.
 
     With `p_l = -1/2 mean_c z_l^2`: add = max - sum_l up(exp(p_l - max p_l)), q = sum_l up(p_l),
     mul = 1 - exp(q - max q), surprise = -q. Every maximum is over one image alone.
+
+    `alignment` says where `up` puts a feature. "corners" is the paper's: the corners of the feature map lie on those of
+    the image, so that everything else is moved to the right and down, by up to a stride at the far corner. "centres"
+    puts feature i of a map of stride s on pixel i s, where the convolutions that made it were centred.
     """
     log_likelihoods = [-0.5 * (one**2).mean(1) for one in z]  # B H_l W_l
-    likelihood = torch.stack([_upsample(torch.exp(p - _peak(p)), size) for p in log_likelihoods]).sum(0)
-    q = torch.stack([_upsample(p, size) for p in log_likelihoods]).sum(0)
+    up = _between_corners if alignment == "corners" else _on_centres
+    likelihood = torch.stack([up(torch.exp(p - _peak(p)), size) for p in log_likelihoods]).sum(0)
+    q = torch.stack([up(p, size) for p in log_likelihoods]).sum(0)
     return Maps(add=_peak(likelihood) - likelihood, mul=1 - torch.exp(q - _peak(q)), surprise=-q)
 
 
@@ -48,8 +55,21 @@ def top_k_mean(maps: Tensor, fraction: float) -> Tensor:
     return flat.topk(count, dim=1).values.mean(1)
 
 
-def _upsample(p: Tensor, size: tuple[int, int]) -> Tensor:
+def _between_corners(p: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(p[:, None], size=size, mode="bilinear", align_corners=True)[:, 0]
+
+
+def _on_centres(p: Tensor, size: tuple[int, int]) -> Tensor:
+    """Feature i on pixel i s; what lies behind the last feature has its value."""
+    spans = [(count - 1) * stride_of(length, count) + 1 for length, count in zip(size, p.shape[1:], strict=True)]
+    between = F.interpolate(p[:, None], size=spans, mode="bilinear", align_corners=True)
+    below, right = (max(0, length - span) for length, span in zip(size, spans, strict=True))
+    return F.pad(between, (0, right, 0, below), mode="replicate")[:, 0, : size[0], : size[1]]
+
+
+def stride_of(length: int, count: int) -> int:
+    """Pixels from one of `count` features to the next, along a side of `length` pixels: a power of two."""
+    return 1 << max(0, round(math.log2(length / count)))
 
 
 def _peak(maps: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from msflow_stream.model.aggregate import anomaly_maps, top_k_mean
+from msflow_stream.model.pyramid import Pyramid
 
 
 def test_without_upsampling_the_maps_are_their_formulas() -> None:
@@ -39,3 +40,39 @@ def test_a_map_depends_on_its_own_image_only() -> None:
 def test_the_score_is_the_mean_of_the_largest_values(fraction: float, count: int) -> None:
     values = torch.randperm(100, generator=torch.Generator().manual_seed(0)).float().view(1, 10, 10)
     assert top_k_mean(values, fraction).item() == pytest.approx(sum(range(100 - count, 100)) / count)
+
+
+@pytest.mark.parametrize(
+    ("size", "shape"), [((32, 48), (4, 6)), ((30, 45), (4, 6)), ((33, 41), (5, 6)), ((8, 8), (8, 8))]
+)
+def test_on_centres_feature_i_is_on_pixel_i_times_the_stride(size: tuple[int, int], shape: tuple[int, int]) -> None:
+    z = torch.rand(1, 1, *shape, generator=torch.Generator().manual_seed(0))
+    surprise = anomaly_maps([z], size, "centres").surprise[0]
+    stride = 1 if size == shape else 8
+    assert surprise.shape == size
+    for row in range(min(shape[0], (size[0] - 1) // stride + 1)):
+        for column in range(min(shape[1], (size[1] - 1) // stride + 1)):
+            expected = 0.5 * z[0, 0, row, column] ** 2
+            assert torch.isclose(surprise[row * stride, column * stride], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "mobilenetv2_100"])
+def test_on_centres_a_change_is_where_it_was_made(backbone: str) -> None:
+    size, place = (128, 192), torch.tensor([80.0, 136.0])  # far from the first corner
+    found: dict[str, list[torch.Tensor]] = {"corners": [], "centres": []}
+    plain = torch.zeros(1, 3, *size)
+    changed = plain.clone()
+    changed[:, :, 76:85, 132:141] = 3.0
+    rows, columns = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
+    for seed in range(4):  # random weights look to one side or another; their mean does not
+        pyramid = Pyramid(backbone, seed=seed)
+        with torch.inference_mode():
+            z = [after - before for after, before in zip(pyramid(changed), pyramid(plain), strict=True)]
+        for alignment, centroids in found.items():
+            heat = anomaly_maps(z, size, alignment).surprise[0]  # type: ignore[arg-type]
+            weight = heat / heat.sum()
+            centroids.append(torch.stack([(rows * weight).sum(), (columns * weight).sum()]))
+    shift = {alignment: torch.stack(centroids).mean(0) - place for alignment, centroids in found.items()}
+    assert shift["centres"].abs().max() < 3
+    assert shift["corners"].max() > 4
+    assert (shift["corners"] > shift["centres"] + 1.5).all()  # to the right and down
