@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 from pathlib import Path
 
 import joblib
@@ -48,17 +47,3 @@ def usable_memory() -> int:
         return min(physical, int(CGROUP_MEMORY.read_text()))
     except (OSError, ValueError):  # no such file, or "max"
         return physical
-
-
-def peak_memory() -> int:
-    """Most bytes of memory that this process has had.
-
-    Linux hands the peak of getrusage on to the programs that a process starts, so a large parent would hide a small
-    child; the peak in /proc begins anew with the program.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

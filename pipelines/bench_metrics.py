@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
-from msflow_stream.machine import peak_memory
 from msflow_stream.metrics.pro import LIMIT, StreamingAupro
 from msflow_stream.metrics.ranking import StreamingAuroc
+from pipelines.memory import peak_memory
 from pipelines.terminal import progress, table
 
 USUAL, REGIONS_ONCE, STREAMING = "loop over thresholds", "the same, regions found once", "streaming, every value"

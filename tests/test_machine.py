@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from msflow_stream.machine import choose_device, peak_memory, usable_cores, usable_memory
+from msflow_stream.machine import choose_device, usable_cores, usable_memory
 from msflow_stream.types import UserError
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc and affinity are Linux's")
@@ -108,11 +108,3 @@ def test_a_device_that_is_missing_is_said(name: str) -> None:
 def test_a_gpu_that_is_missing_is_said() -> None:
     with pytest.raises(UserError, match=r"no device 'cuda' .*--device auto"):
         choose_device("cuda")
-
-
-def test_the_peak_of_memory_counts_what_was_freed_again() -> None:
-    before = peak_memory()
-    block = bytearray(before + 2**26)
-    block[:: 2**12] = b"x" * len(block[:: 2**12])  # touched, page by page
-    del block
-    assert peak_memory() >= before + 2**26

@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import norm
 
 from pipelines import bench_metrics as bench
+from pipelines.memory import peak_memory
 
 
 def test_bench_metrics_prints_and_saves_three_ways_and_the_memory(
@@ -27,3 +28,11 @@ def test_bench_metrics_prints_and_saves_three_ways_and_the_memory(
     assert figures["pixel_auroc"]["pixels"] == pixels
     assert figures["pixel_auroc"]["auroc"] == pytest.approx(norm.cdf(0.5**0.5), abs=0.005)
     assert 2**20 < figures["pixel_auroc"]["peak_bytes"] < 2**30
+
+
+def test_the_peak_of_memory_counts_what_was_freed_again() -> None:
+    before = peak_memory()
+    block = bytearray(before + 2**26)
+    block[:: 2**12] = b"x" * len(block[:: 2**12])  # touched, page by page
+    del block
+    assert peak_memory() >= before + 2**26
