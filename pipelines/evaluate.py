@@ -82,8 +82,9 @@ def evaluate(job: EvaluateJob, settings: Settings, console: Console | None = Non
             ]
         except (UserError, OSError, RuntimeError) as error:  # RuntimeError: out of memory on a GPU, for one
             failed[subject.name] = str(error)
-            console.print(f"[red]{subject.name} failed:[/] {error}", highlight=False)
     results = _with_earlier(job, settings, results, failed)
+    for name, reason in failed.items():
+        console.print(f"[red]{name} failed:[/] {reason}", highlight=False)
     summary = summarise(job.data, settings, results, failed) | {"frames": job.frames}
     if results:
         write_json(job.out / "results.json", summary)
@@ -93,7 +94,9 @@ def evaluate(job: EvaluateJob, settings: Settings, console: Console | None = Non
         write_report(job.out / "report.html", summary, _folders(job.out, results), main)
         console.print(f"look at [bold]{job.out / 'report.html'}[/], read {job.out / 'results.json'}")
     if failed:
-        raise UserError(f"{len(failed)} of {len(subjects)} failed: {', '.join(failed)}; the reasons are above")
+        raise UserError(
+            f"{len(failed)} of {len(results) + len(failed)} failed: {', '.join(failed)}; the reasons are above"
+        )
     return summary
 
 
@@ -124,7 +127,10 @@ def _with_earlier(
         if subject.name in results:
             everything[subject.name] = results[subject.name]
         elif subject.name not in failed and all((folder / RESULT).is_file() for folder in folders):
-            everything[subject.name] = [read_json(folder / RESULT) for folder in folders]
+            try:
+                everything[subject.name] = [read_json(folder / RESULT) for folder in folders]
+            except UserError as error:  # of a class that was not asked for: it must not cost the others
+                failed[subject.name] = str(error)
     return everything
 
 

@@ -106,7 +106,7 @@ class Stills:
         yield self.name, self._cases(size)
 
     def all_labels(self, clip: str) -> Flags:
-        """None: images are all there is."""
+        """Not to be had: images are all there is."""
         raise UserError(f"{self.name}: still images have no frames between: --frames all is for video")
 
     def _frames(self, stills: Sequence[Still]) -> Iterator[Frame]:

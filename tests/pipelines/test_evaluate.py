@@ -136,6 +136,9 @@ def test_a_damaged_result_fails_its_class_only(command: Command, plates: Path, t
     assert outcome.code == 2
     assert "is damaged: remove it" in outcome.out
     assert list(results(tmp_path)["classes"]) == ["sheet"]
+    assert command(*arguments, "--classes", "sheet").code == 2  # the other one is still damaged
+    assert list(results(tmp_path)["classes"]) == ["sheet"]
+    assert "is damaged" in results(tmp_path)["failed"]["plate"]
 
 
 def test_an_ablation_of_one_class_is_not_the_mean_of_what_was_done_before(
