@@ -82,9 +82,11 @@ def evaluate(job: EvaluateJob, settings: Settings, console: Console | None = Non
             ]
         except (UserError, OSError, RuntimeError) as error:  # RuntimeError: out of memory on a GPU, for one
             failed[subject.name] = str(error)
+            console.print(f"[red]{subject.name} failed:[/] {error}", highlight=False)
+    said = set(failed)
     results = _with_earlier(job, settings, results, failed)
-    for name, reason in failed.items():
-        console.print(f"[red]{name} failed:[/] {reason}", highlight=False)
+    for name in failed.keys() - said:
+        console.print(f"[red]{name} failed:[/] {failed[name]}", highlight=False)
     summary = summarise(job.data, settings, results, failed) | {"frames": job.frames}
     if results:
         write_json(job.out / "results.json", summary)
