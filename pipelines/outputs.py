@@ -21,7 +21,7 @@ from msflow_stream.video.writer import VideoWriter
 
 
 class SourceOutputs:
-    """Takes the frames of one source with their newest scores and writes as it goes; a context manager.
+    """Takes the frames of one source in their order and writes as it goes; a context manager.
 
     Args:
         folder: where the files go.
@@ -47,6 +47,7 @@ class SourceOutputs:
         save_maps: bool,
     ) -> None:
         self.rows: list[ScoreRow] = []
+        self._newest: FrameScore | None = None
         self.style = overlay_style(calibration, settings)
         self._folder, self._field = folder, SCORE_FIELDS[settings.kind]
         self._smoother = Smoother(settings.smoothing)
@@ -76,14 +77,13 @@ class SourceOutputs:
                 self._detector.close(self.rows[-1].time)
             write_events(self._folder, self.events)
 
-    def take(self, frame: Frame, score: FrameScore | None) -> bool:
-        """Writes one frame; True if its score is a new one."""
-        fresh = score is not None and (not self.rows or score.index != self.rows[-1].index)
-        if fresh and score is not None:
+    def take(self, frame: Frame, score: FrameScore | None) -> None:
+        """Writes one frame; without a score of its own it is drawn with the newest one."""
+        if score is not None:
+            self._newest = score
             self._take_score(score)
         if self._drawing is not None:
-            self._drawing.write(frame, score, self.rows[-1] if self.rows else None)
-        return fresh
+            self._drawing.write(frame, self._newest, self.rows[-1] if self.rows else None)
 
     def _take_score(self, score: FrameScore) -> None:
         smoothed = self._smoother(score.time, getattr(score, self._field))

@@ -6,7 +6,6 @@ import logging
 import shutil
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,8 +17,10 @@ from msflow_stream.metrics.video import Frames
 from msflow_stream.report import labelled_spans, timeline
 from msflow_stream.results import RUN, TIMELINE, ScoreRow, write_json
 from msflow_stream.scorer import Scorer
-from msflow_stream.stream.pairing import with_scores
-from msflow_stream.types import SCORE_FIELDS, UserError
+from msflow_stream.stream.contract import Deliver, Limits
+from msflow_stream.stream.engine import Engine
+from msflow_stream.stream.signals import stopped_by_signals
+from msflow_stream.types import SCORE_FIELDS, Frame, FrameScore, UserError
 from msflow_stream.video.redact import redact
 from msflow_stream.video.sources import Reader, expand_sources, is_live, open_source, source_name
 from pipelines.fit import versions
@@ -28,6 +29,10 @@ from pipelines.outputs import SourceOutputs
 from pipelines.terminal import progress, table
 
 log = logging.getLogger(__name__)
+
+HELD_BYTES = 128 * 2**20  # of pictures that wait, and of a batch: a 4K video makes smaller batches instead
+FILL_SECONDS = 0.5  # a file's batch waits for so long until it is full
+STOP_SECONDS = 10.0  # that what is on its way may take after Ctrl-C
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,7 @@ def _score_source(spec: str, scorer: Scorer, job: ScoreJob, truth: ClipTruth | N
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    every = 1 if job.overlay else scorer.settings.every
+    every = 1 if job.overlay and not is_live(spec) else scorer.settings.every  # live frames come with a score or not
     try:
         with open_source(spec, every, job.image_rate, max_frames=job.max_frames, duration=job.duration) as reader:
             result = _run(spec, reader, partial, scorer, job, truth, bars)
@@ -136,18 +141,21 @@ def _run(
     settings, info = scorer.settings, reader.info
     sound = Path(spec) if info.has_audio and not info.live else None
     task = bars.add_task(info.name, total=_expected(reader, job))
-    started, interrupted = time.monotonic(), False
+    started = time.monotonic()
     outputs = SourceOutputs(partial, info, settings, scorer.scene.calibration, job.overlay, sound, job.save_maps)
-    # A camera's score is wanted now, a file's frames can wait for a full batch.
-    pairs = with_scores(reader, scorer.score, settings.every, 1 if info.live else settings.batch)
-    with outputs, suppress(KeyboardInterrupt):
-        interrupted = True
-        for frame, newest in pairs:
-            fresh = outputs.take(frame, newest)
-            if fresh and newest is not None and truth is not None:
-                truth.see(newest)
-            bars.update(task, completed=frame.index + 1)
-        interrupted = False
+
+    delivered = 0
+
+    def deliver(_: str, frame: Frame, score: FrameScore | None) -> None:
+        nonlocal delivered
+        outputs.take(frame, score)
+        delivered = frame.index + 1
+        if score is not None and truth is not None:
+            truth.see(score)
+        bars.update(task, completed=delivered)
+
+    with outputs:
+        interrupted = _stream(reader, scorer, deliver)
     bars.remove_task(task)
     if not outputs.rows:
         raise UserError(f"{info.name}: stopped before a frame was scored, nothing is written")
@@ -155,7 +163,7 @@ def _run(
     result = Scored(
         job.out / source_name(spec),
         outputs.rows,
-        reader.frames_read,
+        delivered if interrupted else reader.frames_read,
         reader.damaged,
         len(outputs.events),
         seconds,
@@ -166,6 +174,30 @@ def _run(
     spans = labelled_spans(truth.labels, float(info.rate)) if truth is not None and truth.labels is not None else ()
     timeline(partial / TIMELINE, f"{info.name} — scene {scorer.scene.name}", outputs.rows, values, settings.kind, spans)
     return result
+
+
+def _stream(reader: Reader, scorer: Scorer, deliver: Deliver) -> bool:
+    """Runs one source through the engine; True if a signal ended it, after what was on its way is delivered.
+
+    Raises:
+        Exception: what the source failed with.
+    """
+    every, failures = scorer.settings.every, list[Exception | None]()
+    limits = Limits(scorer.settings.batch, HELD_BYTES, FILL_SECONDS, scorer.settings.batch * every, HELD_BYTES)
+    if reader.info.live:  # a camera's score is wanted now, a file's frames can wait for a full batch
+        limits = Limits(batch=1)
+    engine = Engine(
+        lambda batch: scorer.score([frame for _, frame in batch]),
+        deliver,
+        lambda _, error: failures.append(error),
+        limits,
+    )
+    with stopped_by_signals(engine, STOP_SECONDS) as told, engine:
+        engine.add(reader.info.name, reader, reader.info.live, sampled=lambda frame: frame.index % every == 0)
+    for error in failures:
+        if error is not None:
+            raise error
+    return told.is_set()
 
 
 def _expected(reader: Reader, job: ScoreJob) -> int | None:

@@ -14,28 +14,36 @@ from msflow_stream.types import Frame
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A frame on its way, the time that it spent in its inbox, in seconds, and its source's counter."""
+    """A frame on its way.
+
+    Attributes:
+        waited: seconds that it spent in its inbox.
+        counter: its source's.
+        sampled: whether it is to be scored; the others travel along to be delivered in order.
+    """
 
     source: str
     frame: Frame
     waited: float
     counter: SourceCounter
+    sampled: bool
 
 
 @dataclass(slots=True)
 class Batch:
-    """Frames to score together, in index order per source, and the sources whose last frame has now been handed out."""
+    """Frames that travel together, in index order per source, and the sources whose last frame is now handed out."""
 
     frames: list[Taken] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     nbytes: int = 0
+    sampled: int = 0  # how many of the frames are
 
 
 class Batcher:
     """Takes frames out of all inboxes in turn. One thread calls `take`, any thread the rest.
 
     Args:
-        size: frames of a batch at most.
+        size: sampled frames of a batch at most.
         nbytes: of the images of a batch together; a larger image is a batch of its own.
         wait: seconds that an incomplete batch waits from its first frame on.
         clock: the one of the inboxes.
@@ -103,7 +111,7 @@ class Batcher:
     def _gather(self, batch: Batch) -> bool:
         """Takes what waits, one frame of each source in turn; True if no more frames fit in the batch."""
         idle = 0
-        while len(batch.frames) < self._size:
+        while batch.sampled < self._size:
             if idle >= len(self._turns):
                 return False
             source = self._turns[0]
@@ -117,8 +125,10 @@ class Batcher:
             if waiting is not None:
                 idle = 0
                 waited = self._clock.now() - waiting.since
-                batch.frames.append(Taken(source, waiting.frame, waited, inbox.counter))
+                sampled = inbox.sampled(waiting.frame)
+                batch.frames.append(Taken(source, waiting.frame, waited, inbox.counter, sampled))
                 batch.nbytes += waiting.frame.image.nbytes
+                batch.sampled += sampled
         return True
 
     def _sweep(self, batch: Batch) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from msflow_stream.types import Frame, FrameScore
 
+Sampled = Callable[[Frame], bool]  # whether a frame of a source is to be scored, or only travels along
 Score = Callable[[Sequence[tuple[str, Frame]]], Sequence[FrameScore]]  # (source, frame) of a batch -> in its order
-Deliver = Callable[[str, Frame, FrameScore], None]  # source, frame, its score
+Deliver = Callable[[str, Frame, FrameScore | None], None]  # source, frame, its score if it is sampled
 Ended = Callable[[str, Exception | None], None]  # source, what it failed with
 
 
@@ -33,7 +34,8 @@ class Limits:
     """How much an engine holds, and for how long.
 
     Attributes:
-        batch, batch_bytes: frames of a batch, and bytes of their images, at most.
+        batch: sampled frames of a batch at most.
+        batch_bytes: of the images of a batch at most, those that travel along included.
         wait: seconds that an incomplete batch waits from its first frame on.
         queue_frames, queue_bytes: of each file, that wait to be scored.
         grace: seconds that a run which is over waits for its threads to leave `score`, `deliver` and the sources.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from threading import Lock
 from types import TracebackType
 from typing import Self
 
 from msflow_stream.stream.batcher import Batch, Batcher
 from msflow_stream.stream.clock import Clock, MonotonicClock
-from msflow_stream.stream.contract import Deliver, Ended, Limits, Score
+from msflow_stream.stream.contract import Deliver, Ended, Limits, Sampled, Score
 from msflow_stream.stream.counters import ABORTED, RUN_FAILED, Counters, Snapshot
 from msflow_stream.stream.crew import Crew
 from msflow_stream.stream.feed import Feed
@@ -31,12 +32,12 @@ class Engine:
     works on a batch while the one before is delivered, and besides the inboxes at most three batches are held.
 
     >>> with Engine(score, deliver, ended) as engine:  # doctest: +SKIP
-    ...     engine.add("gate", camera, live=True)
+    ...     engine.add("monday", video)
     ...     engine.join()
 
     Args:
         score: scores of a batch, in its order. An error ends the run, a SourceError its source.
-        deliver: takes each scored frame, in index order per source. Errors as above.
+        deliver: takes each frame with its score, in index order per source. Errors as above.
         ended: called once per source after its last frame, with the error if it failed; the source may be added again
             from here. Not called once the run has failed or was aborted. An error ends the run.
         limits: how much is held.
@@ -48,7 +49,7 @@ class Engine:
     ) -> None:
         self._ended, self._limits, self._clock = ended, limits or Limits(), clock or MonotonicClock()
         self._batcher = Batcher(self._limits.batch, self._limits.batch_bytes, self._limits.wait, self._clock)
-        self._handover: Handover[tuple[Batch, Sequence[FrameScore]]] = Handover()
+        self._handover: Handover[tuple[Batch, Sequence[FrameScore | None]]] = Handover()
         self._counters, self._crew = Counters(), Crew(self._clock, self._crash)
         self._stages = Stages(score, deliver, self._feed, self._counters, self._clock)
         self._lock = Lock()
@@ -79,7 +80,12 @@ class Engine:
             pass
 
     def add(
-        self, name: str, frames: Iterable[Frame], live: bool = False, interrupt: Callable[[], None] | None = None
+        self,
+        name: str,
+        frames: Iterable[Frame],
+        live: bool = False,
+        interrupt: Callable[[], None] | None = None,
+        sampled: Sampled | None = None,
     ) -> bool:
         """Starts to read a source; False if the run takes no more sources.
 
@@ -90,23 +96,39 @@ class Engine:
             live: only the newest frame waits; else all wait, and the source with them while the queue is full.
             interrupt: asks the source to end while it waits for its next frame. Called from other threads, perhaps
                 more than once; must not wait itself.
+            sampled: which frames are scored, all if None; the others are delivered too, in order.
         """
-        feed = Feed(name, frames, self._inbox(name, live), interrupt)
-        with self._lock:
-            if self._last:
-                return False
-            if name in self._feeds:
-                raise ValueError(f"a source named {name} is running")
-            self._crew.start(f"read {name}", feed.read)
-            self._feeds[name] = feed
-            self._batcher.add(name, feed.inbox)
-        return True
+        inbox = self._inbox(name, live)
+        inbox.sampled = sampled or inbox.sampled
+        feed = Feed(name, inbox, interrupt)
+        return self._admit(feed, partial(feed.read, frames))
+
+    def attach(self, name: str, interrupt: Callable[[], None] | None = None) -> Feed | None:
+        """Takes a live source that has a thread of its own; None if the run takes no more sources.
+
+        It calls `put` of what is returned with each frame, with rising indices, and `close` after the last. Arguments
+        as for `add`.
+        """
+        feed = Feed(name, self._inbox(name, live=True), interrupt)
+        return feed if self._admit(feed) else None
 
     def _inbox(self, name: str, live: bool) -> Inbox:
         counter, limits = self._counters.of(name), self._limits
         if live:
             return Mailbox(self._clock, counter)
         return Queue(limits.queue_frames, limits.queue_bytes, self._clock, counter)
+
+    def _admit(self, feed: Feed, read: Callable[[], None] | None = None) -> bool:
+        with self._lock:
+            if self._last:
+                return False
+            if feed.name in self._feeds:
+                raise ValueError(f"a source named {feed.name} is running")
+            if read is not None:
+                self._crew.start(f"read {feed.name}", read)
+            self._feeds[feed.name] = feed
+            self._batcher.add(feed.name, feed.inbox)
+        return True
 
     def remove(self, name: str) -> None:
         """Takes no more frames of a source; `ended` is called when those that came in are delivered.

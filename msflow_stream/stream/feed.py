@@ -16,16 +16,17 @@ log = logging.getLogger(__name__)
 class Feed:
     """A source, its inbox and what it failed with.
 
+    One thread puts its frames in, either by `read`, or by `put` as they come and `close` at their end.
+
     Args:
         name: of the source.
-        frames: iterated, and closed if its iterator can be, by the thread that calls `read`.
         inbox: where the frames go.
         interrupt: asks the source to end while it waits for its next frame; called from other threads.
     """
 
-    def __init__(self, name: str, frames: Iterable[Frame], inbox: Inbox, interrupt: Callable[[], None] | None) -> None:
+    def __init__(self, name: str, inbox: Inbox, interrupt: Callable[[], None] | None) -> None:
         self.name, self.inbox = name, inbox
-        self._frames, self._interrupt = frames, interrupt
+        self._interrupt, self._last = interrupt, -1
         self._failure: Exception | None = None
 
     @property
@@ -38,28 +39,39 @@ class Feed:
         """Whether it failed after its frames were read, so that those on their way are given up."""
         return self._failure is not None
 
-    def read(self) -> None:
+    def put(self, frame: Frame) -> bool:
+        """Takes the source's next frame; False if it takes no more.
+
+        Raises:
+            ValueError: the frame's index is not above that of the one before.
+        """
+        if frame.index <= self._last:
+            raise ValueError(f"{self.name}: frame {frame.index} comes after frame {self._last}")
+        self._last = frame.index
+        return self.inbox.put(frame)
+
+    def close(self, error: Exception | None = None) -> None:
+        """What was put is the last, with an error if the source failed."""
+        self.inbox.close(error)
+
+    def read(self, frames: Iterable[Frame]) -> None:
         """Reads until the source ends or the inbox is closed, then closes it, with the error if the source failed.
 
-        What is no Exception comes through with the inbox open: closed, it might be the last source of a run, which
-        would end well before it hears of this.
+        The iterator is closed too, if it can be. What is no Exception comes through with the inbox open: closed, it
+        might be the last source of a run, which would end well before it hears of this.
         """
         try:
-            self._pour()
+            self._pour(frames)
         except Exception as error:
-            self.inbox.close(error)
+            self.close(error)
         else:
-            self.inbox.close()
+            self.close()
 
-    def _pour(self) -> None:
-        last = -1
-        iterator: Any = iter(self._frames)
+    def _pour(self, frames: Iterable[Frame]) -> None:
+        iterator: Any = iter(frames)
         with closing(iterator) if hasattr(iterator, "close") else nullcontext():
             for frame in iterator:
-                if frame.index <= last:
-                    raise ValueError(f"{self.name}: frame {frame.index} comes after frame {last}")
-                last = frame.index
-                if not self.inbox.put(frame):
+                if not self.put(frame):
                     return
 
     def shut(self) -> None:

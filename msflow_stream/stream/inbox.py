@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from threading import Condition
 
 from msflow_stream.stream.clock import Clock, MonotonicClock
+from msflow_stream.stream.contract import Sampled
 from msflow_stream.stream.counters import NEWER_FRAME, SourceCounter
 from msflow_stream.types import Frame
 
@@ -32,11 +33,13 @@ class Inbox(ABC):
 
     Attributes:
         counter: of the source's frames.
+        sampled: which of its frames are to be scored; all, if not said otherwise.
         arrived: called after a frame came in or the inbox was closed, without any lock of the inbox.
     """
 
     def __init__(self, clock: Clock | None = None, counter: SourceCounter | None = None) -> None:
         self.counter = counter or SourceCounter()
+        self.sampled: Sampled = _every_one
         self.arrived: Callable[[], None] = _nothing
         self._clock = clock or MonotonicClock()
         self._changed = Condition()
@@ -142,3 +145,7 @@ class Queue(Inbox):
 
 def _nothing() -> None:
     """Nobody listens yet."""
+
+
+def _every_one(_: Frame) -> bool:
+    return True

@@ -1,14 +1,13 @@
-"""SIGTERM and Ctrl-C: the first lets a run end well, the second ends it at once."""
+"""Signals that say something to a run: SIGTERM and Ctrl-C end it, others do what they are given."""
 
 from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from queue import SimpleQueue
-from threading import Thread
+from threading import Event, Thread, current_thread, main_thread
 from types import FrameType
 from typing import Protocol
 
@@ -26,36 +25,56 @@ class Stoppable(Protocol):
 
 
 @contextmanager
-def stopped_by_signals(run: Stoppable, timeout: float) -> Iterator[None]:
+def stopped_by_signals(run: Stoppable, timeout: float) -> Iterator[Event]:
     """While it is open, the first signal stops the run within `timeout` seconds, every later one aborts it.
 
-    To be entered by the main thread, around `join`.
+    To be entered around `join`. Yields what is set by the first signal.
     """
+    told = Event()
+
+    def end() -> None:
+        if told.is_set():
+            run.abort()
+        else:
+            told.set()
+            run.stop(timeout)
+
+    with heard(dict.fromkeys(SIGNALS, end)):
+        yield told
+
+
+@contextmanager
+def heard(actions: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
+    """While it is open, each signal has its action done, in a thread, one after the other.
+
+    Only the main thread can have signals; entered by another one it does nothing.
+    """
+    if current_thread() is not main_thread():
+        yield
+        return
     # A handler interrupts the main thread anywhere, perhaps with a lock of the run in its hands. So it only leaves
     # word, with the one queue that may be used in such a place, and a thread does the rest.
-    words: SimpleQueue[bool] = SimpleQueue()
+    words: SimpleQueue[int | None] = SimpleQueue()
 
-    def leave_word(_number: int, _frame: FrameType | None) -> None:
-        words.put(True)
+    def leave_word(number: int, _frame: FrameType | None) -> None:
+        words.put(number)
 
     def obey() -> None:
-        end: Callable[[], None] = partial(run.stop, timeout)
-        while words.get():
+        while (number := words.get()) is not None:
             try:
-                end()
+                actions[signal.Signals(number)]()
             except Exception:
-                log.exception("a signal came, but the run could not be told")
-            end = run.abort
+                log.exception("what signal %d asks for could not be done", number)
 
-    before = [(number, signal.getsignal(number)) for number in SIGNALS]
+    before = [(number, signal.getsignal(number)) for number in actions]
     thread = Thread(target=obey, name="signals", daemon=True)
     thread.start()
     try:
-        for number in SIGNALS:
+        for number in actions:
             signal.signal(number, leave_word)
         yield
     finally:
         for number, handler in before:
             signal.signal(number, handler)
-        words.put(False)
+        words.put(None)
         thread.join()

@@ -25,25 +25,30 @@ class Stages:
         self._score, self._deliver, self._feed = score, deliver, feed
         self._counters, self._clock = counters, clock
 
-    def score(self, batch: Batch) -> Sequence[FrameScore]:
-        """Scores of the frames in a batch, out of which those of sources that failed are taken."""
+    def score(self, batch: Batch) -> list[FrameScore | None]:
+        """Scores of the frames in a batch, out of which those of sources that failed are taken; None if not sampled."""
         while True:
             self._drop_failed(batch)
-            if not batch.frames:
-                return []
-            started = self._clock.now()
+            sampled = [taken for taken in batch.frames if taken.sampled]
+            if not sampled:
+                return [None] * len(batch.frames)
             try:
-                scores = self._score([(taken.source, taken.frame) for taken in batch.frames])
+                scores = iter(self._score_sampled(sampled))
             except SourceError as error:
-                self._fail(error, batch.frames)
+                self._fail(error, sampled)
                 continue
-            self._counters.scoring.took(self._clock.now() - started)
-            self._counters.batch(len(batch.frames))
-            if len(scores) != len(batch.frames):
-                raise RuntimeError(f"{len(scores)} scores for a batch of {len(batch.frames)} frames")
-            for taken in batch.frames:
-                taken.counter.scored()
-            return scores
+            return [next(scores) if taken.sampled else None for taken in batch.frames]
+
+    def _score_sampled(self, sampled: Sequence[Taken]) -> Sequence[FrameScore]:
+        started = self._clock.now()
+        scores = self._score([(taken.source, taken.frame) for taken in sampled])
+        self._counters.scoring.took(self._clock.now() - started)
+        self._counters.batch(len(sampled))
+        if len(scores) != len(sampled):
+            raise RuntimeError(f"{len(scores)} scores for a batch of {len(sampled)} frames")
+        for taken in sampled:
+            taken.counter.scored()
+        return scores
 
     def _drop_failed(self, batch: Batch) -> None:
         kept = []
@@ -54,7 +59,7 @@ class Stages:
                 kept.append(taken)
         batch.frames = kept
 
-    def deliver(self, taken: Taken, score: FrameScore) -> None:
+    def deliver(self, taken: Taken, score: FrameScore | None) -> None:
         """Delivers a frame, or drops it if its source failed."""
         if self._feed(taken.source).failed_later:
             taken.counter.dropped(SOURCE_FAILED)

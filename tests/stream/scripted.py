@@ -143,6 +143,7 @@ class Desk:
 
     Attributes:
         batches: what `score` was given.
+        unscored: what was delivered without a score.
         log: (source, index) of what was delivered, (source, error) of what ended, in order.
     """
 
@@ -153,6 +154,7 @@ class Desk:
         self.score_error: Callable[[Sequence[tuple[str, Frame]]], BaseException | None] = lambda batch: None
         self.deliver_error: Callable[[str, Frame], BaseException | None] = lambda source, frame: None
         self.on_end: Callable[[str, Exception | None], None] = lambda source, error: None
+        self.unscored: set[tuple[str, int]] = set()
         self._ends: dict[str, Event] = {}
 
     def score(self, batch: Sequence[tuple[str, Frame]]) -> list[FrameScore]:
@@ -162,9 +164,12 @@ class Desk:
             raise error
         return [frame_score(source, frame) for source, frame in batch]
 
-    def deliver(self, source: str, frame: Frame, score: FrameScore) -> None:
+    def deliver(self, source: str, frame: Frame, score: FrameScore | None) -> None:
         self.delivering()
-        assert (score.source, score.index) == (source, frame.index)
+        if score is None:
+            self.unscored.add((source, frame.index))
+        else:
+            assert (score.source, score.index) == (source, frame.index)
         if (error := self.deliver_error(source, frame)) is not None:
             raise error
         self.log.append((source, frame.index))

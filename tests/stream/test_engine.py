@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from threading import Event
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from msflow_stream.stream.contract import Limits
 from msflow_stream.stream.counters import ABORTED, NEWER_FRAME
 from msflow_stream.stream.engine import Engine
-from tests.stream.scripted import PATIENCE, Camera, Desk, Gate, ManualClock, in_time
+from tests.stream.scripted import PATIENCE, Camera, Desk, Gate, ManualClock, frame, in_time
 
 LIMITS = Limits(batch=3, wait=0.0, queue_frames=2)
 NAMES = ("north", "south", "east")
@@ -233,3 +235,60 @@ def test_run_scores_the_sources_to_their_ends() -> None:
     engine.add("north", Camera("north", range(9)))
     in_time(engine.run)
     assert desk.of("north") == [*range(9), None]
+
+
+@given(st.lists(st.sets(st.integers(0, 30)).map(sorted), min_size=1, max_size=3), st.integers(1, 5))
+@settings(max_examples=30, deadline=None)
+def test_frames_that_are_not_sampled_travel_along_in_order_and_are_not_scored(
+    sources: list[list[int]], every: int
+) -> None:
+    desk = Desk()
+    with desk_engine(desk) as engine:
+        for name, indices in zip(NAMES, sources, strict=False):
+            engine.add(name, Camera(name, indices), sampled=lambda frame: frame.index % every == 0)
+    for name, indices in zip(NAMES, sources, strict=False):
+        assert desk.of(name) == [*indices, None]
+        scored = [index for batch in desk.batches for source, index in batch if source == name]
+        assert scored == [index for index in indices if index % every == 0]
+        assert engine.snapshot().sources[name].scored == len(scored)
+    assert desk.unscored == {
+        (name, i) for name, indices in zip(NAMES, sources, strict=False) for i in indices if i % every
+    }
+    assert all(1 <= len(batch) <= LIMITS.batch for batch in desk.batches)
+
+
+def test_a_source_with_a_thread_of_its_own_puts_frames_in_and_closes() -> None:
+    desk, interrupted = Desk(Gate(opened=False)), Event()
+    with desk_engine(desk) as engine:
+        camera = engine.attach("gate", interrupted.set)
+        assert camera is not None
+        for index in (0, 5):
+            assert camera.put(frame("gate", index))
+            desk.scoring.arrived() if index == 0 else None
+        assert camera.put(frame("gate", 10))  # in place of the one before, which nobody took yet
+        with pytest.raises(ValueError, match="frame 10 comes after frame 10"):
+            camera.put(frame("gate", 10))
+        lost = RuntimeError("lost")
+        camera.close(lost)
+        assert not camera.put(frame("gate", 15))
+        desk.scoring.open()
+        desk.wait_for_end("gate")
+        assert not interrupted.is_set()
+    assert desk.of("gate") == [0, 10, lost]
+    counts = engine.snapshot().sources["gate"]
+    assert (counts.delivered, counts.dropped) == (2, {NEWER_FRAME: 1})
+    assert engine.attach("late") is None
+
+
+def test_an_attached_source_is_asked_to_end_when_it_is_removed_and_when_the_run_stops() -> None:
+    desk, north, south = Desk(), Event(), Event()
+    with desk_engine(desk) as engine:
+        engine.attach("north", north.set)
+        engine.attach("south", south.set)
+        engine.remove("north")
+        desk.wait_for_end("north")
+        assert north.is_set()
+        assert not south.is_set()
+        engine.stop(5.0)
+    assert south.is_set()
+    assert desk.log == [("north", None), ("south", None)]

@@ -3,10 +3,11 @@ from __future__ import annotations
 import os
 import signal
 from queue import Queue
+from threading import Thread
 
 import pytest
 
-from msflow_stream.stream.signals import SIGNALS, stopped_by_signals
+from msflow_stream.stream.signals import SIGNALS, heard, stopped_by_signals
 from tests.stream.scripted import PATIENCE
 
 
@@ -25,9 +26,11 @@ class Run:
 @pytest.mark.parametrize("second", SIGNALS)
 def test_the_first_signal_stops_and_the_second_aborts(first: signal.Signals, second: signal.Signals) -> None:
     run = Run()
-    with stopped_by_signals(run, 10.0):
+    with stopped_by_signals(run, 10.0) as told:
+        assert not told.is_set()
         os.kill(os.getpid(), first)
         assert run.calls.get(timeout=PATIENCE) == "stop within 10 s"
+        assert told.is_set()
         os.kill(os.getpid(), second)
         assert run.calls.get(timeout=PATIENCE) == "abort"
 
@@ -52,3 +55,29 @@ def test_a_stop_that_fails_does_not_keep_the_second_signal_from_aborting() -> No
         assert run.calls.get(timeout=PATIENCE) == "failing"
         os.kill(os.getpid(), signal.SIGTERM)
         assert run.calls.get(timeout=PATIENCE) == "abort"
+
+
+def test_another_signal_does_what_it_is_given_and_a_failure_does_not_end_that() -> None:
+    calls: Queue[str] = Queue()
+
+    def reload() -> None:
+        calls.put("reload")
+        raise OSError("no such file")
+
+    with heard({signal.SIGHUP: reload}):
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert calls.get(timeout=PATIENCE) == "reload"
+
+
+def test_a_thread_without_signals_can_run_all_the_same() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    seen: Queue[object] = Queue()
+
+    def work() -> None:
+        with stopped_by_signals(Run(), 10.0) as told:
+            seen.put(told.is_set())
+
+    Thread(target=work).start()
+    assert seen.get(timeout=PATIENCE) is False
+    assert signal.getsignal(signal.SIGTERM) is before
