@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import fields
 from datetime import time
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 import yaml
+from pydantic import BaseModel
 
-from msflow_stream.cameras import Camera, json_schema, load_cameras
+from msflow_stream.cameras import Camera, CameraSettings, json_schema, load_cameras
+from msflow_stream.cameras.settings import SCHEMES, Backoff, Shift
 from msflow_stream.types import UserError
+from msflow_stream.video.backoff import Backoff as LiveBackoff
+from msflow_stream.video.live_options import LiveOptions
+from msflow_stream.video.sources import LIVE_SCHEMES
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "configs" / "cameras.example.yaml"
 GATE = "cameras:\n  gate:\n    url: rtsp://host/stream\n    scene: gate\n"
@@ -29,21 +37,155 @@ def complaint(folder: Path, text: str, environment: dict[str, str] | None = None
     return message.replace(str(folder / "cameras.yaml"), "FILE")
 
 
-def test_the_example_loads(tmp_path: Path) -> None:
-    secret = tmp_path / "yard"
-    secret.write_text("s3cret\n")
-    text = EXAMPLE.read_text().replace("/run/secrets/yard", str(secret))
-    cameras = load_cameras(written(tmp_path, text), {"GATE_PASSWORD": "pa$$"})
-    assert list(cameras) == ["gate", "yard", "desk"]
-    assert cameras["gate"].url.get_secret_value() == "rtsp://viewer:pa$$@192.0.2.10:554/stream1"
-    assert cameras["yard"].url.get_secret_value() == "rtsp://viewer:s3cret@192.0.2.11/stream"
-    assert cameras["desk"].url.get_secret_value() == "0"
-    assert cameras["yard"].scenes == ("yard-day", "yard-night")
-    assert "s3cret" not in repr(cameras)
+@pytest.fixture
+def example(tmp_path: Path) -> dict[str, Camera]:
+    """The cameras of the example, with a password in the environment and one in a file."""
+    (tmp_path / "yard").write_text("s3cret\n")
+    text = EXAMPLE.read_text().replace("/run/secrets/yard", str(tmp_path / "yard"))
+    return load_cameras(written(tmp_path, text), {"GATE_PASSWORD": "pa$$"})
+
+
+def test_the_example_loads(example: dict[str, Camera], tmp_path: Path) -> None:
+    assert {name: camera.url.get_secret_value() for name, camera in example.items()} == {
+        "gate": "rtsp://viewer:pa$$@192.0.2.10:554/stream1",
+        "yard": "rtsp://viewer:s3cret@192.0.2.11/stream",
+        "door": "https://192.0.2.12/live/index.m3u8",
+        "desk": "0",
+        "walk": str(tmp_path / "recordings" / "walk.mp4"),
+    }
+    assert example["yard"].scenes == ("yard-day", "yard-night")
+    assert "s3cret" not in f"{example!r} {example['yard']} {example['yard'].model_dump_json()}"
 
 
 def test_the_example_fits_the_schema() -> None:
-    jsonschema.validate(yaml.safe_load(EXAMPLE.read_text().replace("url: 0", "url: '0'")), json_schema())
+    schema = json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(yaml.safe_load(EXAMPLE.read_text()), schema)
+
+
+def keys(of: type[BaseModel]) -> set[str]:
+    return set(of.model_fields)
+
+
+@pytest.mark.parametrize("section", [CameraSettings, Camera, Backoff, Shift])
+def test_the_example_shows_every_key(section: type[BaseModel]) -> None:
+    text = EXAMPLE.read_text()
+    assert {key for key in keys(section) if f"{key}:" not in text} == set()
+
+
+def test_the_defaults_of_the_example_are_those_without_it() -> None:
+    shown = yaml.safe_load(EXAMPLE.read_text())["defaults"]
+    assert keys(CameraSettings) == set(shown)
+    assert CameraSettings.model_validate(shown) == CameraSettings()
+
+
+def test_the_reader_of_cameras_is_used_by_the_same_defaults() -> None:
+    assert LiveOptions.of(CameraSettings()) == LiveOptions()
+    assert {field.name for field in fields(LiveOptions)} == keys(CameraSettings) - {"watch", "ignore"}
+    assert {field.name for field in fields(LiveBackoff)} == keys(Backoff)
+
+
+def test_every_setting_reaches_the_reader_of_cameras(tmp_path: Path) -> None:
+    text = GATE + (
+        "    every: 2\n    transport: udp\n    decode: cpu\n    open_timeout: 1\n    read_timeout: 2\n"
+        "    stalled_after: 4\n    frozen_after: null\n    black_after: null\n    attempts: 7\n"
+        "    backoff: {first: 3, ceiling: 5, jitter: 0, settled: 6}\n"
+    )
+    assert LiveOptions.of(load_cameras(written(tmp_path, text), {})["gate"]) == LiveOptions(
+        every=2,
+        transport="udp",
+        decode="cpu",
+        open_timeout=1,
+        read_timeout=2,
+        stalled_after=4,
+        frozen_after=None,
+        black_after=None,
+        attempts=7,
+        backoff=LiveBackoff(3, 5, 0, 6),
+    )
+
+
+def test_addresses_are_those_that_can_be_read() -> None:
+    assert set(SCHEMES) == LIVE_SCHEMES | {"file"}
+
+
+def described(schema: dict[str, Any]) -> Iterator[tuple[str, bool]]:
+    """Every key of the schema, and whether editors can show what it is for."""
+    for part in (schema, *schema["$defs"].values()):
+        for name, value in part.get("properties", {}).items():
+            yield name, bool(value.get("description"))
+
+
+def test_editors_are_told_what_every_key_is_for() -> None:
+    known = list(described(json_schema()))
+    assert {name for name, _ in known} >= keys(Camera) | keys(Backoff) | keys(Shift)
+    assert [name for name, told in known if not told] == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "cameras: {a: {url: b, scene: c, evry: 3}}",
+        "cameras: {a: {url: b, scene: c, every: 0}}",
+        "cameras: {a: {scene: c}}",
+        "cameras: {}",
+        "cameras: {../up: {url: b, scene: c}}",
+        "cameras: {a: {url: b, schedule: [{start: dawn, scene: c}]}}",
+        "defaults: {backoff: {frst: 1}}\ncameras: {a: {url: b, scene: c}}",
+    ],
+)
+def test_editors_find_what_loading_refuses(wrong: str, tmp_path: Path) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(yaml.safe_load(wrong), json_schema())
+    complaint(tmp_path, wrong)
+
+
+def test_a_camera_read_twice_is_the_same_unless_its_entry_changed(tmp_path: Path) -> None:
+    path = written(tmp_path, GATE.replace("stream", "${KEY}") + "  yard: {url: a, scene: b}\n")
+    once, again = load_cameras(path, {"KEY": "a"}), load_cameras(path, {"KEY": "a"})
+    other = load_cameras(path, {"KEY": "b"})
+    assert once == again
+    assert once["gate"] != other["gate"]
+    assert once["yard"] == other["yard"]
+
+
+@pytest.mark.parametrize(
+    ("url", "where"),
+    [
+        ("clip.mp4", "{folder}/clip.mp4"),
+        ("./a/clip.mp4", "{folder}/a/clip.mp4"),
+        ("../clip.mp4", "{folder}/../clip.mp4"),
+        ("/data/clip.mp4", "/data/clip.mp4"),
+        ("file:///data/clip.mp4", "/data/clip.mp4"),
+        ("0", "0"),
+        ("rtsp://h/s", "rtsp://h/s"),
+    ],
+)
+def test_paths_are_relative_to_the_file(url: str, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path, f"cameras:\n  gate: {{url: {url!r}, scene: a}}\n")
+    monkeypatch.chdir(tmp_path.parent)
+    (camera,) = load_cameras(Path(tmp_path.name) / "cameras.yaml", {}).values()
+    assert camera.url.get_secret_value() == where.format(folder=tmp_path)
+
+
+def test_a_secret_file_may_be_named_relative_to_the_file(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("s3cret\n")
+    (camera,) = load_cameras(written(tmp_path, GATE.replace("stream", "${file:key}")), {}).values()
+    assert camera.url.get_secret_value() == "rtsp://host/s3cret"
+
+
+def test_waits_are_inherited_one_by_one(tmp_path: Path) -> None:
+    text = "defaults: {backoff: {first: 2, ceiling: 9}}\n" + GATE + "    backoff: {ceiling: 8}\n"
+    backoff = load_cameras(written(tmp_path, text), {})["gate"].backoff
+    assert (backoff.first, backoff.ceiling) == (2, 8)
+
+
+@pytest.mark.parametrize("quote", ["", "'"])
+def test_a_time_of_day_may_stand_without_quotes(quote: str, tmp_path: Path) -> None:
+    starts = [f"{{start: {quote}{start}{quote}, scene: s{start[:2]}}}" for start in ("06:30", "20:00", "23:15:30")]
+    text = f"cameras:\n  gate: {{url: a, schedule: [{', '.join(starts)}]}}\n"
+    schedule = load_cameras(written(tmp_path, text), {})["gate"].schedule
+    assert [shift.start for shift in schedule] == [time(6, 30), time(20), time(23, 15, 30)]
 
 
 def test_defaults_are_inherited_and_overridden(tmp_path: Path) -> None:
@@ -78,6 +220,20 @@ def test_a_schedule_goes_around_the_clock(hour: int, scene: str) -> None:
         (GATE + "    watch: [[[0, 0], [1, 1], [0, 2]]]\n", "line 5: cameras.gate.watch.0.2.1: "),
         (GATE + "  gate: {url: b, scene: c}\n", "FILE, line 5: gate is there twice"),
         ("cameras:\n  ../up: {url: a, scene: b}\n", "'../up' is no name for a camera"),
+        (GATE + "  a/b: {url: a, scene: b}\n", "FILE, line 5: cameras.a/b: 'a/b' is no name for a camera"),
+        (GATE + "  yard.: {url: a, scene: b}\n", "line 5: cameras.yard.: 'yard.' is no name"),
+        (GATE + f"  {'a' * 101}: {{url: a, scene: b}}\n", "is no name for a camera"),
+        (GATE + "  Gate: {url: a, scene: b}\n", "FILE, line 5: Gate and gate differ only in upper and lower case"),
+        (GATE.replace("rtsp:", "rtps:"), "FILE, line 3: cameras.gate.url: cannot be read; an address begins with rtsp"),
+        (GATE.replace("rtsp://host/stream", "''"), "FILE, line 3: cameras.gate.url: is no address"),
+        (GATE.replace("scene: gate", "scene: ''"), "FILE, line 4: cameras.gate.scene: "),
+        (GATE + "    restream: http://a/b\n", "FILE, line 5: cameras.gate.restream: cannot be read"),
+        (GATE + "    backoff: {first: 9, ceiling: 3}\n", "FILE, line 5: cameras.gate.backoff: first must be at most"),
+        (GATE + "    backoff:\n      frst: 9\n", "line 6: cameras.gate.backoff.frst is unknown: did you mean 'first'?"),
+        ("defaults:\n  backoff:\n    jiter: 0\n" + GATE, "FILE, line 3: defaults.backoff.jiter is unknown: did you"),
+        (GATE + "    frozen_after: .inf\n", "FILE, line 5: cameras.gate.frozen_after: "),
+        (GATE + "    blackout_after: 1\n", "cameras.gate.blackout_after is unknown: did you mean 'black_after'?"),
+        ("cameras:\n  a: {url: b, schedule: [{start: 7, scene: b}]}\n", "should be a time of day such as 06:30"),
         ("cameras: {}\n", "line 1: cameras: "),
         ("- a\n", "FILE: should hold 'cameras:'"),
         ("", "FILE: should hold 'cameras:'"),
@@ -100,7 +256,16 @@ def test_a_missing_file_is_said(tmp_path: Path) -> None:
         load_cameras(tmp_path / "nowhere.yaml")
 
 
-@pytest.mark.parametrize("place", ["url: [{}]", "url: a\n    scene: b\n    transport: {}", "url: {}\n    every: x"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "url: [{}]",
+        "scene: b\n    url: x{}",
+        "restream: {}x\n    url: b",
+        "url: a\n    scene: b\n    transport: {}",
+        "url: {}\n    every: x",
+    ],
+)
 def test_a_secret_is_in_no_message(tmp_path: Path, place: str) -> None:
     text = "cameras:\n  gate:\n    " + place.format("${PLANTED}") + "\n"
     assert "hunter2" not in complaint(tmp_path, text, {"PLANTED": "rtsp://u:hunter2@h/"})

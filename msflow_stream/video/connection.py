@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
 
 import av
-from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from msflow_stream.types import UserError
-from msflow_stream.video.faults import CameraError, Fault, open_error, read_error
+from msflow_stream.video.faults import CameraError, Fault, read_error
+from msflow_stream.video.hardware import DecoderChoice
+from msflow_stream.video.live_options import LiveOptions
+from msflow_stream.video.opening import camera_stream, is_ahead, is_timed, open_camera
 from msflow_stream.video.order import FrameCounter
 from msflow_stream.video.pixels import displayed_size
 from msflow_stream.video.reader import SourceInfo
@@ -43,33 +42,37 @@ class Connection:
         info: what is known of the stream; width and height are the first frame's.
         damaged: packets since the first frame that could not be decoded, or whose frame is known to be damaged.
         received: frames that arrived so far, decoded or not.
+        decoder: what decodes them, cpu or cuda.
+        ahead: frames can come faster than they happened, many at once, as over HLS.
     """
 
     def __init__(
         self,
         url_or_index: str,
+        options: LiveOptions | None = None,
         *,
-        transport: str = "tcp",
-        open_timeout: float = 10.0,
-        read_timeout: float = 10.0,
         name: str | None = None,
+        choice: DecoderChoice | None = None,
     ) -> None:
         """Connects and waits for the first frame.
 
         Args:
             url_or_index: an rtsp, rtsps, http, https, rtmp, udp, tcp or srt URL, or a webcam's number.
-            transport: how RTSP sends pictures, tcp or udp.
-            open_timeout, read_timeout: seconds without an answer until giving up.
+            options: transport, timeouts and decoder count here.
             name: for `info`; made from the address where it is None.
+            choice: of the decoder, kept over a camera's connections, so that it says only once what it decides.
 
         Raises:
             CameraError: no connection, or no picture comes. Credentials are never part of the text.
             UserError: a webcam that is not there.
         """
-        self._url, self._read_timeout = url_or_index, read_timeout
-        self._container = _connect(url_or_index, transport, (open_timeout, read_timeout))
+        options, name = options or LiveOptions(), name or live_name(url_or_index)
+        choice = choice or DecoderChoice(name, options.decode)
+        self._url, self._read_timeout = url_or_index, options.read_timeout
+        self._container = open_camera(url_or_index, options, choice.acceleration())
         try:
-            self._stream = _video_stream(self._container, url_or_index)
+            self._stream = camera_stream(self._container, url_or_index)
+            self._timed, self.ahead = is_timed(self._container), is_ahead(self._container)
             self._time_base = self._stream.time_base or 1 / ASSUMED_RATE
             self._counter = FrameCounter()
             self._errors = self._corrupt = self._unseen = self._sent = self._shift = 0
@@ -78,7 +81,8 @@ class Connection:
             self._ready: deque[Arrival] = deque()
             self._packets = self._container.demux()
             self._read()
-            self.info = self._facts(name or live_name(url_or_index))
+            self.info = self._facts(name)
+            self.decoder = choice.used(self._stream.codec_context)
         except BaseException:
             self.close()
             raise
@@ -149,7 +153,7 @@ class Connection:
                 self._errors, self._unseen, self._started = 0, self._counter.lost, True
             self._corrupt += frame.is_corrupt
             if number is not None:
-                self._ready.append(Arrival(frame, number, frame.pts))
+                self._ready.append(Arrival(frame, number, frame.pts if self._timed else None))
 
     def _mend_start(self, packet: Packet[Stream]) -> None:
         """Gives the first packet the timestamp that FFmpeg leaves out over RTSP: one step before the second one's."""
@@ -185,42 +189,3 @@ class Connection:
             live=True,
             start_pts=first.pts or 0,
         )
-
-
-def _video_stream(container: InputContainer, url: str) -> VideoStream:
-    if not container.streams.video:
-        raise CameraError(url, Fault.GARBLED, "the stream carries no video")
-    stream = container.streams.video[0]
-    if stream.codec_context is None:
-        raise CameraError(url, Fault.CODEC, "no decoder for its video codec")
-    # Threads that work on several frames at once would hold each frame back by as many.
-    stream.thread_type = "SLICE"
-    return stream
-
-
-def _connect(url_or_index: str, transport: str, timeout: tuple[float, float]) -> InputContainer:
-    url, options, device = url_or_index, {}, None
-    if url.isdecimal():
-        url, device = _webcam(url), "v4l2"
-    elif url.lower().startswith(("rtsp:", "rtsps:")):
-        # TCP by default: RTP over UDP loses packets, and firewalls drop it. The frame rate is in the stream's
-        # headers; waiting for a second of frames to measure it would only make the first ones old.
-        options = {"rtsp_transport": transport, "fpsprobesize": "0"}
-    asked = monotonic()
-    try:
-        return av.open(url, format=device, options=options, timeout=timeout, metadata_errors="replace")
-    except av.FFmpegError as caught:
-        error = open_error(caught, url_or_index, monotonic() - asked, timeout[0])
-    except ValueError:
-        error = CameraError(url_or_index, Fault.ADDRESS, "cannot connect (not a usable address)")
-    # Raised out here, not above: the caught error holds the URL, and would ride along as this one's context.
-    raise error
-
-
-def _webcam(index: str) -> str:
-    if not sys.platform.startswith("linux"):
-        raise UserError(f"webcam {index}: webcams are read on Linux only; serve it as RTSP and give the URL")
-    device = f"/dev/video{int(index)}"
-    if not Path(device).exists():
-        raise CameraError(f"webcam {index}", Fault.NOT_FOUND, f"there is no {device}; see `ls /dev/video*`")
-    return device

@@ -12,6 +12,7 @@ from typing import Self
 from msflow_stream.types import Frame
 from msflow_stream.video.connection import Connection
 from msflow_stream.video.faults import CameraError
+from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.pixels import RgbConverter
 from msflow_stream.video.reader import Limits
 
@@ -53,7 +54,9 @@ class LiveReader:
             raise ValueError(f"every must be at least 1, not {every}")
         self.frames_read = self.damaged = 0
         self._every, self._limits, self._iterated = every, Limits(max_frames, duration), False
-        self._connection = Connection(url_or_index, open_timeout=open_timeout, read_timeout=read_timeout)
+        self._connection = Connection(
+            url_or_index, LiveOptions(open_timeout=open_timeout, read_timeout=read_timeout, decode="cpu")
+        )
         self.info = self._connection.info
         self._to_rgb = RgbConverter()
 

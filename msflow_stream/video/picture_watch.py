@@ -18,14 +18,17 @@ class PictureWatch:
     at night may be as good as still for hours.
     """
 
-    def __init__(self, frozen_after: float, black_after: float) -> None:
-        """Both in seconds: how long pictures must be identical, or without texture, to be reported."""
-        self._limits = {Fault.BLACK: black_after, Fault.FROZEN: frozen_after}
+    def __init__(self, frozen_after: float | None, black_after: float | None) -> None:
+        """Both in seconds: how long pictures must be identical, or without texture, to be reported; None for never."""
+        limits = {Fault.BLACK: black_after, Fault.FROZEN: frozen_after}
+        self._limits = {fault: limit for fault, limit in limits.items() if limit is not None}
         self._since: dict[Fault, float] = {}
         self._before: npt.NDArray[np.uint8] | None = None
 
     def look(self, image: npt.NDArray[np.uint8], now: float) -> tuple[Fault, float] | None:
         """Returns what is wrong with the picture (uint8 H x W x 3) and for how many seconds now, None for nothing."""
+        if not self._limits:
+            return None
         pixels = image[::STRIDE, ::STRIDE].copy()
         present = {
             Fault.BLACK: bool(pixels.std(axis=(0, 1)).max() < FLAT),

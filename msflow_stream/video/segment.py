@@ -24,6 +24,8 @@ class Incoming(Protocol):
     def damaged(self) -> int: ...
     @property
     def received(self) -> int: ...
+    @property
+    def ahead(self) -> bool: ...
     def __iter__(self) -> Iterator[Arrival]: ...
     def close(self) -> None: ...
 
@@ -45,11 +47,14 @@ class Segments:
             counts.segment = 0 if counts.segment is None else counts.segment + 1
             counts.info = incoming.info
 
+    def early(self, incoming: Incoming, arrival: Arrival, now: float) -> float:
+        """Returns how many seconds a frame should wait, so that what comes all at once passes as it happened."""
+        return self._timeline.early(_media(incoming, arrival), now) if incoming.ahead else 0.0
+
     def take(self, incoming: Incoming, arrival: Arrival, now: float, wall: datetime) -> Frame | None:
         """Counts what arrived, and returns it as a frame if it is one of those sampled."""
         index = self._index_base + arrival.number
-        media = None if arrival.pts is None else float(arrival.pts * incoming.info.time_base)
-        time = self._timeline.stamp(media, now)
+        time = self._timeline.stamp(_media(incoming, arrival), now)
         sampled = index % self._every == 0
         image = self._to_rgb(arrival.frame) if sampled else None
         self.count(incoming)
@@ -67,3 +72,8 @@ class Segments:
         with self._counts.lock:
             self._counts.read = self._index_base + incoming.received
             self._counts.errors = self._errors_base + incoming.damaged
+
+
+def _media(incoming: Incoming, arrival: Arrival) -> float | None:
+    """The frame's timestamp in seconds of the stream's clock."""
+    return None if arrival.pts is None else float(arrival.pts * incoming.info.time_base)

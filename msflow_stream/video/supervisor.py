@@ -16,6 +16,7 @@ from msflow_stream.types import Frame, UserError
 from msflow_stream.video.camera_status import CameraStatus, Counts
 from msflow_stream.video.connection import Arrival, Connection
 from msflow_stream.video.faults import ADVICE, CameraError, Fault
+from msflow_stream.video.hardware import DecoderChoice
 from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.picture_watch import PictureWatch
 from msflow_stream.video.redact import live_name
@@ -38,12 +39,12 @@ class Supervisor:
     def __init__(
         self,
         url_or_index: str,
-        deliver: Callable[[Frame], None],
+        deliver: Callable[[Frame], bool | None],
         *,
         random: Random,
         name: str | None = None,
         options: LiveOptions | None = None,
-        on_error: Callable[[BaseException], None] | None = None,
+        ended: Callable[[BaseException | None], None] | None = None,
         connect: Callable[[], Incoming] | None = None,
         clock: Callable[[], float] = monotonic,
         wait: Callable[[float], bool] | None = None,
@@ -52,34 +53,36 @@ class Supervisor:
 
         Args:
             url_or_index: as for `Connection`.
-            deliver: is given the sampled frames in order, in the reader's thread; it should return at once.
+            deliver: is given the sampled frames in order, in the reader's thread; it should return at once. False
+                says that no more are wanted, and ends the reading.
             random: for the jitter of the waits.
             name: the source's name; made from the address where it is None.
-            on_error: is given what made the camera fail, in the thread where it happened.
+            ended: called once, in the reader's thread, after the last frame was delivered and with the state final:
+                with what made the camera fail, or None.
             connect: opens a connection; the real one unless a test brings its own.
             clock: seconds, monotonic.
-            wait: waits so many seconds, or shorter if stop() is called, and returns whether it was.
+            wait: waits so many seconds, or shorter if asked to stop, and returns whether it was.
         """
         self.name = name or live_name(url_or_index)
         self._options, self._deliver, self._random, self._clock = options or LiveOptions(), deliver, random, clock
         self._connect = connect or partial(
             Connection,
             url_or_index,
-            transport=self._options.transport,
-            open_timeout=self._options.open_timeout,
-            read_timeout=self._options.read_timeout,
+            self._options,
             name=self.name,
+            choice=DecoderChoice(self.name, self._options.decode),
         )
         self._stopping, self._over = threading.Event(), threading.Event()
         self._wait = wait or self._stopping.wait
-        self._on_error = on_error
+        self._ended = ended
+        self._failure: BaseException | None = None  # what made the camera fail
         self._bug: BaseException | None = None  # what stop() is to raise
         self._counts, self._reporter = Counts(), Reporter(self.name)
         self._segments = Segments(self.name, self._options.every, self._counts)
         self._watch = PictureWatch(self._options.frozen_after, self._options.black_after)
         self._threads = [
-            threading.Thread(target=self._guard, args=(work,), name=f"{self.name}-{work.__name__}", daemon=True)
-            for work in (self._read, self._look_out)
+            threading.Thread(target=work, name=f"{self.name}-{name}", daemon=True)
+            for name, work in (("read", self._run), ("lookout", self._look_out))
         ]
 
     def observe(self, observer: Observer) -> None:
@@ -95,13 +98,17 @@ class Supervisor:
         for thread in self._threads:
             thread.start()
 
+    def ask_to_stop(self) -> None:
+        """Asks the reading to end, at most one timeout later, and returns at once. From any thread; twice is fine."""
+        self._stopping.set()
+
     def stop(self) -> None:
         """Ends the reading, at most one timeout later, and nothing is delivered after it. Twice is fine.
 
         Raises:
-            BaseException: the bug that ended the reading, if there was no `on_error` to take it.
+            BaseException: the bug that ended the reading, if there was no `ended` to take it; or one in `ended`.
         """
-        self._stopping.set()
+        self.ask_to_stop()
         if threading.current_thread() in self._threads:
             return  # called from `deliver` or an observer: the thread ends when that returns
         patience = max(self._options.open_timeout, self._options.read_timeout) + GRACE
@@ -131,6 +138,21 @@ class Supervisor:
     ) -> None:
         self.stop()
 
+    def _run(self) -> None:
+        """The reader thread."""
+        try:
+            self._guard(self._read)
+        finally:
+            self._over.set()
+        if self._ended is None:
+            if self._failure is not None and not isinstance(self._failure, UserError):
+                self._bug = self._failure
+            return
+        try:
+            self._ended(self._failure)
+        except BaseException as error:
+            self._bug = error
+
     def _guard(self, work: Callable[[], None]) -> None:
         """Does a thread's work; whatever ends it is said."""
         try:
@@ -140,23 +162,19 @@ class Supervisor:
         except UserError as error:
             self._fail(error, str(error), Fault.ADDRESS)
         except BaseException as error:
-            if self._on_error is None:
-                self._bug = error
             self._fail(error, f"internal error ({type(error).__name__}); {ADVICE[Fault.BUG]}", Fault.BUG)
         finally:
             self._stopping.set()
-            self._over.set()
 
     def _fail(self, error: BaseException, reason: str, fault: Fault) -> None:
+        self._failure = self._failure or error
         try:
             self._reporter.move(State.FAILED, reason, fault)
-            if self._on_error is not None:
-                self._on_error(error)
-        except BaseException as another:  # a bug in the caller's own functions
-            self._bug = self._bug or another
+        except BaseException:  # an observer's bug
+            logger.exception("%s: an observer failed", self.name)
 
     def _read(self) -> None:
-        """The reader thread: one connection after the other."""
+        """One connection after the other."""
         failures = 0
         while not self._stopping.is_set():
             error, held = self._session()
@@ -175,7 +193,7 @@ class Supervisor:
         self._reporter.move(State.STOPPED, "stopped")
 
     def _session(self) -> tuple[CameraError | None, float]:
-        """One connection: returns what ended it, None for stop(), and how many seconds it held."""
+        """One connection: returns what ended it, None if it was asked to, and how many seconds it held."""
         try:
             incoming = self._connect()
         except CameraError as error:
@@ -184,9 +202,8 @@ class Supervisor:
         try:
             self._segments.open(incoming)
             for arrival in incoming:
-                if self._stopping.is_set():
+                if self._stopping.is_set() or not self._take(incoming, arrival):
                     return None, self._clock() - begin
-                self._take(incoming, arrival)
             ended = CameraError(self.name, Fault.ENDED, "the stream ended")
         except CameraError as error:
             ended = error.with_traceback(None)
@@ -195,18 +212,26 @@ class Supervisor:
             incoming.close()
         return ended, self._clock() - begin
 
-    def _take(self, incoming: Incoming, arrival: Arrival) -> None:
+    def _take(self, incoming: Incoming, arrival: Arrival) -> bool:
+        """Hands a frame on if it is one of those sampled; returns whether more are wanted."""
+        early = self._segments.early(incoming, arrival, self._clock())
+        if early and self._wait(early):
+            return False
         now = self._clock()
         frame = self._segments.take(incoming, arrival, now, datetime.now(UTC))
         condition = self._reporter.condition
         if condition.state is State.CONNECTING or condition.fault is Fault.SILENT:
             self._reporter.move(State.RUNNING, "pictures come")
-        if frame is not None:
-            self._reporter.picture(self._watch.look(frame.image, now))
-            self._deliver(frame)
+        if frame is None:
+            return True
+        self._reporter.picture(self._watch.look(frame.image, now))
+        return self._deliver(frame) is not False
 
     def _look_out(self) -> None:
-        """The second thread: the reader cannot notice that nothing comes while it waits for something."""
+        """The second thread, as the reader cannot notice that nothing comes while it waits for something."""
+        self._guard(self._watch_for_silence)
+
+    def _watch_for_silence(self) -> None:
         limit = self._options.stalled_after
         while not self._over.wait(limit / 4):
             arrived, now = self._counts.last_arrival, self._clock()

@@ -27,6 +27,16 @@ class Timeline:
         """A new segment: nothing is known of its clock."""
         self._shift = None
 
+    def early(self, media: float | None, arrived: float) -> float:
+        """Returns by how many seconds a frame comes before its time; 0 where the stream's clock tells nothing of it.
+
+        Arguments as for `stamp`.
+        """
+        if media is None or self._origin is None or self._shift is None:
+            return 0.0
+        ahead = media + self._shift - (arrived - self._origin)
+        return ahead if 0 < ahead <= TOLERANCE else 0.0
+
     def stamp(self, media: float | None, arrived: float) -> float:
         """Returns a frame's time.
 

@@ -61,7 +61,7 @@ class Watcher:
         self.segments: list[int] = []
         self.news: list[tuple[State, Fault | None, str]] = []
         self._changed = threading.Condition()
-        defaults = {"open_timeout": 5.0, "read_timeout": 5.0, "backoff": Backoff(first=0.05, ceiling=0.2)}
+        defaults = {"every": 1, "open_timeout": 5.0, "read_timeout": 5.0, "backoff": Backoff(first=0.05, ceiling=0.2)}
         self.camera = Supervisor(url, self._deliver, random=Random(0), options=LiveOptions(**{**defaults, **options}))
         self.camera.observe(self._note)
 
@@ -206,9 +206,9 @@ def test_credentials_refused_are_said_and_never_shown(
         wrong = server.url.replace("://", f"://admin:{PASSWORD}@")
         with Watcher(wrong, backoff=Backoff(first=0.05, ceiling=0.1)) as seen:
             seen.until(lambda: sum(fault is Fault.CREDENTIALS for _, fault, _ in seen.news) >= 3)
-        errors: list[BaseException] = []
+        errors: list[BaseException | None] = []
         failing = Supervisor(
-            wrong, seen.frames.append, random=Random(0), on_error=errors.append, options=LiveOptions(attempts=1)
+            wrong, seen.frames.append, random=Random(0), ended=errors.append, options=LiveOptions(attempts=1)
         )
         with failing:
             assert failing.join(PATIENCE)
@@ -219,6 +219,7 @@ def test_credentials_refused_are_said_and_never_shown(
     assert (status.state, status.fault) == (State.FAILED, Fault.CREDENTIALS)
     assert "check user and password" in status.reason
     (error,) = errors
+    assert error is not None
     said = [caplog.text, repr(seen.news), repr(seen.camera.status()), repr(status), f"{error!r} {error.args}"]
     said += [f"{error.__cause__!r} {error.__context__!r}", *(thread.name for thread in threading.enumerate())]
     assert "***@127.0.0.1" in caplog.text

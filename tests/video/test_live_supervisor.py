@@ -26,6 +26,11 @@ from tests.support.videos import coded_image
 INFO = SourceInfo("gate", 64, 48, Fraction(25), Fraction(1, 25), None, None, "h264", False, True, 0)
 LOST, AWAY = CameraError("gate", Fault.LOST, "connection lost"), CameraError("gate", Fault.REFUSED, "cannot connect")
 DENIED = CameraError("gate", Fault.CREDENTIALS, "cannot connect")
+BUG = ZeroDivisionError("a bug")
+
+
+def failing() -> Incoming:
+    raise AWAY
 
 
 @dataclass
@@ -38,6 +43,7 @@ class Script:
     damaged: int = 0
     before_each: Callable[[int], None] = lambda number: None
     received: int = 0
+    ahead: bool = False
     closed: bool = False
     info: SourceInfo = INFO
 
@@ -56,7 +62,12 @@ class Script:
 class Scene:
     """A supervisor on a script of connections: errors are attempts that fail; it is stopped when the script is over."""
 
-    def __init__(self, script: Sequence[Script | BaseException], **options: object) -> None:
+    def __init__(
+        self,
+        script: Sequence[Script | BaseException],
+        ended: Callable[[BaseException | None], None] | None = None,
+        **options: object,
+    ) -> None:
         self.frames: list[Frame] = []
         self.changes: list[tuple[State, State]] = []
         self.faults: list[Fault | None] = []
@@ -71,7 +82,8 @@ class Scene:
             self.deliver,
             random=Random(0),
             name="gate",
-            options=LiveOptions(**{"backoff": Backoff(first=1, ceiling=8, jitter=0), **options}),  # type: ignore[arg-type]
+            options=LiveOptions(**{"every": 1, "backoff": Backoff(first=1, ceiling=8, jitter=0), **options}),  # type: ignore[arg-type]
+            ended=ended,
             connect=self.connect,
             clock=lambda: self.now,
             wait=self.wait,
@@ -219,12 +231,10 @@ def test_lag_grows_while_nothing_comes() -> None:
 
 @pytest.mark.parametrize("where", ["deliver", "connection", "observer"])
 def test_a_bug_in_the_thread_is_raised_by_stop(where: str) -> None:
-    bug = ZeroDivisionError("a bug")
-
     def fail(*_: object) -> None:
-        raise bug
+        raise BUG
 
-    scene = Scene([Script(range(3), end=bug if where == "connection" else LOST)] * 2)
+    scene = Scene([Script(range(3), end=BUG if where == "connection" else LOST)] * 2)
     if where == "deliver":
         scene.on_frame = fail
     if where == "observer":
@@ -236,21 +246,142 @@ def test_a_bug_in_the_thread_is_raised_by_stop(where: str) -> None:
     assert "ZeroDivisionError" in status.reason
     with pytest.raises(ZeroDivisionError) as caught:
         scene.camera.stop()
-    assert caught.value is bug
+    assert caught.value is BUG
     scene.camera.stop()  # said once
 
 
+def test_the_end_is_told_once_in_the_readers_thread_after_the_last_frame() -> None:
+    told: list[tuple[BaseException | None, int, State, bool]] = []
+    scene: Scene
+
+    def ended(error: BaseException | None) -> None:
+        reads = threading.current_thread().name == "gate-read"
+        told.append((error, len(scene.frames), scene.camera.status().state, reads))
+        scene.camera.stop()  # may be called from here too
+
+    for script, options in (([Script(range(3))], {}), ([AWAY], {"attempts": 1}), ([Script([0], end=BUG)], {})):
+        scene = Scene(script, ended=ended, **options)
+        scene.play()
+    assert told == [
+        (None, 3, State.STOPPED, True),
+        (AWAY, 0, State.FAILED, True),
+        (BUG, 1, State.FAILED, True),
+    ]
+
+
 def test_a_bug_goes_to_the_callback_instead_where_there_is_one() -> None:
-    bug = ZeroDivisionError("a bug")
-    told: list[BaseException] = []
-    script = Script([0], end=bug)
-    camera = Supervisor(
-        "rtsp://gate", lambda frame: None, random=Random(0), on_error=told.append, connect=lambda: script
-    )
-    with camera:
-        camera.join(10)
-    assert told == [bug]
+    told: list[BaseException | None] = []
+    script = Script([0], end=BUG)
+    scene = Scene([script], ended=told.append).play()  # nothing is raised
+    assert told == [BUG]
     assert script.closed
+    assert scene.camera.status().fault is Fault.BUG
+
+
+def test_a_bug_in_the_thread_that_looks_out_ends_the_reading_and_is_told_by_the_reader() -> None:
+    told: list[tuple[BaseException | None, str]] = []
+    scene: Scene
+    failed = threading.Event()
+
+    def fail(old: State, new: State, reason: str) -> None:
+        if new is State.STALLED:
+            raise BUG
+        if new is State.FAILED:
+            failed.set()
+
+    def wait_for_the_stall(number: int) -> None:
+        if number == 1:
+            scene.now += 5
+            assert failed.wait(10)
+
+    scene = Scene(
+        [Script(range(9), before_each=wait_for_the_stall)],
+        ended=lambda error: told.append((error, threading.current_thread().name)),
+        stalled_after=0.1,
+    )
+    scene.camera.observe(fail)
+    scene.play()
+    assert told == [(BUG, "gate-read")]
+    assert [frame.index for frame in scene.frames] == [0]
+
+
+def test_a_bug_in_the_callback_is_raised_by_stop() -> None:
+    def ended(error: BaseException | None) -> None:
+        raise BUG
+
+    with pytest.raises(ZeroDivisionError):
+        Scene([Script([0])], ended=ended).play()
+
+
+def test_a_receiver_that_wants_no_more_ends_the_reading_quietly(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[BaseException | None] = []
+    script = Script(range(100))
+    camera = Supervisor(
+        "rtsp://gate",
+        lambda frame: frame.index < 5,
+        random=Random(0),
+        options=LiveOptions(every=1),
+        ended=told.append,
+        connect=lambda: script,
+    )
+    camera.start()
+    assert camera.join(10)
+    assert camera.status().state is State.STOPPED
+    assert camera.status().frames_read == 6
+    assert told == [None]
+    assert script.closed
+    assert caplog.text == ""
+
+
+def test_asking_to_stop_returns_at_once_from_any_thread_and_more_than_once() -> None:
+    hang, entered = threading.Event(), threading.Event()
+
+    def hanging(number: int) -> None:
+        if number == 1:
+            entered.set()
+            hang.wait(30)
+
+    scene = Scene([Script(range(100), before_each=hanging)])
+    scene.camera.start()
+    assert entered.wait(10)
+    askers = [threading.Thread(target=scene.camera.ask_to_stop) for _ in range(3)]
+    for asker in askers:
+        asker.start()
+        asker.join(10)
+        assert not asker.is_alive()
+    assert scene.camera.status().state is State.RUNNING  # the reader still waits for its connection
+    hang.set()
+    assert scene.camera.join(10)
+    assert [frame.index for frame in scene.frames] == [0]
+    assert scene.camera.status().state is State.STOPPED
+
+
+def test_asking_to_stop_wakes_a_camera_that_waits_for_its_next_attempt() -> None:
+    waiting = threading.Event()
+    camera = Supervisor(
+        "rtsp://gate",
+        lambda frame: None,
+        random=Random(0),
+        options=LiveOptions(backoff=Backoff(first=3600, ceiling=3600)),
+        connect=failing,
+    )
+    camera.observe(lambda old, new, reason: waiting.set() if new is State.RECONNECTING else None)
+    camera.start()
+    assert waiting.wait(10)
+    camera.ask_to_stop()
+    assert camera.join(10)
+
+
+def test_what_comes_all_at_once_passes_as_it_happened() -> None:
+    scene = Scene([Script(range(5), ahead=True), Script(range(5), ahead=True)]).play()
+    assert scene.waits[:4] == pytest.approx([0.04] * 4)
+    assert [frame.time for frame in scene.frames[:5]] == pytest.approx([0, 0.04, 0.08, 0.12, 0.16])
+    assert scene.waits[5:9] == pytest.approx([0.04] * 4)  # after a second between the two
+    assert scene.camera.status().lag is not None
+
+
+def test_what_comes_as_it_happens_waits_for_nothing() -> None:
+    assert Scene([Script(range(5))]).play().waits == [1, 2]  # between the attempts
 
 
 def test_nothing_is_delivered_after_stop_and_stop_may_come_from_deliver() -> None:

@@ -1,110 +1,30 @@
-"""cameras.yaml: which cameras are watched, and how; each mistake is one line that names the line of the file."""
+"""Reading a cameras file: defaults, secrets, and mistakes that name their line."""
 
 from __future__ import annotations
 
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping
-from datetime import time
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import SecretStr, ValidationError
 
-from msflow_stream.config import Section
+from msflow_stream.cameras.settings import FILE_SCHEME, Backoff, Camera, Cameras, CameraSettings, Shift
 from msflow_stream.types import UserError
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 REFERENCE = re.compile(r"\$\{([^}]*)\}")
 
-Seconds = Annotated[float, Field(gt=0)]
-Point = tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]]  # x, y: shares of the picture
-Polygon = Annotated[tuple[Point, ...], Field(min_length=3)]
 Path_ = tuple[str | int, ...]  # of a value in the file
-
-
-class Shift(Section):
-    """From a time of day on, another scene is what is normal."""
-
-    start: time
-    scene: str
-
-
-class CameraSettings(Section):
-    """What can be said once for all cameras, under `defaults`, or for one."""
-
-    every: Annotated[int, Field(ge=1)] = 5  # frames are sampled where index % every == 0
-    transport: Literal["tcp", "udp"] = "tcp"  # of RTSP
-    open_timeout: Seconds = 10
-    read_timeout: Seconds = 10
-    frozen_after: Seconds | None = 10  # seconds of identical frames; null: not looked for
-    blackout_after: Seconds | None = 10  # seconds without texture
-    watch: tuple[Polygon, ...] = ()  # areas that count; everything if empty
-    ignore: tuple[Polygon, ...] = ()  # areas that do not
-
-
-class Camera(CameraSettings):
-    """One camera.
-
-    Attributes:
-        url: RTSP, RTSPS, HTTP, HLS, a file, or a webcam's number; its text never shows in logs.
-        scene: name of its scene; or
-        schedule: scenes by time of day, each from its start until the next one's, around the clock.
-    """
-
-    url: SecretStr
-    scene: str | None = None
-    schedule: tuple[Shift, ...] = ()
-
-    @field_validator("url", mode="before")
-    @classmethod
-    def _a_webcam_is_a_number(cls, value: Any) -> Any:
-        return str(value) if isinstance(value, int) else value
-
-    @model_validator(mode="after")
-    def _one_scene_at_a_time(self) -> Camera:
-        if (self.scene is None) == (not self.schedule):
-            raise ValueError("give either scene or schedule")
-        starts = [shift.start for shift in self.schedule]
-        if starts != sorted(set(starts)):
-            raise ValueError("the starts of a schedule must ascend")
-        return self
-
-    @property
-    def scenes(self) -> tuple[str, ...]:
-        """All scenes that it ever needs."""
-        return (self.scene,) if self.scene else tuple(dict.fromkeys(shift.scene for shift in self.schedule))
-
-    def scene_at(self, now: time) -> str:
-        """The scene at a time of day."""
-        if self.scene is not None:
-            return self.scene
-        begun = [shift for shift in self.schedule if shift.start <= now]
-        return (begun or self.schedule)[-1].scene  # before the first start, the last one's goes on over midnight
-
-
-class Cameras(Section):
-    """A whole file: `defaults` that every camera inherits, and the cameras by name."""
-
-    defaults: CameraSettings = CameraSettings()
-    cameras: Annotated[dict[str, Camera], Field(min_length=1)]
-
-    @field_validator("cameras")
-    @classmethod
-    def _names_are_names_of_folders(cls, cameras: dict[str, Camera]) -> dict[str, Camera]:
-        for name in cameras:
-            if not NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no name for a camera: letters, digits, dots, dashes and underscores")
-        return cameras
 
 
 def load_cameras(path: Path, environment: Mapping[str, str] = os.environ) -> dict[str, Camera]:
     """The cameras of a file by name, with the defaults filled in.
 
     `${NAME}` anywhere in a text stands for an environment variable, `${file:PATH}` for the content of a file, such as a
-    mounted secret.
+    mounted secret. Paths are relative to the folder of the cameras file.
 
     Raises:
         UserError: no such file, not YAML, an unknown key (with the nearest valid one), a value out of range, a variable
@@ -121,19 +41,51 @@ def load_cameras(path: Path, environment: Mapping[str, str] = os.environ) -> dic
         raise UserError(f"{path}: should hold 'cameras:' with a camera below it")
     lines: dict[Path_, int] = {}
     tree = _plain(root, (), lines, path, environment)
-    defaults = tree.get("defaults") or {}
-    cameras = tree.get("cameras")
-    if isinstance(defaults, dict) and isinstance(cameras, dict):
-        tree["cameras"] = {n: defaults | one if isinstance(one, dict) else one for n, one in cameras.items()}
+    _inherit(tree)
     try:
-        return dict(Cameras.model_validate(tree).cameras)
+        cameras = Cameras.model_validate(tree).cameras
     except ValidationError as error:
         raise UserError(_explain(error, lines, path)) from None
+    _distinct(cameras, lines, path)
+    return {name: _placed(camera, path.absolute().parent) for name, camera in cameras.items()}
 
 
 def json_schema() -> dict[str, Any]:
     """The JSON schema of the file, for editors."""
     return Cameras.model_json_schema()
+
+
+def _inherit(tree: dict[str, Any]) -> None:
+    """Fills the defaults into every camera."""
+    defaults, cameras = tree.get("defaults") or {}, tree.get("cameras")
+    if not isinstance(defaults, dict) or not isinstance(cameras, dict):
+        return  # which validation will say
+    for name, camera in cameras.items():
+        if isinstance(camera, dict):
+            merged = defaults | camera
+            waits = [one.get("backoff") for one in (defaults, camera)]
+            if isinstance(waits[0], dict) and isinstance(waits[1], dict):
+                merged["backoff"] = waits[0] | waits[1]
+            cameras[name] = merged
+
+
+def _distinct(names: Iterable[str], lines: Mapping[Path_, int], file: Path) -> None:
+    seen: dict[str, str] = {}
+    for name in names:  # folders are named after cameras, and some file systems do not tell A from a
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            line = lines.get(("cameras", name), 1)
+            raise UserError(f"{file}, line {line}: {name} and {other} differ only in upper and lower case; rename one")
+
+
+def _placed(camera: Camera, folder: Path) -> Camera:
+    """The camera with its url, if that is a file's, as a path that holds wherever the program runs."""
+    url = camera.url.get_secret_value()
+    if url.lower().startswith(FILE_SCHEME):
+        url = url[len(FILE_SCHEME) :]
+    elif url.isdecimal() or "://" in url:
+        return camera
+    return camera.model_copy(update={"url": SecretStr(str(folder / Path(url).expanduser()))})
 
 
 def _plain(node: yaml.Node, at: Path_, lines: dict[Path_, int], file: Path, environment: Mapping[str, str]) -> Any:
@@ -152,18 +104,20 @@ def _plain(node: yaml.Node, at: Path_, lines: dict[Path_, int], file: Path, envi
     if isinstance(node, yaml.SequenceNode):
         return [_plain(one, (*at, i), lines, file, environment) for i, one in enumerate(node.value)]
     value = yaml.SafeLoader("").construct_object(node)
+    if isinstance(value, (int, float)) and ":" in node.value:
+        value = node.value  # 20:00 is a time of day, though to YAML 1.1 it is a number of the Babylonians
     if not isinstance(value, str):
         return value
     try:
-        return REFERENCE.sub(lambda match: _referred(match[1], environment), value)
+        return REFERENCE.sub(lambda match: _referred(match[1], file.parent, environment), value)
     except LookupError as error:
         raise UserError(f"{file}, line {lines[at]}: {error.args[0]}") from None
 
 
-def _referred(name: str, environment: Mapping[str, str]) -> str:
+def _referred(name: str, folder: Path, environment: Mapping[str, str]) -> str:
     if name.startswith("file:"):
         try:
-            return Path(name.removeprefix("file:")).read_text(encoding="utf-8").strip()
+            return (folder / name.removeprefix("file:")).read_text(encoding="utf-8").strip()
         except (OSError, ValueError):
             raise LookupError(f"the secret file {name.removeprefix('file:')} cannot be read") from None
     if name not in environment:
@@ -176,7 +130,7 @@ def _explain(error: ValidationError, lines: dict[Path_, int], file: Path) -> str
     at = tuple(first["loc"])
     while at and at not in lines:  # what comes from the defaults, or is missing, is not in the file at that place
         at = ("defaults", *at[2:]) if len(at) > 2 and ("defaults", *at[2:]) in lines else at[:-1]
-    name = ".".join(str(part) for part in first["loc"])
+    name = ".".join(str(part) for part in first["loc"] if part != "[key]")
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(first["loc"][-1]), list(_known(first["loc"])), n=1, cutoff=0.0)
         message = f"{name} is unknown: did you mean {near[0]!r}?"
@@ -191,5 +145,7 @@ def _known(at: tuple[str | int, ...]) -> Iterator[str]:
         yield from Cameras.model_fields
     elif "schedule" in at:
         yield from Shift.model_fields
+    elif "backoff" in at[:-1]:
+        yield from Backoff.model_fields
     else:
         yield from (CameraSettings if at[0] == "defaults" else Camera).model_fields

@@ -1,0 +1,164 @@
+"""What can be said of a camera, with the defaults."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import time
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, SecretStr, WithJsonSchema, model_validator
+
+from msflow_stream.config import Section
+
+NAME = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?$"  # of a folder, on any system
+CLOCK = r"^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$"
+FILE_SCHEME = "file://"
+SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "rtp", "udp", "tcp", "srt", "file")
+RESTREAM_SCHEMES = ("rtsp", "rtsps")
+
+
+def _checked_name(name: str) -> str:
+    if not re.fullmatch(NAME, name):
+        raise ValueError(f"{name!r} is no name for a camera: letters, digits, dots, dashes and underscores")
+    return name
+
+
+def _checked_url(url: SecretStr, schemes: Sequence[str] = SCHEMES) -> SecretStr:
+    scheme, separator, rest = url.get_secret_value().strip().partition("://")
+    if not scheme or (separator and not rest):
+        raise ValueError("is no address")
+    if separator and scheme.lower() not in schemes:  # which is not said: it could be part of a secret
+        raise ValueError(f"cannot be read; an address begins with {', '.join(f'{one}://' for one in schemes)}")
+    return SecretStr(url.get_secret_value().strip())
+
+
+def _checked_restream(url: SecretStr) -> SecretStr:
+    if "://" not in url.get_secret_value():
+        raise ValueError("is no address")
+    return _checked_url(url, RESTREAM_SCHEMES)
+
+
+def _webcam(url: Any) -> Any:
+    return str(url) if isinstance(url, int) and not isinstance(url, bool) else url
+
+
+def _clock(value: Any) -> Any:
+    if not re.fullmatch(CLOCK, str(value)):
+        raise ValueError("should be a time of day such as 06:30")
+    return value
+
+
+ADDRESS = {"anyOf": [{"type": "string", "minLength": 1}, {"type": "integer", "minimum": 0}]}
+Seconds = Annotated[FiniteFloat, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Point = tuple[Share, Share]  # x, y: shares of the picture
+Polygon = Annotated[tuple[Point, ...], Field(min_length=3)]
+Name = Annotated[str, AfterValidator(_checked_name)]
+SceneName = Annotated[str, Field(min_length=1)]
+ClockTime = Annotated[time, BeforeValidator(_clock), WithJsonSchema({"type": "string", "pattern": CLOCK})]
+Address = Annotated[SecretStr, BeforeValidator(_webcam), AfterValidator(_checked_url), WithJsonSchema(ADDRESS)]
+Restream = Annotated[SecretStr, AfterValidator(_checked_restream), WithJsonSchema({"type": "string"})]
+
+
+class Shift(Section):
+    """From a time of day on, another scene is what is normal."""
+
+    start: ClockTime = Field(description="time of day, hours:minutes, by the clock of the machine")
+    scene: SceneName = Field(description="name of the scene from then on")
+
+
+class Backoff(Section):
+    """The waits between attempts to connect: they double, up to a ceiling."""
+
+    first: Seconds = Field(default=1.0, description="seconds before the first new attempt")
+    ceiling: Seconds = Field(default=60.0, description="the most seconds between attempts")
+    jitter: Share = Field(default=0.5, description="largest share by which a wait is cut short at random")
+    settled: Seconds = Field(
+        default=10.0, description="seconds a connection must have held for the waits to start anew"
+    )
+
+    @model_validator(mode="after")
+    def _the_ceiling_is_above(self) -> Backoff:
+        if self.first > self.ceiling:
+            raise ValueError(f"first must be at most the ceiling, not {self.first:g} and {self.ceiling:g}")
+        return self
+
+
+class CameraSettings(Section):
+    """What can be said once for all cameras, under `defaults`, or for one."""
+
+    every: int = Field(default=5, ge=1, description="every so many frames of the camera one is scored")
+    transport: Literal["tcp", "udp"] = Field(default="tcp", description="how RTSP sends pictures")
+    decode: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto",
+        description="decoder: the graphics card (cuda), the processor (cpu), or the card where it can (auto)",
+    )
+    open_timeout: Seconds = Field(default=10.0, description="seconds without an answer until an attempt is given up")
+    read_timeout: Seconds = Field(default=10.0, description="seconds without data until a connection is given up")
+    stalled_after: Seconds = Field(
+        default=3.0, description="seconds without a picture until the camera counts as stalled"
+    )
+    frozen_after: Seconds | None = Field(
+        default=30.0, description="seconds of identical pictures until they count as frozen; null: not looked for"
+    )
+    black_after: Seconds | None = Field(
+        default=10.0, description="seconds without texture until the picture counts as black; null: not looked for"
+    )
+    attempts: int | None = Field(
+        default=None, ge=1, description="failed attempts in a row until the camera is given up; null: never"
+    )
+    backoff: Backoff = Field(default=Backoff(), description="the waits between attempts to connect")
+    watch: tuple[Polygon, ...] = Field(
+        default=(),
+        description="areas that count, each a polygon of [x, y] as shares of the picture; all of it if empty",
+    )
+    ignore: tuple[Polygon, ...] = Field(default=(), description="areas that do not count, likewise")
+
+
+class Camera(CameraSettings):
+    """One camera. The addresses never show in logs or errors."""
+
+    url: Address = Field(
+        description="rtsp, rtsps, http, https (HLS too), rtmp, udp, tcp or srt address, video file or folder of images "
+        "(relative to this file), or a webcam's number"
+    )
+    scene: SceneName | None = Field(default=None, description="name of its scene; or give a schedule")
+    schedule: tuple[Shift, ...] = Field(
+        default=(), description="scenes by time of day, each from its start until the next one's, around the clock"
+    )
+    restream: Restream | None = Field(default=None, description="rtsp address of a server that is sent the overlay")
+
+    @model_validator(mode="after")
+    def _one_scene_at_a_time(self) -> Camera:
+        if (self.scene is None) == (not self.schedule):
+            raise ValueError("give either scene or schedule")
+        starts = [shift.start for shift in self.schedule]
+        if starts != sorted(set(starts)):
+            raise ValueError("the starts of a schedule must ascend")
+        return self
+
+    @property
+    def scenes(self) -> tuple[str, ...]:
+        """All scenes that it ever needs."""
+        return (self.scene,) if self.scene else tuple(dict.fromkeys(shift.scene for shift in self.schedule))
+
+    def scene_at(self, now: time) -> str:
+        """The scene at a time of day."""
+        if self.scene is not None:
+            return self.scene
+        begun = [shift for shift in self.schedule if shift.start <= now]
+        return (begun or self.schedule)[-1].scene  # before the first start, the last one's goes on over midnight
+
+
+class Cameras(Section):
+    """A whole file: `defaults` that every camera inherits, and the cameras by name."""
+
+    defaults: CameraSettings = Field(
+        default=CameraSettings(), description="what every camera inherits unless it says otherwise"
+    )
+    cameras: dict[Name, Camera] = Field(
+        min_length=1,
+        description="the cameras by name; each gets a folder of its name",
+        json_schema_extra={"propertyNames": {"pattern": NAME}},
+    )
