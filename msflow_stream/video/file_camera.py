@@ -12,6 +12,7 @@ from time import monotonic
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.camera_status import CameraStatus, Counts
 from msflow_stream.video.faults import ADVICE, Fault
+from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.reporter import Reporter
 from msflow_stream.video.sources import Reader, open_source, source_name
 from msflow_stream.video.states import Observer, State
@@ -25,15 +26,15 @@ def is_file(url: str) -> bool:
 class FileCamera:
     """A file that is watched as if it were a camera; to be iterated once.
 
-    >>> camera = FileCamera("gate.mp4", "gate")  # doctest: +SKIP
+    >>> camera = FileCamera("gate.mp4", name="gate")  # doctest: +SKIP
     >>> for frame in camera.frames():  # doctest: +SKIP
     ...     print(frame.index, camera.status().state)
     """
 
-    def __init__(self, path: str, name: str | None = None, every: int = 5) -> None:
-        """Prepares; the file is opened when its frames are asked for. Without a name it is named after the file."""
+    def __init__(self, path: str, *, name: str | None = None, options: LiveOptions | None = None) -> None:
+        """Prepares; the file is opened when its frames are asked for. Of the options, `every` counts."""
         self.name = name or source_name(path)
-        self._path, self._every = path, every
+        self._path, self._every = path, (options or LiveOptions()).every
         self._counts, self._reporter = Counts(), Reporter(self.name)
         self._stopping, self._begun = threading.Event(), False
 
