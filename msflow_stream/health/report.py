@@ -1,0 +1,77 @@
+"""How a watch is doing at one moment: the values that metrics, health checks and the table are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from msflow_stream.results import ScoreRow
+from msflow_stream.stream.counters import Snapshot, SourceCounts
+from msflow_stream.video.camera_status import CameraStatus
+
+Alive = Callable[[], str | None]  # why the process does not make progress, None where it does
+
+
+@dataclass(frozen=True, slots=True)
+class CameraReport:
+    """One camera.
+
+    Attributes:
+        name: one of a kind in a report; no credentials.
+        scene: the one that it is compared with now.
+        status: what its reader says; the reason has no credentials, as CameraError makes them.
+        counts: its frames in the engine; None before the engine knows it.
+        last, last_wall: its latest score and when that frame came; None before the first.
+        lost: what sinks could not keep, by "sink:cause", such as {"recorder:disk": 3}.
+    """
+
+    name: str
+    scene: str
+    status: CameraStatus
+    counts: SourceCounts | None
+    last: ScoreRow | None
+    last_wall: datetime | None
+    lost: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class WatchReport:
+    """The whole process.
+
+    Attributes:
+        cameras: those watched now, in the order of the cameras file.
+        started: when the watch began; with a time zone.
+        device: what scores, such as "cuda:0".
+        device_bytes: its memory that is in use; None where that is not known.
+        reloads, failed_reloads: how often the cameras file was read again, and how often it could not be used.
+    """
+
+    cameras: tuple[CameraReport, ...]
+    engine: Snapshot
+    started: datetime
+    device: str
+    device_bytes: int | None
+    reloads: int
+    failed_reloads: int
+
+
+def ready(report: WatchReport) -> list[str]:
+    """Why the watch is not ready; empty once it is.
+
+    It is ready once a camera has given a picture and something was scored, so that the models are loaded. It stays so
+    when cameras fail later: that is theirs to mend, and said by their states, not by a restart of this process.
+    """
+    if not report.cameras:
+        return ["no camera is watched"]
+    if all(camera.status.segment is None for camera in report.cameras):
+        return ["no camera has given a picture yet"]
+    if not any(report.engine.batches.values()):
+        return ["nothing was scored yet"]
+    return []
+
+
+def healthy(alive: Alive | None) -> list[str]:
+    """Why the process should be restarted; empty while it works. A camera's trouble is no reason."""
+    reason = None if alive is None else alive()
+    return [] if reason is None else [reason]
