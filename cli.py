@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from fractions import Fraction
@@ -45,6 +46,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is th
 Counted = Annotated[Literal["sampled", "all"], typer.Option(help="Frames that count for the frame-level AUROC.")]
 ImageRate = Annotated[str, typer.Option(help="Frames per second of image folders.")]
 SCENES = Path("scenes")
+GIB = 2**30
 
 
 @app.command(
@@ -133,6 +135,63 @@ def score(
     results, _ = run(sources, scorer, job)
     if results[-1].interrupted:
         raise KeyboardInterrupt
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "msflow-stream watch cameras.yaml --check\n\n"
+    "msflow-stream watch cameras.yaml --out watched --record --preview --keep-days 14\n\n"
+    "msflow-stream watch --schema > cameras.schema.json"
+)
+def watch(
+    cameras: Annotated[
+        Path | None, typer.Argument(help="The cameras file; configs/cameras.example.yaml is one.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="For what is written, one folder per camera.")] = Path(
+        "watched"
+    ),
+    scenes: Scenes = SCENES,
+    check: Annotated[bool, typer.Option("--check", help="Open every camera and scene once, and report.")] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema of cameras files, for editors.")
+    ] = False,
+    record: Annotated[bool, typer.Option("--record", help="Write overlay videos of the scored frames.")] = False,
+    preview: Annotated[bool, typer.Option("--preview", help="Write preview.jpg, replaced every second.")] = False,
+    keep_days: Annotated[
+        float | None, typer.Option(min=0.001, help="Remove scores and recordings that are older.")
+    ] = None,
+    keep_gib: Annotated[float | None, typer.Option(min=0.001, help="Of recordings per camera; the oldest go.")] = None,
+    keep_free_gib: Annotated[
+        float, typer.Option(min=0, help="With less left on the disk, the oldest recordings go.")
+    ] = 1.0,
+    http: Annotated[str, typer.Option(help="HOST:PORT of /metrics, /healthz and /readyz, or off.")] = "127.0.0.1:9840",
+    log: Annotated[Literal["text", "json"], typer.Option(help="Lines for people, or for machines.")] = "text",
+    table: Annotated[bool, typer.Option(help="Show how every camera is doing, in a terminal.")] = True,
+    batch: Annotated[int, typer.Option(min=1, help="Frames scored at once, at most.")] = 8,
+    device: Device = "auto",
+) -> None:
+    """Watches cameras day and night: scores, recordings, metrics. SIGHUP reads the cameras file again."""
+    if schema:
+        from msflow_stream.cameras import json_schema
+
+        typer.echo(json.dumps(json_schema(), indent=2))
+        return
+    if cameras is None:
+        raise UserError("give a cameras file; configs/cameras.example.yaml is one")
+    if check:
+        from pipelines.watch_check import check as run_check
+
+        run_check(cameras, scenes)
+        return
+    from msflow_stream.sinks.retention import Retention
+    from pipelines.camera_outputs import Written
+    from pipelines.watch import WatchJob
+    from pipelines.watch import watch as run
+
+    keep_bytes = None if keep_gib is None else int(keep_gib * GIB)
+    retention = Retention(keep_days, keep_bytes, int(keep_free_gib * GIB))
+    written = Written(out, record, preview, keep_days, retention)
+    run(WatchJob(cameras, scenes, written, device, batch, _address(http), log, table))
 
 
 @app.command(epilog="Example: msflow-stream overlay runs/today --colormap turbo")
@@ -350,6 +409,23 @@ def bench_metrics(
     run(masks, size, pixels, thresholds, out)
 
 
+@bench_app.command(
+    "soak",
+    epilog="Examples:\n\nmsflow-stream bench soak\n\nmsflow-stream bench soak --cameras 16 --minutes 60 -o soak.json",
+)
+def bench_soak(
+    cameras: Annotated[int, typer.Option(min=1, help="Synthetic cameras of 640 x 360 at 25 frames/s.")] = 8,
+    minutes: Annotated[float, typer.Option(min=0.05, help="How long they are watched.")] = 10,
+    every: Annotated[int, typer.Option(min=1, help="Score frames whose index is a multiple of this.")] = 5,
+    set_: Overrides = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON file for the figures.")] = None,
+) -> None:
+    """Watches many cameras and measures memory over time, drops by cause, and how far behind live it is."""
+    from pipelines.bench_soak import bench_soak as run
+
+    run(cameras, minutes, every, set_ or (), out)
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"msflow-stream {__version__}")
@@ -393,6 +469,15 @@ def _size(text: str) -> tuple[int, int]:
     if len(sides) > 2:
         raise UserError(f"--input-size takes numbers such as 512 or 256x384, not {text!r}")
     return sides[0], sides[-1]
+
+
+def _address(text: str) -> tuple[str, int] | None:
+    if text == "off":
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise UserError(f"--http takes HOST:PORT such as 0.0.0.0:9840, or off, not {text!r}")
+    return host.strip("[]"), int(port)
 
 
 def _rate(text: str) -> Fraction:

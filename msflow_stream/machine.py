@@ -35,6 +35,11 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def device_memory(device: torch.device) -> int | None:
+    """Bytes of a GPU's memory that tensors of this process take; None for the CPU."""
+    return int(torch.cuda.memory_allocated(device)) if device.type == "cuda" else None
+
+
 def usable_cores() -> int:
     """CPU cores that affinity and a container's quota leave to this process."""
     return int(joblib.cpu_count())

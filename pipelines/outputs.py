@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Self
 
 from msflow_stream.config import ScoreKind, ScoreSettings
 from msflow_stream.events.detector import EventDetector
+from msflow_stream.events.rows import RowMaker
 from msflow_stream.results import OVERLAY, MapWriter, ScoreRow, ScoreWriter, write_events
 from msflow_stream.scene import Calibration
-from msflow_stream.smoothing import Smoother
-from msflow_stream.types import SCORE_FIELDS, Event, Frame, FrameScore
+from msflow_stream.types import Event, Frame, FrameScore
 from msflow_stream.video.overlay import Overlay, OverlayStyle
 from msflow_stream.video.reader import SourceInfo
 from msflow_stream.video.writer import VideoWriter
@@ -49,10 +48,8 @@ class SourceOutputs:
         self.rows: list[ScoreRow] = []
         self._newest: FrameScore | None = None
         self.style = overlay_style(calibration, settings)
-        self._folder, self._field = folder, SCORE_FIELDS[settings.kind]
-        self._smoother = Smoother(settings.smoothing)
-        self._threshold = math.inf if self.style.threshold is None else self.style.threshold
-        self._detector = EventDetector(self._threshold, self.style.high, (info.width, info.height))
+        self._folder, self._make_row = folder, RowMaker(settings, calibration)
+        self._detector = EventDetector(self._make_row.threshold, self.style.high, (info.width, info.height))
         self._stack = ExitStack()
         self._csv = self._stack.enter_context(ScoreWriter(folder))
         self._maps = self._stack.enter_context(MapWriter(folder)) if save_maps else None
@@ -86,21 +83,11 @@ class SourceOutputs:
             self._drawing.write(frame, self._newest, self.rows[-1] if self.rows else None)
 
     def _take_score(self, score: FrameScore) -> None:
-        smoothed = self._smoother(score.time, getattr(score, self._field))
+        row = self._make_row(score)
         known = len(self.events)
-        alarm = self._detector.update(score, smoothed)
+        self._detector.update(score, row.smoothed)
         if len(self.events) > known:
             write_events(self._folder, self.events)
-        row = ScoreRow(
-            score.index,
-            score.time,
-            score.score,
-            score.surprise,
-            score.surprise_mean,
-            smoothed,
-            self._threshold,
-            int(alarm),
-        )
         self.rows.append(row)
         self._csv.write(row)
         if self._maps is not None:

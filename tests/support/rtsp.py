@@ -11,6 +11,7 @@ from pathlib import Path
 
 import av
 import pytest
+from av.bitstream import BitStreamFilterContext
 
 SERVER = Path(__file__).with_name("rtsp_server.py")
 PYTHON = "/usr/bin/python3"  # Debian's GStreamer bindings belong to the system's Python
@@ -57,7 +58,12 @@ def write_units(video: Path, path: Path, damaged: Collection[int] = ()) -> Path:
     Of the `damaged` ones all but the first bytes, which say what kind of unit it is, are overwritten.
     """
     with av.open(str(video)) as container:
-        units = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+        stream = container.streams.video[0]
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        if stream.codec_context.extradata[:1] == b"\x01":  # an MP4's units have lengths where a stream has start codes
+            filtered = BitStreamFilterContext(f"{stream.codec_context.name}_mp4toannexb", stream)
+            packets = [one for packet in [*packets, None] for one in filtered.filter(packet)]
+        units = [bytes(packet) for packet in packets]
     for number in damaged:
         units[number] = units[number][:KEPT] + b"\xa5" * (len(units[number]) - KEPT)
     path.write_bytes(b"".join(struct.pack(">I", len(unit)) + unit for unit in units))
@@ -92,11 +98,11 @@ class RtspCamera:
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
 
-    def play(self, units: Path) -> None:
-        """Shows this from now on."""
+    def play(self, units: Path, rate: int = 25) -> None:
+        """Shows this from now on, at so many frames per second."""
         assert self._process is not None
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{units}\n")
+        self._process.stdin.write(f"{units}\t{rate}\n")
         self._process.stdin.flush()
 
     def kill(self) -> None:

@@ -1,0 +1,41 @@
+"""From the scores of a source to its rows: smoothed, and beside the threshold."""
+
+from __future__ import annotations
+
+import math
+
+from msflow_stream.config import ScoreSettings
+from msflow_stream.results import ScoreRow
+from msflow_stream.scene import Calibration
+from msflow_stream.smoothing import Smoother
+from msflow_stream.types import SCORE_FIELDS, FrameScore
+
+
+class RowMaker:
+    """Follows one source.
+
+    Attributes:
+        threshold: a row is an alarm above it; infinite where neither the settings nor the scene have one.
+    """
+
+    def __init__(self, settings: ScoreSettings, calibration: Calibration | None) -> None:
+        self.threshold = math.inf
+        if settings.threshold is not None:
+            self.threshold = settings.threshold
+        elif calibration is not None:
+            self.threshold = calibration.thresholds[settings.kind]
+        self._field, self._smoother = SCORE_FIELDS[settings.kind], Smoother(settings.smoothing)
+
+    def __call__(self, score: FrameScore) -> ScoreRow:
+        """The row of the next scored frame."""
+        smoothed = self._smoother(score.time, getattr(score, self._field))
+        return ScoreRow(
+            score.index,
+            score.time,
+            score.score,
+            score.surprise,
+            score.surprise_mean,
+            smoothed,
+            self.threshold,
+            int(smoothed > self.threshold),
+        )

@@ -1,0 +1,119 @@
+"""What a watch writes of one camera: its scores, and as far as wanted recordings, a preview, and a stream."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from threading import Lock, Thread
+
+from msflow_stream.sinks.restream import Restream
+
+from msflow_stream.results import ScoreRow
+from msflow_stream.sinks.outlet import Outlet
+from msflow_stream.sinks.preview import Preview
+from msflow_stream.sinks.recorder import Recorder
+from msflow_stream.sinks.retention import Retention
+from msflow_stream.sinks.score_log import ScoreLog
+from msflow_stream.types import Frame, FrameScore
+from msflow_stream.video.overlay import OverlayStyle
+
+RECORDINGS, PREVIEW = "recordings", "preview.jpg"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What is written of every camera.
+
+    Attributes:
+        out: a folder, with one below it for each camera.
+        record: overlay videos of the scored frames.
+        preview: a picture that is replaced every second.
+        keep_days: finished files of scores older than that are removed; None keeps them.
+        retention: which recordings are removed.
+    """
+
+    out: Path
+    record: bool = False
+    preview: bool = False
+    keep_days: float | None = None
+    retention: Retention | None = None
+
+
+class CameraOutputs:
+    """Takes the scored frames of one camera. What is slow to write has a thread of its own and delays nobody.
+
+    Args:
+        name: of the camera.
+        rate: about how many scored frames a second come.
+        written: what is wanted.
+        restream: where its overlay is sent to, None for nowhere.
+        random: for the jitter of reconnects.
+    """
+
+    def __init__(self, name: str, rate: float, written: Written, restream: str | None, random: Random) -> None:
+        self._rate, self._written, self._restream, self._random = rate, written, restream, random
+        self._folder = written.out / name
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._log = ScoreLog(self._folder, keep_days=written.keep_days)
+        self._lock = Lock()
+        self._outlets: dict[str, Outlet] = {}
+        self._style: OverlayStyle | None = None
+        self._lost: Counter[str] = Counter()  # by sinks that are closed
+        self._closing: list[Thread] = []
+
+    def take(self, frame: Frame, score: FrameScore, row: ScoreRow, style: OverlayStyle) -> None:
+        """Writes a frame; another `style` than before begins new pictures."""
+        self._log.take(frame, score, row)
+        if style is not self._style:
+            self.finish()
+            self._style = style
+            with self._lock:
+                self._outlets = self._open(style)
+        for outlet in self._outlets.values():
+            outlet.take(frame, score, row)
+
+    def _open(self, style: OverlayStyle) -> dict[str, Outlet]:
+        written, opened = self._written, dict[str, Outlet]()
+        if written.record:
+            opened["recorder"] = Outlet(
+                Recorder(self._folder / RECORDINGS, style, rate_hint=self._rate, retention=written.retention)
+            )
+        if written.preview:
+            opened["preview"] = Outlet(Preview(self._folder / PREVIEW, style))
+        if self._restream is not None:
+            opened["restream"] = Outlet(Restream(self._restream, style, rate_hint=self._rate, random=self._random))
+        return opened
+
+    @property
+    def lost(self) -> Mapping[str, int]:
+        """Frames that could not be kept, by "sink:cause"."""
+        with self._lock:
+            lost = Counter(self._lost)
+            for name, outlet in self._outlets.items():
+                lost.update({f"{name}:{cause}": count for cause, count in outlet.losses.items()})
+        lost.update({f"scores:{cause}": count for cause, count in self._log.losses.items()})
+        return lost
+
+    def finish(self, timeout: float = 10.0) -> None:
+        """Begins to close what draws, each in a thread, within so many seconds."""
+        with self._lock:
+            closing, self._outlets = self._outlets, {}
+        for name, outlet in closing.items():
+            thread = Thread(target=self._close, args=(name, outlet, timeout), name=f"close {name}", daemon=True)
+            thread.start()
+            self._closing = [one for one in self._closing if one.is_alive()] + [thread]
+
+    def _close(self, name: str, outlet: Outlet, timeout: float) -> None:
+        outlet.close(timeout)
+        with self._lock:
+            self._lost.update({f"{name}:{cause}": count for cause, count in outlet.losses.items()})
+
+    def close(self, timeout: float) -> None:
+        """Closes everything within so many seconds."""
+        self.finish(timeout)
+        for thread in self._closing:
+            thread.join(timeout + 1.0)
+        self._log.close()

@@ -1,0 +1,74 @@
+"""What a service writes to its log: lines for people or for machines, and never a credential."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterable
+from typing import Literal
+from urllib.parse import unquote
+
+from pythonjsonlogger.json import JsonFormatter
+from rich.console import Console
+from rich.highlighter import NullHighlighter
+from rich.logging import RichHandler
+
+from msflow_stream.video.redact import MASK
+
+LogKind = Literal["text", "json"]
+USER_INFO = re.compile(r"^[a-z][a-z0-9+.-]*://([^/?#]*)@", re.IGNORECASE)
+
+
+def set_up_logs(kind: LogKind, console: Console | None = None) -> Discreet:
+    """Sends everything from INFO on to stderr, or above what a console shows; returns what is to be told of secrets."""
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
+    inner: logging.Formatter
+    if kind == "json":
+        names = {"asctime": "time", "levelname": "level", "name": "logger"}
+        inner = JsonFormatter(
+            "{asctime}{levelname}{name}{message}", style="{", rename_fields=names, datefmt="%Y-%m-%dT%H:%M:%S%z"
+        )
+    elif console is not None:
+        handler = RichHandler(console=console, show_path=False, markup=False, highlighter=NullHighlighter())
+        inner = logging.Formatter("%(message)s")
+    else:
+        inner = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")
+    discreet = Discreet(inner)
+    handler.setFormatter(discreet)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    for name in ("msflow_stream", "pipelines"):
+        logging.getLogger(name).setLevel(logging.INFO)
+    return discreet
+
+
+class Discreet(logging.Formatter):
+    """Formats as another formatter does, and masks what is known to be secret, tracebacks included."""
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
+        self._secrets: list[str] = []
+
+    def hide(self, urls: Iterable[str]) -> None:
+        """From now on the credentials in these URLs are masked wherever they turn up."""
+        plain = {secret for url in urls for secret in secrets_in(url)}
+        found = plain | {json.dumps(secret)[1:-1] for secret in plain}
+        self._secrets = sorted(found, key=len, reverse=True)  # a password before the user that it begins with
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = self._inner.format(record)
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        return text
+
+
+def secrets_in(url: str) -> set[str]:
+    """The credentials in a URL: as written and as meant, the password alone and with its user."""
+    match = USER_INFO.match(url)
+    if match is None:
+        return set()
+    written = match[1]
+    password = written.partition(":")[2]
+    return {secret for secret in (written, password, unquote(written), unquote(password)) if len(secret) > 2}

@@ -1,0 +1,141 @@
+"""`watch`: many cameras, each with its scene, in one process, day and night."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+from msflow_stream.bank import SceneBank
+from msflow_stream.cameras import Camera, load_cameras
+from msflow_stream.health.server import HealthServer
+from msflow_stream.health.table import StatusTable
+from msflow_stream.stream.contract import Limits
+from msflow_stream.stream.signals import heard, stopped_by_signals
+from msflow_stream.types import UserError
+from pipelines.camera_outputs import Written
+from pipelines.fleet import Fleet
+from pipelines.logs import Discreet, LogKind, set_up_logs
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS, CLOSE_SECONDS = 6.0, 2.5  # of the 10 s that a stop may take: for frames on their way, and for files
+
+
+@dataclass(frozen=True, slots=True)
+class WatchJob:
+    """What `watch` is asked for.
+
+    Attributes:
+        cameras: the cameras file.
+        scenes: the folder of the scenes.
+        written: what is written of each camera, and where.
+        device: auto, cpu, cuda, cuda:1 and so on.
+        batch: frames scored at once, at most.
+        address: host and port of metrics and health; None for none.
+        logs: lines for people or JSON.
+        table: whether a terminal shows how every camera is doing.
+    """
+
+    cameras: Path
+    scenes: Path
+    written: Written
+    device: str = "auto"
+    batch: int = 8
+    address: tuple[str, int] | None = None
+    logs: LogKind = "text"
+    table: bool = True
+
+
+def watch(job: WatchJob, console: Console | None = None) -> None:
+    """Runs until SIGTERM or Ctrl-C, or until all cameras have ended; SIGHUP reads the cameras file again.
+
+    Raises:
+        UserError: a cameras file or scene that cannot be used, a folder that another watch writes to, an address in
+            use; at the end, cameras that failed.
+    """
+    console = console or Console()
+    shown = job.table and job.logs == "text" and console.is_terminal
+    cameras = load_cameras(job.cameras)
+    discreet = set_up_logs(job.logs, console if shown else None)
+    discreet.hide(urls_of(cameras))
+    with ExitStack() as stack:
+        stack.enter_context(held_alone(job.written.out))
+        fleet = Fleet(cameras, SceneBank(job.scenes, job.device), job.written, Random(), Limits(batch=job.batch))
+        if job.address is not None:
+            server = stack.enter_context(HealthServer(*job.address, fleet.report, fleet.stuck))
+            log.info("metrics and health: %s", server.url)
+        if shown:
+            stack.enter_context(table(fleet, console))
+        interrupted = run(fleet, lambda: reload(fleet, job, discreet))
+    if fleet.failures and not interrupted:
+        raise UserError(f"all cameras have ended; failed: {'; '.join(fleet.failures.values())}")
+
+
+def run(fleet: Fleet, reread: Callable[[], None]) -> bool:
+    """Watches until the end; True if it was asked to end."""
+    with heard({signal.SIGHUP: reread}), stopped_by_signals(fleet.engine, STOP_SECONDS) as told:
+        try:
+            with fleet.engine:
+                fleet.start()
+                log.info("watching %d cameras", len(fleet.report().cameras))
+                fleet.engine.join()
+        finally:
+            log.info("stopping: what is open is finished")
+            fleet.close(CLOSE_SECONDS)
+    return told.is_set()
+
+
+def reload(fleet: Fleet, job: WatchJob, discreet: Discreet) -> None:
+    """Reads the cameras file again; one that cannot be used changes nothing."""
+    try:
+        cameras = load_cameras(job.cameras)
+        discreet.hide(urls_of(cameras))
+        fleet.reload(cameras)
+    except UserError as error:
+        fleet.failed_reloads += 1
+        log.error("the cameras stay as they are: %s", error)
+
+
+def urls_of(cameras: Mapping[str, Camera]) -> list[str]:
+    """All addresses, which may hold credentials."""
+    urls = [camera.url for camera in cameras.values()]
+    urls += [camera.restream for camera in cameras.values() if camera.restream is not None]
+    return [url.get_secret_value() for url in urls]
+
+
+@contextmanager
+def held_alone(folder: Path) -> Iterator[None]:
+    """Makes the folder, and keeps other watches out of it.
+
+    Raises:
+        UserError: another process watches into this folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"another watch writes to {folder}: stop it, or choose another --out") from None
+        yield
+
+
+@contextmanager
+def table(fleet: Fleet, console: Console) -> Iterator[None]:
+    """Shows how every camera is doing, below the log, every second."""
+    status = StatusTable()
+
+    def render() -> RenderableType:
+        return status.draw(fleet.report(), datetime.now(UTC), console.width)
+
+    with Live(get_renderable=render, console=console, refresh_per_second=1):
+        yield

@@ -1,0 +1,134 @@
+"""`msflow-stream watch` in a process of its own, as a service runs it: asked by its metrics, told by signals."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+import cli
+
+PATIENCE = 90.0  # seconds; machines that test can be very slow
+
+
+class Watching:
+    """A watch over these cameras. A context manager; killed at the end if it still runs.
+
+    Attributes:
+        out: what it writes to.
+        config: its cameras file.
+        log: what it said, on stderr.
+    """
+
+    def __init__(self, folder: Path, scenes: Path, cameras: Mapping[str, Mapping[str, Any]], *options: str) -> None:
+        self.out, self.config, self.log = folder / "watched", folder / "cameras.yaml", folder / "watch.log"
+        self._scenes, self._options = scenes, options
+        self._process: subprocess.Popen[bytes] | None = None
+        self._url = ""
+        self.configure(cameras)
+
+    def configure(self, cameras: Mapping[str, Mapping[str, Any]]) -> None:
+        """Writes the cameras file."""
+        self.config.write_text(yaml.safe_dump({"cameras": dict(cameras)}), encoding="utf-8")
+
+    def start(self) -> None:
+        """Returns once its metrics can be asked for."""
+        command = [sys.executable, cli.__file__, "watch", str(self.config), "--scenes", str(self._scenes)]
+        command += ["--out", str(self.out), "--http", "127.0.0.1:0", "--device", "cpu", *self._options]
+        said = len(self.said())
+        with self.log.open("a") as file:
+            self._process = subprocess.Popen(command, stdout=file, stderr=file)
+        until(lambda: "metrics and health: " in self.said()[said:] or self._ended(), "the watch does not start")
+        assert not self._ended(), self.said()
+        line = next(line for line in self.said()[said:].splitlines() if "metrics and health: " in line)
+        self._url = line.partition("metrics and health: ")[2].split('"')[0].strip()
+
+    def said(self) -> str:
+        """The whole log so far."""
+        return self.log.read_text(encoding="utf-8") if self.log.exists() else ""
+
+    def _ended(self) -> bool:
+        return self.process.poll() is not None
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The running one, or the last one that ran."""
+        assert self._process is not None
+        return self._process
+
+    def page(self, name: str) -> str:
+        """An HTTP answer, whatever its status."""
+        try:
+            with urlopen(self._url + name, timeout=30) as answer:
+                return str(answer.read().decode())
+        except URLError as error:
+            if hasattr(error, "read"):
+                return str(error.read().decode())
+            raise
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The value of one metric; 0 where there is none yet."""
+        for family in text_string_to_metric_families(self.page("metrics")):
+            for sample in family.samples:
+                if sample.name == name and labels.items() <= sample.labels.items():
+                    return float(sample.value)
+        return 0.0
+
+    def wait_for(self, name: str, least: float = 1.0, **labels: str) -> float:
+        """Waits until a metric is at least that."""
+        return until(
+            lambda: (value := self.metric(name, **labels)) >= least and value, f"{name} {labels} stays below {least}"
+        )
+
+    def wait_for_state(self, camera: str, state: str) -> None:
+        """Waits until a camera is in this state."""
+        self.wait_for("msflow_camera_state", camera=camera, state=state)
+
+    def rows(self, camera: str) -> list[dict[str, str]]:
+        """The whole lines of a camera's scores.csv."""
+        path = self.out / camera / "scores.csv"
+        if not path.exists():
+            return []
+        lines = path.read_text().split("\n")[:-1]
+        return [dict(zip(lines[0].split(","), line.split(","), strict=True)) for line in lines[1:]]
+
+    def reload(self) -> None:
+        """Asks it to read its cameras file again."""
+        self.process.send_signal(signal.SIGHUP)
+
+    def end(self, number: int = signal.SIGTERM, within: float = PATIENCE) -> float:
+        """Sends a signal and waits for the end; returns the seconds that took."""
+        begin = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(within)
+        return time.monotonic() - begin
+
+    def __enter__(self) -> Watching:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None and not self._ended():
+            self._process.kill()
+            self._process.wait()
+
+
+T = TypeVar("T")
+
+
+def until(true: Callable[[], T], otherwise: str, patience: float = PATIENCE) -> T:
+    """Waits until something is true, and returns it."""
+    end = time.monotonic() + patience
+    while not (value := true()):
+        assert time.monotonic() < end, otherwise
+        time.sleep(0.05)
+    return value

@@ -1,0 +1,59 @@
+"""What runs the program as a service asks for things that exist."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.command import Command
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCKERFILE, UNIT = ROOT / "deploy" / "Dockerfile", ROOT / "deploy" / "msflow-stream.service"
+
+
+def container_command() -> list[str]:
+    found = re.findall(r"^CMD (\[.*?\])$", DOCKERFILE.read_text().replace("\\\n", ""), re.MULTILINE)
+    return list(json.loads(found[-1]))
+
+
+def service_command() -> list[str]:
+    text = UNIT.read_text().replace("\\\n", "")
+    return shlex.split(text.partition("ExecStart=")[2].splitlines()[0])[1:]
+
+
+@pytest.mark.parametrize("arguments", [container_command(), service_command()], ids=["container", "service"])
+def test_the_command_of_a_service_is_one_that_the_program_takes(
+    command: Command, arguments: list[str], tmp_path: Path
+) -> None:
+    cameras = tmp_path / "cameras.yaml"
+    cameras.write_text(yaml.safe_dump({"cameras": {"gate": {"url": "rtsp://192.0.2.1/", "scene": "nowhere"}}}))
+    verb, file, *options = arguments
+    assert (verb, Path(file).name) == ("watch", "cameras.yaml")
+    options = [str(tmp_path / one.lstrip("/")) if one.startswith("/") else one for one in options]
+    outcome = command(verb, cameras, *options)
+    assert outcome.code == 2
+    assert "no scene 'nowhere'" in outcome.err  # so every option was understood
+
+
+def test_what_the_container_copies_is_there() -> None:
+    copied = re.findall(r"^COPY (.*) \S+$", DOCKERFILE.read_text(), re.MULTILINE)
+    names = [name for line in copied for name in line.split()]
+    assert "cli.py" in names
+    assert [name for name in names if not (ROOT / name).exists()] == []
+
+
+def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("no systemd-analyze on this machine")
+    unit = tmp_path / UNIT.name
+    unit.write_text(UNIT.read_text().replace("/opt/msflow-stream/bin/msflow-stream", "/bin/true"))
+    checked = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, timeout=60)
+    assert checked.returncode == 0, checked.stderr
+    assert UNIT.name not in checked.stderr
