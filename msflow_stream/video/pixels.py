@@ -11,6 +11,9 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace, VideoReformatter
 
 UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
+# Layouts of graphics cards, and those of the processor that hold the same values. The scaler brings colours up to full
+# size in another way for the former, and a picture should not depend on what decoded it.
+PLANAR = {"nv12": "yuv420p", "p010le": "yuv420p10le"}
 HD_HEIGHT = 720  # where a file does not say, HD is BT.709 and anything smaller BT.601: what players assume
 
 
@@ -18,14 +21,17 @@ class RgbConverter:
     """Converts decoded frames to RGB; one per stream, as it keeps the scaler's tables between frames."""
 
     def __init__(self, threads: bool = True) -> None:
-        self._reformatter = VideoReformatter()
+        self._reformatter, self._unpacker = VideoReformatter(), VideoReformatter()
         self._threads = 0 if threads else 1
 
     def __call__(self, frame: VideoFrame) -> npt.NDArray[np.uint8]:
         """Returns uint8 H x W x 3, contiguous, turned and mirrored as the frame's display matrix says."""
         guess = Colorspace.ITU709 if frame.height >= HD_HEIGHT else Colorspace.ITU601
         source = guess if frame.colorspace == UNSPECIFIED else None
-        rgb = self._reformatter.reformat(frame, format="rgb24", src_colorspace=source, threads=self._threads)
+        planar = frame
+        if frame.format.name in PLANAR:
+            planar = self._unpacker.reformat(frame, format=PLANAR[frame.format.name], threads=self._threads)
+        rgb = self._reformatter.reformat(planar, format="rgb24", src_colorspace=source, threads=self._threads)
         image: npt.NDArray[np.uint8] = rgb.to_ndarray()  # type: ignore[assignment]  # rgb24 is uint8
         return np.ascontiguousarray(upright(image, frame))
 

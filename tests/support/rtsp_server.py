@@ -3,8 +3,9 @@
     rtsp_server.py PORT ENCODING LOSS [USER PASSWORD]
 
 Prints the port once it listens (0 asks for a free one). Each line on stdin names a file of access units, made by
-`rtsp.write_units`, and plays it in a loop from now on; the first one has to come before the first client. Every client
-gets the same stream, as from a real camera. ENCODING is H264 or H265; LOSS is the share of RTP packets lost on the way.
+`rtsp.write_units`, and perhaps, behind a tab, the frames per second, and plays it in a loop from now on; the first one
+has to come before the first client. Every client gets the same stream, as from a real camera. ENCODING is H264 or H265;
+LOSS is the share of RTP packets lost on the way.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import struct
 import sys
 import threading
-from itertools import count
 
 import gi
 
@@ -34,9 +34,10 @@ class Playlist:
     def __init__(self) -> None:
         self._units: list[bytes] = []
         self._next = 0
+        self.rate = RATE
         self.ready = threading.Event()
 
-    def play(self, path: str) -> None:
+    def play(self, path: str, rate: int) -> None:
         with open(path, "rb") as file:  # noqa: PTH123
             content = file.read()
         units, place = [], 0
@@ -44,7 +45,7 @@ class Playlist:
             (size,) = struct.unpack_from(">I", content, place)
             units.append(content[place + 4 : place + 4 + size])
             place += 4 + size
-        self._units, self._next = units, 0
+        self._units, self._next, self.rate = units, 0, rate
         self.ready.set()
 
     def unit(self) -> bytes:
@@ -66,12 +67,14 @@ def serve(port: str, encoding: str, loss: str, login: list[str]) -> None:
         demand(server, factory, *login)
 
     def configure(_: object, media: object) -> None:
-        numbers = count()
+        now = 0
 
         def push(source: object, _: int) -> None:
+            nonlocal now
             buffer = Gst.Buffer.new_wrapped(playlist.unit())
-            buffer.pts = buffer.dts = next(numbers) * Gst.SECOND // RATE
-            buffer.duration = Gst.SECOND // RATE
+            buffer.pts = buffer.dts = now
+            buffer.duration = Gst.SECOND // playlist.rate
+            now += buffer.duration
             source.emit("push-buffer", buffer)  # type: ignore[attr-defined]
 
         media.get_element().get_by_name("source").connect("need-data", push)  # type: ignore[attr-defined]
@@ -84,7 +87,8 @@ def serve(port: str, encoding: str, loss: str, login: list[str]) -> None:
 
     def obey() -> None:
         for line in sys.stdin:
-            playlist.play(line.rstrip("\n"))
+            path, _, rate = line.rstrip("\n").partition("\t")
+            playlist.play(path, int(rate or RATE))
         loop.quit()  # the test has gone
 
     threading.Thread(target=obey, daemon=True).start()

@@ -99,6 +99,18 @@ def test_a_slow_clock_of_the_camera_is_no_lag() -> None:
     assert timeline.lag < 0.01
 
 
+def test_a_frame_is_early_by_how_much_its_stamp_is_ahead_of_our_clock() -> None:
+    timeline = Timeline()
+    assert timeline.early(7, 100) == 0  # nothing is known yet
+    timeline.stamp(7, 100)
+    assert timeline.early(7.04, 100.01) == pytest.approx(0.03)
+    assert timeline.early(7.04, 101) == 0  # late
+    assert timeline.early(None, 100) == 0
+    assert timeline.early(9000, 100) == 0  # not early: another clock
+    timeline.begin()
+    assert timeline.early(7.04, 100.01) == 0
+
+
 NOISE = np.random.default_rng(0).integers(0, 256, (5, 48, 64, 3), dtype=np.uint8)
 
 
@@ -127,6 +139,18 @@ def test_a_picture_of_one_colour_is_black_rather_than_frozen(colour: tuple[int, 
     assert watch.look(picture, 1) == (Fault.BLACK, 1)
     assert watch.look(NOISE[0], 2) is None
     assert watch.look(picture, 3) is None
+
+
+@pytest.mark.parametrize(
+    ("frozen_after", "black_after", "found"),
+    [(None, 1, (Fault.BLACK, 3)), (1, None, (Fault.FROZEN, 2)), (None, None, None)],
+)
+def test_what_is_not_looked_for_is_not_found(
+    frozen_after: float | None, black_after: float | None, found: tuple[Fault, float] | None
+) -> None:
+    watch = PictureWatch(frozen_after, black_after)
+    black = np.zeros((48, 64, 3), np.uint8)
+    assert [watch.look(black, second) for second in range(4)][-1] == found
 
 
 def test_a_change_of_size_is_a_change() -> None:

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Collection, Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,7 +16,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from msflow_stream.types import Frame
 from msflow_stream.video.backoff import Backoff
 from msflow_stream.video.faults import Fault
 from msflow_stream.video.live_options import LiveOptions
@@ -23,10 +23,10 @@ from msflow_stream.video.states import State
 from msflow_stream.video.supervisor import Supervisor
 from tests.support.proxy import Proxy
 from tests.support.rtsp import RtspCamera, need_server, write_units
-from tests.support.videos import read_code, write_video
+from tests.support.videos import write_video
+from tests.support.watcher import PATIENCE, Watcher
 
 PASSWORD = "hunter2-planted"
-PATIENCE = 20.0  # seconds, on a busy machine; no test passes or fails by how long something took
 LENGTH, RATE = 500, 25
 
 
@@ -51,56 +51,6 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 def server(clips: Callable[..., Path]) -> Iterator[RtspCamera]:
     with RtspCamera(clips("coded", count=LENGTH)) as camera:
         yield camera
-
-
-class Watcher:
-    """A supervised camera, what it delivered and said."""
-
-    def __init__(self, url: str, on_change: Callable[[State], None] | None = None, **options: Any) -> None:
-        self.frames: list[Frame] = []
-        self.segments: list[int] = []
-        self.news: list[tuple[State, Fault | None, str]] = []
-        self._changed = threading.Condition()
-        defaults = {"every": 1, "open_timeout": 5.0, "read_timeout": 5.0, "backoff": Backoff(first=0.05, ceiling=0.2)}
-        self.camera = Supervisor(url, self._deliver, random=Random(0), options=LiveOptions(**{**defaults, **options}))
-        self.camera.observe(self._note)
-
-    def _deliver(self, frame: Frame) -> None:
-        with self._changed:
-            self.frames.append(frame)
-            self.segments.append(self.camera.status().segment or 0)
-            self._changed.notify_all()
-
-    def _note(self, old: State, new: State, reason: str) -> None:
-        with self._changed:
-            self.news.append((new, self.camera.status().fault, reason))
-            self._changed.notify_all()
-
-    def until(self, true: Callable[[], bool]) -> None:
-        """Waits for something to become true."""
-        with self._changed:
-            assert self._changed.wait_for(true, PATIENCE), (self.news, len(self.frames), self.camera.status())
-
-    def until_frames(self, count: int) -> None:
-        """Waits for so many more frames."""
-        wanted = len(self.frames) + count
-        self.until(lambda: len(self.frames) >= wanted)
-
-    def until_fault(self, state: State, fault: Fault) -> None:
-        self.until(lambda: any(new[:2] == (state, fault) for new in self.news))
-
-    @property
-    def codes(self) -> list[int]:
-        """What the frames say that they are, -1 where one cannot be read."""
-        codes = [read_code(frame.image) for frame in self.frames]
-        return [-1 if code is None else code for code in codes]
-
-    def __enter__(self) -> Watcher:
-        self.camera.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.camera.stop()
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
@@ -199,7 +149,7 @@ def test_stop_while_tcp_is_stalled_ends_the_threads(server: RtspCamera) -> None:
 
 
 def test_credentials_refused_are_said_and_never_shown(
-    clips: Callable[..., Path], caplog: pytest.LogCaptureFixture
+    clips: Callable[..., Path], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
     with RtspCamera(clips("coded", count=LENGTH), login=("admin", "right")) as server:
@@ -222,6 +172,7 @@ def test_credentials_refused_are_said_and_never_shown(
     assert error is not None
     said = [caplog.text, repr(seen.news), repr(seen.camera.status()), repr(status), f"{error!r} {error.args}"]
     said += [f"{error.__cause__!r} {error.__context__!r}", *(thread.name for thread in threading.enumerate())]
+    said += [*capfd.readouterr()]  # FFmpeg's own log would be there
     assert "***@127.0.0.1" in caplog.text
     assert not [text for text in said if PASSWORD in text]
 
@@ -270,6 +221,19 @@ def test_stream_switched_to_another_resolution(server: RtspCamera, clips: Callab
     assert set(seen.segments) == {0}
     larger = [code for code, frame in zip(seen.codes, seen.frames, strict=True) if frame.image.shape == (64, 96, 3)]
     assert larger == list(range(larger[0], larger[0] + len(larger)))
+
+
+def test_stream_switched_to_another_frame_rate(server: RtspCamera, clips: Callable[..., Path]) -> None:
+    with Watcher(server.url) as seen:
+        seen.until_frames(10)
+        server.play(clips("coded", count=LENGTH), rate=10)
+        seen.until_frames(30)
+    assert [frame.index for frame in seen.frames] == list(range(len(seen.frames)))
+    assert set(seen.segments) == {0}
+    steps = [after.time - before.time for before, after in pairwise(seen.frames)]
+    assert steps[:9] == pytest.approx([1 / RATE] * 9, abs=0.002)
+    assert steps[-9:] == pytest.approx([1 / 10] * 9, abs=0.002)
+    assert seen.camera.status().decode_errors == 0
 
 
 def test_camera_switched_to_another_codec(server: RtspCamera, clips: Callable[..., Path]) -> None:
