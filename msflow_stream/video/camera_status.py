@@ -23,7 +23,7 @@ class CameraStatus:
         reconnects: attempts to connect again, successful or not.
         segment: number of the connection that gave the last frame, counted from 0; None before the first frame.
         last_wall: when the last frame came.
-        lag: seconds behind live, None before the first frame; grows while no frame comes.
+        lag: seconds behind live; grows while no frame comes. None before the first frame, and for a file.
         info: the present stream, with the size of its last frame; None before the first frame.
     """
 
