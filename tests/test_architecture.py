@@ -42,6 +42,8 @@ NO_MORE_THAN: dict[str, set[str]] = {
 
 # Packages that a part does without, directly and through whatever it imports.
 DOES_WITHOUT: dict[str, set[str]] = {
+    "health": {"torch", "torchvision", "timm"},
+    "sinks": {"torch", "torchvision", "timm"},
     "model": {"av", "cv2"},
     "video": {"torch", "torchvision", "timm"},
     "stream": {"torch", "torchvision", "timm", "av", "cv2"},
