@@ -10,6 +10,7 @@ import json
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, cast
@@ -168,7 +169,11 @@ def write_losses(folder: Path, passes: Sequence[Pass]) -> None:
 
 def write_events(folder: Path, events: Sequence[Event]) -> None:
     """events.json: all events so far."""
-    write_json(folder / EVENTS, [asdict(event) for event in events])
+    write_json(folder / EVENTS, [_plain(asdict(event)) for event in events])
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value.isoformat() if isinstance(value, datetime) else value for key, value in values.items()}
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -56,18 +57,64 @@ class FrameScore:
     map: npt.NDArray[np.float16]
 
 
+Box = tuple[int, int, int, int]  # x, y, width, height in source pixels
+Severity = Literal["low", "medium", "high"]
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A region of an event, followed from frame to frame while it overlaps itself.
+
+    Attributes:
+        number: from 1, within the event.
+        start, end: when it was first and last seen, in seconds from the source's start.
+        path: time and box, thinned out where there are many; the first and the last are always there.
+    """
+
+    number: int
+    start: float
+    end: float
+    path: tuple[tuple[float, Box], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A span of a source in which the score stayed above the threshold.
+    """A span of a source in which something is not normal.
 
-    `end` is None while the event is open; `regions` are boxes (x, y, width, height) in source pixels at the peak.
+    All times are seconds from the source's start; `wall` ones are times of arrival, for live sources only.
+
+    Attributes:
+        id: one of a kind, in all sources and for all times; fit for a file's name.
+        triggers: the kinds of score that were above their thresholds, the one that opened it first.
+        end: of the last activity; None while the event is open.
+        peak_score: the highest smoothed score of the kind that opened it, at peak_index and peak_time.
+        probability: of so high a score in a normal frame; None where the scene is not calibrated for it.
+        regions: boxes at the peak.
+        tracks: all regions over time.
+        version: counts what was said of the event; a message with a lower one is old.
     """
 
     id: str
     source: str
     scene: str
+    triggers: tuple[str, ...]
     start: float
     end: float | None
+    start_wall: datetime | None
+    end_wall: datetime | None
     peak_score: float
     peak_index: int
-    regions: tuple[tuple[int, int, int, int], ...]
+    peak_time: float
+    probability: float | None
+    severity: Severity
+    regions: tuple[Box, ...]
+    tracks: tuple[Track, ...]
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventMessage:
+    """What is said of an event: that it opened, how it stands now, or that it is over."""
+
+    kind: Literal["open", "update", "close"]
+    event: Event

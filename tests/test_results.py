@@ -32,7 +32,7 @@ from msflow_stream.results import (
     write_json,
     write_losses,
 )
-from msflow_stream.types import Event, UserError
+from msflow_stream.types import Event, Track, UserError
 
 VALUES = st.floats(-1e6, 1e6) | st.just(math.inf)
 ROWS = st.builds(
@@ -226,18 +226,45 @@ def test_maps_that_were_cut_off_or_never_written_say_how_to_get_them(tmp_path: P
 
 
 def test_events_hold_all_their_fields_and_null_while_they_are_open(tmp_path: Path) -> None:
-    closed = Event("gate-5", "gate", "yard", 0.2, 0.8, 3.5, 10, ((1, 2, 3, 4), (5, 6, 7, 8)))
+    wall = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    track = Track(1, 0.2, 0.4, ((0.2, (1, 2, 3, 4)), (0.4, (2, 2, 3, 4))))
+    closed = Event(
+        id="gate-5",
+        source="gate",
+        scene="yard",
+        triggers=("paper", "surprise"),
+        start=0.2,
+        end=0.8,
+        start_wall=wall,
+        end_wall=None,
+        peak_score=3.5,
+        peak_index=10,
+        peak_time=0.4,
+        probability=0.001,
+        severity="high",
+        regions=((1, 2, 3, 4), (5, 6, 7, 8)),
+        tracks=(track,),
+        version=3,
+    )
     write_events(tmp_path, [closed, replace(closed, id="gate-50", end=None)])
     first, second = json.loads((tmp_path / EVENTS).read_text())
     assert first == {
         "id": "gate-5",
         "source": "gate",
         "scene": "yard",
+        "triggers": ["paper", "surprise"],
         "start": 0.2,
         "end": 0.8,
+        "start_wall": "2026-01-02T03:04:05+00:00",
+        "end_wall": None,
         "peak_score": 3.5,
         "peak_index": 10,
+        "peak_time": 0.4,
+        "probability": 0.001,
+        "severity": "high",
         "regions": [[1, 2, 3, 4], [5, 6, 7, 8]],
+        "tracks": [{"number": 1, "start": 0.2, "end": 0.4, "path": [[0.2, [1, 2, 3, 4]], [0.4, [2, 2, 3, 4]]]}],
+        "version": 3,
     }
     assert second["end"] is None
 

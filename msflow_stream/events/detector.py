@@ -39,11 +39,19 @@ class EventDetector:
                     id=f"{score.source}-{score.index:08d}",
                     source=score.source,
                     scene=score.scene,
+                    triggers=("paper",),
                     start=score.time,
                     end=None,
+                    start_wall=score.wall,
+                    end_wall=None,
                     peak_score=smoothed,
                     peak_index=score.index,
+                    peak_time=score.time,
+                    probability=None,
+                    severity="low",
                     regions=self._regions(score),
+                    tracks=(),
+                    version=1,
                 )
             )
         elif alarm and smoothed > self.events[-1].peak_score:
