@@ -21,7 +21,7 @@ from torch import Tensor
 
 from msflow_stream.config import InputSettings, ModelSettings, ScoreKind, ScoreSettings, Settings
 from msflow_stream.files import file_hash
-from msflow_stream.model.aggregate import Maps, anomaly_maps, top_k_mean
+from msflow_stream.model.aggregate import Maps, anomaly_maps, top_k_mean, watched
 from msflow_stream.model.msflow import MSFlow
 from msflow_stream.model.pyramid import Pyramid, load_weights
 from msflow_stream.types import UserError
@@ -65,7 +65,14 @@ class Calibration(BaseModel):
 
 
 def prepare(image: npt.NDArray[np.uint8], settings: InputSettings) -> Tensor:
-    """uint8 H x W x 3 RGB to the backbone's input: 3 x height x width, resized straight, normalised."""
+    """uint8 H x W x 3 RGB to the backbone's input: 3 x height x width, resized straight, normalised.
+
+    Raises:
+        ValueError: an image of another shape or type, or without pixels.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        shape = " x ".join(map(str, image.shape))
+        raise ValueError(f"an image is uint8 and H x W x 3, not {image.dtype} and {shape}")
     height, width = settings.size
     resized = Image.fromarray(image).resize((width, height), RESAMPLING[settings.resize])
     x = torch.from_numpy(np.array(resized)).permute(2, 0, 1).float().div(255)  # 3 H W
@@ -135,16 +142,21 @@ class Scene:
             z, _ = self.flow([f.to(self.device) for f in features])
             return anomaly_maps(z, self.settings.input.size, (score or self.settings.score).alignment)
 
-    def measure_maps(self, maps: Maps, score: ScoreSettings | None = None) -> Measures:
-        """Scores from maps."""
+    def measure_maps(self, maps: Maps, score: ScoreSettings | None = None, area: Tensor | None = None) -> Measures:
+        """Scores from maps.
+
+        Args:
+            maps: B H W each.
+            score: the scene's own settings if None.
+            area: bool B H W or H W, with at least one pixel of every image. Scores, and the maxima in the map, are
+                those of its pixels alone; around them the map is 0. None: all pixels count.
+        """
         score = score or self.settings.score
-        values = (
-            top_k_mean(maps.mul, score.top_k),
-            top_k_mean(maps.surprise, score.top_k),
-            maps.surprise.mean((1, 2)),
-            (maps.add if score.aggregation == "add" else maps.mul).half(),
-        )
-        return Measures(*(value.cpu() for value in values))
+        if area is None:
+            return _measures(maps, score)
+        images = zip(*maps, area.to(maps.add.device).expand_as(maps.add), strict=True)
+        found = [_measures_within(Maps(*one), where, score) for *one, where in images]
+        return Measures(*(torch.cat(values) for values in zip(*found, strict=True)))
 
     def save(self, folder: Path, overwrite: bool = False, add: Callable[[Path], None] = lambda folder: None) -> None:
         """Writes the folder in one step: it is there whole or not at all.
@@ -237,6 +249,24 @@ def read_record(folder: Path) -> dict[str, Any]:
 def list_scenes(folder: Path) -> list[str]:
     """Names of the scenes in a folder."""
     return sorted(path.parent.name for path in folder.glob(f"*/{RECORD}") if not path.parent.name.startswith("."))
+
+
+def _measures(maps: Maps, score: ScoreSettings) -> Measures:
+    values = (
+        top_k_mean(maps.mul, score.top_k),
+        top_k_mean(maps.surprise, score.top_k),
+        maps.surprise.mean((1, 2)),
+        (maps.add if score.aggregation == "add" else maps.mul).half(),
+    )
+    return Measures(*(value.cpu() for value in values))
+
+
+def _measures_within(maps: Maps, area: Tensor, score: ScoreSettings) -> Measures:
+    """Of one image (H W each), as a batch of one."""
+    found = _measures(watched(maps, area), score)
+    heat = torch.zeros(area.shape, dtype=found.map.dtype)
+    heat[area.cpu()] = found.map.flatten()
+    return found._replace(map=heat[None])
 
 
 def _pyramid(model: ModelSettings, weights: dict[str, Tensor] | None) -> Pyramid:

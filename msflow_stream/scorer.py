@@ -1,16 +1,66 @@
-"""Frames in, FrameScores out."""
+"""Frames in, FrameScores out: of one scene, or of many in one batch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from msflow_stream.batches import batched
 from msflow_stream.config import ScoreSettings
-from msflow_stream.machine import choose_device
-from msflow_stream.scene import Scene
+from msflow_stream.machine import choose_device, usable_cores
+from msflow_stream.scene import Measures, Scene
 from msflow_stream.types import Frame, FrameScore
+
+
+class FrameError(ValueError):
+    """A frame that cannot be scored, for a reason of its own; the others of its batch can be."""
+
+    def __init__(self, source: str, message: str) -> None:
+        super().__init__(f"{source}: {message}")
+        self.source = source
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A frame, and against what it is scored.
+
+    Attributes:
+        area: the pixels that count, at the scene's input size (H W), as of `area_mask`; None: all.
+    """
+
+    frame: Frame
+    scene: Scene
+    settings: ScoreSettings
+    area: npt.NDArray[np.bool_] | None = None
+
+
+def score_batch(asked: Sequence[Asked]) -> list[FrameScore]:
+    """Scores of one batch, in its order; each depends on its own frame, scene, settings and area only.
+
+    Frames of equal input size whose scenes share a pyramid go through it together.
+
+    Raises:
+        FrameError: an image that is none, or an area that is not the scene's.
+    """
+    images = _prepare(asked)  # 3 H W each
+    scores: dict[int, FrameScore] = {}
+    for group in _grouped(range(len(asked)), lambda i: (id(asked[i].scene.pyramid), images[i].shape)):
+        runs = _grouped(group, lambda i: (id(asked[i].scene), asked[i].settings))
+        features = _extract(asked[group[0]].scene, [images[i] for i in chain(*runs)])
+        start = 0
+        for run in runs:
+            part = [f[start : start + len(run)] for f in features]  # a slice keeps the memory format, an index does not
+            measures = _measure([asked[i] for i in run], part)
+            scores |= {i: _frame_score(asked[i], measures, row) for row, i in enumerate(run)}
+            start += len(run)
+    return [scores[i] for i in range(len(asked))]
 
 
 class Scorer:
@@ -39,19 +89,63 @@ class Scorer:
 
     def score(self, frames: Sequence[Frame]) -> list[FrameScore]:
         """Scores of one batch."""
-        images = torch.stack([self.scene.prepare(frame.image) for frame in frames])  # B 3 H W
-        measures = self.scene.measure(images, self.settings)
-        return [
-            FrameScore(
-                source=frame.source,
-                scene=self.scene.name,
-                index=frame.index,
-                time=frame.time,
-                wall=frame.wall,
-                score=float(measures.score[i]),
-                surprise=float(measures.surprise[i]),
-                surprise_mean=float(measures.surprise_mean[i]),
-                map=measures.map[i].numpy(),
-            )
-            for i, frame in enumerate(frames)
-        ]
+        return score_batch([Asked(frame, self.scene, self.settings) for frame in frames])
+
+
+def _prepare(asked: Sequence[Asked]) -> list[Tensor]:
+    """All on all cores: resizing a large picture takes as long as a third of the model, and leaves Python's lock."""
+    if len(asked) < 2:
+        return [_prepared(one) for one in asked]
+    with ThreadPoolExecutor(min(len(asked), usable_cores()), "prepare") as pool:
+        return list(pool.map(_prepared, asked))
+
+
+def _prepared(asked: Asked) -> Tensor:
+    frame, size = asked.frame, asked.scene.settings.input.size
+    if asked.area is not None and (asked.area.shape != size or not asked.area.any()):
+        raise FrameError(frame.source, f"its area {asked.area.shape} is empty, or not of the scene's size {size}")
+    try:
+        return asked.scene.prepare(frame.image)
+    except ValueError as error:
+        raise FrameError(frame.source, f"frame {frame.index}: {error}") from error
+
+
+def _extract(scene: Scene, images: list[Tensor]) -> list[Tensor]:
+    """Features (B C_l H_l W_l) of prepared images."""
+    with torch.inference_mode():
+        features: list[Tensor] = scene.pyramid(torch.stack(images).to(scene.device))
+    return features
+
+
+def _measure(asked: Sequence[Asked], features: list[Tensor]) -> Measures:
+    """Measures of frames with one scene and one settings."""
+    scene, settings = asked[0].scene, asked[0].settings
+    areas = None
+    if any(one.area is not None for one in asked):
+        whole = np.ones(scene.settings.input.size, np.bool_)
+        areas = torch.from_numpy(np.stack([whole if one.area is None else one.area for one in asked]))  # B H W
+    with torch.inference_mode():
+        return scene.measure_maps(scene.maps(features, settings), settings, areas)
+
+
+def _frame_score(asked: Asked, measures: Measures, row: int) -> FrameScore:
+    frame = asked.frame
+    return FrameScore(
+        source=frame.source,
+        scene=asked.scene.name,
+        index=frame.index,
+        time=frame.time,
+        wall=frame.wall,
+        score=float(measures.score[row]),
+        surprise=float(measures.surprise[row]),
+        surprise_mean=float(measures.surprise_mean[row]),
+        map=measures.map[row].numpy(),
+    )
+
+
+def _grouped(positions: Iterable[int], key: Callable[[int], Hashable]) -> list[list[int]]:
+    """Positions of equal keys together, in order of their first."""
+    groups: dict[Hashable, list[int]] = {}
+    for position in positions:
+        groups.setdefault(key(position), []).append(position)
+    return list(groups.values())

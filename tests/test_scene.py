@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
 
 from msflow_stream.config import InputSettings
-from msflow_stream.scene import Scene, list_scenes, prepare
+from msflow_stream.model.aggregate import Maps, anomaly_maps
+from msflow_stream.scene import Measures, Scene, list_scenes, prepare
 from msflow_stream.training import fit_scene
 from msflow_stream.types import UserError
 from tests.support.footage import frames, small_settings
@@ -39,6 +42,24 @@ def test_a_constant_picture_stays_constant_whatever_the_resizing(resize: str) ->
     x = prepare(np.full((90, 31, 3), 128, np.uint8), settings)
     assert x.shape == (3, 37, 64)
     assert float(x.std((1, 2)).max()) < 1e-6
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((4, 6), np.uint8),
+        np.zeros((4, 6, 4), np.uint8),
+        np.zeros((4, 6, 1), np.uint8),
+        np.zeros((3, 4, 6), np.uint8),
+        np.zeros((0, 6, 3), np.uint8),
+        np.zeros((4, 6, 3), np.float32),
+        np.zeros((4, 6, 3), np.uint16),
+    ],
+    ids=lambda image: f"{image.dtype} {image.shape}",
+)
+def test_what_is_no_picture_is_refused(image: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=f"H x W x 3, not {image.dtype} and {image.shape[0]} x {image.shape[1]}"):
+        prepare(image, InputSettings(size=(32, 40)))
 
 
 def test_a_loaded_scene_gives_the_same_numbers(fitted: Scene, tmp_path: Path) -> None:
@@ -237,3 +258,73 @@ def test_a_scene_may_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
         saved = tmp_path / f"{umask}"
         assert saved.stat().st_mode & 0o777 == folder
         assert {path.stat().st_mode & 0o777 for path in saved.iterdir()} == {file}
+
+
+SIZE = (6, 8)
+SEEDS = st.integers(0, 2**32)
+AREAS = st.lists(st.booleans(), min_size=48, max_size=48).filter(any).map(lambda bits: torch.tensor(bits).view(SIZE))
+
+
+def some_maps(seed: int, count: int = 1) -> Maps:
+    rng = torch.Generator().manual_seed(seed)
+    return anomaly_maps([torch.randn(count, 4, 6, 8, generator=rng), torch.randn(count, 6, 3, 4, generator=rng)], SIZE)
+
+
+def same(found: Measures, expected: Measures) -> bool:
+    pairs = list(zip(found[:3], expected[:3], strict=True))
+    return all(torch.allclose(a, b, rtol=1e-6, atol=1e-7) for a, b in pairs) and torch.equal(found.map, expected.map)
+
+
+@pytest.fixture(scope="module")
+def blank() -> Scene:
+    return Scene.new("gate", small_settings("score.top_k=0.1"))
+
+
+@given(SEEDS, AREAS, st.floats(0.01, 1), st.sampled_from(["add", "mul"]))
+@settings(deadline=None)
+def test_scores_within_an_area_are_their_formulas_over_its_pixels(
+    blank: Scene, seed: int, area: torch.Tensor, top_k: float, aggregation: str
+) -> None:
+    score = blank.settings.score.model_copy(update={"top_k": top_k, "aggregation": aggregation})
+    maps = some_maps(seed)
+    found = blank.measure_maps(maps, score, area)
+    where = area.numpy()
+    q, likelihood = (-one[0].numpy().astype(float)[where] for one in (maps.surprise, maps.add))  # but for a constant
+    mul, add = 1 - np.exp(q - q.max()), likelihood.max() - likelihood
+    top = max(1, int(top_k * where.sum()))
+    assert found.score.item() == pytest.approx(np.sort(mul)[-top:].mean(), rel=1e-5, abs=1e-6)
+    assert found.surprise.item() == pytest.approx(np.sort(-q)[-top:].mean(), rel=1e-5)
+    assert found.surprise_mean.item() == pytest.approx(-q.mean(), rel=1e-5)
+    assert np.allclose(found.map[0].numpy()[where], add if aggregation == "add" else mul, rtol=1e-3, atol=1e-6)
+    assert not found.map[0].numpy()[~where].any()
+    assert found.map.dtype == torch.float16
+
+
+@given(SEEDS, st.sampled_from(["add", "mul"]))
+@settings(deadline=None)
+def test_an_area_of_all_pixels_changes_nothing(blank: Scene, seed: int, aggregation: str) -> None:
+    score = blank.settings.score.model_copy(update={"aggregation": aggregation})
+    maps = some_maps(seed, count=3)
+    assert same(blank.measure_maps(maps, score, torch.ones(SIZE, dtype=torch.bool)), blank.measure_maps(maps, score))
+
+
+@given(SEEDS, AREAS, st.sampled_from([-1e6, 0.0, 1e6, np.inf, -np.inf, np.nan]), st.sampled_from(["add", "mul"]))
+@settings(deadline=None)
+def test_what_is_outside_the_area_does_not_matter(
+    blank: Scene, seed: int, area: torch.Tensor, value: float, aggregation: str
+) -> None:
+    score = blank.settings.score.model_copy(update={"aggregation": aggregation})
+    maps = some_maps(seed)
+    changed = Maps(*(torch.where(area, one, value) for one in maps))
+    for found, expected in zip(*(blank.measure_maps(m, score, area) for m in (changed, maps)), strict=True):
+        assert torch.equal(found, expected)
+
+
+@given(SEEDS, st.lists(AREAS, min_size=1, max_size=4))
+@settings(deadline=None)
+def test_every_image_of_a_batch_has_its_own_area(blank: Scene, seed: int, areas: list[torch.Tensor]) -> None:
+    maps = some_maps(seed, len(areas))
+    together = blank.measure_maps(maps, area=torch.stack(areas))
+    for i, area in enumerate(areas):
+        alone = blank.measure_maps(Maps(*(one[i : i + 1] for one in maps)), area=area)
+        assert all(torch.equal(found[i : i + 1], expected) for found, expected in zip(together, alone, strict=True))

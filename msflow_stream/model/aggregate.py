@@ -48,6 +48,15 @@ def depth(maps: Maps) -> Tensor:
     return maps.surprise - maps.surprise.amin((1, 2), keepdim=True)
 
 
+def watched(maps: Maps, area: Tensor) -> Maps:
+    """The pixels of `area` (bool H W) in the maps of one image (H W each), as an image of their own: 1 1 n each.
+
+    Its maxima are theirs: the formulas of `anomaly_maps`, of `sum_l up(exp(p_l - max p_l))` and of q.
+    """
+    add, surprise = (one[area][None, None] for one in (maps.add, maps.surprise))
+    return Maps(add - add.min(), mul=1 - torch.exp(surprise.min() - surprise), surprise=surprise)
+
+
 def top_k_mean(maps: Tensor, fraction: float) -> Tensor:
     """Mean of the largest `int(fraction * H * W)` values (at least one) of every map: B H W -> B."""
     flat = maps.flatten(1)
