@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
