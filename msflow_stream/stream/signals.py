@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from queue import SimpleQueue
+from contextlib import contextmanager, suppress
+from socket import socket, socketpair
 from threading import Event, Thread, current_thread, main_thread
 from types import FrameType
 from typing import Protocol
@@ -14,6 +15,7 @@ from typing import Protocol
 log = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+END = b"\0"  # is no signal
 
 
 class Stoppable(Protocol):
@@ -52,29 +54,45 @@ def heard(actions: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None
     if current_thread() is not main_thread():
         yield
         return
-    # A handler interrupts the main thread anywhere, perhaps with a lock of the run in its hands. So it only leaves
-    # word, with the one queue that may be used in such a place, and a thread does the rest.
-    words: SimpleQueue[int | None] = SimpleQueue()
+    # A handler interrupts the main thread anywhere, perhaps with a lock of the run in its hands; and where another
+    # thread takes the signal, it waits until the main one wakes up, which may be never. So nothing is left to it: the
+    # number is written to a socket on the spot, and a thread does the rest.
+    hears, tells = socketpair()
+    tells.setblocking(False)
+    outer = signal.set_wakeup_fd(tells.fileno(), warn_on_full_buffer=False)
+    before = [(number, signal.getsignal(number)) for number in actions]
+    thread = Thread(target=_obey, args=(hears, actions, outer), name="signals", daemon=True)
+    thread.start()
+    try:
+        for number in actions:
+            signal.signal(number, _ignore)
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(outer)
+        tells.setblocking(True)
+        tells.send(END)
+        thread.join()
+        hears.close()
+        tells.close()
 
-    def leave_word(number: int, _frame: FrameType | None) -> None:
-        words.put(number)
 
-    def obey() -> None:
-        while (number := words.get()) is not None:
+def _obey(hears: socket, actions: Mapping[signal.Signals, Callable[[], None]], outer: int) -> None:
+    """Does what each number that comes asks for; those of others go to where they went before, -1 for nowhere."""
+    while True:
+        for number in hears.recv(1):
+            if number == END[0]:
+                return
+            if number not in actions:
+                with suppress(OSError):
+                    os.write(outer, bytes([number]))
+                continue
             try:
                 actions[signal.Signals(number)]()
             except Exception:
                 log.exception("what signal %d asks for could not be done", number)
 
-    before = [(number, signal.getsignal(number)) for number in actions]
-    thread = Thread(target=obey, name="signals", daemon=True)
-    thread.start()
-    try:
-        for number in actions:
-            signal.signal(number, leave_word)
-        yield
-    finally:
-        for number, handler in before:
-            signal.signal(number, handler)
-        words.put(None)
-        thread.join()
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Without a handler in Python, Python does not write the number."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import signal
 from queue import Queue
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
@@ -33,6 +33,19 @@ def test_the_first_signal_stops_and_the_second_aborts(first: signal.Signals, sec
         assert told.is_set()
         os.kill(os.getpid(), second)
         assert run.calls.get(timeout=PATIENCE) == "abort"
+
+
+def test_a_signal_that_another_thread_takes_is_obeyed_though_the_main_one_sleeps() -> None:
+    run, awake = Run(), Event()
+    with stopped_by_signals(run, 10.0), heard({signal.SIGHUP: awake.set}):
+        thread = Thread(target=awake.wait, args=(PATIENCE,))
+        thread.start()
+        assert thread.ident is not None
+        signal.pthread_kill(thread.ident, signal.SIGTERM)
+        assert run.calls.get(timeout=PATIENCE) == "stop within 10 s"  # handed on by the inner one
+        signal.pthread_kill(thread.ident, signal.SIGHUP)
+        assert awake.wait(PATIENCE)
+        thread.join()
 
 
 def test_afterwards_signals_do_what_they_did_before() -> None:
