@@ -99,6 +99,27 @@ class ScoreSettings(Section):
     threshold: FiniteFloat | None = None  # None: the scene's own
 
 
+class EventSettings(Section):
+    """From scores to events.
+
+    An event begins when a smoothed score stays above its threshold for `min_duration`. From then on there is activity
+    until it falls below the leave level, and again whenever it is above the threshold. After `cool_down` without
+    activity the event is over; its end is the last activity.
+    """
+
+    triggers: Annotated[tuple[ScoreKind, ...], Field(min_length=1)] | None = None  # None: score.kind, and surprise
+    leave: Annotated[float, Field(ge=0, le=1)] = 0.8  # of the way from the normal median to the threshold
+    min_duration: Annotated[FiniteFloat, Field(ge=0)] = 0.4  # seconds
+    cool_down: Annotated[FiniteFloat, Field(ge=0)] = 5.0  # seconds
+
+    @field_validator("triggers")
+    @classmethod
+    def _each_trigger_once(cls, value: tuple[ScoreKind, ...] | None) -> tuple[ScoreKind, ...] | None:
+        if value is not None and len(set(value)) < len(value):
+            raise ValueError(f"a kind of score is named twice: {', '.join(value)}")
+        return value
+
+
 class SceneSettings(Section):
     """How a scene is stored."""
 
@@ -112,6 +133,7 @@ class Settings(Section):
     model: ModelSettings = ModelSettings()
     fit: FitSettings = FitSettings()
     score: ScoreSettings = ScoreSettings()
+    event: EventSettings = EventSettings()
     scene: SceneSettings = SceneSettings()
 
     @field_validator("*", mode="before")
@@ -206,7 +228,12 @@ def _explain(error: ValidationError) -> str:
 
 
 def load_score(fitted: Settings, path: Path | None = None, overrides: Sequence[str] = ()) -> ScoreSettings:
-    """The score settings of a fitted scene with changes; everything else was fixed by the fit.
+    """The score settings of a fitted scene with changes, as `load_for_scoring` takes them."""
+    return load_for_scoring(fitted, path, overrides).score
+
+
+def load_for_scoring(fitted: Settings, path: Path | None = None, overrides: Sequence[str] = ()) -> Settings:
+    """The settings of a fitted scene with changes of `score` and `event`; everything else was fixed by the fit.
 
     Raises:
         UserError: as `load`, or a change of another section.
@@ -215,16 +242,17 @@ def load_score(fitted: Settings, path: Path | None = None, overrides: Sequence[s
     for section in ("input", "model", "fit", "scene"):
         if getattr(changed, section) != getattr(fitted, section):
             raise UserError(
-                f"{section} settings were fixed when the scene was fitted: only score settings can change now"
+                f"{section} settings were fixed when the scene was fitted: only score and event settings can change now"
             )
-    return changed.score
+    return changed
 
 
 def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
-    """What differs between two dumps of settings, as `section.key was 1, is 2`."""
+    """What differs between two dumps of settings, as `section.key was 1, is 2`; sections that `first` lacks do not."""
     return [
         f"{section}.{key} was {first[section].get(key)!r}, is {value!r}"
         for section, values in second.items()
+        if section in first  # a program that did not know it wrote the first
         for key, value in values.items()
         if first[section].get(key) != value
     ]

@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from msflow_stream.config import ModelSettings, ScoreSettings, Settings, load, load_score
+from msflow_stream.config import (
+    EventSettings,
+    ModelSettings,
+    ScoreSettings,
+    Settings,
+    differences,
+    load,
+    load_for_scoring,
+    load_score,
+)
 from msflow_stream.types import UserError
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -58,6 +67,9 @@ def test_every_configuration_that_we_ship_loads(path: Path) -> None:
         ("score.threshold=", None),
         ("score.threshold=-1.5", -1.5),
         ("fit.milestones=[]", ()),
+        ("event.triggers=[surprise]", ("surprise",)),
+        ("event.triggers=null", None),
+        ("event.leave=1", 1.0),
     ],
 )
 def test_an_override_sets_one_value_read_as_yaml(override: str, expected: object) -> None:
@@ -158,6 +170,11 @@ def test_an_odd_key_is_a_user_error_of_one_line(tmp_path: Path, text: str) -> No
         ("score.top_k=0", "score.top_k"),
         ("score.every=0", "score.every"),
         ("score.kind=best", "score.kind"),
+        ("event.triggers=[]", "event.triggers"),
+        ("event.triggers=[best]", "event.triggers.0"),
+        ("event.leave=1.1", "event.leave"),
+        ("event.min_duration=-0.1", "event.min_duration"),
+        ("event.cool_down=.inf", "event.cool_down"),
         ("fit.passes.more=3", "fit.passes"),
     ],
 )
@@ -251,3 +268,22 @@ def test_the_file_of_the_fit_can_be_given_again_with_other_score_settings(tmp_pa
     path = written(tmp_path, "model:\nfit: {passes: 3}\nscore: {every: 2}\n")
     fitted = load(path, ["model.blocks=[1, 1, 1]"])
     assert load_score(fitted, path, ["score.every=1"]).every == 1
+
+
+def test_event_settings_can_change_after_the_fit_as_score_settings_can() -> None:
+    fitted = load(None, ["fit.passes=3", "event.leave=0.5"])
+    changed = load_for_scoring(fitted, None, ["event.cool_down=2", "score.every=1"])
+    assert changed.event == EventSettings(leave=0.5, cool_down=2)
+    assert changed.score.every == 1
+    assert changed.fit == fitted.fit
+
+
+def test_a_trigger_named_twice_is_refused() -> None:
+    with pytest.raises(UserError, match=r"^setting event.triggers: a kind of score is named twice: paper, paper$"):
+        load(None, ["event.triggers=[paper, paper]"])
+
+
+def test_settings_of_an_older_program_differ_in_what_it_knew_only() -> None:
+    now = load(None, ["fit.passes=3", "event.leave=0.5"]).model_dump(mode="json")
+    then = Settings().model_dump(mode="json", exclude={"event"})
+    assert differences(then, now) == [f"fit.passes was {Settings().fit.passes}, is 3"]
