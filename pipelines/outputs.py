@@ -8,12 +8,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from msflow_stream.config import ScoreKind, ScoreSettings
+from msflow_stream.config import EventSettings, ScoreKind, ScoreSettings
 from msflow_stream.events.detector import EventDetector
 from msflow_stream.events.rows import RowMaker
+from msflow_stream.events.triggers import triggers_of
 from msflow_stream.results import OVERLAY, MapWriter, ScoreRow, ScoreWriter, write_events
 from msflow_stream.scene import Calibration
-from msflow_stream.types import Event, Frame, FrameScore
+from msflow_stream.types import Event, EventMessage, Frame, FrameScore
 from msflow_stream.video.overlay import Overlay, OverlayStyle
 from msflow_stream.video.reader import SourceInfo
 from msflow_stream.video.writer import VideoWriter
@@ -49,7 +50,14 @@ class SourceOutputs:
         self._newest: FrameScore | None = None
         self.style = overlay_style(calibration, settings)
         self._folder, self._make_row = folder, RowMaker(settings, calibration)
-        self._detector = EventDetector(self._make_row.threshold, self.style.high, (info.width, info.height))
+        self._events: dict[str, Event] = {}
+        self._detector = EventDetector(
+            triggers_of(EventSettings(), settings, calibration),
+            EventSettings(),
+            smoothing=settings.smoothing,
+            level=self.style.high,
+            size=(info.width, info.height),
+        )
         self._stack = ExitStack()
         self._csv = self._stack.enter_context(ScoreWriter(folder))
         self._maps = self._stack.enter_context(MapWriter(folder)) if save_maps else None
@@ -61,7 +69,7 @@ class SourceOutputs:
     @property
     def events(self) -> Sequence[Event]:
         """What was found so far."""
-        return self._detector.events
+        return list(self._events.values())
 
     def __enter__(self) -> Self:
         return self
@@ -70,9 +78,7 @@ class SourceOutputs:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._stack:
-            if self.rows:
-                self._detector.close(self.rows[-1].time)
-            write_events(self._folder, self.events)
+            self._hear(self._detector.close())
 
     def take(self, frame: Frame, score: FrameScore | None) -> None:
         """Writes one frame; without a score of its own it is drawn with the newest one."""
@@ -84,14 +90,16 @@ class SourceOutputs:
 
     def _take_score(self, score: FrameScore) -> None:
         row = self._make_row(score)
-        known = len(self.events)
-        self._detector.update(score, row.smoothed)
-        if len(self.events) > known:
-            write_events(self._folder, self.events)
+        self._hear(self._detector.update(score))
         self.rows.append(row)
         self._csv.write(row)
         if self._maps is not None:
             self._maps.write(score.index, score.map)
+
+    def _hear(self, messages: Sequence[EventMessage]) -> None:
+        self._events |= {message.event.id: message.event for message in messages}
+        if any(message.kind != "update" for message in messages):
+            write_events(self._folder, self.events)
 
 
 class OverlayFile:

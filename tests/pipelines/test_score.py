@@ -69,7 +69,8 @@ def test_alarms_and_events_follow_from_the_scores(score, workplace: Workplace, t
     assert any(row["alarm"] for row in table), "a cart is no walker"
     events = json.loads((tmp_path / "run" / "first" / "events.json").read_text())
     for event in events:
-        inside = [row for row in table if event["start"] <= row["time"] < event["end"]]
+        assert event["triggers"] == ["surprise"]
+        inside = [row for row in table if event["start"] <= row["time"] <= event["end"]]
         assert max(row["smoothed"] for row in inside) == pytest.approx(event["peak_score"], rel=1e-5)
 
 

@@ -1,0 +1,65 @@
+"""What opens an event: kinds of score, each with the threshold that it is compared with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from msflow_stream.config import EventSettings, ScoreKind, ScoreSettings
+
+if TYPE_CHECKING:
+    from msflow_stream.scene import Calibration  # which needs torch
+
+Probability = Callable[[float], float]  # of a smoothed score as high as that, or higher, in a normal frame
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A kind of score and what it is compared with.
+
+    Attributes:
+        threshold: an event can begin above it.
+        normal: the median of normal frames; None where the scene is not calibrated.
+        probability: under the tail of normal frames; None where the scene is not calibrated for it.
+    """
+
+    kind: ScoreKind
+    threshold: float
+    normal: float | None = None
+    probability: Probability | None = None
+
+    @property
+    def reach(self) -> float:
+        """From what is normal to the threshold: the unit for how far a score is above it."""
+        reach = abs(self.threshold) if self.normal is None else self.threshold - self.normal
+        return reach if reach > 0 else 1.0
+
+    def leave(self, share: float) -> float:
+        """The level below which there is no activity, that share of the way from what is normal to the threshold."""
+        if self.normal is None or self.normal >= self.threshold:
+            return self.threshold
+        return self.normal + share * (self.threshold - self.normal)
+
+
+def triggers_of(
+    event: EventSettings,
+    score: ScoreSettings,
+    calibration: Calibration | None,
+    probabilities: Mapping[ScoreKind, Probability] | None = None,
+) -> tuple[Trigger, ...]:
+    """The triggers of a scene, first the kind of score that it is judged by. One without a threshold is left out.
+
+    A threshold that the score settings give is for `score.kind` alone; the others are the calibration's. Unless the
+    settings name the triggers they are `score.kind`, for something local, and the surprise, for the whole view.
+    """
+    found = []
+    for kind in event.triggers or tuple(dict.fromkeys((score.kind, "surprise"))):
+        threshold = math.nan if calibration is None else calibration.thresholds.get(kind, math.nan)
+        if kind == score.kind and score.threshold is not None:
+            threshold = score.threshold
+        normal = None if calibration is None else calibration.quantiles.get(kind, {}).get("0.5")
+        if math.isfinite(threshold):
+            found.append(Trigger(kind, threshold, normal, (probabilities or {}).get(kind)))
+    return tuple(found)
