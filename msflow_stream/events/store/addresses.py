@@ -1,0 +1,104 @@
+"""Where a store is: the URLs that are taken, the engine for them, and errors without credentials in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from msflow_stream.types import UserError
+from msflow_stream.video.redact import MASK, redact
+
+POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
+BUSY_SECONDS = 30  # that a writer of SQLite waits for the others
+# Of libpq: a server that does not answer is an error in the end. Seconds, and milliseconds.
+PATIENCE = {"connect_timeout": 10, "tcp_user_timeout": 30_000}
+
+
+class StoreUnavailable(UserError):  # noqa: N818 - names the state that passes
+    """The database cannot be reached, or cannot take anything now: the same call may succeed later."""
+
+
+def read_address(text: str) -> URL:
+    """The URL of a store.
+
+    Raises:
+        UserError: it names no file of SQLite and no database of PostgreSQL.
+    """
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise _wrong() from None
+    if url.drivername in POSTGRESQL and "@" not in (url.host or ""):  # else of a password, which errors would show
+        return url.set(drivername="postgresql+psycopg")
+    if url.drivername == "sqlite" and url.database and url.database != ":memory:" and not url.host:
+        return url
+    raise _wrong()
+
+
+def _wrong() -> UserError:
+    """Does not show what was given, since it is not known where in it a password is."""
+    return UserError(
+        "this is no address of an event store: give sqlite:///FOLDER/events.db or "
+        "postgresql://USER:PASSWORD@HOST/DATABASE, where an @ in the password is written as %40"
+    )
+
+
+def database_file(url: URL) -> Path | None:
+    """The file of a SQLite database."""
+    return Path(url.database) if url.drivername == "sqlite" and url.database else None
+
+
+def make_engine(url: URL) -> Engine:
+    """An engine, which has not connected yet.
+
+    Raises:
+        UserError: its driver is not installed.
+    """
+    if database_file(url) is not None:
+        # pre_ping notices a server that was restarted; hide_parameters keeps values out of errors and logs.
+        return create_engine(url, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
+    patience = {name: value for name, value in PATIENCE.items() if name not in url.query}
+    try:
+        return create_engine(url, connect_args=patience, pool_pre_ping=True, hide_parameters=True)
+    except ImportError:
+        raise UserError("PostgreSQL needs a driver: pip install 'msflow-stream[postgres]'") from None
+
+
+@contextmanager
+def told_plainly(url: URL) -> Iterator[None]:
+    """Turns errors of a database that is away, locked, full or refuses us into a StoreUnavailable.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        yield
+    except (DBAPIError, PoolTimeoutError) as error:
+        if type(error) is DatabaseError:  # of no particular class: SQLite says so of a damaged file
+            raise UserError(f"event store {shown(url)} is damaged, or is none: {reason(url, error)}") from None
+        lost = isinstance(error, DBAPIError) and error.connection_invalidated
+        if not lost and not isinstance(error, OperationalError | InterfaceError | PoolTimeoutError):
+            raise
+        raise StoreUnavailable(
+            f"event store {shown(url)}: {reason(url, error)}; check the address, and that it runs, is not full and may "
+            "be written to"
+        ) from None
+
+
+def shown(url: URL) -> str:
+    """The address without credentials."""
+    return redact(url.render_as_string(hide_password=False))
+
+
+def reason(url: URL, error: Exception) -> str:
+    """What the database says, in one line without credentials."""
+    text = " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
+    in_query = (str(value) for name, value in url.query.items() if "pass" in name)
+    for secret in filter(None, (url.password, *in_query)):
+        text = text.replace(str(secret), MASK)
+    return text.replace(f'"{url.username}"', f'"{MASK}"')

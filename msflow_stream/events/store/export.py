@@ -1,0 +1,113 @@
+"""Events for other programs: as a table, as JSON, and as pictures with boxes in COCO's format."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from msflow_stream.events.messages import to_json
+from msflow_stream.events.store.tables import StoredEvent
+from msflow_stream.types import Box, Event, EventMessage, UserError
+
+CSV_COLUMNS = (
+    *("id", "source", "scene", "happened", "start_wall", "end_wall", "start", "end", "severity", "triggers"),
+    *("peak_score", "peak_index", "peak_time", "probability", "regions", "version", "label", "kept"),
+)
+VIOLATION = {"id": 1, "name": "violation", "supercategory": ""}
+
+
+def to_csv(events: Sequence[StoredEvent]) -> str:
+    """A line per event: times in UTC or seconds, triggers with + between them, `regions` as x y w h with ; between."""
+    text = io.StringIO()
+    rows = csv.DictWriter(text, CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
+    rows.writeheader()
+    for stored in events:
+        values = _full(stored)
+        regions = ";".join(" ".join(map(str, box)) for box in stored.event.regions)
+        event = {**values["event"], "triggers": "+".join(stored.event.triggers), "regions": regions}
+        rows.writerow({**values, **event, "kept": int(stored.kept)})
+    return text.getvalue()
+
+
+def to_full_json(events: Sequence[StoredEvent]) -> str:
+    """A list of messages, as `messages.from_json` reads them, with `happened`, `label` and `kept` beside each event."""
+    return json.dumps([_full(stored) for stored in events], indent=2) + "\n"
+
+
+def _full(stored: StoredEvent) -> dict[str, Any]:
+    message = EventMessage("open" if stored.event.end is None else "close", stored.event)
+    happened = stored.happened.isoformat().replace("+00:00", "Z")
+    return {**to_json(message), "happened": happened, "label": stored.label, "kept": stored.kept}
+
+
+@dataclass(frozen=True, slots=True)
+class CocoExport:
+    """`text` is the JSON; events without a snapshot are not in it, and counted in `left_out`."""
+
+    text: str
+    left_out: int
+
+
+def to_coco(events: Sequence[StoredEvent], folder: Path) -> CocoExport:
+    """The snapshot at each event's peak, with its regions as boxes; what was labelled normal has none.
+
+    Args:
+        folder: where `watch` writes; the names of the pictures are relative to it.
+
+    Raises:
+        UserError: there are events, but no snapshots.
+    """
+    images: list[dict[str, Any]] = []
+    boxes: list[dict[str, Any]] = []
+    for stored in events:
+        image = _image(len(images) + 1, stored, folder)
+        if image is not None:
+            images.append(image)
+            regions = () if stored.label == "normal" else stored.event.regions
+            boxes += _boxes(image["id"], len(boxes) + 1, regions)
+    if events and not images:
+        raise UserError(f"no snapshots of these events in {folder}: give the folder that `msflow-stream watch` writes")
+    info = {"description": "events of msflow-stream", "date_created": datetime.now(UTC).isoformat(timespec="seconds")}
+    coco = {"info": info, "licenses": [], "images": images, "annotations": boxes, "categories": [VIOLATION]}
+    return CocoExport(json.dumps(coco, indent=2) + "\n", len(events) - len(images))
+
+
+def snapshot(event: Event) -> Path:
+    """Where the picture at the peak is, in the folder that `watch` writes."""
+    return Path(event.source, "events", event.id, "snapshot.jpg")
+
+
+def _image(number: int, stored: StoredEvent, folder: Path) -> dict[str, Any] | None:
+    name, event = snapshot(stored.event), stored.event
+    try:
+        with Image.open(folder / name) as picture:
+            width, height = picture.size
+    except OSError:  # retention removed it, or it is cut off
+        return None
+    about = {"event_id": event.id, "triggers": list(event.triggers), "label": stored.label}
+    captured = stored.happened.isoformat(timespec="seconds")
+    size = {"width": width, "height": height}
+    return {"id": number, "file_name": name.as_posix(), **size, "date_captured": captured, **about}
+
+
+def _boxes(image: int, number: int, regions: Sequence[Box]) -> Iterator[dict[str, Any]]:
+    """Annotations of a picture, numbered from `number` on."""
+    for one, (x, y, width, height) in enumerate(regions, start=number):
+        corners = [x, y, x + width, y, x + width, y + height, x, y + height]
+        yield {
+            "id": one,
+            "image_id": image,
+            "category_id": VIOLATION["id"],
+            "bbox": [x, y, width, height],
+            "area": width * height,
+            "segmentation": [corners],
+            "iscrowd": 0,
+        }

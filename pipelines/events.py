@@ -1,0 +1,148 @@
+"""`events`: lists, shows, exports and labels the events in a store."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.markup import escape
+
+from msflow_stream.events.store import EventFilter, EventStore, Label, StoredEvent
+from msflow_stream.events.store.export import snapshot, to_coco, to_csv, to_full_json
+from msflow_stream.files import replaced
+from msflow_stream.health.words import one_line
+from msflow_stream.types import Box, Event, Track, UserError
+from pipelines.terminal import number, table
+
+Format = Literal["csv", "json", "coco"]
+COLUMNS = ["camera", "start", "duration", "severity", "triggers", "peak", "probability", "label", "id"]
+
+
+def list_events(store_url: str, which: EventFilter, console: Console) -> None:
+    """Prints a table of events, newest first."""
+    with _open(store_url) as store:
+        found, name = store.find(which), store.name
+    if not found:
+        console.print(f"no {'events' if which == EventFilter(limit=which.limit) else 'such events'} in {escape(name)}")
+        return
+    rows = [[_plain(cell) for cell in _cells(stored)] for stored in found]
+    console.print(table(_count(len(rows)), COLUMNS, rows))
+
+
+def show(store_url: str, id: str, folder: Path, console: Console) -> None:
+    """Prints all that is known of an event, and its files in the folder that `watch` writes."""
+    with _open(store_url) as store:
+        stored = store.get(id)
+    event = stored.event
+    rows = [*zip(COLUMNS, _cells(stored), strict=True), ("scene", event.scene), ("version", str(event.version))]
+    rows.append(("of the source", f"{_seconds(event.start)} to {'now' if event.end is None else _seconds(event.end)}"))
+    rows.append(("peak at", f"{_seconds(event.peak_time)}, frame {event.peak_index}"))
+    rows += [("region", _box(box)) for box in event.regions]
+    rows += [(f"track {track.number}", _track(track)) for track in event.tracks]
+    rows.append(("evidence", "is kept" if stored.kept else "goes when it is old"))
+    rows += [("file", str(path)) for path in sorted((folder / snapshot(event)).parent.glob("*"))]
+    console.print(table("event", ["", ""], [[name, _plain(value)] for name, value in rows]))
+
+
+def export(store_url: str, which: EventFilter, form: Format, out: Path | None, folder: Path, console: Console) -> None:
+    """Writes events to a file or, where `out` is None, to stdout.
+
+    Args:
+        folder: where `watch` writes; COCO's pictures are there.
+        console: for what there is to say, so on stderr.
+
+    Raises:
+        UserError: no snapshots for COCO, or the file cannot be written.
+    """
+    with _open(store_url) as store:
+        found = store.find(which)
+    left_out = 0
+    if form == "coco":
+        coco = to_coco(found, folder)
+        text, left_out = coco.text, coco.left_out
+    else:
+        text = to_csv(found) if form == "csv" else to_full_json(found)
+    _write(text, out)
+    if out is not None or not found:
+        console.print(f"{_count(len(found) - left_out)} in {escape(str(out or 'the export'))}")
+    if left_out:
+        console.print(f"left out, as the snapshot is gone: {_count(left_out)}")
+
+
+def label(store_url: str, id: str, value: Label | None, console: Console) -> None:
+    """Notes what a person says of an event; None takes it back."""
+    with _open(store_url) as store:
+        stored = store.label(id, value)
+    said = "has no label now" if value is None else f"is labelled {value}"
+    console.print(f"{_plain(stored.event.id)} {said}", highlight=False)
+
+
+def _open(store_url: str) -> EventStore:
+    store = EventStore(store_url)
+    if store.file is not None and not store.file.is_file():
+        raise UserError(f"no event store {store.name}: `msflow-stream watch` makes one, or give the address of another")
+    return store
+
+
+def _write(text: str, out: Path | None) -> None:
+    if out is None:
+        sys.stdout.write(text)
+        return
+    try:
+        with replaced(out) as partial:
+            partial.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {error.strerror}") from None
+
+
+def _cells(stored: StoredEvent) -> list[str]:
+    """A row of the table."""
+    event = stored.event
+    return [
+        event.source,
+        _start(stored),
+        _duration(event),
+        event.severity,
+        "+".join(event.triggers),
+        number(event.peak_score, 2),
+        "–" if event.probability is None else f"{event.probability:.2g}",
+        stored.label or "–",
+        event.id,
+    ]
+
+
+def _start(stored: StoredEvent) -> str:
+    """By the clock of this machine; of a file, the time in it."""
+    if stored.event.start_wall is None:
+        return f"at {_seconds(stored.event.start)}"
+    return stored.event.start_wall.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _duration(event: Event) -> str:
+    return "open" if event.end is None else f"{event.end - event.start:.1f} s"
+
+
+def _seconds(seconds: float) -> str:
+    """A time in a source: 0:01:23.4."""
+    tenths = round(10 * seconds)
+    return f"{timedelta(seconds=tenths // 10)}.{tenths % 10}"
+
+
+def _track(track: Track) -> str:
+    return " to ".join(f"{_box(box)} at {_seconds(time)}" for time, box in (track.path[0], track.path[-1]))
+
+
+def _box(box: Box) -> str:
+    return "x {} y {}, {} x {}".format(*box)
+
+
+def _count(events: int) -> str:
+    return "1 event" if events == 1 else f"{events or 'no'} events"
+
+
+def _plain(text: str) -> str:
+    """Foreign text without what rich or the terminal would take for a command."""
+    return escape(one_line(text))
