@@ -117,6 +117,14 @@ def test_short_tracks_give_way_and_the_long_one_stays() -> None:
     assert (tracks[0].number, tracks[0].start, tracks[0].end) == (1, 0.0, 199.0)
 
 
+def test_newcomers_take_the_place_of_what_is_over_however_long_it_was() -> None:
+    frames: list[list[Box]] = []
+    for number in range(MAX_TRACKS):
+        frames += [*[[(100 * number, 0, 20, 20)]] * 5, [], [], []]
+    frames += [[(0, 500, 5, 5), (100, 500, 5, 5)]] * 2
+    assert [track.number for track in followed(frames)][-2:] == [MAX_TRACKS + 1, MAX_TRACKS + 2]
+
+
 def test_of_equally_short_tracks_the_smallest_gives_way() -> None:
     frames: list[list[Box]] = []
     for number in range(MAX_TRACKS + 4):
