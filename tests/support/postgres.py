@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import os
+import pwd
 import shutil
 import subprocess
 import tempfile
@@ -45,7 +45,7 @@ class PostgresServer:
         self._programs = programs
         # Not in a folder of pytest's: it refuses to run as root, and other users cannot get in there.
         self.folder = Path(tempfile.mkdtemp(prefix="pg"))
-        self._user = _someone_else() if os.geteuid() == 0 else getpass.getuser()
+        self._user = _someone_else() if os.geteuid() == 0 else None
         self._count = 0
 
     def url(self, database: str = "postgres", user: str = USER, password: str = PASSWORD) -> str:
@@ -73,7 +73,7 @@ class PostgresServer:
 
     def __enter__(self) -> PostgresServer:
         (self.folder / "password").write_text(PASSWORD)
-        if os.geteuid() == 0:
+        if self._user is not None:
             for path in (self.folder, self.folder / "password"):
                 shutil.chown(path, self._user)
         password = f"--pwfile={self.folder / 'password'}"
@@ -90,7 +90,7 @@ class PostgresServer:
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._programs / program), "-D", str(self.folder / "data"), *arguments]
-        other = {"user": self._user, "extra_groups": []} if os.geteuid() == 0 else {}
+        other = {"user": self._user, "extra_groups": []} if self._user is not None else {}
         # Into a file: the server lives on and would hold a pipe open.
         with (self.folder / "output").open("w+b") as output:
             done = subprocess.run(
@@ -107,8 +107,6 @@ class PostgresServer:
 
 
 def _someone_else() -> str:
-    import pwd
-
     return next(name for name in ("postgres", "nobody") if any(one.pw_name == name for one in pwd.getpwall()))
 
 

@@ -4,8 +4,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from msflow_stream.events.store import EventStore
+from msflow_stream.events.store.addresses import read_address, reason
 from msflow_stream.types import UserError
 from tests.support.events import message
 from tests.support.postgres import PASSWORD, USER, PostgresServer
@@ -64,3 +66,9 @@ def test_an_option_that_the_driver_does_not_know_is_said(postgres_server: Postgr
     assert 'cannot be opened: invalid connection option "passwort"' in str(refused.value)
     assert "hidden" not in str(refused.value)
     assert PASSWORD not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["postgresql://guard:hid%40den@host/db", "postgresql://host/db?password=hid%40den"])
+def test_a_password_that_a_driver_repeats_is_masked(url: str) -> None:
+    error = OperationalError("SELECT 1", {}, Exception('cannot parse "hid@den"\nin the address'))
+    assert reason(read_address(url), error) == 'cannot parse "***" in the address'

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -136,3 +138,22 @@ def test_a_new_file_that_is_locked_while_it_is_opened_can_be_tried_again(
         other.execute("ROLLBACK")
         other.close()
         assert store.save(message("a"))
+
+
+def test_a_new_file_that_another_program_writes_to_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "events.db"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    pauses: list[float] = []
+
+    def end_writing(seconds: float) -> None:
+        pauses.append(seconds)
+        other.execute("ROLLBACK")
+
+    monkeypatch.setattr(store_module, "time", SimpleNamespace(monotonic=time.monotonic, sleep=end_writing))
+    with EventStore(f"sqlite:///{path}") as store:
+        assert store.save(message("a"))
+    other.close()
+    assert len(pauses) == 1
