@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from fractions import Fraction
 from time import monotonic
 from typing import NamedTuple
 
@@ -14,17 +13,16 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from msflow_stream.video.demuxing import ASSUMED_RATE, Restarts
 from msflow_stream.video.faults import CameraError, Fault, read_error
 from msflow_stream.video.hardware import DecoderChoice
 from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.opening import camera_stream, is_ahead, is_timed, open_camera
 from msflow_stream.video.order import FrameCounter
+from msflow_stream.video.packets import PacketTap
 from msflow_stream.video.pixels import displayed_size
 from msflow_stream.video.reader import SourceInfo
 from msflow_stream.video.redact import live_name
-
-ASSUMED_RATE = Fraction(25)  # FFmpeg's own assumption for streams without any timing
-RESTART_SECONDS = Fraction(1, 2)  # timestamps that fall back by more start anew
 
 
 class Arrival(NamedTuple):
@@ -53,6 +51,7 @@ class Connection:
         *,
         name: str | None = None,
         choice: DecoderChoice | None = None,
+        packets: PacketTap | None = None,
     ) -> None:
         """Connects and waits for the first frame.
 
@@ -61,6 +60,7 @@ class Connection:
             options: transport, timeouts and decoder count here.
             name: for `info`; made from the address where it is None.
             choice: of the decoder, kept over a camera's connections, so that it says only once what it decides.
+            packets: is shown every packet of pictures that goes to the decoder.
 
         Raises:
             CameraError: no connection, or no picture comes. Credentials are never part of the text.
@@ -75,11 +75,13 @@ class Connection:
             self._timed, self.ahead = is_timed(self._container), is_ahead(self._container)
             self._time_base = self._stream.time_base or 1 / ASSUMED_RATE
             self._counter = FrameCounter()
-            self._errors = self._corrupt = self._unseen = self._sent = self._shift = 0
+            self._errors = self._corrupt = self._unseen = self._sent = 0
             self._started = self._ended = False
-            self._last_stamp: int | None = None
+            self._restarts = Restarts(self._time_base)
             self._ready: deque[Arrival] = deque()
-            self._packets = self._container.demux()
+            self._packets, self._tap = self._container.demux(), packets
+            if packets is not None:
+                packets.begin(self._stream, self._time_base)
             self._read()
             self.info = self._facts(name)
             self.decoder = choice.used(self._stream.codec_context)
@@ -136,9 +138,11 @@ class Connection:
             if packet.size and packet.stream is self._stream:
                 self._sent += 1
                 self._mend_start(packet)
-                self._mend_restart(packet)
+                self._restarts.mend(packet, packet.dts if packet.dts is not None else packet.pts)
                 if packet.pts is not None:
                     self._counter.packet(packet.pts)
+                if self._tap is not None:
+                    self._tap.packet(packet)
                 self._decode(packet)  # type: ignore[arg-type]  # its stream is the video one
 
     def _decode(self, packet: Packet[VideoStream] | None) -> None:
@@ -159,19 +163,6 @@ class Connection:
         """Gives the first packet the timestamp that FFmpeg leaves out over RTSP: one step before the second one's."""
         if self._sent == 1 and packet.pts is None and packet.duration and self._stream.start_time is not None:
             packet.pts = packet.dts = self._stream.start_time - packet.duration
-
-    def _mend_restart(self, packet: Packet[Stream]) -> None:
-        """Lets timestamps go on where they start anew, so that frames keep their order."""
-        stamp = packet.dts if packet.dts is not None else packet.pts
-        if stamp is None:
-            return
-        if self._last_stamp is not None and stamp + self._shift + RESTART_SECONDS / self._time_base < self._last_stamp:
-            self._shift = self._last_stamp + (packet.duration or 1) - stamp
-        self._last_stamp = stamp + self._shift
-        if packet.pts is not None:
-            packet.pts += self._shift
-        if packet.dts is not None:
-            packet.dts += self._shift
 
     def _facts(self, name: str) -> SourceInfo:
         first = self._ready[0]

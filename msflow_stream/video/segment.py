@@ -10,6 +10,7 @@ from typing import Protocol
 from msflow_stream.types import Frame
 from msflow_stream.video.camera_status import Counts
 from msflow_stream.video.connection import Arrival
+from msflow_stream.video.packets import PacketTap
 from msflow_stream.video.pixels import RgbConverter, displayed_size
 from msflow_stream.video.reader import SourceInfo
 from msflow_stream.video.timeline import Timeline
@@ -33,8 +34,8 @@ class Incoming(Protocol):
 class Segments:
     """Numbers and times the frames of one connection after the other. Used by the reader thread alone."""
 
-    def __init__(self, name: str, every: int, counts: Counts) -> None:
-        self._name, self._every, self._counts = name, every, counts
+    def __init__(self, name: str, every: int, counts: Counts, packets: PacketTap | None = None) -> None:
+        self._name, self._every, self._counts, self._packets = name, every, counts, packets
         self._timeline, self._to_rgb = Timeline(), RgbConverter(threads=False)
         self._index_base = self._errors_base = 0
 
@@ -55,6 +56,8 @@ class Segments:
         """Counts what arrived, and returns it as a frame if it is one of those sampled."""
         index = self._index_base + arrival.number
         time = self._timeline.stamp(_media(incoming, arrival), now)
+        if self._packets is not None:
+            self._packets.frame(arrival.frame, time)
         sampled = index % self._every == 0
         image = self._to_rgb(arrival.frame) if sampled else None
         self.count(incoming)

@@ -18,6 +18,7 @@ from msflow_stream.video.connection import Arrival, Connection
 from msflow_stream.video.faults import ADVICE, CameraError, Fault
 from msflow_stream.video.hardware import DecoderChoice
 from msflow_stream.video.live_options import LiveOptions
+from msflow_stream.video.packets import PacketTap
 from msflow_stream.video.picture_watch import PictureWatch
 from msflow_stream.video.redact import live_name
 from msflow_stream.video.reporter import Reporter
@@ -48,6 +49,7 @@ class Supervisor:
         connect: Callable[[], Incoming] | None = None,
         clock: Callable[[], float] = monotonic,
         wait: Callable[[float], bool] | None = None,
+        packets: PacketTap | None = None,
     ) -> None:
         """Prepares; nothing is opened before start().
 
@@ -62,6 +64,7 @@ class Supervisor:
             connect: opens a connection; the real one unless a test brings its own.
             clock: seconds, monotonic.
             wait: waits so many seconds, or shorter if asked to stop, and returns whether it was.
+            packets: is shown all packets and the time of each picture, in the reader's thread.
         """
         self.name = name or live_name(url_or_index)
         self._options, self._deliver, self._random, self._clock = options or LiveOptions(), deliver, random, clock
@@ -71,6 +74,7 @@ class Supervisor:
             self._options,
             name=self.name,
             choice=DecoderChoice(self.name, self._options.decode),
+            packets=packets,
         )
         self._stopping, self._over = threading.Event(), threading.Event()
         self._wait = wait or self._stopping.wait
@@ -78,7 +82,7 @@ class Supervisor:
         self._failure: BaseException | None = None  # what made the camera fail
         self._bug: BaseException | None = None  # what stop() is to raise
         self._counts, self._reporter = Counts(), Reporter(self.name)
-        self._segments = Segments(self.name, self._options.every, self._counts)
+        self._segments = Segments(self.name, self._options.every, self._counts, packets)
         self._watch = PictureWatch(self._options.frozen_after, self._options.black_after)
         self._threads = [
             threading.Thread(target=work, name=f"{self.name}-{name}", daemon=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +17,7 @@ from av.video.stream import VideoStream
 
 from msflow_stream.types import UserError
 from msflow_stream.video.audio import MARGIN, AudioTrack
+from msflow_stream.video.disk_file import DiskFile
 from msflow_stream.video.picture import PictureConverter
 
 logger = logging.getLogger(__name__)
@@ -101,6 +101,7 @@ class VideoWriter:
         self._last_ticks = -1
         self._next_keyframe = 0
         self._output: OutputContainer | None = None
+        self._file: DiskFile | None = None
         self._audio: AudioTrack | None = None
         self._closed = False
 
@@ -171,6 +172,8 @@ class VideoWriter:
         except OSError as error:
             raise self._failed(error) from error
         finally:
+            if self._file is not None:
+                self._file.close()
             if self.frames == 0 and self._path.is_file():
                 self._path.unlink()
 
@@ -200,18 +203,17 @@ class VideoWriter:
 
     def _start(self, audio: AudioTrack | None) -> None:
         """Open the file and write its header, with a stream for the audio where there is some."""
-        # An absolute name, so that FFmpeg takes no "name:" in it for a protocol.
-        output = av.open(str(self._path.absolute()), "w", format="mp4", container_options=CONTAINER_OPTIONS)
+        file = DiskFile(self._path)
         try:
+            output = av.open(file, "w", format="mp4", container_options=CONTAINER_OPTIONS)
             self._stream = self._add_video(output)
             if audio is not None:
                 audio.attach(output)
             output.start_encoding()
         except BaseException:
-            with suppress(OSError):
-                output.close()
+            file.close()
             raise
-        self._output = output
+        self._output, self._file = output, file
 
     def _add_video(self, output: OutputContainer) -> VideoStream:
         stream = output.add_stream("libx264", rate=self._rate, options=self._encoder_options)

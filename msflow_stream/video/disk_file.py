@@ -1,0 +1,37 @@
+"""A file that FFmpeg writes through: what cannot be written is an error at once, and it is closed whatever happens."""
+
+from __future__ import annotations
+
+import errno
+import io
+from pathlib import Path
+
+
+class DiskFile(io.FileIO):
+    """A new file, unbuffered, for `av.open`.
+
+    PyAV leaves a file that it opened by itself open for ever where the header finds no room; this one is the caller's
+    to close. Errors are told as FFmpeg's own files tell them, by a negative number: one that is raised in the middle of
+    FFmpeg comes out as something else at every later call.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Opens the file, replacing what it holds.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        super().__init__(path, "wb")
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]  # FFmpeg gives nothing else
+        """Writes all of it, in pieces if need be, and returns its length, or the negative number of the error.
+
+        FFmpeg takes every other return for a success, and a disk that is nearly full takes only the first part.
+        """
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[super().write(left) or 0 :]
+        except OSError as error:
+            return -(error.errno or errno.EIO)
+        return len(data)
