@@ -56,9 +56,8 @@ class PacketCopy:
         first = packets[0]
         assert first.time is not None
         self.coding, self.start, self.end = first.coding, first.time, first.time
-        step = _step(packets)
-        self._duration = max(1, round(step / TICK))
-        self._order = DecodingOrder(_depth(packets), self._duration)
+        self._step = max(1, round(_step(packets) / TICK))
+        self._order, self._shown_until = DecodingOrder(_depth(packets), self._step), 0
         self._frames, self._broken, self._closed = 0, False, False
         self.path, self._file, self._output, self._stream = _open(folder, stem, first.coding)
 
@@ -75,7 +74,10 @@ class PacketCopy:
         copy.stream, copy.time_base = self._stream, TICK
         ticks = round((packet.time - self.start) / TICK)
         copy.dts = self._order(ticks)
-        copy.pts, copy.duration = max(ticks, copy.dts), self._duration
+        copy.pts = max(ticks, copy.dts)
+        # FFmpeg lets the file end with the picture that is decoded last, so it has to last until the one shown last.
+        self._shown_until = max(self._shown_until, copy.pts + self._step)
+        copy.duration = self._shown_until - copy.pts
         copy.is_keyframe = packet.key
         try:
             self._output.mux(copy)

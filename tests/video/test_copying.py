@@ -92,6 +92,14 @@ def test_pictures_before_the_first_key_frame_are_left_out_where_they_need_others
     assert codes(copy.path) == list(range(round(copy.start * RATE), COUNT))
 
 
+@pytest.mark.parametrize("count", range(40, 53))
+@pytest.mark.parametrize("b_frames", [0, 3])
+def test_a_copy_shows_all_its_pictures_wherever_it_ends(tmp_path: Path, b_frames: int, count: int) -> None:
+    packets = packets_of(write_video(tmp_path / "s.mp4", COUNT, rate=RATE, b_frames=b_frames), 0.0)[:count]
+    copy = copied(tmp_path, packets)
+    assert codes(copy.path) == sorted(round((packet.time or 0) * RATE) for packet in packets)
+
+
 def test_a_camera_whose_pictures_change_their_size_makes_files_with_the_right_size(tmp_path: Path) -> None:
     parts = [write_video(tmp_path / f"{width}.ts", 30, (width, 48)) for width in (64, 96)]
     (tmp_path / "joined.ts").write_bytes(b"".join(part.read_bytes() for part in parts))

@@ -1,0 +1,68 @@
+"""The scored frames of the last seconds, small enough to be kept for every camera."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from msflow_stream.results import ScoreRow
+from msflow_stream.types import Frame, FrameScore
+from msflow_stream.video.jpeg import from_jpeg, to_jpeg
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A scored frame; its picture is a JPEG."""
+
+    jpeg: bytes
+    score: FrameScore
+    row: ScoreRow
+
+    @property
+    def index(self) -> int:
+        return self.score.index
+
+    @property
+    def time(self) -> float:
+        return self.score.time
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.jpeg) + self.score.map.nbytes
+
+    def image(self) -> npt.NDArray[np.uint8]:
+        """Its picture, uint8 H x W x 3, RGB."""
+        return from_jpeg(self.jpeg)
+
+
+class Recent:
+    """Keeps the scored frames of so many seconds, and of so many bytes at most, but always the last one."""
+
+    def __init__(self, seconds: float, max_bytes: int) -> None:
+        self._seconds, self._max_bytes = seconds, max_bytes
+        self._frames: deque[Scored] = deque()
+        self._bytes = 0
+
+    def add(self, frame: Frame, score: FrameScore, row: ScoreRow) -> Scored:
+        """Takes the next frame."""
+        added = Scored(to_jpeg(frame.image), score, row)
+        self._frames.append(added)
+        self._bytes += added.size
+        while len(self._frames) > 1 and not self._fits(added.time):
+            self._bytes -= self._frames.popleft().size
+        return added
+
+    def _fits(self, now: float) -> bool:
+        return self._bytes <= self._max_bytes and 0 <= now - self._frames[0].time <= self._seconds
+
+    def find(self, index: int) -> Scored | None:
+        """The frame with this index in the source."""
+        return next((frame for frame in reversed(self._frames) if frame.index == index), None)
+
+    def since(self, time: float) -> list[Scored]:
+        """The frames from this time on."""
+        return [frame for frame in self._frames if frame.time >= time]
