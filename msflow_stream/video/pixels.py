@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
-from av.sidedata.sidedata import SideData, Type
+from av.sidedata.sidedata import SideData, SideDataContainer, Type
 from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace, VideoReformatter
 
@@ -61,7 +61,8 @@ def displayed_size(frame: VideoFrame) -> tuple[int, int]:
 
 def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
     """Returns (a, b, c, d) of the frame's display matrix, None where it has none."""
-    data: Mapping[Type, SideData] = frame.side_data  # type: ignore[assignment]  # PyAV's stub says a TypedDict
+    # Not frame.side_data: the frame keeps that, and it the frame, so that each would wait for the garbage collector.
+    data: Mapping[Type, SideData] = SideDataContainer(frame)  # type: ignore[call-arg]  # the stub lacks it
     if Type.DISPLAYMATRIX not in data:
         return None
     values = np.frombuffer(bytes(data[Type.DISPLAYMATRIX]), dtype=np.int32)  # 3 x 3, row by row

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 
 from msflow_stream.types import Frame
+from msflow_stream.video.pixels import RgbConverter, displayed_size
 from msflow_stream.video.reader import VideoReader
 from tests.support.videos import (
     Image,
@@ -70,3 +73,20 @@ def test_colours_come_back_as_written(
     )
     for frame, colour in zip(read(path), colours, strict=True):
         np.testing.assert_allclose(frame.image.reshape(-1, 3).mean(axis=0), colour, atol=3)
+
+
+def test_a_frame_is_gone_once_nobody_holds_it() -> None:
+    frame = VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8), format="rgb24")
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        displayed_size(frame)
+        RgbConverter()(frame)
+        del frame
+        gc.collect()
+        assert [one for one in gc.garbage if isinstance(one, VideoFrame)] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
