@@ -42,7 +42,7 @@ def example(tmp_path: Path) -> dict[str, Camera]:
     """The cameras of the example, with a password in the environment and one in a file."""
     (tmp_path / "yard").write_text("s3cret\n")
     text = EXAMPLE.read_text().replace("/run/secrets/yard", str(tmp_path / "yard"))
-    return load_cameras(written(tmp_path, text), {"GATE_PASSWORD": "pa$$"})
+    return load_cameras(written(tmp_path, text), {"GATE_PASSWORD": "pa$$", "HOOK_SECRET": "hush"})
 
 
 def test_the_example_loads(example: dict[str, Camera], tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_the_defaults_of_the_example_are_those_without_it() -> None:
 
 def test_the_reader_of_cameras_is_used_by_the_same_defaults() -> None:
     assert LiveOptions.of(CameraSettings()) == LiveOptions()
-    assert {field.name for field in fields(LiveOptions)} == keys(CameraSettings) - {"watch", "ignore"}
+    assert {field.name for field in fields(LiveOptions)} == keys(CameraSettings) - {"watch", "ignore", "alerts"}
     assert {field.name for field in fields(LiveBackoff)} == keys(Backoff)
 
 
@@ -219,6 +219,10 @@ def test_a_schedule_goes_around_the_clock(hour: int, scene: str) -> None:
         (GATE + "    ignore: [[[0, 0], [1, 1]]]\n", "line 5: cameras.gate.ignore.0: "),
         (GATE + "    watch: [[[0, 0], [1, 1], [0, 2]]]\n", "line 5: cameras.gate.watch.0.2.1: "),
         (GATE + "  gate: {url: b, scene: c}\n", "FILE, line 5: gate is there twice"),
+        ("cameras: {}\n", "FILE, line 1: cameras: should hold at least one camera"),
+        ("cameras: [gate]\n", "FILE, line 1: cameras: should hold at least one camera"),
+        ("cameras: &all {gate: *all}\n", "FILE: a part of it contains itself"),
+        (f"cameras: {'[' * 9999}\n", "FILE: this is nested too deeply"),
         ("cameras:\n  ../up: {url: a, scene: b}\n", "'../up' is no name for a camera"),
         (GATE + "  a/b: {url: a, scene: b}\n", "FILE, line 5: cameras.a/b: 'a/b' is no name for a camera"),
         (GATE + "  yard.: {url: a, scene: b}\n", "line 5: cameras.yard.: 'yard.' is no name"),
@@ -234,7 +238,6 @@ def test_a_schedule_goes_around_the_clock(hour: int, scene: str) -> None:
         (GATE + "    frozen_after: .inf\n", "FILE, line 5: cameras.gate.frozen_after: "),
         (GATE + "    blackout_after: 1\n", "cameras.gate.blackout_after is unknown: did you mean 'black_after'?"),
         ("cameras:\n  a: {url: b, schedule: [{start: 7, scene: b}]}\n", "should be a time of day such as 06:30"),
-        ("cameras: {}\n", "line 1: cameras: "),
         ("- a\n", "FILE: should hold 'cameras:'"),
         ("", "FILE: should hold 'cameras:'"),
         ("cameras: [\n", "line 2: this is not YAML"),

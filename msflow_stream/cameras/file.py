@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 from pydantic import SecretStr, ValidationError
 
-from msflow_stream.cameras.settings import FILE_SCHEME, Backoff, Camera, Cameras, CameraSettings, Shift
+from msflow_stream.alert_settings import keys_of, placed
+from msflow_stream.cameras.settings import FILE_SCHEME, Backoff, Camera, Cameras, CameraSettings, Shift, shown_key
 from msflow_stream.types import UserError
 
 REFERENCE = re.compile(r"\$\{([^}]*)\}")
@@ -21,7 +22,12 @@ Path_ = tuple[str | int, ...]  # of a value in the file
 
 
 def load_cameras(path: Path, environment: Mapping[str, str] = os.environ) -> dict[str, Camera]:
-    """The cameras of a file by name, with the defaults filled in.
+    """The cameras of a file by name; as `load_file`."""
+    return dict(load_file(path, environment).cameras)
+
+
+def load_file(path: Path, environment: Mapping[str, str] = os.environ) -> Cameras:
+    """A cameras file, with the defaults filled into every camera.
 
     `${NAME}` anywhere in a text stands for an environment variable, `${file:PATH}` for the content of a file, such as a
     mounted secret. Paths are relative to the folder of the cameras file.
@@ -37,17 +43,28 @@ def load_cameras(path: Path, environment: Mapping[str, str] = os.environ) -> dic
     except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         raise UserError(f"{path}{f', line {mark.line + 1}' if mark else ''}: this is not YAML") from None
+    except RecursionError:
+        raise UserError(f"{path}: this is nested too deeply") from None
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"{path}: should hold 'cameras:' with a camera below it")
     lines: dict[Path_, int] = {}
-    tree = _plain(root, (), lines, path, environment)
+    try:
+        tree = _plain(root, (), lines, path, environment)
+    except RecursionError:
+        raise UserError(f"{path}: a part of it contains itself") from None
     _inherit(tree)
     try:
-        cameras = Cameras.model_validate(tree).cameras
+        whole = Cameras.model_validate(tree)
     except ValidationError as error:
         raise UserError(_explain(error, lines, path)) from None
-    _distinct(cameras, lines, path)
-    return {name: _placed(camera, path.absolute().parent) for name, camera in cameras.items()}
+    _distinct(whole.cameras, lines, path)
+    folder = path.absolute().parent
+    return whole.model_copy(
+        update={
+            "cameras": {name: _placed(camera, folder) for name, camera in whole.cameras.items()},
+            "alerts": {name: placed(alert, folder) for name, alert in whole.alerts.items()},
+        }
+    )
 
 
 def json_schema() -> dict[str, Any]:
@@ -97,7 +114,7 @@ def _plain(node: yaml.Node, at: Path_, lines: dict[Path_, int], file: Path, envi
             key = str(key_node.value)
             line = key_node.start_mark.line + 1
             if key in result:
-                raise UserError(f"{file}, line {line}: {key} is there twice")
+                raise UserError(f"{file}, line {line}: {shown_key(key)} is there twice")
             result[key] = _plain(value_node, (*at, key), lines, file, environment)
             lines[(*at, key)] = line
         return result
@@ -128,12 +145,17 @@ def _referred(name: str, folder: Path, environment: Mapping[str, str]) -> str:
 def _explain(error: ValidationError, lines: dict[Path_, int], file: Path) -> str:
     first = error.errors(include_input=False, include_url=False)[0]
     at = tuple(first["loc"])
+    if at[:1] == ("alerts",) and len(at) > 2:
+        at = (*at[:2], *at[3:])  # its type is no key of the file
+    named = at
     while at and at not in lines:  # what comes from the defaults, or is missing, is not in the file at that place
         at = ("defaults", *at[2:]) if len(at) > 2 and ("defaults", *at[2:]) in lines else at[:-1]
-    name = ".".join(str(part) for part in first["loc"] if part != "[key]")
+    name = ".".join(shown_key(str(part)) for part in named if part != "[key]")
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(first["loc"][-1]), list(_known(first["loc"])), n=1, cutoff=0.0)
         message = f"{name} is unknown: did you mean {near[0]!r}?"
+    elif first["loc"] == ("cameras",):
+        message = "cameras: should hold at least one camera: its name, and below it at least url and scene"
     else:
         message = f"{name or 'the file'}: {first['msg'].removeprefix('Value error, ')}"
     return f"{file}, line {lines.get(at, 1)}: {message}"
@@ -143,6 +165,8 @@ def _known(at: tuple[str | int, ...]) -> Iterator[str]:
     """The keys that are valid where an unknown one is."""
     if len(at) == 1:
         yield from Cameras.model_fields
+    elif at[0] == "alerts":
+        yield from keys_of(str(at[2]))
     elif "schedule" in at:
         yield from Shift.model_fields
     elif "backoff" in at[:-1]:

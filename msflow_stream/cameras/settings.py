@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, SecretStr, WithJsonSchema, model_validator
 
+from msflow_stream.alert_settings import Alert, AlertName
 from msflow_stream.config import Section
 
 NAME = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?$"  # of a folder, on any system
@@ -18,9 +19,14 @@ SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "rtp", "udp", "tcp
 RESTREAM_SCHEMES = ("rtsp", "rtsps")
 
 
+def shown_key(key: str) -> str:
+    """A key as it may be said: an address that was put in a name's place could hold credentials."""
+    return "***" if "://" in key else key
+
+
 def _checked_name(name: str) -> str:
     if not re.fullmatch(NAME, name):
-        raise ValueError(f"{name!r} is no name for a camera: letters, digits, dots, dashes and underscores")
+        raise ValueError(f"{shown_key(name)!r} is no name for a camera: letters, digits, dots, dashes and underscores")
     return name
 
 
@@ -114,6 +120,9 @@ class CameraSettings(Section):
         description="areas that count, each a polygon of [x, y] as shares of the picture; all of it if empty",
     )
     ignore: tuple[Polygon, ...] = Field(default=(), description="areas that do not count, likewise")
+    alerts: tuple[AlertName, ...] | None = Field(
+        default=None, description="names of the alerts that its events go to; null: all that there are"
+    )
 
 
 class Camera(CameraSettings):
@@ -161,4 +170,9 @@ class Cameras(Section):
         min_length=1,
         description="the cameras by name; each gets a folder of its name",
         json_schema_extra={"propertyNames": {"pattern": NAME}},
+    )
+    alerts: dict[AlertName, Alert] = Field(default={}, description="where events are told, by name")
+    store: SecretStr | None = Field(
+        default=None,
+        description="database of events, sqlite:/// or postgresql://; null: events.db in the output folder",
     )

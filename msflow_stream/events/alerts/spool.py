@@ -1,0 +1,156 @@
+"""The file of an outbox: letters in their order, and which events their receiver follows."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from msflow_stream.events.alerts.trouble import Trouble
+
+logger = logging.getLogger(__name__)
+
+FORGOTTEN_AFTER = 30 * 86_400.0  # seconds; an event whose end was never told must not be followed for ever
+TABLES = """
+CREATE TABLE IF NOT EXISTS letters(number INTEGER PRIMARY KEY AUTOINCREMENT, added REAL NOT NULL, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS followed(event TEXT PRIMARY KEY, since REAL NOT NULL);
+"""
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, eq=False)
+class Letter:
+    """A message that waits.
+
+    Attributes:
+        kind, event: of the message; empty for a letter that was read from the disk.
+        added: when, in seconds since 1970.
+        number: its place in the file, None while it is not in it.
+        attempts: to deliver it that have failed.
+    """
+
+    body: str
+    added: float
+    kind: Literal["open", "update", "close", ""] = ""
+    event: str = ""
+    number: int | None = None
+    attempts: int = 0
+
+
+class Spool:
+    """An SQLite file that one program has to itself. What it cannot do is said once, never raised. To be closed.
+
+    Every change is in the file when the call returns, so that a killed program loses nothing. The last ones may be
+    lost with the power, as waiting for the disk each time would hold up the cameras; the file stays whole.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._db: sqlite3.Connection | None = None
+        self._trouble = Trouble(logger)
+
+    def load(self) -> tuple[int, set[str]] | None:
+        """How many letters there are, and the events that are followed; None where they cannot be read."""
+
+        def work(db: sqlite3.Connection) -> tuple[int, set[str]]:
+            (count,) = db.execute("SELECT count(*) FROM letters").fetchone()
+            return count, {event for (event,) in db.execute("SELECT event FROM followed")}
+
+        return self._try(work)
+
+    def first(self, over: Collection[int]) -> Letter | None:
+        """The oldest letter whose number is not among `over`; None where it cannot be read."""
+
+        def work(db: sqlite3.Connection) -> Letter | None:
+            query = "SELECT body, added, number FROM letters ORDER BY number LIMIT ?"
+            rows = db.execute(query, (len(over) + 1,))
+            return next(
+                (Letter(body, added, number=number) for body, added, number in rows if number not in over), None
+            )
+
+        return self._try(work)
+
+    def save(self, letters: Iterable[Letter], over: Collection[int]) -> bool:
+        """Adds letters, which get their numbers, and removes those with the numbers `over`; all of it or nothing."""
+
+        def work(db: sqlite3.Connection) -> list[tuple[Letter, int | None]]:
+            db.executemany("DELETE FROM letters WHERE number = ?", [(number,) for number in over])
+            return [(letter, _insert(db, letter)) for letter in letters]
+
+        numbered = self._try(work)
+        if numbered is None:
+            return False
+        for letter, number in numbered:
+            letter.number = number
+        self._trouble.end(f"{self._path} is written again")
+        return True
+
+    def forget(self, event: str) -> None:
+        """The receiver does not follow this event any more."""
+        self._try(lambda db: db.execute("DELETE FROM followed WHERE event = ?", (event,)))
+
+    def close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+        self._db = None
+
+    def _try(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
+        try:
+            if self._db is None:
+                self._db = self._open()
+            with self._db:
+                return work(self._db)
+        except (sqlite3.Error, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            self._trouble.begin(
+                reason, f"cannot write {self._path}: {reason}; alerts wait in memory, where a kill would lose them"
+            )
+            if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_FULL:
+                self.close()  # opened anew at the next call
+            return None
+
+    def _open(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return _connect(self._path)
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", None) not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+                raise
+        damaged = self._path.with_name(f"{self._path.name}.damaged")
+        self._path.replace(damaged)
+        for ending in ("-wal", "-shm"):
+            self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
+        logger.warning("%s is damaged and was put aside as %s; the alerts in it are lost", self._path, damaged.name)
+        return _connect(self._path)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=0, check_same_thread=False)
+    try:
+        # The whole file is locked for one program, and its index is kept in memory, where a full disk does no harm.
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.executescript(TABLES)
+        (state,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        if state != "ok":
+            error = sqlite3.DatabaseError(state)
+            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise error
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _insert(db: sqlite3.Connection, letter: Letter) -> int | None:
+    if letter.kind == "open":
+        db.execute("DELETE FROM followed WHERE since < ?", (letter.added - FORGOTTEN_AFTER,))
+        db.execute("INSERT OR REPLACE INTO followed VALUES (?, ?)", (letter.event, letter.added))
+    elif letter.kind == "close":
+        db.execute("DELETE FROM followed WHERE event = ?", (letter.event,))
+    return db.execute("INSERT INTO letters(added, body) VALUES (?, ?)", (letter.added, letter.body)).lastrowid

@@ -1,0 +1,78 @@
+"""Events and what is said of them, for the tests of alerts."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from msflow_stream.alert_settings import Alert
+from msflow_stream.types import Event, EventMessage, Severity, Track
+from msflow_stream.video.backoff import Backoff
+
+START = datetime(2026, 11, 23, 3, 4, 5, tzinfo=UTC)
+QUICK = Backoff(first=0.02, ceiling=0.1)
+
+
+def say(
+    kind: Literal["open", "update", "close"],
+    id: str = "gate-1",
+    version: int = 1,
+    *,
+    source: str = "gate",
+    severity: Severity = "low",
+    triggers: tuple[str, ...] = ("paper",),
+    lasted: float = 4.0,
+) -> EventMessage:
+    """A message."""
+    over = kind == "close"
+    event = Event(
+        id=id,
+        source=source,
+        scene="gate",
+        triggers=triggers,
+        start=10.0,
+        end=10.0 + lasted if over else None,
+        start_wall=START,
+        end_wall=START + timedelta(seconds=lasted) if over else None,
+        peak_score=3.5,
+        peak_index=55,
+        peak_time=11.0,
+        probability=1e-5,
+        severity=severity,
+        regions=((10, 20, 30, 40),),
+        tracks=(Track(1, 10.0, 11.0, ((10.0, (10, 20, 30, 40)), (11.0, (12, 20, 30, 40)))),),
+        version=version,
+    )
+    return EventMessage(kind, event)
+
+
+def life(id: str = "gate-1", updates: int = 1, **options: Any) -> list[EventMessage]:
+    """All that is said of an event."""
+    kinds: list[Literal["open", "update", "close"]] = ["open", *["update"] * updates, "close"]
+    return [say(kind, id, version, **options) for version, kind in enumerate(kinds, start=1)]
+
+
+def known_by(messages: list[EventMessage]) -> list[tuple[str, int]]:
+    return [(message.event.id, message.event.version) for message in messages]
+
+
+def settings(**values: Any) -> Any:
+    """Settings of an alert, as they are read from a file."""
+    return TypeAdapter[Alert](Alert).validate_python(values)
+
+
+def dead(path: Path) -> list[tuple[str, str, int]]:
+    """What a file of dead letters holds: reason, id, version."""
+    if not path.exists():
+        return []
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [(one["reason"], one["message"]["event"]["id"], one["message"]["event"]["version"]) for one in lines]
+
+
+def without_repeats(items: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """As a receiver sees them that knows messages by id and version."""
+    return list(dict.fromkeys(items))
