@@ -102,7 +102,8 @@ class SceneBank:
         stamp = self._stamp(name)  # before: a scene that is replaced meanwhile is then loaded again, not missed
         scene = Scene.load(scene_folder(self.folder, name))
         pyramid = self._pyramids.setdefault(_function(scene), scene.pyramid)
-        return _Held(replace(scene, pyramid=pyramid).to(self.device), stamp or "")
+        # By its folder's name, the one it is asked for by: folders are copied and renamed.
+        return _Held(replace(scene, name=name, pyramid=pyramid).to(self.device), stamp or "")
 
 
 def _function(scene: Scene) -> str:

@@ -9,14 +9,14 @@ from pathlib import Path
 from random import Random
 from threading import Lock, Thread
 
-from msflow_stream.sinks.restream import Restream
-
 from msflow_stream.results import ScoreRow
 from msflow_stream.sinks.outlet import Outlet
 from msflow_stream.sinks.preview import Preview
 from msflow_stream.sinks.recorder import Recorder
+from msflow_stream.sinks.restream import Restream
 from msflow_stream.sinks.retention import Retention
 from msflow_stream.sinks.score_log import ScoreLog
+from msflow_stream.sinks.sink import Sink
 from msflow_stream.types import Frame, FrameScore
 from msflow_stream.video.overlay import OverlayStyle
 
@@ -55,14 +55,13 @@ class CameraOutputs:
 
     def __init__(self, name: str, rate: float, written: Written, restream: str | None, random: Random) -> None:
         self._rate, self._written, self._restream, self._random = rate, written, restream, random
-        self._folder = written.out / name
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._name, self._folder = name, written.out / name
         self._log = ScoreLog(self._folder, keep_days=written.keep_days)
         self._lock = Lock()
         self._outlets: dict[str, Outlet] = {}
         self._style: OverlayStyle | None = None
+        self._closing: list[tuple[str, Outlet, Thread]] = []
         self._lost: Counter[str] = Counter()  # by sinks that are closed
-        self._closing: list[Thread] = []
 
     def take(self, frame: Frame, score: FrameScore, row: ScoreRow, style: OverlayStyle) -> None:
         """Writes a frame; another `style` than before begins new pictures."""
@@ -78,13 +77,13 @@ class CameraOutputs:
     def _open(self, style: OverlayStyle) -> dict[str, Outlet]:
         written, opened = self._written, dict[str, Outlet]()
         if written.record:
-            opened["recorder"] = Outlet(
-                Recorder(self._folder / RECORDINGS, style, rate_hint=self._rate, retention=written.retention)
-            )
+            recorder = Recorder(self._folder / RECORDINGS, style, rate_hint=self._rate, retention=written.retention)
+            opened["recorder"] = Outlet(recorder, name=f"{self._name} recorder")
         if written.preview:
-            opened["preview"] = Outlet(Preview(self._folder / PREVIEW, style))
+            opened["preview"] = Outlet(Preview(self._folder / PREVIEW, style), name=f"{self._name} preview")
         if self._restream is not None:
-            opened["restream"] = Outlet(Restream(self._restream, style, rate_hint=self._rate, random=self._random))
+            restream = Restream(self._restream, style, rate_hint=self._rate, random=self._random)
+            opened["restream"] = Outlet(restream, name=f"{self._name} restream")
         return opened
 
     @property
@@ -92,28 +91,36 @@ class CameraOutputs:
         """Frames that could not be kept, by "sink:cause"."""
         with self._lock:
             lost = Counter(self._lost)
-            for name, outlet in self._outlets.items():
-                lost.update({f"{name}:{cause}": count for cause, count in outlet.losses.items()})
-        lost.update({f"scores:{cause}": count for cause, count in self._log.losses.items()})
+            for name, outlet in [*self._outlets.items(), *((name, outlet) for name, outlet, _ in self._closing)]:
+                lost.update(_losses(name, outlet))
+        lost.update(_losses("scores", self._log))
         return lost
 
     def finish(self, timeout: float = 10.0) -> None:
         """Begins to close what draws, each in a thread, within so many seconds."""
-        with self._lock:
+        with self._lock:  # held to the end, so that who closes at the same time waits for these too
+            self._forget_closed()
             closing, self._outlets = self._outlets, {}
-        for name, outlet in closing.items():
-            thread = Thread(target=self._close, args=(name, outlet, timeout), name=f"close {name}", daemon=True)
-            thread.start()
-            self._closing = [one for one in self._closing if one.is_alive()] + [thread]
+            for name, outlet in closing.items():
+                thread = Thread(target=outlet.close, args=(timeout,), name=f"close {name}", daemon=True)
+                thread.start()
+                self._closing.append((name, outlet, thread))
 
-    def _close(self, name: str, outlet: Outlet, timeout: float) -> None:
-        outlet.close(timeout)
-        with self._lock:
-            self._lost.update({f"{name}:{cause}": count for cause, count in outlet.losses.items()})
+    def _forget_closed(self) -> None:
+        for name, outlet, thread in self._closing:
+            if not thread.is_alive():
+                self._lost.update(_losses(name, outlet))
+        self._closing = [one for one in self._closing if one[2].is_alive()]
 
     def close(self, timeout: float) -> None:
         """Closes everything within so many seconds."""
         self.finish(timeout)
-        for thread in self._closing:
+        with self._lock:
+            threads = [thread for _, _, thread in self._closing]
+        for thread in threads:
             thread.join(timeout + 1.0)
         self._log.close()
+
+
+def _losses(name: str, sink: Sink) -> dict[str, int]:
+    return {f"{name}:{cause}": count for cause, count in sink.losses.items()}

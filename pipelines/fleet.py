@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from random import Random
 from threading import RLock, Thread
@@ -13,10 +14,11 @@ from msflow_stream.bank import SceneBank
 from msflow_stream.cameras import Camera
 from msflow_stream.health.report import WatchReport
 from msflow_stream.machine import device_memory
-from msflow_stream.scorer import FrameError, score_batch
+from msflow_stream.scorer import Asked, FrameError, score_batch
 from msflow_stream.stream.contract import Limits, SourceError
+from msflow_stream.stream.counters import SourceCounts
 from msflow_stream.stream.engine import Engine
-from msflow_stream.types import Frame, FrameScore
+from msflow_stream.types import Frame, FrameScore, UserError
 from pipelines.camera_outputs import Written
 from pipelines.station import Station, scenes_of
 
@@ -50,6 +52,7 @@ class Fleet:
         self._running: set[str] = set()
         self._successors: dict[str, Station | None] = {}  # of cameras that are asked to end, None for no other
         self._failures: dict[str, str] = {}
+        self._closing: dict[Station, Thread] = {}
         self._started = datetime.now(UTC)
         self.failed_reloads = self._reloads = 0
         self._progress = (0, monotonic())
@@ -66,19 +69,36 @@ class Fleet:
     def _start(self, station: Station) -> None:
         if station.start(self.engine):
             self._running.add(station.name)
-            self._failures.pop(station.name, None)
 
     def _score(self, batch: Sequence[tuple[str, Frame]]) -> list[FrameScore]:
-        with self._lock:
-            stations = dict(self._stations)
+        asked = [self._asked(source, frame) for source, frame in batch]
         try:
-            return score_batch([stations[source].asked(frame) for source, frame in batch])
+            return score_batch(asked)
         except FrameError as error:
             raise SourceError(error.source, str(error)) from error
 
+    def _asked(self, source: str, frame: Frame) -> Asked:
+        with self._lock:
+            station = self._stations[source]
+        try:
+            return station.asked(frame)
+        except Exception as error:
+            raise self._one_camera(source, error) from error
+
     def _deliver(self, source: str, frame: Frame, score: FrameScore | None) -> None:
-        if score is not None:
+        if score is None:
+            return
+        try:
             self._stations[source].take(frame, score)
+        except Exception as error:
+            raise self._one_camera(source, error) from error
+
+    @staticmethod
+    def _one_camera(source: str, error: Exception) -> SourceError:
+        """What ends one camera only, whatever it is; said in full where a person cannot mend it."""
+        if not isinstance(error, UserError | OSError):
+            log.error("%s: internal error; report it with the log", source, exc_info=error)
+        return SourceError(source, str(error))
 
     def _ended(self, name: str, error: Exception | None) -> None:
         """The last frame of a camera is delivered: it is over, or begins anew with other settings."""
@@ -88,18 +108,23 @@ class Fleet:
             if error is not None:
                 self._failures[name] = str(error)
                 log.error("%s: watched no longer (%s)", name, error)
-            Thread(target=station.close, args=(FLUSH_SECONDS,), name=f"close {name}", daemon=True).start()
+            self._close(station, FLUSH_SECONDS)
             if name in self._successors:
                 self._replace(name, self._successors.pop(name))
             if not self._running and not self._successors:
                 self.engine.finish()
 
     def _replace(self, name: str, successor: Station | None) -> None:
+        self._failures.pop(name, None)
         if successor is None:
             del self._stations[name]
             return
         self._stations[name] = successor
-        self._start(successor)
+        try:
+            self._start(successor)
+        except (UserError, OSError) as error:  # a folder that cannot be made is this camera's trouble
+            self._failures[name] = str(error)
+            log.error("%s: not watched (%s)", name, error)
 
     def reload(self, cameras: Mapping[str, Camera]) -> None:
         """Changes to these cameras: those that are as before go on, all others end, begin, or begin anew.
@@ -107,7 +132,7 @@ class Fleet:
         Raises:
             UserError: nothing was changed.
         """
-        self._bank.reload(scenes_of(cameras))
+        fitted = self._bank.reload(scenes_of(cameras))
         with self._lock:
             before = self._intended()
             changed = [name for name in cameras if before.get(name) != cameras[name] or name in self._failures]
@@ -117,7 +142,10 @@ class Fleet:
             for name, station in [*stations.items(), *((name, None) for name in gone)]:
                 self._succeed(name, station)
             self._reloads += 1
-        log.info("cameras file read again: %d changed or new, %d gone", len(stations), len(gone))
+        log.info(
+            "cameras file read again: %d changed or new, %d gone; scenes loaded: %s",
+            *(len(stations), len(gone), ", ".join(fitted) or "none"),
+        )
 
     def _intended(self) -> dict[str, Camera]:
         """The cameras as they are to be, once those that are asked to end have ended."""
@@ -127,17 +155,33 @@ class Fleet:
     def _succeed(self, name: str, station: Station | None) -> None:
         if name in self._running:
             self._successors[name] = station  # when what is on its way is delivered
-            self.engine.remove(name)
+            with suppress(KeyError):  # its last frame is delivered already: `_ended` waits for us
+                self.engine.remove(name)
         elif station is not None or name in self._stations:
             self._replace(name, station)
+
+    def _close(self, station: Station, timeout: float) -> None:
+        """Begins to finish what a camera writes, in a thread, which then says what became of its frames."""
+
+        def finish() -> None:
+            station.close(timeout)
+            counts = self.engine.snapshot().sources.get(station.name)
+            if counts is not None:
+                log.info("%s: %s", station.name, tally(counts, station.lost))
+
+        present = set(self._stations.values())
+        self._closing = {one: thread for one, thread in self._closing.items() if one in present or thread.is_alive()}
+        self._closing[station] = thread = Thread(target=finish, name=f"close {station.name}", daemon=True)
+        thread.start()
 
     def close(self, timeout: float) -> None:
         """Lets every camera finish what it writes, all at once, within so many seconds."""
         with self._lock:
-            stations = [*self._stations.values(), *(one for one in self._successors.values() if one is not None)]
-        threads = [Thread(target=station.close, args=(timeout,), daemon=True) for station in stations]
-        for thread in threads:
-            thread.start()
+            stations = list(self._stations.values())
+            for station in stations:
+                if station not in self._closing:
+                    self._close(station, timeout)
+            threads = list(self._closing.values())
         end = monotonic() + timeout + 1.0
         for thread in threads:
             thread.join(max(0.0, end - monotonic()))
@@ -176,3 +220,14 @@ class Fleet:
         """Cameras that are watched no longer because of an error, with what it said."""
         with self._lock:
             return dict(self._failures)
+
+
+def tally(counts: SourceCounts, lost: Mapping[str, int]) -> str:
+    """What became of a camera's frames.
+
+    >>> tally(SourceCounts(taken=9, scored=7, delivered=6, dropped={"newer frame": 3}), {"recorder:disk": 1})
+    '9 frames came in, 6 delivered, 3 dropped (3 newer frame); not kept: 1 recorder:disk'
+    """
+    said = f"{counts.taken} frames came in, {counts.delivered} delivered, {sum(counts.dropped.values())} dropped"
+    causes, kept_not = (", ".join(f"{n} {why}" for why, n in one.items() if n) for one in (counts.dropped, lost))
+    return said + (f" ({causes})" if causes else "") + (f"; not kept: {kept_not}" if kept_not else "")

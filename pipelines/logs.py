@@ -6,7 +6,9 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 from urllib.parse import unquote
 
@@ -15,14 +17,39 @@ from rich.console import Console
 from rich.highlighter import NullHighlighter
 from rich.logging import RichHandler
 
+from msflow_stream.types import UserError
 from msflow_stream.video.redact import MASK
+
+log = logging.getLogger(__name__)
 
 LogKind = Literal["text", "json"]
 USER_INFO = re.compile(r"^[a-z][a-z0-9+.-]*://([^/?#]*)@", re.IGNORECASE)
 
 
-def set_up_logs(kind: LogKind, console: Console | None = None) -> Discreet:
-    """Sends everything from INFO on to stderr, or above what a console shows; returns what is to be told of secrets."""
+@contextmanager
+def logged(kind: LogKind, console: Console | None = None) -> Iterator[Discreet]:
+    """Sends everything from INFO on to stderr, or above what a console shows; yields what is to be told of secrets.
+
+    What ends the program early is logged too where machines read the log, and where it is a bug: a traceback that
+    Python prints would be no JSON, and could show a secret.
+    """
+    discreet = _set_up(kind, console)
+    before, threading.excepthook = threading.excepthook, _log_failed_thread
+    try:
+        yield discreet
+    except (UserError, OSError) as error:
+        if kind != "json":
+            raise
+        log.critical("%s", error)
+        raise SystemExit(2) from None
+    except Exception:
+        log.critical("internal error; report it with the log", exc_info=True)
+        raise SystemExit(1) from None
+    finally:
+        threading.excepthook = before
+
+
+def _set_up(kind: LogKind, console: Console | None) -> Discreet:
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
     inner: logging.Formatter
     if kind == "json":
@@ -38,9 +65,16 @@ def set_up_logs(kind: LogKind, console: Console | None = None) -> Discreet:
     discreet = Discreet(inner)
     handler.setFormatter(discreet)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.captureWarnings(True)
     for name in ("msflow_stream", "pipelines"):
         logging.getLogger(name).setLevel(logging.INFO)
     return discreet
+
+
+def _log_failed_thread(failed: threading.ExceptHookArgs) -> None:
+    name = "a thread" if failed.thread is None else failed.thread.name
+    error = failed.exc_value or failed.exc_type()
+    log.critical("internal error in %s; report it with the log", name, exc_info=error)
 
 
 class Discreet(logging.Formatter):

@@ -119,8 +119,12 @@ class Station:
         status, (last, wall) = self._reader.status(), self._last
         if failure is not None and status.state is not State.FAILED:
             status = replace(status, state=State.FAILED, reason=failure, fault=status.fault or Fault.BUG)
-        lost = {} if self._outputs is None else self._outputs.lost
-        return CameraReport(self.name, self._scene, status, counts, last, wall, lost)
+        return CameraReport(self.name, self._scene, status, counts, last, wall, self.lost)
+
+    @property
+    def lost(self) -> Mapping[str, int]:
+        """What could not be written, by "sink:cause"."""
+        return {} if self._outputs is None else self._outputs.lost
 
     def close(self, timeout: float) -> None:
         """Lets what was written be finished, within so many seconds."""

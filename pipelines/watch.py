@@ -19,12 +19,14 @@ from msflow_stream.bank import SceneBank
 from msflow_stream.cameras import Camera, load_cameras
 from msflow_stream.health.server import HealthServer
 from msflow_stream.health.table import StatusTable
+from msflow_stream.machine import settle_memory
+from msflow_stream.sinks.sink import make_folder
 from msflow_stream.stream.contract import Limits
 from msflow_stream.stream.signals import heard, stopped_by_signals
 from msflow_stream.types import UserError
 from pipelines.camera_outputs import Written
 from pipelines.fleet import Fleet
-from pipelines.logs import Discreet, LogKind, set_up_logs
+from pipelines.logs import Discreet, LogKind, logged
 
 log = logging.getLogger(__name__)
 
@@ -63,10 +65,15 @@ def watch(job: WatchJob, console: Console | None = None) -> None:
         UserError: a cameras file or scene that cannot be used, a folder that another watch writes to, an address in
             use; at the end, cameras that failed.
     """
+    settle_memory()
     console = console or Console()
     shown = job.table and job.logs == "text" and console.is_terminal
+    with logged(job.logs, console if shown else None) as discreet:
+        _watch(job, discreet, console if shown else None)
+
+
+def _watch(job: WatchJob, discreet: Discreet, console: Console | None) -> None:
     cameras = load_cameras(job.cameras)
-    discreet = set_up_logs(job.logs, console if shown else None)
     discreet.hide(urls_of(cameras))
     with ExitStack() as stack:
         stack.enter_context(held_alone(job.written.out))
@@ -74,7 +81,7 @@ def watch(job: WatchJob, console: Console | None = None) -> None:
         if job.address is not None:
             server = stack.enter_context(HealthServer(*job.address, fleet.report, fleet.stuck))
             log.info("metrics and health: %s", server.url)
-        if shown:
+        if console is not None:
             stack.enter_context(table(fleet, console))
         interrupted = run(fleet, lambda: reload(fleet, job, discreet))
     if fleet.failures and not interrupted:
@@ -87,7 +94,7 @@ def run(fleet: Fleet, reread: Callable[[], None]) -> bool:
         try:
             with fleet.engine:
                 fleet.start()
-                log.info("watching %d cameras", len(fleet.report().cameras))
+                log.info("cameras watched: %d", len(fleet.report().cameras))
                 fleet.engine.join()
         finally:
             log.info("stopping: what is open is finished")
@@ -118,12 +125,16 @@ def held_alone(folder: Path) -> Iterator[None]:
     """Makes the folder, and keeps other watches out of it.
 
     Raises:
-        UserError: another process watches into this folder.
+        UserError: it cannot be made or written to, or another process watches into it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
+    make_folder(folder)
+    try:
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}; choose another --out") from None
+    with lock:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"another watch writes to {folder}: stop it, or choose another --out") from None
         yield

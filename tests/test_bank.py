@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import shutil
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -48,6 +49,12 @@ def test_a_scene_is_loaded_once_and_is_as_if_it_were_alone(bank: SceneBank) -> N
     assert surprise(scene) == surprise(Scene.load(bank.folder / "day"))
     assert surprise(bank.get("night")) == surprise(Scene.load(bank.folder / "night"))
     assert surprise(scene) != surprise(bank.get("night"))
+
+
+def test_a_scene_goes_by_the_name_of_its_folder_which_may_be_a_copy(bank: SceneBank) -> None:
+    shutil.copytree(bank.folder / "day", bank.folder / "dusk")
+    assert bank.get("dusk").name == "dusk"
+    assert surprise(bank.get("dusk")) == surprise(bank.get("day"))
 
 
 def test_thirteen_scenes_hold_one_backbone(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -18,6 +19,19 @@ from prometheus_client.parser import text_string_to_metric_families
 import cli
 
 PATIENCE = 90.0  # seconds; machines that test can be very slow
+TALLY = r"{}: (\d+) frames came in, (\d+) delivered, (\d+) dropped(?: \([^)]*\))?(?:; not kept: (.*))?"
+
+
+class Tally(NamedTuple):
+    """What became of a camera's frames so far; `lost` is what could not be written since it began, by "sink:cause"."""
+
+    taken: int
+    delivered: int
+    dropped: int
+    lost: Mapping[str, int]
+
+    def lost_by(self, sink: str) -> int:
+        return sum(count for name, count in self.lost.items() if name.startswith(f"{sink}:"))
 
 
 class Watching:
@@ -83,6 +97,12 @@ class Watching:
                     return float(sample.value)
         return 0.0
 
+    def total(self, name: str, **labels: str) -> float:
+        """The sum of a metric over the labels that are not given."""
+        families = text_string_to_metric_families(self.page("metrics"))
+        samples = [sample for family in families for sample in family.samples if sample.name == name]
+        return sum(float(sample.value) for sample in samples if labels.items() <= sample.labels.items())
+
     def wait_for(self, name: str, least: float = 1.0, **labels: str) -> float:
         """Waits until a metric is at least that."""
         return until(
@@ -93,6 +113,15 @@ class Watching:
         """Waits until a camera is in this state."""
         self.wait_for("msflow_camera_state", camera=camera, state=state)
 
+    def wait_for_fault(self, camera: str, fault: str) -> None:
+        """Waits until this is a camera's trouble."""
+        self.wait_for("msflow_camera_fault", camera=camera, fault=fault)
+
+    def wait_for_scores(self, camera: str, more: int = 5) -> None:
+        """Waits until so many more frames of a camera are scored and delivered."""
+        before = self.metric("msflow_frames_delivered_total", camera=camera)
+        self.wait_for("msflow_frames_delivered_total", before + more, camera=camera)
+
     def rows(self, camera: str) -> list[dict[str, str]]:
         """The whole lines of a camera's scores.csv."""
         path = self.out / camera / "scores.csv"
@@ -101,9 +130,26 @@ class Watching:
         lines = path.read_text().split("\n")[:-1]
         return [dict(zip(lines[0].split(","), line.split(","), strict=True)) for line in lines[1:]]
 
+    def indices(self, camera: str) -> list[int]:
+        """The indices of its scored frames, which rise."""
+        indices = [int(row["index"]) for row in self.rows(camera)]
+        assert indices == sorted(set(indices))
+        return indices
+
+    def recordings(self, camera: str) -> list[Path]:
+        """Its recordings, the oldest first."""
+        return sorted((self.out / camera / "recordings").glob("*.mp4"))
+
+    def tallies(self, camera: str) -> list[Tally]:
+        """What it says became of a camera's frames, each time that it has finished what it wrote of it."""
+        said = re.findall(TALLY.format(re.escape(camera)), self.said())
+        return [Tally(int(came), int(sent), int(gone), dict(_counted(lost))) for came, sent, gone, lost in said]
+
     def reload(self) -> None:
-        """Asks it to read its cameras file again."""
+        """Asks it to read its cameras file again, and waits until it has."""
+        before = self.total("msflow_config_reloads_total")
         self.process.send_signal(signal.SIGHUP)
+        until(lambda: self.total("msflow_config_reloads_total") > before, "the cameras file is not read again")
 
     def end(self, number: int = signal.SIGTERM, within: float = PATIENCE) -> float:
         """Sends a signal and waits for the end; returns the seconds that took."""
@@ -120,6 +166,11 @@ class Watching:
         if self._process is not None and not self._ended():
             self._process.kill()
             self._process.wait()
+
+
+def _counted(text: str) -> Iterator[tuple[str, int]]:
+    for count, name in re.findall(r"(\d+) ([a-z]+:[a-z]+)", text):
+        yield name, int(count)
 
 
 T = TypeVar("T")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import socket
 import threading
 from collections.abc import Callable, Collection, Iterator
 from fractions import Fraction
@@ -21,6 +19,7 @@ from msflow_stream.video.faults import Fault
 from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.states import State
 from msflow_stream.video.supervisor import Supervisor
+from tests.support.babbler import Babbler
 from tests.support.proxy import Proxy
 from tests.support.rtsp import RtspCamera, need_server, write_units
 from tests.support.videos import write_video
@@ -273,34 +272,6 @@ def test_packets_lost_over_udp(clips: Callable[..., Path]) -> None:
     assert set(seen.segments) == {0}
     for values in ([frame.index for frame in seen.frames], [frame.time for frame in seen.frames]):
         assert values == sorted(set(values))
-
-
-class Babbler:
-    """Sends a mebibyte of random bytes to whoever connects."""
-
-    def __init__(self) -> None:
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._server.getsockname()[1]
-        self._thread = threading.Thread(target=self._babble, daemon=True)
-
-    def _babble(self) -> None:
-        random = np.random.default_rng(0)
-        while True:
-            try:
-                client, _ = self._server.accept()
-            except OSError:
-                return
-            with client, contextlib.suppress(OSError):
-                client.sendall(random.bytes(1 << 20))
-
-    def __enter__(self) -> Babbler:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
-        self._thread.join(10)
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "rtsp"])
