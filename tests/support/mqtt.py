@@ -129,7 +129,8 @@ class Subscriber:
         return [text for where, text, _ in list(self.heard) if where == topic]
 
     def last(self, topic: str) -> str | None:
-        return (self.texts(topic) or [None])[-1]
+        texts = self.texts(topic)
+        return texts[-1] if texts else None
 
     def settle(self) -> None:
         """Returns when all has been heard that the broker knew before."""

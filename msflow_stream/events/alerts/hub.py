@@ -66,7 +66,7 @@ class AlertHub:
             for name, alert in alerts.items():
                 self._posts.append(Post(name, alert, _cameras(name, routes), shared))
         except UserError as error:
-            self.close(0.0)
+            self.close(1.0)
             raise UserError(f"alert {name}: {error}") from None
 
     def publish(self, message: EventMessage, camera: str) -> None:

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 PORT, TLS_PORT = 1883, 8883
 KEEP_ALIVE = 30  # seconds; a broker that is silent for one and a half as long is away
 LOOK_AGAIN = 0.1  # seconds between looks whether a connection still stands
+PATIENCE = 3.0  # seconds that a message waits for a connection, before it waits for its next turn
 GRACE = 1.0  # seconds that a broker gets to take our leave
 QOS = 1  # at least once
 
@@ -69,17 +70,17 @@ class MqttConnection:
         Raises:
             Retry: it has not, or it is not known whether it has.
         """
-        end = monotonic() + self._settings.timeout
         with self._changed:
-            self._changed.wait_for(lambda: self._client is not None, self._settings.timeout)
+            self._changed.wait_for(lambda: self._client is not None, PATIENCE)
             client = self._client
         if client is None:
             raise Retry(f"no MQTT connection: {self._reason}", patient=self._refused)
+        end = monotonic() + self._settings.timeout
         sent = [_publish(client, note) for note in notes]
         for one in sent:
             while not _arrived(one):
                 if not client.is_connected() or monotonic() >= end:
-                    _cut(client)
+                    self._drop(client)
                     raise Retry("the MQTT broker did not confirm a message")
 
     def mention(self, notes: Iterable[Note]) -> None:
@@ -102,7 +103,7 @@ class MqttConnection:
             self._latest.disconnect()
             self._thread.join(GRACE)
             _cut(self._latest)
-        self._thread.join(self._settings.timeout)
+        self._thread.join(GRACE)
 
     def _run(self) -> None:
         """The thread."""
@@ -146,6 +147,9 @@ class MqttConnection:
         if reason.is_failure:
             self._reason = str(reason)
             return
+        if self._closing.is_set():  # while it was connecting
+            client.disconnect()
+            return
         for note in [Note(self._topics.status, ONLINE, retain=True), *self._greeting()]:
             _publish(client, note)
         with self._changed:
@@ -159,6 +163,14 @@ class MqttConnection:
             if self._client is client:
                 self._client, self._reason = None, str(reason)
         self._over.set()
+
+    def _drop(self, client: paho.Client) -> None:
+        """Ends a connection that is of no use any more; the next one is made."""
+        with self._changed:
+            if self._client is client:
+                self._client = None
+                _cut(client)
+                self._over.set()
 
 
 def _publish(client: paho.Client, note: Note) -> paho.MQTTMessageInfo:

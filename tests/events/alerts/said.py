@@ -52,8 +52,8 @@ def say(
 
 def life(id: str = "gate-1", updates: int = 1, **options: Any) -> list[EventMessage]:
     """All that is said of an event."""
-    kinds: list[Literal["open", "update", "close"]] = ["open", *["update"] * updates, "close"]
-    return [say(kind, id, version, **options) for version, kind in enumerate(kinds, start=1)]
+    middle = [say("update", id, version, **options) for version in range(2, updates + 2)]
+    return [say("open", id, **options), *middle, say("close", id, updates + 2, **options)]
 
 
 def known_by(messages: list[EventMessage]) -> list[tuple[str, int]]:

@@ -24,7 +24,7 @@ class Listener:
 
     def hears(self, *messages: EventMessage) -> list[str]:
         """The kinds of those that get through."""
-        kinds = []
+        kinds: list[str] = []
         for message in messages:
             chosen = self._choice(message, message.event.source, message.event.id in self._followed)
             if chosen is not None:

@@ -159,7 +159,11 @@ def test_close_tries_once_more_and_leaves_the_rest_to_the_next_run(tmp_path: Pat
 
 def test_a_hanging_delivery_does_not_hold_up_the_end_and_is_repeated(tmp_path: Path) -> None:
     freed, receiver = threading.Event(), Receiver()
-    one = courier(tmp_path, lambda message: freed.wait() and None)
+
+    def hang(message: EventMessage) -> None:
+        freed.wait()
+
+    one = courier(tmp_path, hang)
     one.put(say("open"))
     one.close(0.1)
     another = courier(tmp_path, receiver)

@@ -162,7 +162,7 @@ def test_no_secret_shows_in_logs_dead_letters_queues_or_reports(
     words = {name: f"planted-{name}" for name in ("user", "login", "path", "query", "key", "mqtt", "mail")}
     address = receiver.url(f"/{words['path']}?token={words['query']}", f"{words['user']}:{words['login']}")
     away = {"host": "127.0.0.1", "port": free_port(), "username": "guard", "timeout": 0.2}
-    alerts = {
+    alerts: dict[str, dict[str, Any]] = {
         "hook": {"type": "webhook", "url": address, "secret": words["key"]},
         "lost": {"type": "webhook", "url": address.replace("127.0.0.1", "nowhere.invalid"), "secret": words["key"]},
         "broker": {"type": "mqtt", "password": words["mqtt"], **away},

@@ -58,7 +58,7 @@ def test_the_picture_is_attached_if_there_is_one(tmp_path: Path) -> None:
 def test_encrypted_and_with_a_login(tmp_path: Path, security: str) -> None:
     need_broker()  # for openssl
     certificate = make_certificate(tmp_path)
-    options = {"security": security, "username": LOGIN[0], "ca": certificate[0]}
+    options: dict[str, Any] = {"security": security, "username": LOGIN[0], "ca": certificate[0]}
     with Mailbox(LOGIN, certificate, tls=security == "tls") as box:
         mail(box.port, password=LOGIN[1], **options).deliver(say("open"))
         with pytest.raises(Retry, match="refuses the login") as refused:

@@ -127,7 +127,7 @@ def test_without_discovery_nothing_is_announced(broker: Broker) -> None:
 def test_a_broker_stopped_in_mid_event_and_restarted_gets_everything_in_order(
     tmp_path: Path, broker: Broker, forgetful: bool
 ) -> None:
-    sink = mqtt(broker.port)
+    sink = mqtt(broker.port, timeout=2.0)
     courier = Courier(Outbox(tmp_path, "mqtt"), sink.deliver, random=Random(0), end=sink.close, backoff=QUICK)
     messages = [message for number in range(3) for message in life(f"e{number}", updates=4)]
     with Subscriber(broker.port) as subscriber:
@@ -209,7 +209,7 @@ def test_a_network_that_passes_nothing_on_is_noticed_and_the_message_said_again(
 def test_encrypted_and_with_a_login(tmp_path: Path) -> None:
     need_broker()
     certificate = make_certificate(tmp_path)
-    options = {"tls": True, "ca": certificate[0], "username": LOGIN[0], "timeout": 5.0}
+    options: dict[str, Any] = {"tls": True, "ca": certificate[0], "username": LOGIN[0], "timeout": 5.0}
     with Broker(tmp_path / "broker", LOGIN, certificate) as broker:
         with Subscriber(broker.port, LOGIN, certificate[0]) as subscriber:
             sink = mqtt(broker.port, password=LOGIN[1], **options)

@@ -28,8 +28,8 @@ def emptied(outbox: Outbox) -> list[tuple[str, int]]:
     return taken
 
 
-def filled(folder: Path, count: int, **options: int) -> Outbox:
-    outbox = Outbox(folder, "guard", **options)
+def filled(folder: Path, count: int, capacity: int = 10_000) -> Outbox:
+    outbox = Outbox(folder, "guard", capacity)
     for number in range(count):
         outbox.put(say("open", f"e{number}"))
     return outbox
