@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -15,7 +16,10 @@ from rich.logging import RichHandler
 from rich.markup import escape
 
 from msflow_stream import __version__
-from msflow_stream.types import UserError
+from msflow_stream.types import Severity, UserError
+
+if TYPE_CHECKING:
+    from msflow_stream.events.store import EventFilter
 
 # The pipelines are imported by the verbs: torch takes seconds to import, and --help should not wait for it.
 
@@ -29,6 +33,8 @@ app = typer.Typer(
 )
 scenes_app = typer.Typer(help="Lists fitted scenes and shows what is in them.", no_args_is_help=True)
 app.add_typer(scenes_app, name="scenes")
+events_app = typer.Typer(help="Lists, shows, exports and labels events that `watch` found.", no_args_is_help=True)
+app.add_typer(events_app, name="events")
 bench_app = typer.Typer(help="Times things beside a plain way of doing them, in the same run.", no_args_is_help=True)
 app.add_typer(bench_app, name="bench")
 
@@ -46,7 +52,15 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 Counted = Annotated[Literal["sampled", "all"], typer.Option(help="Frames that count for the frame-level AUROC.")]
 ImageRate = Annotated[str, typer.Option(help="Frames per second of image folders.")]
-SCENES = Path("scenes")
+EventCamera = Annotated[str | None, typer.Option(help="Of this camera only.")]
+EventSince = Annotated[str | None, typer.Option(help="Not before a date or time, or 2h, 7d ago.")]
+EventSeverity = Annotated[Literal["low", "medium", "high"] | None, typer.Option(help="At least that severe.")]
+EventId = Annotated[str, typer.Argument(help="Of the event, or the beginning of it.")]
+WatchedOut = Annotated[Path, typer.Option("--out", "-o", help="The folder that `watch` writes to.")]
+StoreUrl = Annotated[
+    str | None, typer.Option(envvar="MSFLOW_STORE", help="Address of the database, if the cameras file names one.")
+]
+SCENES, WATCHED = Path("scenes"), Path("watched")
 GIB = 2**30
 
 
@@ -157,11 +171,14 @@ def watch(
         bool, typer.Option("--schema", help="Print the JSON schema of cameras files, for editors.")
     ] = False,
     record: Annotated[bool, typer.Option("--record", help="Write overlay videos of the scored frames.")] = False,
+    evidence: Annotated[bool, typer.Option(help="Keep clips and pictures of every event.")] = True,
     preview: Annotated[bool, typer.Option("--preview", help="Write preview.jpg, replaced every second.")] = False,
     keep_days: Annotated[
-        float | None, typer.Option(min=0.001, help="Remove scores and recordings that are older.")
+        float | None, typer.Option(min=0.001, help="Remove scores, recordings and evidence that are older.")
     ] = None,
-    keep_gib: Annotated[float | None, typer.Option(min=0.001, help="Of recordings per camera; the oldest go.")] = None,
+    keep_gib: Annotated[
+        float | None, typer.Option(min=0.001, help="Of recordings, and of evidence, per camera; the oldest go.")
+    ] = None,
     keep_free_gib: Annotated[
         float, typer.Option(min=0, help="With less left on the disk, the oldest recordings go.")
     ] = 1.0,
@@ -184,15 +201,73 @@ def watch(
 
         run_check(cameras, scenes)
         return
+    from msflow_stream.events.evidence.retention import EvidenceRetention
     from msflow_stream.sinks.retention import Retention
     from pipelines.camera_outputs import Written
     from pipelines.watch import WatchJob
     from pipelines.watch import watch as run
 
     keep_bytes = None if keep_gib is None else int(keep_gib * GIB)
-    retention = Retention(keep_days, keep_bytes, int(keep_free_gib * GIB))
-    written = Written(out, record, preview, keep_days, retention)
+    kept = keep_days, keep_bytes, int(keep_free_gib * GIB)
+    written = Written(out, record, preview, keep_days, Retention(*kept), evidence, EvidenceRetention(*kept))
     run(WatchJob(cameras, scenes, written, device, batch, _address(http), log, table))
+
+
+@events_app.command("list", epilog="Example: msflow-stream events list --camera gate --since 24h --severity medium")
+def list_events(
+    camera: EventCamera = None,
+    since: EventSince = None,
+    severity: EventSeverity = None,
+    limit: Annotated[int, typer.Option(min=1, help="Newest first, so many at most.")] = 50,
+    out: WatchedOut = WATCHED,
+    store: StoreUrl = None,
+) -> None:
+    """Lists events, newest first."""
+    from pipelines.events import list_events as run
+
+    run(_store(store, out), _events(camera, since, severity, limit), Console())
+
+
+@events_app.command("show")
+def show_event(id: EventId, out: WatchedOut = WATCHED, store: StoreUrl = None) -> None:
+    """Shows all that is known of an event, and where its clip and pictures are."""
+    from pipelines.events import show as run
+
+    run(_store(store, out), id, out, Console())
+
+
+@events_app.command(
+    "export",
+    epilog="Examples:\n\nmsflow-stream events export --format csv --since 7d > week.csv\n\n"
+    "msflow-stream events export --format coco --to annotations.json",
+)
+def export_events(
+    form: Annotated[Literal["csv", "json", "coco"], typer.Option("--format", help="Of the export.")] = "csv",
+    to: Annotated[Path | None, typer.Option("--to", help="A file; standard output if not given.")] = None,
+    camera: EventCamera = None,
+    since: EventSince = None,
+    severity: EventSeverity = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Newest first, so many at most.")] = None,
+    out: WatchedOut = WATCHED,
+    store: StoreUrl = None,
+) -> None:
+    """Writes events as CSV, JSON, or COCO annotations of their snapshots."""
+    from pipelines.events import export as run
+
+    run(_store(store, out), _events(camera, since, severity, limit), form, to, out, Console(stderr=True))
+
+
+@events_app.command("label", epilog="Example: msflow-stream events label gate-20261123T232138 normal")
+def label_event(
+    id: EventId,
+    value: Annotated[Literal["normal", "violation", "none"], typer.Argument(help="What it was; none takes it back.")],
+    out: WatchedOut = WATCHED,
+    store: StoreUrl = None,
+) -> None:
+    """Notes what an event really was."""
+    from pipelines.events import label as run
+
+    run(_store(store, out), id, None if value == "none" else value, Console())
 
 
 @app.command(epilog="Example: msflow-stream overlay runs/today --colormap turbo")
@@ -470,6 +545,17 @@ def _size(text: str) -> tuple[int, int]:
     if len(sides) > 2:
         raise UserError(f"--input-size takes numbers such as 512 or 256x384, not {text!r}")
     return sides[0], sides[-1]
+
+
+def _store(store: str | None, out: Path) -> str:
+    return store or f"sqlite:///{out / 'events.db'}"
+
+
+def _events(camera: str | None, since: str | None, severity: Severity | None, limit: int | None) -> EventFilter:
+    from msflow_stream.events.store import EventFilter, parse_moment
+
+    begin = None if since is None else parse_moment(since, datetime.now(UTC))
+    return EventFilter(camera=camera, since=begin, severity=severity, limit=limit)
 
 
 def _address(text: str) -> tuple[str, int] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -30,7 +30,11 @@ HEADER_BYTES = 512  # reserved at the front of maps.safetensors, filled in when 
 
 @dataclass(frozen=True, slots=True)
 class ScoreRow:
-    """One scored frame as scores.csv holds it; `alarm` is 0 or 1."""
+    """One scored frame as scores.csv holds it.
+
+    `alarm` is 0 or 1; `probability` is that of so high a smoothed score in a normal frame, None where the scene is not
+    calibrated for it.
+    """
 
     index: int
     time: float
@@ -40,6 +44,20 @@ class ScoreRow:
     smoothed: float
     threshold: float
     alarm: int
+    probability: float | None = None
+
+    def cells(self) -> list[str]:
+        """As text, column by column."""
+        index, time, *values, alarm, probability = astuple(self)
+        chance = "" if probability is None else f"{probability:.7g}"
+        return [str(index), f"{time:.6f}", *(f"{value:.7g}" for value in values), str(alarm), chance]
+
+
+PARSERS: dict[Any, Callable[[str], Any]] = {
+    "int": int,
+    "float": float,
+    "float | None": lambda text: float(text) if text else None,
+}
 
 
 class ScoreWriter:
@@ -60,25 +78,25 @@ class ScoreWriter:
 
     def write(self, row: ScoreRow) -> None:
         """Appends a row."""
-        index, time, *values, alarm = astuple(row)
-        self._csv.writerow([index, f"{time:.6f}", *(f"{value:.7g}" for value in values), alarm])
+        self._csv.writerow(row.cells())
 
 
 def read_scores(folder: Path) -> list[ScoreRow]:
     """The rows of a folder's scores.csv; a line that was cut off at the end is left out.
 
+    Files from before there were probabilities are read too.
+
     Raises:
         UserError: no such file, or not one of ours.
     """
-    kinds = [int if f.type == "int" else float for f in fields(ScoreRow)]
+    columns = [f.name for f in fields(ScoreRow)]
     try:
         with (folder / SCORES).open(newline="", encoding="utf-8") as file:
-            head, *lines = csv.reader(file)
-        if head != [f.name for f in fields(ScoreRow)]:
+            head, *lines = csv.reader(line for line in file if line.endswith("\n"))
+        if head not in (columns, columns[:-1]):
             raise UserError(f"{folder / SCORES} has other columns than this program writes; score again")
-        if lines and (len(lines[-1]) < len(kinds) or not lines[-1][-1]):
-            lines.pop()
-        values: list[list[Any]] = [[kind(t) for kind, t in zip(kinds, line, strict=True)] for line in lines]
+        parsers = [PARSERS[f.type] for f in fields(ScoreRow)][: len(head)]
+        values: list[list[Any]] = [[parse(t) for parse, t in zip(parsers, line, strict=True)] for line in lines]
         return [ScoreRow(*row) for row in values]
     except FileNotFoundError:
         raise UserError(f"no {SCORES} in {folder}: give a folder that `msflow-stream score` wrote") from None

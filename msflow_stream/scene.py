@@ -24,11 +24,13 @@ from msflow_stream.files import file_hash
 from msflow_stream.model.aggregate import Maps, anomaly_maps, top_k_mean, watched
 from msflow_stream.model.msflow import MSFlow
 from msflow_stream.model.pyramid import Pyramid, load_weights
+from msflow_stream.tails.fitting import Limit
+from msflow_stream.tails.tail import Tail
 from msflow_stream.types import UserError
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1  # of scene.json; raised when an older program could not read a newer scene
+FORMAT = 2  # of scene.json; raised when an older program could not read a newer scene
 WEIGHTS, RECORD = "model.safetensors", "scene.json"
 RESAMPLING = {
     "lanczos": Image.Resampling.LANCZOS,
@@ -46,14 +48,39 @@ class Measures(NamedTuple):
     map: Tensor
 
 
+class Basis(BaseModel):
+    """What a calibration to a number of false alarms was asked for, and what it rests on.
+
+    Attributes:
+        asked: false alarms per hour.
+        supported: the fewest that so much footage supports; None where its length is unknown.
+        hours: of normal footage, in `sources` with so many frames each.
+        smoothing, gap: seconds; scores were smoothed so, and alarms no further apart than the gap were one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    created: str
+    asked: float
+    supported: float | None
+    hours: float
+    sources: dict[str, int]
+    smoothing: float
+    gap: float
+
+
 class Calibration(BaseModel):
     """What the scores of normal frames look like, from footage that was held out of the fit.
 
     Attributes:
-        frames: number of held-out frames; 0 means that the fitted frames themselves were used.
+        frames: number of normal frames that were not fitted; 0 means that the fitted frames themselves were used.
         quantiles: per kind of score, quantile (as text) to value.
-        thresholds: per kind, the highest smoothed score of a normal frame.
+        thresholds: per kind, the highest smoothed score of a normal frame, or the one for the false alarms in `basis`.
         map_range: map values at which the overlay's heat begins and is full.
+        tails: per kind, what turns a smoothed score into a probability; none before `basis` is there, or where there
+            is too little footage.
+        limits: per kind, what to expect of the threshold.
+        basis: of the thresholds, once they are for a number of false alarms.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -62,6 +89,9 @@ class Calibration(BaseModel):
     quantiles: dict[ScoreKind, dict[str, float]]
     thresholds: dict[ScoreKind, float]
     map_range: tuple[float, float]
+    tails: dict[ScoreKind, Tail] = {}
+    limits: dict[ScoreKind, Limit] = {}
+    basis: Basis | None = None
 
 
 def prepare(image: npt.NDArray[np.uint8], settings: InputSettings) -> Tensor:

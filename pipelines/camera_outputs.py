@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from threading import Lock, Thread
 
+from msflow_stream.events.evidence.retention import EvidenceRetention
 from msflow_stream.results import ScoreRow
 from msflow_stream.sinks.outlet import Outlet
 from msflow_stream.sinks.preview import Preview
@@ -31,8 +32,11 @@ class Written:
         out: a folder, with one below it for each camera.
         record: overlay videos of the scored frames.
         preview: a picture that is replaced every second.
+        evidence: of every event, in a folder of its own: a clip, an overlay, pictures.
         keep_days: finished files of scores older than that are removed; None keeps them.
         retention: which recordings are removed.
+        evidence_retention: which events' evidence is removed.
+        is_kept: whether an event, by its id, is marked to be kept.
     """
 
     out: Path
@@ -40,6 +44,9 @@ class Written:
     preview: bool = False
     keep_days: float | None = None
     retention: Retention | None = None
+    evidence: bool = True
+    evidence_retention: EvidenceRetention | None = None
+    is_kept: Callable[[str], bool] = lambda _: False
 
 
 class CameraOutputs:

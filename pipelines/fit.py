@@ -17,13 +17,14 @@ from rich.console import Console
 from rich.progress import Progress
 
 import msflow_stream
-from msflow_stream.calibration import calibrate
+from msflow_stream.calibration import Normal, measure_normal
 from msflow_stream.checkpoints import FileCheckpoints
 from msflow_stream.config import Settings, differences
 from msflow_stream.features import FeatureCache
 from msflow_stream.footage import Footage, extract, feature_cache
 from msflow_stream.machine import choose_device
 from msflow_stream.model.pyramid import Pyramid
+from msflow_stream.normal_scores import write_normal_scores
 from msflow_stream.report import loss_plot
 from msflow_stream.results import LOSS_PLOT, Pass, write_losses
 from msflow_stream.scene import Scene, read_record
@@ -127,9 +128,10 @@ def fit_frames(
         if not passes:
             checkpoints.clear()
             raise UserError("stopped before the first pass was complete: nothing is saved")
-        scene.calibration = calibrate(scene, footage)
+        normal = measure_normal(scene, footage)
+        scene.calibration = normal.calibration(settings.score.smoothing, fitted=not footage.held_out)
     scene.record = _record(scene, footage, passes, time.monotonic() - started)
-    scene.save(folder, overwrite=True, add=lambda staging: _draw(staging, scene.name, passes))
+    scene.save(folder, overwrite=True, add=lambda staging: _add(staging, scene.name, passes, normal))
     if not interrupted:
         checkpoints.clear()
     _report(console, folder, scene)
@@ -206,7 +208,9 @@ def _tensorboard(folder: Path | None) -> AbstractContextManager[Callable[[Pass],
     return TensorBoardLog(folder)
 
 
-def _draw(folder: Path, name: str, passes: Sequence[Pass]) -> None:
+def _add(folder: Path, name: str, passes: Sequence[Pass], normal: Normal) -> None:
+    """What a scene's folder holds besides the scene."""
+    write_normal_scores(folder, normal.scores)
     write_losses(folder, passes)
     loss_plot(folder / LOSS_PLOT, f"fit of {name}", passes)
 

@@ -19,6 +19,7 @@ from msflow_stream.stream.contract import Limits, SourceError
 from msflow_stream.stream.counters import SourceCounts
 from msflow_stream.stream.engine import Engine
 from msflow_stream.types import Frame, FrameScore, UserError
+from pipelines.camera_events import Publish
 from pipelines.camera_outputs import Written
 from pipelines.station import Station, scenes_of
 
@@ -37,7 +38,13 @@ class Fleet:
     """
 
     def __init__(
-        self, cameras: Mapping[str, Camera], bank: SceneBank, written: Written, random: Random, limits: Limits
+        self,
+        cameras: Mapping[str, Camera],
+        bank: SceneBank,
+        written: Written,
+        random: Random,
+        limits: Limits,
+        publish: Publish,
     ) -> None:
         """Prepares; nothing is read before `start`.
 
@@ -45,7 +52,7 @@ class Fleet:
             UserError: a scene that cannot be loaded, or areas that leave nothing to watch.
         """
         self.engine = Engine(self._score, self._deliver, self._ended, limits)
-        self._bank, self._written, self._random = bank, written, random
+        self._bank, self._written, self._random, self._publish = bank, written, random, publish
         self._lock = RLock()
         self._stations = {name: self._station(name, camera) for name, camera in cameras.items()}
         self._order = list(cameras)
@@ -58,7 +65,7 @@ class Fleet:
         self._progress = (0, monotonic())
 
     def _station(self, name: str, camera: Camera) -> Station:
-        return Station(name, camera, self._bank, self._written, Random(self._random.random()))
+        return Station(name, camera, self._bank, self._written, Random(self._random.random()), self._publish)
 
     def start(self) -> None:
         """Starts every camera, in threads of their own: one that is offline holds up none."""

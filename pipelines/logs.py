@@ -85,9 +85,9 @@ class Discreet(logging.Formatter):
         self._inner = inner
         self._secrets: list[str] = []
 
-    def hide(self, urls: Iterable[str]) -> None:
-        """From now on the credentials in these URLs are masked wherever they turn up."""
-        plain = {secret for url in urls for secret in secrets_in(url)}
+    def hide(self, urls: Iterable[str], others: Iterable[str] = ()) -> None:
+        """From now on the credentials in these URLs, and the others as they are, are masked wherever they turn up."""
+        plain = {secret for url in urls for secret in secrets_in(url)} | {one for one in others if len(one) > 2}
         found = plain | {json.dumps(secret)[1:-1] for secret in plain}
         self._secrets = sorted(found, key=len, reverse=True)  # a password before the user that it begins with
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import fcntl
 import logging
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -16,7 +16,8 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from msflow_stream.bank import SceneBank
-from msflow_stream.cameras import Camera, load_cameras
+from msflow_stream.cameras import Cameras, load_file
+from msflow_stream.health.report import WatchReport
 from msflow_stream.health.server import HealthServer
 from msflow_stream.health.table import StatusTable
 from msflow_stream.machine import settle_memory
@@ -25,12 +26,13 @@ from msflow_stream.stream.contract import Limits
 from msflow_stream.stream.signals import heard, stopped_by_signals
 from msflow_stream.types import UserError
 from pipelines.camera_outputs import Written
+from pipelines.event_desk import EventDesk, secrets_of
 from pipelines.fleet import Fleet
 from pipelines.logs import Discreet, LogKind, logged
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS, CLOSE_SECONDS = 6.0, 2.5  # of the 10 s that a stop may take: for frames on their way, and for files
+STOP_SECONDS, CLOSE_SECONDS, DESK_SECONDS = 5.0, 2.5, 1.5  # of the 10 s of a stop: frames on their way, files, alerts
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +75,24 @@ def watch(job: WatchJob, console: Console | None = None) -> None:
 
 
 def _watch(job: WatchJob, discreet: Discreet, console: Console | None) -> None:
-    cameras = load_cameras(job.cameras)
-    discreet.hide(urls_of(cameras))
+    file = load_file(job.cameras)
+    discreet.hide(urls_of(file), secrets_of(file))
     with ExitStack() as stack:
         stack.enter_context(held_alone(job.written.out))
-        fleet = Fleet(cameras, SceneBank(job.scenes, job.device), job.written, Random(), Limits(batch=job.batch))
+        desk = EventDesk(file, job.written.out, Random())
+        stack.callback(desk.close, DESK_SECONDS)
+        written, bank = replace(job.written, is_kept=desk.is_kept), SceneBank(job.scenes, job.device)
+        fleet = Fleet(file.cameras, bank, written, Random(), Limits(batch=job.batch), desk.publish)
+
+        def report() -> WatchReport:
+            return replace(fleet.report(), alerts=desk.report())
+
         if job.address is not None:
-            server = stack.enter_context(HealthServer(*job.address, fleet.report, fleet.stuck))
+            server = stack.enter_context(HealthServer(*job.address, report, fleet.stuck))
             log.info("metrics and health: %s", server.url)
         if console is not None:
-            stack.enter_context(table(fleet, console))
-        interrupted = run(fleet, lambda: reload(fleet, job, discreet))
+            stack.enter_context(table(report, console))
+        interrupted = run(fleet, lambda: reload(fleet, desk, job, discreet))
     if fleet.failures and not interrupted:
         raise UserError(f"all cameras have ended; failed: {'; '.join(fleet.failures.values())}")
 
@@ -102,22 +111,23 @@ def run(fleet: Fleet, reread: Callable[[], None]) -> bool:
     return told.is_set()
 
 
-def reload(fleet: Fleet, job: WatchJob, discreet: Discreet) -> None:
+def reload(fleet: Fleet, desk: EventDesk, job: WatchJob, discreet: Discreet) -> None:
     """Reads the cameras file again; one that cannot be used changes nothing."""
     try:
-        cameras = load_cameras(job.cameras)
-        discreet.hide(urls_of(cameras))
-        fleet.reload(cameras)
+        file = load_file(job.cameras)
+        discreet.hide(urls_of(file), secrets_of(file))
+        desk.reroute(file)
+        fleet.reload(file.cameras)
     except UserError as error:
         fleet.failed_reloads += 1
         log.error("the cameras stay as they are: %s", error)
 
 
-def urls_of(cameras: Mapping[str, Camera]) -> list[str]:
+def urls_of(file: Cameras) -> list[str]:
     """All addresses, which may hold credentials."""
-    urls = [camera.url for camera in cameras.values()]
-    urls += [camera.restream for camera in cameras.values() if camera.restream is not None]
-    return [url.get_secret_value() for url in urls]
+    urls = [camera.url for camera in file.cameras.values()]
+    urls += [camera.restream for camera in file.cameras.values() if camera.restream is not None]
+    return [url.get_secret_value() for url in [*urls, *([] if file.store is None else [file.store])]]
 
 
 @contextmanager
@@ -141,12 +151,12 @@ def held_alone(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def table(fleet: Fleet, console: Console) -> Iterator[None]:
+def table(report: Callable[[], WatchReport], console: Console) -> Iterator[None]:
     """Shows how every camera is doing, below the log, every second."""
     status = StatusTable()
 
     def render() -> RenderableType:
-        return status.draw(fleet.report(), datetime.now(UTC), console.width)
+        return status.draw(report(), datetime.now(UTC), console.width)
 
     with Live(get_renderable=render, console=console, refresh_per_second=1):
         yield

@@ -14,8 +14,9 @@ LIBRARY = "msflow_stream"
 # From the ground up; a part is a file or folder of msflow_stream, msflow_stream/__init__.py as what users of the
 # library see of them, or one of the two things on top. Parts of one floor do not know each other.
 FLOORS: list[set[str]] = [
-    {"types", "batches", "smoothing", "files"},
-    {"config", "machine", "checkpoints", "results"},
+    {"types", "batches", "smoothing", "files", "tails"},
+    {"config", "machine", "checkpoints", "results", "normal_scores"},
+    {"alert_settings"},
     {"cameras", "features", "model", "video", "datasets", "metrics", "report"},
     {"scene"},
     {"footage", "bank", "areas"},
@@ -33,10 +34,12 @@ FLOOR_OF = {part: number for number, parts in enumerate(FLOORS) for part in part
 NO_MORE_THAN: dict[str, set[str]] = {
     "config": {"types"},
     "machine": {"types"},
-    "cameras": {"config", "types"},
+    "cameras": {"alert_settings", "config", "types"},
+    "alert_settings": {"config", "types"},
     "checkpoints": {"files"},
     "features": {"machine"},
     "results": {"types", "files"},
+    "normal_scores": {"types"},
     "report": {"results"},
 }
 

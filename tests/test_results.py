@@ -46,8 +46,9 @@ ROWS = st.builds(
     smoothed=VALUES,
     threshold=VALUES,
     alarm=st.integers(0, 1),
+    probability=st.none() | st.floats(1e-12, 1),
 )
-THREE = [ScoreRow(5 * i, 0.2 * i, 1.5, 2.25, -0.125, 1.75, 1.5, i % 2) for i in range(3)]
+THREE = [ScoreRow(5 * i, 0.2 * i, 1.5, 2.25, -0.125, 1.75, 1.5, i % 2, (None, 0.25, 1e-9)[i]) for i in range(3)]
 
 
 def write_scores(folder: Path, rows: Sequence[ScoreRow]) -> Path:
@@ -77,6 +78,15 @@ def test_scores_come_back_to_seven_digits_and_times_to_a_microsecond(
         assert (found.index, found.alarm) == (row.index, row.alarm)
         assert found.time == pytest.approx(row.time, rel=0, abs=6e-7)
         assert astuple(found)[2:7] == pytest.approx(astuple(row)[2:7], rel=1e-6)
+        assert (found.probability is None) == (row.probability is None)
+        assert (found.probability or 0) == pytest.approx(row.probability or 0, rel=1e-6)
+
+
+def test_a_file_from_before_there_were_probabilities_is_read(tmp_path: Path) -> None:
+    path = write_scores(tmp_path, THREE)
+    path.write_text("".join(line.rpartition(",")[0] + "\n" for line in path.read_text().splitlines()))
+    assert path.read_text().startswith("index,time,score,surprise,surprise_mean,smoothed,threshold,alarm\n0,")
+    assert read_scores(tmp_path) == [replace(row, probability=None) for row in THREE]
 
 
 def test_a_camera_that_runs_for_a_year_has_a_time_of_its_own_for_every_frame(tmp_path: Path) -> None:
@@ -98,11 +108,9 @@ def test_a_file_whose_last_line_was_cut_off_anywhere_is_read_up_to_it(tmp_path: 
     path = write_scores(tmp_path, THREE)
     content = path.read_bytes()
     last = content.splitlines(keepends=True)[-1]
-    for lost in range(2, len(last) + 1):
+    for lost in range(1, len(last) + 1):  # a line without its end may lack digits of its last value
         path.write_bytes(content[:-lost])
         assert read_scores(tmp_path) == THREE[:2], content[:-lost]
-    path.write_bytes(content[:-1])  # only the end of the line is missing
-    assert read_scores(tmp_path) == THREE
 
 
 def test_a_line_that_was_cut_off_in_the_middle_of_the_file_is_an_error(tmp_path: Path) -> None:
@@ -128,8 +136,9 @@ def test_a_file_that_is_not_ours_is_an_error_that_names_it(tmp_path: Path, conte
 def test_an_alarm_that_is_no_whole_number_is_an_error(tmp_path: Path, damage: str) -> None:
     path = write_scores(tmp_path, THREE)
     lines = path.read_text().splitlines()
-    lines[1] = lines[1].rpartition(",")[0] + "," + damage
-    path.write_text("\n".join(lines))
+    *before, _, probability = lines[1].split(",")
+    lines[1] = ",".join([*before, damage, probability])
+    path.write_text("\n".join([*lines, ""]))
     with pytest.raises(UserError, match="is damaged"):
         read_scores(tmp_path)
 

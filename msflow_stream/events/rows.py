@@ -1,7 +1,8 @@
-"""From the scores of a source to its rows: smoothed, and beside the threshold."""
+"""From the scores of a source to its rows: smoothed, beside the threshold, and how improbable in a normal frame."""
 
 from __future__ import annotations
 
+import logging
 import math
 
 from msflow_stream.config import ScoreSettings
@@ -9,6 +10,8 @@ from msflow_stream.results import ScoreRow
 from msflow_stream.scene import Calibration
 from msflow_stream.smoothing import Smoother
 from msflow_stream.types import SCORE_FIELDS, FrameScore
+
+log = logging.getLogger(__name__)
 
 
 class RowMaker:
@@ -24,6 +27,14 @@ class RowMaker:
             self.threshold = settings.threshold
         elif calibration is not None:
             self.threshold = calibration.thresholds[settings.kind]
+        basis = None if calibration is None else calibration.basis
+        if basis is not None and basis.smoothing != settings.smoothing:
+            log.warning(
+                "scores are smoothed over %g s, the scene is calibrated for %g s: its threshold does not fit them",
+                settings.smoothing,
+                basis.smoothing,
+            )
+        self._tail = None if calibration is None else calibration.tails.get(settings.kind)
         self._field, self._smoother = SCORE_FIELDS[settings.kind], Smoother(settings.smoothing)
 
     def __call__(self, score: FrameScore) -> ScoreRow:
@@ -38,4 +49,9 @@ class RowMaker:
             smoothed,
             self.threshold,
             int(smoothed > self.threshold),
+            self._probability(smoothed),
         )
+
+    def _probability(self, smoothed: float) -> float | None:
+        """Of so high a score in a normal frame; None where the scene is not calibrated, or the score is broken."""
+        return None if self._tail is None or math.isnan(smoothed) else self._tail.probability(smoothed)

@@ -54,6 +54,8 @@ def triggers_of(
     A threshold that the score settings give is for `score.kind` alone; the others are the calibration's. Unless the
     settings name the triggers they are `score.kind`, for something local, and the surprise, for the whole view.
     """
+    if probabilities is None and calibration is not None:
+        probabilities = {kind: tail.probability for kind, tail in calibration.tails.items()}
     found = []
     for kind in event.triggers or tuple(dict.fromkeys((score.kind, "surprise"))):
         threshold = math.nan if calibration is None else calibration.thresholds.get(kind, math.nan)

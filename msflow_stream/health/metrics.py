@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from msflow_stream.events.alerts.courier import AlertReport
 from msflow_stream.health.camera_metrics import camera_metrics, label
 from msflow_stream.health.report import WatchReport
 from msflow_stream.stream.counters import LATENCY_BOUNDS, Latency, Snapshot
@@ -36,6 +37,7 @@ class WatchCollector(Collector):
         yield from camera_metrics(report.cameras)
         yield _batches(report.engine.batches)
         yield _stages(report.engine)
+        yield from _alerts(report.alerts)
         yield from _process(report)
 
 
@@ -57,6 +59,23 @@ def _stages(engine: Snapshot) -> Metric:
     for name, latency in stages.items():
         family.add_metric([name], _buckets(LATENCY_BOUNDS, latency.at_most, latency.count), latency.seconds)
     return family
+
+
+def _alerts(alerts: Mapping[str, AlertReport]) -> Iterator[Metric]:
+    counters: dict[str, tuple[str, Callable[[AlertReport], int]]] = {
+        "msflow_alerts_delivered": ("Messages that the store or an alert has taken.", lambda one: one.delivered),
+        "msflow_alerts_retried": ("Attempts that failed and are made again.", lambda one: one.retried),
+        "msflow_alerts_given_up": ("Messages given up, to be found in the dead-letter file.", lambda one: one.given_up),
+    }
+    for name, (text, value) in counters.items():
+        family = CounterMetricFamily(name, text, labels=["alert"])
+        for alert, one in alerts.items():
+            family.add_metric([label(alert)], value(one))
+        yield family
+    waiting = GaugeMetricFamily("msflow_alerts_waiting", "Messages in the queue on disk.", labels=["alert"])
+    for alert, one in alerts.items():
+        waiting.add_metric([label(alert)], one.waiting)
+    yield waiting
 
 
 def _process(report: WatchReport) -> Iterator[Metric]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from msflow_stream.events.alerts.courier import AlertReport
 from msflow_stream.results import ScoreRow
 from msflow_stream.stream.counters import Snapshot, SourceCounts
 from msflow_stream.video.camera_status import CameraStatus
@@ -44,6 +45,7 @@ class WatchReport:
         started: when the watch began; with a time zone.
         device: what scores, such as "cuda:0".
         device_bytes: its memory that is in use; None where that is not known.
+        alerts: how the store and each alert fare, by name.
         reloads, failed_reloads: how often the cameras file was read again, and how often it could not be used.
     """
 
@@ -54,6 +56,7 @@ class WatchReport:
     device_bytes: int | None
     reloads: int
     failed_reloads: int
+    alerts: Mapping[str, AlertReport] = field(default_factory=dict)
 
 
 def ready(report: WatchReport) -> list[str]:

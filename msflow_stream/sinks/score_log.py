@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import astuple, fields
+from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -139,9 +139,8 @@ class ScoreLog:
 
 
 def _line(wall: datetime, row: ScoreRow) -> bytes:
-    index, time, *values, alarm = astuple(row)
     arrived = wall.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
-    return ",".join([arrived, str(index), f"{time:.6f}", *(f"{v:.7g}" for v in values), f"{alarm}\n"]).encode()
+    return (",".join([arrived, *row.cells()]) + "\n").encode()
 
 
 def _is_ours(path: Path) -> bool:

@@ -12,6 +12,7 @@ from time import monotonic
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.camera_status import CameraStatus, Counts
 from msflow_stream.video.faults import ADVICE, Fault
+from msflow_stream.video.file_packets import FilePackets
 from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.reporter import Reporter
 from msflow_stream.video.sources import Reader, open_source, source_name
@@ -49,6 +50,16 @@ class FileCamera:
     def ask_to_stop(self) -> None:
         """Asks the reading to end before the next frame, and returns at once. From any thread; twice is fine."""
         self._stopping.set()
+
+    def packets(self, seconds: float) -> FilePackets | None:
+        """The file's packets, of so many seconds at a time, to be copied into clips; None where it has none.
+
+        Copied or not, what is wrong with the file is for `frames` to say.
+        """
+        try:
+            return FilePackets(self._path, seconds)
+        except UserError:  # a folder of images, or a file that cannot be read
+            return None
 
     def frames(self) -> Iterator[Frame]:
         """Yields the frames whose index is a multiple of `every`, as fast as they are taken.

@@ -36,7 +36,7 @@ def score(command: Command, workplace: Workplace, tmp_path: Path):  # type: igno
 
 def rows(folder: Path) -> list[dict[str, float]]:
     with (folder / "scores.csv").open() as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+        return [{key: float(value or -1) for key, value in row.items()} for row in csv.DictReader(file)]
 
 
 def frame_count(path: Path) -> tuple[int, float]:

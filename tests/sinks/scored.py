@@ -43,7 +43,7 @@ def scored(
     return (
         Frame("gate", index, None, time, wall, image),
         FrameScore("gate", "yard", index, time, wall, value, value, value, anomaly_map),
-        ScoreRow(index, time, value, value / 2, value / 3, value / 4, 0.5, alarm),
+        ScoreRow(index, time, value, value / 2, value / 3, value / 4, 0.5, alarm, value / 5),
     )
 
 

@@ -22,7 +22,9 @@ from tests.sinks.scored import START, Item, many, scored
 from tests.support.small_disk import fill, small_disk
 
 ROOT = Path(__file__).resolve().parents[2]
-COLUMNS = ["wall", "index", "time", "score", "surprise", "surprise_mean", "smoothed", "threshold", "alarm"]
+COLUMNS = [
+    *("wall", "index", "time", "score", "surprise", "surprise_mean", "smoothed", "threshold", "alarm", "probability")
+]
 
 
 def log(folder: Path, items: Iterable[Item], **settings: object) -> ScoreLog:
@@ -54,7 +56,7 @@ def test_a_row_is_on_disk_as_soon_as_it_is_taken(tmp_path: Path) -> None:
     scores.close()
     assert list(found[0]) == COLUMNS
     assert found == [
-        dict(zip(COLUMNS, ["2026-11-23T23:21:39.400Z", "7", "1.400000", "0", "0", "0", "0", "0.5", "1"], strict=True))
+        dict(zip(COLUMNS, ["2026-11-23T23:21:39.400Z", "7", "1.400000", *"0000", "0.5", "1", "0"], strict=True))
     ]
     scores.close()
     with pytest.raises(ValueError, match="closed"):

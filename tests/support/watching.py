@@ -43,16 +43,19 @@ class Watching:
         log: what it said, on stderr.
     """
 
-    def __init__(self, folder: Path, scenes: Path, cameras: Mapping[str, Mapping[str, Any]], *options: str) -> None:
+    def __init__(
+        self, folder: Path, scenes: Path, cameras: Mapping[str, Mapping[str, Any]], *options: str, **others: Any
+    ) -> None:
+        """`others` are further parts of the cameras file, such as `alerts`."""
         self.out, self.config, self.log = folder / "watched", folder / "cameras.yaml", folder / "watch.log"
-        self._scenes, self._options = scenes, options
+        self._scenes, self._options, self._others = scenes, options, others
         self._process: subprocess.Popen[bytes] | None = None
         self._url = ""
         self.configure(cameras)
 
     def configure(self, cameras: Mapping[str, Mapping[str, Any]]) -> None:
         """Writes the cameras file."""
-        self.config.write_text(yaml.safe_dump({"cameras": dict(cameras)}), encoding="utf-8")
+        self.config.write_text(yaml.safe_dump({**self._others, "cameras": dict(cameras)}), encoding="utf-8")
 
     def start(self) -> None:
         """Returns once its metrics can be asked for."""

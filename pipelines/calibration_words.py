@@ -1,0 +1,173 @@
+"""What a calibration found: a table for those who know statistics, sentences for those who do not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.table import Table
+
+from msflow_stream.calibration import Found
+from msflow_stream.config import ScoreKind
+from msflow_stream.scene import Basis, Calibration
+from msflow_stream.tails.fitting import BEYOND, CONFIDENCE, FEWEST, Interval, Limit, TailFit
+from pipelines.terminal import table
+
+POOR_FIT = 0.05  # p-values below it are worth a word
+FEW = 20  # excursions, below which the tail is a guess
+TAIL_FACTS = (
+    "probability of a frame above",
+    "u",
+    "  frames above",
+    "  excursions above",
+    "  extremal index",
+    "shape",
+    "scale",
+    "Anderson-Darling",
+    "  p (bootstrap)",
+)
+NEVER = 1e-4  # alarms an hour: one in more than a year
+SECOND, MINUTE, DAY = 1 / 3600, 1 / 60, 24.0  # in hours
+
+
+def diagnostics(title: str, found: Mapping[ScoreKind, Found]) -> Table:
+    """A column per kind of score."""
+    columns = [_column(one) for one in found.values()]
+    names = list(columns[0])
+    rows = [[name, *(column[name] for column in columns)] for name in names]
+    caption = (
+        f"u: where the generalised Pareto tail begins; intervals at {CONFIDENCE:.0%}; scores smoothed as for alarms; "
+        f"an excursion is one alarm"
+    )
+    return table(title, ["", *found], rows, caption)
+
+
+def _column(found: Found) -> dict[str, str]:
+    limit, fit, record = found.limit, found.fit, found.record
+    facts = {
+        "threshold": _figure(limit.threshold),
+        "  its interval": _interval(limit.threshold_interval),
+        "alarms per hour to expect": _figure(limit.rate),
+        "  their interval": _interval(limit.rate_interval),
+        "alarms in this footage": str(limit.counted),
+        "scores": str(len(record.values)),
+        "  not finite, left out": str(record.broken),
+        "hours": _figure(record.hours),
+    }
+    return facts | (dict.fromkeys(TAIL_FACTS, "–") if fit is None else _tail(fit, limit.threshold))
+
+
+def _tail(fit: TailFit, threshold: float) -> dict[str, str]:
+    tail, more = fit.tail, fit.diagnostics
+    values = (
+        _figure(tail.probability(threshold)),
+        _figure(tail.level),
+        str(more.frames_above),
+        str(tail.excursions),
+        _figure(more.extremal_index),
+        f"{tail.shape:.3f} ± {more.shape_error:.3f}",
+        f"{tail.scale:.3g} ± {more.scale_error:.2g}",
+        _figure(more.anderson_darling),
+        f"{more.p_value:.3f}",
+    )
+    return dict(zip(TAIL_FACTS, values, strict=True))
+
+
+def sentences(
+    calibration: Calibration, found: Mapping[ScoreKind, Found], judged_by: ScoreKind, seen: Sequence[str] = ()
+) -> list[str]:
+    """One line each.
+
+    Args:
+        calibration: with a basis.
+        found: what it was made from.
+        judged_by: the kind of score that the scene is judged by.
+        seen: names of sources that the scene may have been fitted on.
+    """
+    basis = calibration.basis
+    assert basis is not None
+    said = [_footage(basis)]
+    if calibration.frames == 0:
+        said.append(
+            "These are the frames that the scene was fitted on, and others score higher: expect more alarms than this "
+            "says, or give footage that was not fitted with --normal."
+        )
+    if seen:
+        said.append(f"Given here and fitted before, by their names: {', '.join(seen)}. Fitted frames score lower.")
+    fitted = [one.fit for one in found.values() if one.fit is not None]
+    if fitted and basis.supported is not None and basis.asked < basis.supported:
+        said.append(_too_short(basis, basis.supported))
+    said += [line for kind, one in found.items() for line in _about(kind, one, basis)]
+    if len(fitted) > 1:
+        said.append(f"Each score has that rate of its own; alarms are judged by {judged_by}, events by surprise too.")
+    return said
+
+
+def _footage(basis: Basis) -> str:
+    number = len(basis.sources)
+    return (
+        f"Normal footage: {span(basis.hours)} in {number} source{'s' * (number > 1)}; "
+        f"alarms no more than {basis.gap:g} s apart count as one."
+    )
+
+
+def _too_short(basis: Basis, supported: float) -> str:
+    more = 1 / (BEYOND * basis.asked) - basis.hours
+    return (
+        f"That is too short for {every(basis.asked)}: footage supports one alarm in {BEYOND} times its length, so that "
+        f"{span(more)} more is needed (--normal). The thresholds are those for the best that it supports, "
+        f"{every(supported)}."
+    )
+
+
+def _about(kind: ScoreKind, found: Found, basis: Basis) -> list[str]:
+    limit, fit = found.limit, found.fit
+    if fit is None or limit.rate is None:
+        return [f"{kind}: {_without_tail(found)}"]
+    said = []
+    if limit.rate < basis.asked:
+        said.append(f"{kind}: the footage has no level with {basis.asked:g} alarms per hour; this one has the most.")
+    said.append(f"{kind}: above {_figure(limit.threshold)} expect {every(limit.rate)}, {_surely(limit)}.")
+    if found.fit is not None and fit.tail.excursions < FEW:
+        said.append(f"{kind}: only {fit.tail.excursions} separate rises of the score to learn from: a rough guess.")
+    if fit.diagnostics.p_value < POOR_FIT:
+        said.append(f"{kind}: its highest scores do not follow the fitted curve well; trust this less than it says.")
+    return said
+
+
+def _without_tail(found: Found) -> str:
+    if found.record.values.min() == found.record.values.max():
+        why = "the score never changes"
+    else:
+        why = f"fewer than {FEWEST} separate rises of the score, or no length of time"
+    most = found.limit.rate_interval
+    bound = "" if most is None else f" All that can be said is: no more than about {every(most[1])}."
+    return f"{why}, so no rate can be told; the threshold is the highest normal score.{bound} Give more normal footage."
+
+
+def _surely(limit: Limit) -> str:
+    assert limit.rate_interval is not None
+    least, most = limit.rate_interval
+    return f"with {CONFIDENCE:.0%} confidence between {every(least)} and {every(most)}"
+
+
+def every(rate: float) -> str:
+    """An alarm rate as a person would say it."""
+    if rate < NEVER:
+        return "practically none"
+    return f"{rate:.3g} an hour" if rate >= 1 else f"one in {span(1 / rate)}"
+
+
+def span(hours: float) -> str:
+    """A length of time in the unit that suits it."""
+    for unit, length in (("days", DAY), ("hours", 1.0), ("minutes", MINUTE)):
+        if hours >= 2 * length:
+            return f"{hours / length:.3g} {unit}"
+    return f"{hours / SECOND:.3g} seconds"
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
+
+
+def _interval(interval: Interval | None) -> str:
+    return "–" if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}"
