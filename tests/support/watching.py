@@ -17,6 +17,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 import cli
+from msflow_stream.sinks.retention import segments
 
 PATIENCE = 90.0  # seconds; machines that test can be very slow
 TALLY = r"{}: (\d+) frames came in, (\d+) delivered, (\d+) dropped(?: \([^)]*\))?(?:; not kept: (.*))?"
@@ -141,7 +142,8 @@ class Watching:
 
     def recordings(self, camera: str) -> list[Path]:
         """Its recordings, the oldest first."""
-        return sorted((self.out / camera / "recordings").glob("*.mp4"))
+        folder = self.out / camera / "recordings"
+        return [segment.path for segment in segments(folder)] if folder.exists() else []
 
     def tallies(self, camera: str) -> list[Tally]:
         """What it says became of a camera's frames, each time that it has finished what it wrote of it."""
