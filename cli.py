@@ -113,6 +113,32 @@ def fit(
 
 @app.command(
     epilog="Examples:\n\n"
+    "msflow-stream calibrate gate --false-alarms-per-hour 0.1 --plot tail.png\n\n"
+    "msflow-stream calibrate gate --normal night.mp4 --normal sunday.mp4 --false-alarms-per-hour 0.05"
+)
+def calibrate(
+    scene: Annotated[str, typer.Argument(help="Name of the scene.")],
+    rate: Annotated[float, typer.Option("--false-alarms-per-hour", min=1e-6, help="That you can live with.")] = 0.1,
+    normal: Annotated[
+        list[str] | None, typer.Option(help="Normal footage; the frames held out by the fit if not given.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="PNG of alarms per hour over the threshold.")] = None,
+    scenes: Scenes = SCENES,
+    device: Device = "auto",
+    image_rate: ImageRate = "25",
+) -> None:
+    """Sets a scene's thresholds for a number of false alarms per hour, and says how sure that is."""
+    from pipelines.calibrate import CalibrateJob
+    from pipelines.calibrate import calibrate as run
+
+    run(
+        _scene_folder(scenes, scene),
+        CalibrateJob(rate, normal or (), plot, device=device, image_rate=_rate(image_rate)),
+    )
+
+
+@app.command(
+    epilog="Examples:\n\n"
     "msflow-stream score today.mp4 --scene gate --out runs/today\n\n"
     "msflow-stream score clips/ --scene gate --labels labels/ --masks masks/ --out runs/clips\n\n"
     "msflow-stream score rtsp://camera/stream --scene gate --duration 60 --out runs/live"
