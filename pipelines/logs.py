@@ -58,7 +58,9 @@ def _set_up(kind: LogKind, console: Console | None) -> Discreet:
             "{asctime}{levelname}{name}{message}", style="{", rename_fields=names, datefmt="%Y-%m-%dT%H:%M:%S%z"
         )
     elif console is not None:
-        handler = RichHandler(console=console, show_path=False, markup=False, highlighter=NullHighlighter())
+        handler = RichHandler(
+            console=console, show_path=False, highlighter=NullHighlighter(), log_time_format="%Y-%m-%d %H:%M:%S"
+        )
         inner = logging.Formatter("%(message)s")
     else:
         inner = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")

@@ -270,14 +270,15 @@ def test_config_reloaded_with_one_camera_changed(street: Street, server: RtspCam
         watch.configure(cameras)
         watch.reload()
         until(lambda: {int(row["index"]) % 5 for row in watch.rows("changed")[-10:]} == {0, 1, 2, 3, 4}, "every is 5")
-        for mistake in ("cameras: {healthy: {url: x, scene: gate, evry: 3}}", "\0\1\2", "cameras: {}"):
+        mistakes = [f"cameras: {{healthy: {wrong}}}" for wrong in ("{url: x, evry: 3}", "{url: x, scene: nowhere}")]
+        for mistake in (*mistakes, "\0\1\2", "cameras: {}"):
             failed = watch.metric("msflow_config_reloads_total", result="failed")
             watch.config.write_text(mistake)
             watch.reload()
             assert watch.metric("msflow_config_reloads_total", result="failed") == failed + 1
             healthy.goes_on()
             watch.wait_for_scores("changed")
-    assert watch.said().count("the cameras stay as they are") == 3
+    assert watch.said().count("the cameras stay as they are") == 4
 
 
 def test_a_scene_that_was_fitted_again_is_taken_at_reload(
