@@ -7,6 +7,7 @@ import pytest
 
 from msflow_stream.config import EventSettings, ScoreKind, ScoreSettings
 from msflow_stream.events.triggers import Trigger, triggers_of
+from msflow_stream.tails.tail import Tail
 
 
 @dataclass
@@ -16,6 +17,7 @@ class Calibrated:
     thresholds: dict[ScoreKind, float] = field(
         default_factory=lambda: {"paper": 2.0, "surprise": 20.0, "surprise_mean": 7.0}
     )
+    tails: dict[ScoreKind, Tail] = field(default_factory=dict)
     quantiles: dict[ScoreKind, dict[str, float]] = field(
         default_factory=lambda: {"paper": {"0.5": 1.0}, "surprise": {"0.5": 10.0}, "surprise_mean": {"0.5": 5.0}}
     )
