@@ -1,0 +1,280 @@
+"""`calibrate` from a real scene and real videos: thresholds, probabilities, words, and a scene that survives a kill."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from msflow_stream.normal_scores import NORMAL_SCORES, NormalScore, read_normal_scores, write_normal_scores
+from msflow_stream.scene import FORMAT, Scene
+from msflow_stream.scorer import Scorer
+from msflow_stream.types import UserError
+from msflow_stream.video.reader import VideoReader
+from pipelines.calibrate import Calibrated, CalibrateJob, calibrate
+from pipelines.calibration_words import every, span
+from pipelines.score import ScoreJob, score
+from tests.pipelines.conftest import Workplace
+from tests.support.data import REPOSITORY
+from tests.support.footage import write_clip
+
+KINDS = ["paper", "surprise", "surprise_mean"]
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A minute of normal footage in ten videos, which the scene has not seen."""
+    folder = tmp_path_factory.mktemp("footage")
+    for number in range(10):
+        write_clip(folder, f"walk{number}", 6, traffic=11 + number)
+    return folder
+
+
+@pytest.fixture
+def scene(workplace: Workplace, tmp_path: Path) -> Path:
+    """A scene's folder of one's own."""
+    return Path(shutil.copytree(workplace.scenes / "gate", tmp_path / "scenes" / "gate"))
+
+
+def run(scene: Path, rate: float, *normal: Path, plot: Path | None = None) -> tuple[Calibrated, str]:
+    """What came of it, and what was printed."""
+    out = StringIO()
+    job = CalibrateJob(rate, [str(path) for path in normal], plot, device="cpu")
+    return calibrate(scene, job, Console(file=out, width=200)), out.getvalue()
+
+
+def files(scene: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in scene.iterdir()}
+
+
+def test_normal_footage_gives_thresholds_that_the_scene_keeps(scene: Path, footage: Path, tmp_path: Path) -> None:
+    before = files(scene)
+    result, _ = run(scene, 60, footage)
+    after = Scene.load(scene)
+    assert after.calibration == result.calibration
+    assert {name for name, content in files(scene).items() if content != before.get(name)} == {"scene.json"}
+    basis = result.calibration.basis
+    assert basis is not None
+    assert basis.sources == {f"walk{number}": 30 for number in range(10)}
+    assert basis.hours == pytest.approx(1 / 60)
+    assert (basis.asked, basis.smoothing, basis.gap) == (60, 0.5, 5.0)
+    assert result.calibration.frames == 300
+    for kind in KINDS:
+        found = result.found[kind]  # type: ignore[index]
+        assert len(found.record.values) == 300
+        assert found.limit.counted <= 5  # one is to be expected
+
+    score([str(footage / "walk3.mp4")], Scorer(after, "cpu"), ScoreJob(tmp_path / "run", overlay=False))
+    with (tmp_path / "run" / "walk3" / "scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    threshold, tail = result.calibration.thresholds["paper"], result.calibration.tails["paper"]
+    for row in rows:
+        assert float(row["threshold"]) == pytest.approx(threshold, rel=1e-6)
+        assert float(row["probability"]) == pytest.approx(tail.probability(float(row["smoothed"])), rel=1e-4)
+
+
+def test_the_scores_are_those_that_score_gives(scene: Path, footage: Path) -> None:
+    result, _ = run(scene, 60, footage / "walk3.mp4")
+    scorer = Scorer(Scene.load(scene), "cpu")
+    with VideoReader(footage / "walk3.mp4", every=5) as reader:
+        expected = [one.surprise for one in scorer(reader)]
+    quantiles = result.calibration.quantiles["surprise"]
+    assert (quantiles["0.0"], quantiles["1.0"]) == pytest.approx((min(expected), max(expected)), rel=1e-5)
+
+
+def test_what_the_fit_kept_is_enough(scene: Path, footage: Path) -> None:
+    given, _ = run(scene, 60, footage)
+    scorer, kept = Scorer(Scene.load(scene), "cpu"), []
+    for path in sorted(footage.glob("*.mp4")):
+        with VideoReader(path, every=5) as reader:
+            scores = list(scorer(reader))
+        kept += [NormalScore(path.stem, s.index, s.time, s.score, s.surprise, s.surprise_mean) for s in scores]
+    write_normal_scores(scene, kept)
+    again, _ = run(scene, 60)
+    assert again.calibration.thresholds == pytest.approx(given.calibration.thresholds)
+    for kind, one in again.found.items():
+        assert one.limit.rate_interval == pytest.approx(given.found[kind].limit.rate_interval, rel=1e-4)
+    assert again.calibration.map_range == given.calibration.map_range  # of before
+
+
+def test_a_fit_keeps_its_held_out_scores(workplace: Workplace) -> None:
+    kept = read_normal_scores(workplace.scenes / "gate")
+    assert [(one.source, one.index, one.time) for one in kept] == [
+        ("normal", 135, pytest.approx(5.4)),
+        ("normal", 140, pytest.approx(5.6)),
+        ("normal", 145, pytest.approx(5.8)),
+    ]
+    calibration = Scene.load(workplace.scenes / "gate").calibration
+    assert calibration is not None
+    assert calibration.quantiles["paper"]["1.0"] == pytest.approx(max(one.score for one in kept))
+
+
+def test_three_frames_work_and_promise_nothing(scene: Path) -> None:
+    before = Scene.load(scene).calibration
+    result, printed = run(scene, 0.1)
+    assert before is not None
+    assert result.calibration.thresholds == pytest.approx(before.thresholds)
+    assert not result.calibration.tails
+    assert all(limit.rate is None for limit in result.calibration.limits.values())
+    assert "no rate can be told; the threshold is the highest normal score" in printed
+    assert Scene.load(scene).calibration == result.calibration
+
+
+def test_footage_that_is_too_short_says_how_much_more_is_needed(scene: Path, footage: Path) -> None:
+    result, printed = run(scene, 0.1, footage)
+    assert result.calibration.basis is not None
+    assert result.calibration.basis.supported == pytest.approx(6)  # one in ten minutes, of one minute of footage
+    assert [limit.rate for limit in result.calibration.limits.values()] == pytest.approx([6] * 3)
+    assert "too short for one in 10 hours" in printed
+    assert "59 minutes more is needed" in printed
+    assert "expect 6 an hour, with 95% confidence between" in printed
+
+
+def test_the_table_has_what_a_statistician_asks_for(scene: Path, footage: Path) -> None:
+    result, printed = run(scene, 60, footage)
+    for word in (*KINDS, "shape", "scale", "Anderson-Darling", "bootstrap", "extremal index", "excursions above"):
+        assert word in printed
+    assert f"{result.calibration.thresholds['paper']:.4g}" in printed
+    assert all(line in printed for line in result.sentences)
+
+
+def test_the_same_footage_gives_the_same_thresholds(scene: Path, footage: Path) -> None:
+    first, second = (run(scene, 60, footage)[0].calibration for _ in range(2))
+    assert first.limits == second.limits
+
+
+def test_the_tails_are_drawn(scene: Path, footage: Path, tmp_path: Path) -> None:
+    run(scene, 0.1, footage, plot=tmp_path / "tails.png")
+    run(scene, 0.1, footage, plot=tmp_path / "again.png")
+    with Image.open(tmp_path / "tails.png") as picture:
+        assert picture.format == "PNG"
+        assert picture.width > 2 * picture.height
+        assert len(picture.convert("RGB").getcolors(1 << 20) or ()) > 50
+    shutil.copytree(scene, tmp_path / "short")
+    write_normal_scores(tmp_path / "short", read_normal_scores(scene)[:2])
+    run(tmp_path / "short", 0.1, plot=tmp_path / "none.png")
+    assert (tmp_path / "none.png").exists()
+
+
+def test_fitted_footage_is_noticed(scene: Path, workplace: Workplace) -> None:
+    _, printed = run(scene, 60, workplace.folder / "normal.mp4")
+    assert "fitted before, by their names: normal" in printed
+
+
+def test_frames_that_were_fitted_are_called_so(scene: Path) -> None:
+    record = json.loads((scene / "scene.json").read_text())
+    record["fit"]["held_out_frames"] = 0
+    (scene / "scene.json").write_text(json.dumps(record))
+    result, printed = run(scene, 60)
+    assert result.calibration.frames == 0
+    assert "These are the frames that the scene was fitted on" in printed
+
+
+def test_a_scene_of_an_older_program_is_read_and_calibrated(scene: Path, footage: Path) -> None:
+    record = json.loads((scene / "scene.json").read_text())
+    record["format"] = 1
+    for name in ("tails", "limits", "basis"):
+        del record["calibration"][name]
+    (scene / "scene.json").write_text(json.dumps(record))
+    (scene / NORMAL_SCORES).unlink()
+    old = Scene.load(scene).calibration
+    assert old is not None
+    assert not old.tails
+    with pytest.raises(UserError, match="give normal footage with --normal SOURCE"):
+        run(scene, 0.1)
+    run(scene, 60, footage)
+    new = Scene.load(scene).calibration
+    assert new is not None
+    assert new.tails
+    assert json.loads((scene / "scene.json").read_text())["format"] == FORMAT
+
+
+def test_a_scene_that_was_never_calibrated_is(scene: Path, footage: Path) -> None:
+    record = json.loads((scene / "scene.json").read_text()) | {"calibration": None}
+    (scene / "scene.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match="give normal footage with --normal SOURCE"):
+        run(scene, 0.1)
+    run(scene, 60, footage / "walk3.mp4")
+    assert Scene.load(scene).calibration is not None
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, math.nan, math.inf])
+def test_a_rate_that_is_none_is_refused(scene: Path, rate: float) -> None:
+    with pytest.raises(UserError, match="a number above 0"):
+        run(scene, rate)
+
+
+def test_cameras_and_missing_files_are_refused(scene: Path) -> None:
+    before = files(scene)
+    with pytest.raises(UserError, match="live and has no end") as error:
+        calibrate(scene, CalibrateJob(0.1, ["rtsp://admin:hunter2@camera.example/live"]))
+    assert "hunter2" not in str(error.value)
+    with pytest.raises(UserError, match=r"nowhere\.mp4"):
+        calibrate(scene, CalibrateJob(0.1, ["nowhere.mp4"]))
+    assert files(scene) == before
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if sys.argv[1] == "scoring":
+    from msflow_stream.calibration import Normal
+    Normal.add = die
+else:
+    Path.replace = die  # what was written is about to take the old one's place
+
+from pipelines.calibrate import CalibrateJob, calibrate
+calibrate(Path(sys.argv[2]), CalibrateJob(60, [sys.argv[3]], device="cpu"))
+"""
+
+
+@pytest.mark.parametrize("moment", ["scoring", "writing"])
+def test_a_kill_leaves_the_old_calibration(moment: str, scene: Path, footage: Path) -> None:
+    before = files(scene)
+    arguments = [sys.executable, "-c", KILLED, moment, str(scene), str(footage / "walk3.mp4")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    killed = subprocess.run(arguments, cwd=REPOSITORY, env=environment, capture_output=True, timeout=240)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    left = files(scene)
+    assert {name: left[name] for name in before} == before
+    assert len(left) == len(before) + (moment == "writing")
+    Scene.load(scene)
+    result, _ = run(scene, 60, footage / "walk3.mp4")
+    assert Scene.load(scene).calibration == result.calibration
+    assert set(files(scene)) == set(before)
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [
+        (12.0, "12 an hour"),
+        (0.1, "one in 10 hours"),
+        (0.75, "one in 80 minutes"),
+        (0.01, "one in 4.17 days"),
+        (0, "practically none"),
+    ],
+)
+def test_rates_are_said_as_people_say_them(rate: float, words: str) -> None:
+    assert every(rate) == words
+
+
+@pytest.mark.parametrize(
+    ("hours", "words"), [(60, "2.5 days"), (3, "3 hours"), (0.5, "30 minutes"), (0.01, "36 seconds")]
+)
+def test_lengths_of_time_are_in_the_unit_that_suits_them(hours: float, words: str) -> None:
+    assert span(hours) == words
