@@ -163,7 +163,7 @@ def score(
     image_rate: ImageRate = "25",
 ) -> None:
     """Scores videos, image folders or a camera: overlay, scores, timeline, events; AUROC where labels exist."""
-    from msflow_stream.config import load_score
+    from msflow_stream.config import load_for_scoring
     from msflow_stream.scene import Scene
     from msflow_stream.scorer import Scorer
     from pipelines.score import ScoreJob
@@ -171,8 +171,10 @@ def score(
 
     loaded = Scene.load(_scene_folder(scenes, scene))
     changes = [*(set_ or ()), *([] if every is None else [f"score.every={every}"])]
-    scorer = Scorer(loaded, device, load_score(loaded.settings, config, changes))
-    job = ScoreJob(out, labels, masks, frames, overlay, save_maps, overwrite, max_frames, duration, _rate(image_rate))
+    settings = load_for_scoring(loaded.settings, config, changes)
+    scorer = Scorer(loaded, device, settings.score)
+    limits = max_frames, duration, _rate(image_rate)
+    job = ScoreJob(out, labels, masks, frames, overlay, save_maps, overwrite, *limits, settings.event)
     results, _ = run(sources, scorer, job)
     if results[-1].interrupted:
         raise KeyboardInterrupt

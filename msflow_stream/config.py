@@ -227,11 +227,6 @@ def _explain(error: ValidationError) -> str:
     )
 
 
-def load_score(fitted: Settings, path: Path | None = None, overrides: Sequence[str] = ()) -> ScoreSettings:
-    """The score settings of a fitted scene with changes, as `load_for_scoring` takes them."""
-    return load_for_scoring(fitted, path, overrides).score
-
-
 def load_for_scoring(fitted: Settings, path: Path | None = None, overrides: Sequence[str] = ()) -> Settings:
     """The settings of a fitted scene with changes of `score` and `event`; everything else was fixed by the fit.
 

@@ -168,7 +168,7 @@ class FlowFit:
     def _identity(self) -> dict[str, Any]:
         """What a fit must have in common with the one that it goes on from."""
         may_change = {"learning_rate", "on_divergence", "cache_memory"}  # the first two: after a divergence
-        left_out: dict[str, Any] = {"score": True, "scene": True, "fit": may_change}
+        left_out: dict[str, Any] = {"score": True, "event": True, "scene": True, "fit": may_change}
         settings = self.scene.settings.model_dump(mode="json", exclude=left_out)
         return {"settings": settings, "footage": self.footage.digest, "frames": len(self.footage.origin)}
 

@@ -27,6 +27,7 @@ class SourceOutputs:
         folder: where the files go.
         info: of the source.
         settings: smoothing, threshold, and which score they are about.
+        event: when an event begins and when it is over.
         calibration: of the scene; without one there are no alarms.
         overlay: whether to write the overlay.
         audio_from: file whose sound the overlay keeps.
@@ -41,6 +42,7 @@ class SourceOutputs:
         folder: Path,
         info: SourceInfo,
         settings: ScoreSettings,
+        event: EventSettings,
         calibration: Calibration | None,
         overlay: bool,
         audio_from: Path | None,
@@ -52,8 +54,8 @@ class SourceOutputs:
         self._folder, self._make_row = folder, RowMaker(settings, calibration)
         self._events: dict[str, Event] = {}
         self._detector = EventDetector(
-            triggers_of(EventSettings(), settings, calibration),
-            EventSettings(),
+            triggers_of(event, settings, calibration),
+            event,
             smoothing=settings.smoothing,
             level=self.style.high,
             size=(info.width, info.height),

@@ -6,13 +6,14 @@ import logging
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
 
+from msflow_stream.config import EventSettings
 from msflow_stream.metrics.video import Frames
 from msflow_stream.report import labelled_spans, timeline
 from msflow_stream.results import RUN, TIMELINE, ScoreRow, write_json
@@ -44,6 +45,7 @@ class ScoreJob:
         labels, masks: a .npy file, or a folder with one per source.
         frames: which frames count for the AUROC.
         max_frames, duration: stop each source after so many frames or seconds.
+        event: when an event begins and when it is over.
     """
 
     out: Path
@@ -56,6 +58,7 @@ class ScoreJob:
     max_frames: int | None = None
     duration: float | None = None
     image_rate: Fraction = Fraction(25)
+    event: EventSettings = field(default_factory=EventSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,9 @@ def _run(
     sound = Path(spec) if info.has_audio and not info.live else None
     task = bars.add_task(info.name, total=_expected(reader, job))
     started = time.monotonic()
-    outputs = SourceOutputs(partial, info, settings, scorer.scene.calibration, job.overlay, sound, job.save_maps)
+    outputs = SourceOutputs(
+        partial, info, settings, job.event, scorer.scene.calibration, job.overlay, sound, job.save_maps
+    )
 
     delivered = 0
 

@@ -16,7 +16,6 @@ from msflow_stream.config import (
     differences,
     load,
     load_for_scoring,
-    load_score,
 )
 from msflow_stream.types import UserError
 
@@ -249,25 +248,25 @@ def test_settings_survive_being_stored_as_json() -> None:
 def test_the_score_settings_of_a_scene_can_change(tmp_path: Path) -> None:
     fitted = load(None, ["fit.passes=3", "score.every=2", "score.smoothing=1"])
     path = written(tmp_path, "score: {smoothing: 2, top_k: 0.5}\n")
-    changed = load_score(fitted, path, ["score.top_k=0.25"])
+    changed = load_for_scoring(fitted, path, ["score.top_k=0.25"]).score
     assert changed == ScoreSettings(every=2, smoothing=2, top_k=0.25)
-    assert load_score(fitted) == fitted.score
+    assert load_for_scoring(fitted).score == fitted.score
 
 
 @pytest.mark.parametrize("override", ["model.fusion=false", "input.size=[64, 64]", "fit.passes=99"])
 def test_what_a_fit_fixed_cannot_change_afterwards(tmp_path: Path, override: str) -> None:
     section = override.partition(".")[0]
     with pytest.raises(UserError, match=f"^{section} settings were fixed when the scene was fitted"):
-        load_score(Settings(), None, [override])
+        load_for_scoring(Settings(), None, [override])
     name, _, value = override.partition(".")[2].partition("=")
     with pytest.raises(UserError, match=f"^{section} settings were fixed"):
-        load_score(Settings(), written(tmp_path, f"{section}:\n  {name}: {value}\n"))
+        load_for_scoring(Settings(), written(tmp_path, f"{section}:\n  {name}: {value}\n"))
 
 
 def test_the_file_of_the_fit_can_be_given_again_with_other_score_settings(tmp_path: Path) -> None:
     path = written(tmp_path, "model:\nfit: {passes: 3}\nscore: {every: 2}\n")
     fitted = load(path, ["model.blocks=[1, 1, 1]"])
-    assert load_score(fitted, path, ["score.every=1"]).every == 1
+    assert load_for_scoring(fitted, path, ["score.every=1"]).score.every == 1
 
 
 def test_event_settings_can_change_after_the_fit_as_score_settings_can() -> None:

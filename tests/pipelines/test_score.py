@@ -259,3 +259,11 @@ def test_ctrl_c_keeps_what_was_scored(workplace: Workplace, tmp_path: Path) -> N
     assert record["interrupted"]
     assert len(rows(folder)) == record["scored_frames"] < 200
     assert frame_count(folder / "overlay.mp4")[0] == record["frames"]
+
+
+def test_when_an_event_begins_can_be_set(score, workplace: Workplace, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    assert score(workplace.clips / "first.mp4", "--set", "event.min_duration=60").code == 0
+    events = tmp_path / "run" / "first" / "events.json"
+    assert json.loads(events.read_text()) == []
+    assert score(workplace.clips / "first.mp4", "--overwrite").code == 0
+    assert json.loads(events.read_text()) != []
