@@ -68,6 +68,7 @@ def test_the_life_of_an_event(broker: Broker) -> None:
 def test_the_broker_keeps_the_state_and_what_it_is_about_but_no_event(broker: Broker) -> None:
     sink = mqtt(broker.port)
     sink.deliver(say("open", severity="high"))
+    until(lambda: "site/yard/state" in retained(broker.port))
     kept = retained(broker.port)
     assert kept["site/gate/state"] == "ON"
     assert kept["site/yard/state"] == "OFF"
@@ -100,11 +101,17 @@ def test_the_end_of_an_event_that_an_earlier_run_said_turns_it_off(broker: Broke
     second.close()
 
 
+def configs(port: int) -> dict[str, Any]:
+    """What Home Assistant would find now."""
+    return {topic: json.loads(text) for topic, text in retained(port).items() if topic.endswith("/config")}
+
+
 def test_home_assistant_finds_every_camera(broker: Broker) -> None:
     sink = mqtt(broker.port, ("gate", "a.b", "a_b"))
     sink.announce(["gate", "late"])
     sink.deliver(say("open", "x", source="unheard-of"))
-    found = {topic: json.loads(text) for topic, text in retained(broker.port).items() if topic.endswith("/config")}
+    until(lambda: len(configs(broker.port)) >= 5)  # what is announced is not waited for
+    found = configs(broker.port)
     sink.close()
     assert all(topic.startswith("homeassistant/binary_sensor/site/") for topic in found)
     assert len({config["unique_id"] for config in found.values()}) == len(found) == 5
