@@ -57,7 +57,7 @@ class SourceOutputs:
             triggers_of(event, settings, calibration),
             event,
             smoothing=settings.smoothing,
-            level=self.style.high,
+            level=self.style.middle,
             size=(info.width, info.height),
         )
         self._stack = ExitStack()

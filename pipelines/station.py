@@ -51,7 +51,7 @@ class View:
             triggers_of(scene.settings.event, self.settings, scene.calibration),
             scene.settings.event,
             smoothing=self.settings.smoothing,
-            level=self.style.high,
+            level=self.style.middle,
             size=(1, 1),  # until a picture comes
         )
 

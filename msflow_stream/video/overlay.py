@@ -49,6 +49,11 @@ class OverlayStyle:
         if not hasattr(cv2, f"COLORMAP_{self.colormap.upper()}"):
             raise UserError(f"no colour map is named {self.colormap!r}; try inferno, turbo or hot")
 
+    @property
+    def middle(self) -> float:
+        """The map value that is drawn at half strength: where an eye sees a region begin."""
+        return (self.low + self.high) / 2
+
     def level(self, score: float) -> float:
         """Where a score lies in `score_range`, 0 to 1; what is not finite lies at the end it points to, NaN at 0."""
         low, high = self.score_range
