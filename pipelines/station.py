@@ -30,8 +30,9 @@ from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.packets import PacketRing
 from msflow_stream.video.states import State
 from msflow_stream.video.supervisor import Supervisor
-from pipelines.camera_events import EVIDENCE, CameraEvents, EvidenceThread, Publish
+from pipelines.camera_events import CameraEvents, Publish
 from pipelines.camera_outputs import CameraOutputs, Written
+from pipelines.evidence_thread import EVIDENCE, EvidenceThread
 from pipelines.outputs import overlay_style
 
 log = logging.getLogger(__name__)
