@@ -37,9 +37,8 @@ def anomaly_maps(z: Sequence[Tensor], size: tuple[int, int], alignment: Alignmen
     puts feature i of a map of stride s on pixel i s, where the convolutions that made it were centred.
     """
     log_likelihoods = [-0.5 * (one**2).mean(1) for one in z]  # B H_l W_l
-    up = _between_corners if alignment == "corners" else _on_centres
-    likelihood = torch.stack([up(torch.exp(p - _peak(p)), size) for p in log_likelihoods]).sum(0)
-    q = torch.stack([up(p, size) for p in log_likelihoods]).sum(0)
+    likelihood = torch.stack([upsampled(torch.exp(p - _peak(p)), size, alignment) for p in log_likelihoods]).sum(0)
+    q = torch.stack([upsampled(p, size, alignment) for p in log_likelihoods]).sum(0)
     return Maps(add=_peak(likelihood) - likelihood, mul=1 - torch.exp(q - _peak(q)), surprise=-q)
 
 
@@ -79,6 +78,11 @@ def _on_centres(p: Tensor, size: tuple[int, int]) -> Tensor:
 def stride_of(length: int, count: int) -> int:
     """Pixels from one of `count` features to the next, along a side of `length` pixels: a power of two."""
     return 1 << max(0, round(math.log2(length / count)))
+
+
+def upsampled(p: Tensor, size: tuple[int, int], alignment: Alignment) -> Tensor:
+    """`up` of `anomaly_maps`: B H_l W_l to B H W."""
+    return (_between_corners if alignment == "corners" else _on_centres)(p, size)
 
 
 def _peak(maps: Tensor) -> Tensor:

@@ -1,0 +1,92 @@
+"""From log-likelihoods to scores and maps for inference: the formulas of `aggregate`, as two small matrix products."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from msflow_stream.model.aggregate import Aggregation, Alignment, upsampled
+
+
+class FusedMeasures(NamedTuple):
+    """Of a batch: three scores (B each) and the map that localises (float16 B H W)."""
+
+    score: Tensor
+    surprise: Tensor
+    surprise_mean: Tensor
+    map: Tensor
+
+
+class FusedMaps(nn.Module):
+    """Measures from the log-likelihoods `p_l = -1/2 mean_c z_l^2` (B H_l W_l) of every scale.
+
+    Upsampling is linear and works on rows and columns alone: `up(p_l) = Y_l p_l X_l^T`. So the sum over the scales is
+    one product, `[Y_0 Y_1 ..] [p_0 X_0^T; p_1 X_1^T; ..]`, and no scale is ever there at full size. The map `mul`
+    grows with the surprise, so that the largest values of both are found in one search.
+
+    Args:
+        sizes: (H_l, W_l) of every scale.
+        size: (H, W) of the maps.
+        top_k: the fraction of the pixels that makes a score.
+        aggregation: which map localises.
+        alignment: of the features with the image, as in `anomaly_maps`.
+    """
+
+    rows: Tensor
+    count: int
+
+    def __init__(
+        self,
+        sizes: Sequence[tuple[int, int]],
+        size: tuple[int, int],
+        top_k: float,
+        aggregation: Aggregation = "add",
+        alignment: Alignment = "corners",
+    ) -> None:
+        super().__init__()
+        self.aggregation = aggregation
+        self.count = max(1, int(top_k * size[0] * size[1]))
+        rows = [_upsampling(height, size[0], alignment) for height, _ in sizes]
+        self.register_buffer("rows", torch.cat(rows, 1), persistent=False)  # H sum(H_l)
+        for scale, (_, width) in enumerate(sizes):
+            self.register_buffer(f"columns{scale}", _upsampling(width, size[1], alignment).T, persistent=False)  # W_l W
+
+    def forward(self, log_likelihoods: Sequence[Tensor]) -> FusedMeasures:
+        surprise = -self.sum_upsampled(log_likelihoods)  # B H W
+        least = surprise.amin((1, 2))  # B
+        top = surprise.flatten(1).topk(self.count, dim=1, sorted=False).values  # B K
+        if self.aggregation == "add":
+            # The largest likelihood of a scale is that of its most normal feature: 1 after the subtraction.
+            likelihood = self.sum_upsampled([torch.exp(p - p.amax((1, 2), keepdim=True)) for p in log_likelihoods])
+            heat = likelihood.amax((1, 2), keepdim=True) - likelihood
+        else:
+            heat = 1 - torch.exp(least[:, None, None] - surprise)
+        score = 1 - torch.exp(least[:, None] - top).mean(1)
+        return FusedMeasures(score, top.mean(1), surprise.mean((1, 2)), heat.half())
+
+    def sum_upsampled(self, values: Sequence[Tensor]) -> Tensor:
+        """`sum_l up(values_l)`: B H_l W_l each to B H W."""
+        wide = [value @ self.get_buffer(f"columns{scale}") for scale, value in enumerate(values)]  # B H_l W
+        return self.rows @ torch.cat(wide, 1)
+
+
+def fused_measures(
+    z: Sequence[Tensor],
+    size: tuple[int, int],
+    top_k: float,
+    aggregation: Aggregation = "add",
+    alignment: Alignment = "corners",
+) -> FusedMeasures:
+    """Measures of latent variables (B C_l H_l W_l). `FusedMaps` does the same and keeps what depends on sizes only."""
+    maps = FusedMaps([(one.shape[2], one.shape[3]) for one in z], size, top_k, aggregation, alignment)
+    measures: FusedMeasures = maps.to(z[0])([-0.5 * one.square().mean(1) for one in z])
+    return measures
+
+
+def _upsampling(count: int, length: int, alignment: Alignment) -> Tensor:
+    """The matrix (length x count) that takes a row of `count` features to one of `length` pixels."""
+    unit = torch.eye(count, dtype=torch.float64)[:, :, None]  # count count 1
+    return upsampled(unit, (length, 1), alignment)[:, :, 0].T.float().contiguous()

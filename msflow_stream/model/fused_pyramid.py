@@ -1,0 +1,87 @@
+"""The feature pyramid for inference: batch norms folded into the convolutions before them."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections import Counter
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from msflow_stream.model.pyramid import Pyramid
+
+log = logging.getLogger(__name__)
+
+
+class FusedPyramid(nn.Module):
+    """What `pyramid` computes, with its batch norms folded away; the pyramid itself is left as it is.
+
+    B 3 H W, normalised, to a list of pooled features B C_l H_l W_l, channels-last. A backbone that cannot be traced
+    symbolically keeps its batch norms and is right all the same.
+    """
+
+    def __init__(self, pyramid: Pyramid) -> None:
+        super().__init__()
+        self.channels = list(pyramid.channels)
+        self.backbone = fold_batch_norms(copy.deepcopy(pyramid.backbone).eval())
+        self._pooled = pyramid.pooled  # a function of two settings, not of the weights
+        self.to(memory_format=torch.channels_last)
+        self.requires_grad_(False)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        stages = self.backbone(images.contiguous(memory_format=torch.channels_last))
+        return [self._pooled(features) for features in stages]
+
+
+class _Tracer(fx.Tracer):
+    """Sees convolutions and batch norms whole, also timm's own kinds of them."""
+
+    def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
+        return isinstance(module, nn.Conv2d | _BatchNorm) or bool(super().is_leaf_module(module, qualified_name))
+
+
+def fold_batch_norms(model: nn.Module) -> nn.Module:
+    """`model` (in eval mode; it is used up) without the batch norms that follow a convolution of no other use.
+
+    An activation that is part of a batch norm, as timm's are, stays.
+    """
+    try:
+        graph = _Tracer().trace(model)
+    except Exception as error:  # whatever the model's Python does with a value that is none
+        log.debug("%s cannot be traced, its batch norms stay", type(model).__name__, exc_info=error)
+        return model
+    modules = dict(model.named_modules())
+    calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
+    for node in graph.nodes:
+        norm = _module(node, modules)
+        convolution = _module(node.args[0], modules) if isinstance(norm, _BatchNorm) else None
+        if not isinstance(convolution, nn.Conv2d) or not isinstance(norm, _BatchNorm) or norm.running_mean is None:
+            continue
+        before = node.args[0]
+        if len(before.users) > 1 or calls[before.target] > 1 or calls[node.target] > 1:
+            continue
+        _fold(convolution, norm)
+        model.set_submodule(node.target, getattr(norm, "act", None) or nn.Identity())
+    return fx.GraphModule(model, graph)
+
+
+def _module(node: Any, modules: dict[str, nn.Module]) -> nn.Module | None:
+    if isinstance(node, fx.Node) and node.op == "call_module":
+        return modules[str(node.target)]
+    return None
+
+
+def _fold(convolution: nn.Conv2d, norm: _BatchNorm) -> None:
+    bias = None if convolution.bias is None else convolution.bias.double()
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    statistics = norm.running_mean.double(), norm.running_var.double()
+    affine = [None if value is None else value.double() for value in (norm.weight, norm.bias)]
+    weight, folded = fuse_conv_bn_weights(convolution.weight.double(), bias, *statistics, norm.eps, *affine)  # type: ignore[arg-type]
+    dtype = convolution.weight.dtype
+    convolution.weight = nn.Parameter(weight.detach().to(dtype), requires_grad=False)
+    convolution.bias = nn.Parameter(folded.detach().to(dtype), requires_grad=False)
