@@ -9,19 +9,15 @@ from typing import Any
 
 import pytest
 
+from msflow_stream.events.journal import REFRESH_SECONDS
 from msflow_stream.events.store import EventStore
 from msflow_stream.video.reader import VideoReader
 from tests.pipelines.conftest import Workplace
 from tests.support.command import Command
-from tests.support.rtsp import RtspCamera, need_server, write_units
+from tests.support.rtsp import need_server
+from tests.support.stage import LINES, Stage, Told, fit_scene
+from tests.support.street import frames_of
 from tests.support.watching import Watching, until
-
-LINES = {"lines": {"type": "jsonl", "file": "told.jsonl"}}
-
-
-def told(folder: Path) -> list[dict[str, Any]]:
-    path = folder / "told.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def stored(watch: Watching) -> dict[str, Any]:
@@ -33,7 +29,7 @@ def test_an_event_of_a_file_is_told_stored_and_shown(workplace: Workplace, tmp_p
     cameras = {"clip": {"url": str(workplace.clips / "first.mp4"), "scene": "gate"}}
     with Watching(tmp_path, workplace.scenes, cameras, alerts=LINES) as watch:
         assert watch.process.wait(60) == 0
-    messages = told(tmp_path)
+    messages = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text().splitlines()]
     ids = {message["event"]["id"] for message in messages}
     assert ids
     for id in ids:
@@ -57,24 +53,33 @@ def test_an_event_of_a_file_is_told_stored_and_shown(workplace: Workplace, tmp_p
 
 def test_an_event_that_is_open_at_a_sigkill_is_closed_at_the_next_start(workplace: Workplace, tmp_path: Path) -> None:
     need_server()
-    units = write_units(workplace.clips / "first.mp4", tmp_path / "first.units")
-    with RtspCamera(units) as camera:
-        cameras = {"gate": {"url": camera.url, "scene": "gate"}}
-        with Watching(tmp_path, workplace.scenes, cameras, alerts=LINES) as watch:
-            id = until(
-                lambda: next((m["event"]["id"] for m in told(tmp_path) if m["kind"] == "open"), None), "no event"
-            )
-            watch.end(signal.SIGKILL)
-            watch.configure({"other": {"url": str(workplace.clips / "second.mp4"), "scene": "gate"}, **cameras})
-            watch.start()
-            closes = [m for m in told(tmp_path) if m["event"]["id"] == id and m["kind"] == "close"]
-            until(lambda: stored(watch)[id].end is not None, "it stays open")
-            until(lambda: id in {m["event"]["id"] for m in told(tmp_path) if m["kind"] == "close"}, "nobody is told")
-            assert watch.end() < 10
-    closes = [m["event"] for m in told(tmp_path) if m["event"]["id"] == id and m["kind"] == "close"]
-    assert len({(event["id"], event["version"]) for event in closes}) == 1  # told again, it is the same
-    assert closes[0]["end"] >= closes[0]["start"]
-    assert [path.name for path in (watch.out / "gate" / "events" / id).glob("event.json")]
+    normal = workplace.folder / "normal.mp4"
+    scenes = fit_scene(normal, tmp_path / "scenes")
+    with (
+        Stage(normal, tmp_path) as stage,
+        Watching(tmp_path, scenes, {"gate": stage.camera}, alerts=LINES) as watch,
+    ):
+        told = Told(watch, stage)
+        id = told.begin()
+        watch.wait_for_scores("gate", 15)
+        watch.end(signal.SIGKILL)
+        stage.end()
+        before = watch.rows("gate")
+        clip = watch.out / "gate" / "events" / id / "clip.mp4"
+        shown = frames_of(clip)
+        watch.start()
+        until(lambda: told.of(id)[-1][0] == "close", "nobody is told")
+        until(lambda: stored(watch)[id].end is not None, "it stays open")
+        assert watch.end() < 10
+    closes = [message["event"] for message in told.messages if message["kind"] == "close"]
+    assert {(event["id"], event["version"]) for event in closes} == {(id, told.of(id)[-1][1])}  # told again it is equal
+    active = [float(row["time"]) for row in before if row["alarm"] == "1"]
+    assert active[-1] - REFRESH_SECONDS - 0.2 <= closes[0]["end"] <= active[-1]
+    assert {one: event.version for one, event in stored(watch).items()} == {id: closes[0]["version"]}
+    assert stored(watch)[id].end == closes[0]["end"]
+    assert shown >= 25  # of the 75 and more that came
+    assert frames_of(clip) == shown
+    assert json.loads(clip.with_name("event.json").read_text())["event"]["end"] == closes[0]["end"]
 
 
 @pytest.mark.parametrize("wrong", ["store: mysql://a/b", "alerts: {lines: {type: jsonl, fil: x}}"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -38,7 +38,7 @@ def small_disk(folder: Path, size: int) -> Iterator[Path]:
 def fill(disk: Path, room: int = 0) -> Path:
     """Fills a disk up to so many free bytes; returns the file that does, to be removed."""
     filler = disk / "filler"
-    with filler.open("ab") as file:
+    with filler.open("ab", buffering=0) as file, suppress(OSError):  # what others write meanwhile leaves less room
         space = os.statvfs(disk)
         file.write(b"\0" * max(0, space.f_bavail * space.f_frsize - room))
     return filler
