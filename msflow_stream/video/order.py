@@ -24,14 +24,14 @@ class FrameCounter:
         self.passed = 0
         self.lost = 0
         self.start: int | None = None
-        self._waiting: list[int] = []
+        self._waiting: list[tuple[int, bool]] = []  # pts, and whether it is skipped
+        self._skipped: list[tuple[int, int]] = []
 
-    def packet(self, pts: int) -> None:
-        """Notes a packet that should become one frame."""
-        heapq.heappush(self._waiting, pts)
+    def packet(self, pts: int, skipped: bool = False) -> None:
+        """Notes a packet that should become one frame, or would if it were not skipped."""
+        heapq.heappush(self._waiting, (pts, skipped))
         if len(self._waiting) > MOST_WAITING:
             self._pass()
-            self.lost += 1
 
     def frame(self, pts: int | None) -> int | None:
         """Returns the index of a decoded frame, or None for one that no packet stands for (a repetition).
@@ -41,24 +41,37 @@ class FrameCounter:
         if pts is None:
             self.passed += 1
             return self.passed - 1
-        before = self.passed
-        while self._waiting and self._waiting[0] < pts:
-            self._pass()
-        if self._waiting and self._waiting[0] == pts:
-            self._pass()
-        if self.passed == before:
+        skipped: bool | None = None
+        while self._waiting and self._waiting[0][0] < pts:
+            skipped = self._pass()
+        if self._waiting and self._waiting[0][0] == pts:
+            skipped = self._pass()
+        if skipped is None:
             return None
-        self.lost += self.passed - before - 1
+        if skipped:  # the last one to pass is this frame
+            self._skipped.pop()
+        else:
+            self.lost -= 1
         return self.passed - 1
 
     def finish(self) -> None:
-        """Counts what is still waiting as lost: the decoder has given all it had."""
-        self.lost += len(self._waiting)
-        self.passed += len(self._waiting)
-        self._waiting.clear()
+        """Counts what is still waiting as lost or skipped: the decoder has given all it had."""
+        while self._waiting:
+            self._pass()
 
-    def _pass(self) -> None:
-        pts = heapq.heappop(self._waiting)
+    def take_skipped(self) -> list[tuple[int, int]]:
+        """Index and pts of the skipped frames that passed since the last call."""
+        taken, self._skipped = self._skipped, []
+        return taken
+
+    def _pass(self) -> bool:
+        """Passes the next frame as skipped or lost, and returns whether it was skipped."""
+        pts, skipped = heapq.heappop(self._waiting)
+        if skipped:
+            self._skipped.append((self.passed, pts))
+        else:
+            self.lost += 1
         self.passed += 1
         if self.start is None:
             self.start = pts
+        return skipped

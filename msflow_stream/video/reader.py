@@ -69,8 +69,10 @@ class VideoReader:
 
     Attributes:
         info: what is known of the file.
-        damaged: packets so far that could not be decoded, or whose frame is known to be damaged.
+        damaged: packets so far that could not be decoded, or whose frame is known to be damaged. What is not decoded,
+            because its frame is not asked for and no other one depends on it, is not found to be damaged either.
         frames_read: source frames passed so far, whether yielded or not.
+        skipped: those of them that did not have to be decoded.
     """
 
     def __init__(
@@ -102,7 +104,7 @@ class VideoReader:
         self._container = open_file(self._path)
         try:
             self._stream = first_video_stream(self._container, self._path)
-            self._decoder = Decoder(self._container, self._stream, self._path.stem, threads)
+            self._decoder = Decoder(self._container, self._stream, self._path.stem, threads, every)
             self._to_rgb = RgbConverter(threads)
             first = self._decoder.peek()
             self.damaged = self._decoder.damaged
@@ -147,7 +149,7 @@ class VideoReader:
                 if self._limits.reached(index, time):
                     return
                 self.frames_read = index + 1
-                if index % self._every == 0:
+                if frame is not None and index % self._every == 0:
                     yield Frame(self.info.name, index, pts, time, None, self._to_rgb(frame))
             self.damaged, self.frames_read = self._decoder.damaged, self._decoder.passed
         finally:
@@ -156,6 +158,10 @@ class VideoReader:
     def close(self) -> None:
         """Closes the file; closing twice is fine."""
         self._container.close()
+
+    @property
+    def skipped(self) -> int:
+        return self._decoder.skipped
 
     def __enter__(self) -> Self:
         return self
