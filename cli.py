@@ -60,6 +60,8 @@ WatchedOut = Annotated[Path, typer.Option("--out", "-o", help="The folder that `
 StoreUrl = Annotated[
     str | None, typer.Option(envvar="MSFLOW_STORE", help="Address of the database, if the cameras file names one.")
 ]
+Figures = Annotated[Path | None, typer.Option("--json", "--out", "-o", help="JSON file for the figures.")]
+Batches = Annotated[list[int] | None, typer.Option("--batch", min=1, help="Frames at a time; may be repeated.")]
 SCENES, WATCHED = Path("scenes"), Path("watched")
 GIB = 2**30
 
@@ -476,7 +478,7 @@ def bench_fit(
     repeats: Annotated[int, typer.Option(min=1, help="Passes of each way that count.")] = 5,
     set_: Overrides = None,
     device: Device = "auto",
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON file for the figures.")] = None,
+    out: Figures = None,
 ) -> None:
     """Time per pass of a fit: as the original release does it, features recomputed, features cached."""
     from pipelines.bench import bench_fit as run
@@ -495,6 +497,40 @@ def bench_memory(
     from pipelines.bench import bench_memory as run
 
     run(backbone, _size(input_size), frames, set_ or ())
+@bench_app.command(
+    "scorer",
+    epilog="Examples:\n\n"
+    "msflow-stream bench scorer\n\n"
+    "msflow-stream bench scorer --backbone wide_resnet50_2 --input-size 512 --batch 32 --device cuda --json f.json\n\n"
+    "msflow-stream bench scorer --scene gate",
+)
+def bench_scorer(
+    backbone: Annotated[list[str], typer.Option(help="With random weights; may be repeated.")] = [  # noqa: B006
+        "mobilenetv2_100",
+        "resnet18",
+        "wide_resnet50_2",
+    ],
+    input_size: Annotated[str, typer.Option(help="Such as 256 or 256x384 (H x W).")] = "256",
+    scene: Annotated[str | None, typer.Option("--scene", "-s", help="A fitted scene, not the backbones.")] = None,
+    batch: Batches = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds that count, of all ways in turn.")] = 9,
+    set_: Overrides = None,
+    scenes: Scenes = SCENES,
+    device: Device = "auto",
+    out: Figures = None,
+) -> None:
+    """Time per frame of every engine and precision beside a plain PyTorch MSFlow, and share of the machine's peak."""
+    from msflow_stream.scene import Scene
+    from pipelines.bench_scorer import ScorerJob, random_scene
+    from pipelines.bench_scorer import bench_scorer as run
+
+    if scene is None:
+        chosen = [random_scene(name, _size(input_size), set_ or ()) for name in backbone]
+    else:
+        chosen = [Scene.load(_scene_folder(scenes, scene))]
+    run(chosen, ScorerJob(batch or (1, 4), repeats, device, out))
+
+
 
 
 @bench_app.command(
@@ -505,7 +541,7 @@ def bench_metrics(
     size: Annotated[int, typer.Option(min=16, help="Height and width of each.")] = 512,
     pixels: Annotated[int, typer.Option(min=1, help="For the pixel AUROC.")] = 10**8,
     thresholds: Annotated[int, typer.Option(min=2, help="Of the loops that AUPRO is compared with.")] = 800,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON file for the figures.")] = None,
+    out: Figures = None,
 ) -> None:
     """AUPRO beside the usual loop over thresholds, and the memory of a pixel AUROC."""
     from pipelines.bench_metrics import bench_metrics as run
@@ -522,7 +558,7 @@ def bench_soak(
     minutes: Annotated[float, typer.Option(min=0.05, help="How long they are watched.")] = 10,
     every: Annotated[int, typer.Option(min=1, help="Score frames whose index is a multiple of this.")] = 5,
     set_: Overrides = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON file for the figures.")] = None,
+    out: Figures = None,
 ) -> None:
     """Watches many cameras and measures memory over time, drops by cause, and how far behind live it is."""
     from pipelines.bench_soak import bench_soak as run

@@ -1,0 +1,160 @@
+"""`bench scorer`: every way to score beside a plain one, in one run, and how near the machine's limit each comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from msflow_stream.config import load
+from msflow_stream.datasets.synthetic import SyntheticScene
+from msflow_stream.machine import choose_device
+from msflow_stream.results import write_json
+from msflow_stream.scene import Scene
+from pipelines.bench_ways import PLAIN, Measured, Way, largest_difference, operations, ways_of
+from pipelines.machine_peak import GIGA, Load, machine_facts, machine_line, measured_peaks
+from pipelines.markdown import print_markdown
+from pipelines.rounds import Spent, in_turn, median, spent
+
+COMPARED = 8  # images at least, whose scores are compared
+COLUMNS = ["engine", "precision", "batch", "ms/frame", "frames/s", "times as fast", "max difference", "of peak"]
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerJob:
+    """What `bench scorer` is asked for.
+
+    Attributes:
+        batches: frames at a time.
+        repeats: rounds that count, of all ways in turn.
+        load: what the machine's peak is measured with; None: what suits the device.
+    """
+
+    batches: Sequence[int] = (1, 4)
+    repeats: int = 9
+    device: str = "auto"
+    out: Path | None = None
+    load: Load | None = None
+    peak_rounds: int = 7
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerRow:
+    """One way at one batch size.
+
+    Attributes:
+        ratio: how many times as fast as the plain way, at the same batch size.
+        max_score_difference: to the plain way, as of `largest_difference`.
+        peak_fraction: operations of the plain model by the time of this one, as a share of the machine's measured
+            peak in this precision; None where torch cannot measure that.
+    """
+
+    backbone: str
+    input_size: tuple[int, int]
+    engine: str
+    precision: str
+    batch: int
+    ms_per_frame: float
+    frames_per_s: float
+    ratio: float
+    max_score_difference: float
+    peak_fraction: float | None
+
+
+def bench_scorer(scenes: Sequence[Scene], job: ScorerJob) -> list[ScorerRow]:
+    """Times every way to score prepared images for each of the scenes, prints a table for each, and writes JSON."""
+    device = choose_device(job.device)
+    peaks = measured_peaks(device, job.peak_rounds, job.load)
+    facts = machine_facts(device, peaks)
+    rows: list[ScorerRow] = []
+    for scene in scenes:
+        found = _rows(scene.to(device), job, peaks)
+        _print(found, scene, job, facts)
+        rows += found
+    if job.out is not None:
+        write_json(job.out, {"machine": facts, "rows": [asdict(row) for row in rows]})
+    return rows
+
+
+def random_scene(backbone: str, size: tuple[int, int], overrides: Sequence[str] = ()) -> Scene:
+    """A scene of that backbone with random weights."""
+    given = (f"model.backbone={backbone}", "model.weights=random", f"input.size={list(size)}")
+    return Scene.new(backbone, load(None, [*given, *overrides]))
+
+
+def prepared_images(scene: Scene, count: int) -> Tensor:
+    """Frames of synthetic footage as the scene prepares them (count 3 H W), one a second."""
+    height, width = scene.settings.input.size
+    footage = SyntheticScene(width, height, Fraction(1), seed=0, traffic_seed=0)
+    return torch.stack([scene.prepare(footage.frame(index).image) for index in range(count)])
+
+
+def _rows(scene: Scene, job: ScorerJob, peaks: dict[str, float]) -> list[ScorerRow]:
+    images = prepared_images(scene, max(COMPARED, *job.batches))
+    ways = list(ways_of(scene))
+    cases = {(way.engine, way.precision, batch): (way, batch) for way in ways for batch in job.batches}
+    results = {key: _results(way, images, batch) for key, (way, batch) in cases.items()}
+    measurements = {key: _measurement(way, images[:batch]) for key, (way, batch) in cases.items()}
+    seconds = {
+        key: median(taken).wall / key[2] for key, taken in in_turn(measurements, job.repeats, scene.name).items()
+    }
+    work, rows = operations(scene), []
+    for engine, precision, batch in cases:
+        plain = PLAIN, "float32", batch
+        each, peak = seconds[engine, precision, batch], peaks.get(precision)
+        row = ScorerRow(
+            backbone=scene.settings.model.backbone,
+            input_size=scene.settings.input.size,
+            engine=engine,
+            precision=precision,
+            batch=batch,
+            ms_per_frame=1000 * each,
+            frames_per_s=1 / each,
+            ratio=seconds[plain] / each,
+            max_score_difference=largest_difference(results[engine, precision, batch], results[plain]),
+            peak_fraction=None if peak is None else work / each / peak,
+        )
+        rows.append(row)
+    return rows
+
+
+def _results(way: Way, images: Tensor, batch: int) -> list[Measured]:
+    """Of all images; the last batch is made full with images that were there, as engines may know one size only."""
+    starts = [min(start, len(images) - batch) for start in range(0, len(images), batch)]
+    return [way.measure(images[start : start + batch]) for start in starts]
+
+
+def _measurement(way: Way, images: Tensor) -> Callable[[], Spent]:
+    return lambda: spent(lambda: way.measure(images))
+
+
+def _print(rows: Sequence[ScorerRow], scene: Scene, job: ScorerJob, facts: dict[str, Any]) -> None:
+    cells = [
+        [
+            row.engine,
+            row.precision,
+            str(row.batch),
+            f"{row.ms_per_frame:.1f}",
+            f"{row.frames_per_s:.1f}",
+            f"{row.ratio:.2f}",
+            f"{row.max_score_difference:.1e}",
+            "–" if row.peak_fraction is None else f"{100 * row.peak_fraction:.0f} %",
+        ]
+        for row in sorted(rows, key=lambda row: row.batch)
+    ]
+    height, width = scene.settings.input.size
+    peaks = ", ".join(f"{name} {value:.0f}" for name, value in facts["peak_gflops"].items())
+    notes = [
+        f"{machine_line(facts)}. Medians of {job.repeats} rounds in turn, from prepared images in memory to scores and "
+        "maps in memory; decoding, resizing and normalising are not in it.",
+        "Times as fast as the plain way. Difference: the largest to it, of an image's score (0 to 1) or surprise "
+        "(beyond 1 as a share of it). Of peak: "
+        f"{operations(scene) / GIGA:.2f} GFLOP a frame of the plain model, beside what this machine did at most in a "
+        f"big product or convolution (GFLOP/s: {peaks}). Operations that a way avoids count all the same.",
+    ]
+    print_markdown(f"{scene.name} at {height}x{width}", COLUMNS, cells, notes)

@@ -1,0 +1,132 @@
+"""What a machine can do at most, as measured by a big matrix product and a big convolution; and what it is."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from msflow_stream.machine import usable_cores, usable_memory
+from pipelines.fit import versions
+from pipelines.rounds import Spent, in_turn, spent
+
+PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
+SLOW = 2.0  # seconds: what takes longer is only imitated on this machine, and not waited for again
+GIGA = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Sizes of what the peak is measured with: a product of square matrices, and a 3x3 convolution."""
+
+    matrix: int = 1536
+    channels: int = 128
+    side: int = 64
+    batch: int = 4
+
+    @classmethod
+    def of(cls, device: torch.device) -> Load:
+        """Large enough that starting the work takes no time beside it."""
+        return cls() if device.type == "cpu" else cls(matrix=8192, channels=512, side=128, batch=32)
+
+
+def measured_peaks(device: torch.device, rounds: int = 7, load: Load | None = None) -> dict[str, float]:
+    """Operations per second (a multiplication and an addition are two) by precision, where torch has it here.
+
+    Each is the fastest of its rounds, of a product and a convolution in that precision or in float32: a machine that
+    only imitates a precision does not do less because of it, as whoever computes may take float32 instead.
+    """
+    load = load or Load.of(device)
+    works = {
+        (name, kind): (operations, work)
+        for name, dtype in PRECISIONS.items()
+        for kind, operations, work in _works(dtype, device, load)
+    }
+    usable = {key: pair for key, pair in works.items() if _is_usable(pair[1], device)}
+    measurements = {key: _measurement(work, device) for key, (_, work) in usable.items()}
+    taken = in_turn(measurements, rounds, "peak of the machine")
+    speeds: dict[str, float] = {}
+    for (name, kind), values in taken.items():
+        speed = usable[name, kind][0] / min(value.wall for value in values)
+        speeds[name] = max(speed, speeds.get(name, 0.0))
+    return {name: max(speed, speeds["float32"]) for name, speed in speeds.items()}
+
+
+def machine_facts(device: torch.device, peaks: dict[str, float] | None = None) -> dict[str, Any]:
+    """What a figure should be read with: processor, cores, memory, device, versions, date."""
+    facts = {
+        "cpu": _cpu_name(),
+        "cores": usable_cores(),
+        "threads": torch.get_num_threads(),
+        "memory_gib": round(usable_memory() / 2**30, 1),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "versions": versions(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+    if peaks is not None:
+        facts["peak_gflops"] = {name: round(value / GIGA, 1) for name, value in peaks.items()}
+    return facts
+
+
+def machine_line(facts: dict[str, Any]) -> str:
+    """The same in one line."""
+    gpu = "" if facts["device"] == "cpu" else f", {facts['device']}"
+    return f"{facts['cores']} cores of {facts['cpu']}{gpu}, torch {torch.__version__}, {facts['date']}"
+
+
+def synchronise(device: torch.device) -> None:
+    """Waits for what a GPU has been told to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _works(dtype: torch.dtype, device: torch.device, load: Load) -> list[tuple[str, float, Callable[[], object]]]:
+    """Name, operations, and the work itself."""
+    a, b = _random((load.matrix, load.matrix), dtype, device), _random((load.matrix, load.matrix), dtype, device)
+    product = 2.0 * load.matrix**3
+    if dtype == torch.int8:
+        return [("product", product, lambda: torch._int_mm(a, b))]  # the one product of integers that torch has
+    x = _random((load.batch, load.channels, load.side, load.side), dtype, device)
+    weight = _random((load.channels, load.channels, 3, 3), dtype, device)
+    x, weight = (one.contiguous(memory_format=torch.channels_last) for one in (x, weight))
+    convolution = 2.0 * load.batch * load.side**2 * load.channels**2 * 9
+    return [
+        ("product", product, lambda: a @ b),
+        ("convolution", convolution, lambda: F.conv2d(x, weight, padding=1)),
+    ]
+
+
+def _random(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    return (10 * values if dtype == torch.int8 else values).to(device, dtype)
+
+
+def _is_usable(work: Callable[[], object], device: torch.device) -> bool:
+    try:
+        _measurement(work, device)()
+        return _measurement(work, device)().wall < SLOW
+    except (RuntimeError, NotImplementedError):  # what torch raises where it lacks a kernel
+        return False
+
+
+def _measurement(work: Callable[[], object], device: torch.device) -> Callable[[], Spent]:
+    def whole() -> None:
+        with torch.inference_mode():
+            work()
+            synchronise(device)
+
+    return lambda: spent(whole)
+
+
+def _cpu_name() -> str:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
