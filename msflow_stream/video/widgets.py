@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import cv2
 import numpy as np
@@ -42,16 +42,42 @@ class Stain:
 
     def __init__(self, box: Box, colour: Image | Colour, opacity: Image) -> None:
         """`opacity` is uint8 h x w, 255 is opaque; `colour` is one RGB colour or uint8 h x w x 3."""
-        weight = cv2.merge((opacity, opacity, opacity))
-        layer = np.broadcast_to(np.asarray(colour, np.uint8), weight.shape)
         self._box = box
-        self._keep = cv2.bitwise_not(weight)
-        self._add = cv2.multiply(np.ascontiguousarray(layer), weight, scale=1 / 255)
+        self._keep, self._add = _weighted(colour, opacity)
+
+    @classmethod
+    def of_levels(cls, box: Box, levels: Image, table: tuple[Image, Image]) -> Self:
+        """A layer whose colour and opacity depend on a level per pixel (uint8 h x w) by a table of `level_table`."""
+        stain = cls.__new__(cls)
+        keep, add = table
+        stain._box, kept = box, np.asarray(cv2.LUT(levels, keep), np.uint8)
+        stain._keep = np.asarray(cv2.merge((kept, kept, kept)), np.uint8)
+        stain._add = np.asarray(cv2.applyColorMap(levels, add), np.uint8)
+        return stain
 
     def lay(self, image: Image) -> None:
         """Blend the layer over the picture, in place."""
         part = self._box.of(image)
         cv2.add(cv2.multiply(part, self._keep, scale=1 / 255), self._add, dst=part)
+
+
+def level_table(colours: Image, opacity: Image) -> tuple[Image, Image]:
+    """What a layer keeps of a picture and what it adds at each of 256 levels.
+
+    Args:
+        colours: RGB, uint8 256 x 1 x 3.
+        opacity: uint8 256 x 1, 255 is opaque.
+    """
+    keep, add = _weighted(colours, opacity)
+    return np.ascontiguousarray(keep[..., 0]), add
+
+
+def _weighted(colour: Image | Colour, opacity: Image) -> tuple[Image, Image]:
+    weight = cv2.merge((opacity, opacity, opacity))
+    layer = np.ascontiguousarray(np.broadcast_to(np.asarray(colour, np.uint8), weight.shape))
+    return np.asarray(cv2.bitwise_not(weight), np.uint8), np.asarray(
+        cv2.multiply(layer, weight, scale=1 / 255), np.uint8
+    )
 
 
 def panel(box: Box, colour: Colour = INK, opacity: float = 0.55) -> Stain:

@@ -6,6 +6,7 @@ import math
 import time as clocks
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msflow_stream.types import FrameScore, UserError
-from msflow_stream.video.overlay import Overlay, OverlayStyle, clock
+from msflow_stream.video.overlay import FOOT, HEAD, Glow, Overlay, OverlayStyle, clock
 
 Image = npt.NDArray[np.uint8]
 STYLE = OverlayStyle(low=1.0, high=3.0, threshold=0.6, history=10.0)
@@ -193,6 +194,38 @@ def test_the_same_calls_give_the_same_pictures() -> None:
         ]
 
     assert run() == run()
+
+
+def plain_glow(image: Image, anomaly_map: npt.NDArray[np.float16], style: OverlayStyle) -> npt.NDArray[np.float64]:
+    """The glow as it is meant: in floating point, and for every pixel of the picture."""
+    height, width = image.shape[:2]
+    strength = (anomaly_map.astype(np.float64) - style.low) / (style.high - style.low)
+    strength = np.clip(np.nan_to_num(strength, nan=0.0, posinf=1.0, neginf=0.0), 0.0, 1.0)
+    levels = cv2.resize(strength, (width, height), interpolation=cv2.INTER_LINEAR)
+    ramp = cv2.applyColorMap(
+        np.arange(256, dtype=np.uint8)[:, None], getattr(cv2, f"COLORMAP_{style.colormap.upper()}")
+    )[:, 0]
+    places = FOOT + levels * (HEAD - FOOT)
+    colours = np.stack([np.interp(places, np.arange(256), ramp[:, channel]) for channel in (2, 1, 0)], axis=2)
+    opacity = (levels * style.alpha)[..., None]
+    return np.asarray(np.where(opacity > 0, image * (1 - opacity) + colours * opacity, image))
+
+
+@pytest.mark.parametrize("size", [(640, 480), (1280, 720), (333, 251)])
+@pytest.mark.parametrize("colormap", ["inferno", "hot"])
+@pytest.mark.parametrize("odd", [0.0, math.nan, math.inf])
+def test_the_glow_is_within_rounding_of_the_plain_way(size: tuple[int, int], colormap: str, odd: float) -> None:
+    style = OverlayStyle(low=1.0, high=3.0, colormap=colormap)
+    anomaly_map = (blob(0.4, 0.5) + 0.7 * blob(0.7, 0.45)).astype(np.float16)
+    anomaly_map[30, 30:34] = odd
+    image = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    shown = image.copy()
+    layer = Glow(style)(anomaly_map, *size)
+    assert layer is not None
+    layer.lay(shown)
+    difference = np.abs(shown - plain_glow(image, anomaly_map, style))
+    assert difference.max() <= 3.0  # rounded six times: level twice, place, opacity, and both parts of the sum
+    assert difference.mean() < 0.5
 
 
 def test_a_score_shown_again_gives_the_same_glow_and_a_new_one_a_new_glow() -> None:
