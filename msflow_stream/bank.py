@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -34,13 +34,16 @@ class SceneBank:
     Args:
         folder: with a folder per scene.
         device: auto, cpu, cuda, cuda:1 and so on.
+        prepare: called with every scene that was loaded, before anyone gets it.
 
     Raises:
         UserError: a device that this machine lacks.
     """
 
-    def __init__(self, folder: Path, device: str = "auto") -> None:
-        self.folder, self.device = folder, choose_device(device)
+    def __init__(
+        self, folder: Path, device: str = "auto", prepare: Callable[[Scene], None] = lambda scene: None
+    ) -> None:
+        self.folder, self.device, self._prepare = folder, choose_device(device), prepare
         self._held: dict[str, _Held] = {}
         self._pyramids: WeakValueDictionary[str, Pyramid] = WeakValueDictionary()  # gone with their last scene
         self._lock = Lock()  # of changes; who asks for a scene that is held does not wait for one that is loaded
@@ -103,7 +106,9 @@ class SceneBank:
         scene = Scene.load(scene_folder(self.folder, name))
         pyramid = self._pyramids.setdefault(_function(scene), scene.pyramid)
         # By its folder's name, the one it is asked for by: folders are copied and renamed.
-        return _Held(replace(scene, name=name, pyramid=pyramid).to(self.device), stamp or "")
+        shared = replace(scene, name=name, pyramid=pyramid).to(self.device)
+        self._prepare(shared)
+        return _Held(shared, stamp or "")
 
 
 def _function(scene: Scene) -> str:

@@ -14,6 +14,8 @@ from msflow_stream.types import UserError
 
 ScoreKind = Literal["paper", "surprise", "surprise_mean"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+EngineName = Literal["auto", "torch", "compile", "openvino", "onnxruntime", "tensorrt"]
+EnginePrecision = Literal["auto", "float32", "bf16", "fp16", "int8"]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -120,6 +122,13 @@ class EventSettings(Section):
         return value
 
 
+class EngineSettings(Section):
+    """What runs the networks when frames are scored. The fit and its thresholds are always PyTorch's float32."""
+
+    name: EngineName = "auto"  # auto: the fastest that is installed, by a short trial on this machine
+    precision: EnginePrecision = "auto"  # auto: the fastest that leaves the scores as they are; never int8
+
+
 class SceneSettings(Section):
     """How a scene is stored."""
 
@@ -134,6 +143,7 @@ class Settings(Section):
     fit: FitSettings = FitSettings()
     score: ScoreSettings = ScoreSettings()
     event: EventSettings = EventSettings()
+    engine: EngineSettings = EngineSettings()
     scene: SceneSettings = SceneSettings()
 
     @field_validator("*", mode="before")
@@ -228,7 +238,7 @@ def _explain(error: ValidationError) -> str:
 
 
 def load_for_scoring(fitted: Settings, path: Path | None = None, overrides: Sequence[str] = ()) -> Settings:
-    """The settings of a fitted scene with changes of `score` and `event`; everything else was fixed by the fit.
+    """The settings of a fitted scene with changes of `score`, `event` and `engine`; everything else was fixed by the fit.
 
     Raises:
         UserError: as `load`, or a change of another section.
@@ -237,7 +247,7 @@ def load_for_scoring(fitted: Settings, path: Path | None = None, overrides: Sequ
     for section in ("input", "model", "fit", "scene"):
         if getattr(changed, section) != getattr(fitted, section):
             raise UserError(
-                f"{section} settings were fixed when the scene was fitted: only score and event settings can change now"
+                f"{section} settings were fixed when the scene was fitted: only score, event and engine settings can change now"
             )
     return changed
 

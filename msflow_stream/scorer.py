@@ -14,6 +14,7 @@ from torch import Tensor
 
 from msflow_stream.batches import batched
 from msflow_stream.config import ScoreSettings
+from msflow_stream.engines.scoring import PlainScoring, Scoring
 from msflow_stream.machine import choose_device, usable_cores
 from msflow_stream.scene import Measures, Scene
 from msflow_stream.types import Frame, FrameScore
@@ -41,23 +42,29 @@ class Asked:
     area: npt.NDArray[np.bool_] | None = None
 
 
-def score_batch(asked: Sequence[Asked]) -> list[FrameScore]:
+def score_batch(asked: Sequence[Asked], scoring: Scoring | None = None) -> list[FrameScore]:
     """Scores of one batch, in its order; each depends on its own frame, scene, settings and area only.
 
     Frames of equal input size whose scenes share a pyramid go through it together.
 
+    Args:
+        asked: the frames.
+        scoring: what runs the networks, the scenes' own modules in float32 if None.
+
     Raises:
         FrameError: an image that is none, or an area that is not the scene's.
     """
+    scoring = scoring or PlainScoring()
     images = _prepare(asked)  # 3 H W each
     scores: dict[int, FrameScore] = {}
     for group in _grouped(range(len(asked)), lambda i: (id(asked[i].scene.pyramid), images[i].shape)):
         runs = _grouped(group, lambda i: (id(asked[i].scene), asked[i].settings))
-        features = _extract(asked[group[0]].scene, [images[i] for i in chain(*runs)])
+        features = scoring.features(asked[group[0]].scene, torch.stack([images[i] for i in chain(*runs)]))
         start = 0
         for run in runs:
             part = [f[start : start + len(run)] for f in features]  # a slice keeps the memory format, an index does not
-            measures = _measure([asked[i] for i in run], part)
+            first = asked[run[0]]
+            measures = scoring.measures(first.scene, part, first.settings, _areas([asked[i] for i in run]))
             scores |= {i: _frame_score(asked[i], measures, row) for row, i in enumerate(run)}
             start += len(run)
     return [scores[i] for i in range(len(asked))]
@@ -76,11 +83,20 @@ class Scorer:
         scene: a fitted scene; it is moved to `device`.
         device: auto, cpu, cuda, cuda:1 and so on.
         settings: the scene's own if None.
+        scoring: what runs the networks, the scene's own modules in float32 if None.
     """
 
-    def __init__(self, scene: Scene, device: str = "auto", settings: ScoreSettings | None = None) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        device: str = "auto",
+        settings: ScoreSettings | None = None,
+        scoring: Scoring | None = None,
+    ) -> None:
         self.scene = scene.to(choose_device(device))
         self.settings = settings or scene.settings.score
+        self.scoring = scoring or PlainScoring()
+        self.scoring.prepare(self.scene)
 
     def __call__(self, frames: Iterable[Frame]) -> Iterator[FrameScore]:
         """Scores of all frames, in their order."""
@@ -89,7 +105,7 @@ class Scorer:
 
     def score(self, frames: Sequence[Frame]) -> list[FrameScore]:
         """Scores of one batch."""
-        return score_batch([Asked(frame, self.scene, self.settings) for frame in frames])
+        return score_batch([Asked(frame, self.scene, self.settings) for frame in frames], self.scoring)
 
 
 def _prepare(asked: Sequence[Asked]) -> list[Tensor]:
@@ -110,22 +126,12 @@ def _prepared(asked: Asked) -> Tensor:
         raise FrameError(frame.source, f"frame {frame.index}: {error}") from error
 
 
-def _extract(scene: Scene, images: list[Tensor]) -> list[Tensor]:
-    """Features (B C_l H_l W_l) of prepared images."""
-    with torch.inference_mode():
-        features: list[Tensor] = scene.pyramid(torch.stack(images).to(scene.device))
-    return features
-
-
-def _measure(asked: Sequence[Asked], features: list[Tensor]) -> Measures:
-    """Measures of frames with one scene and one settings."""
-    scene, settings = asked[0].scene, asked[0].settings
-    areas = None
-    if any(one.area is not None for one in asked):
-        whole = np.ones(scene.settings.input.size, np.bool_)
-        areas = torch.from_numpy(np.stack([whole if one.area is None else one.area for one in asked]))  # B H W
-    with torch.inference_mode():
-        return scene.measure_maps(scene.maps(features, settings), settings, areas)
+def _areas(asked: Sequence[Asked]) -> Tensor | None:
+    """The areas (bool B H W) of frames with one scene; None if all pixels of all of them count."""
+    if all(one.area is None for one in asked):
+        return None
+    whole = np.ones(asked[0].scene.settings.input.size, np.bool_)
+    return torch.from_numpy(np.stack([whole if one.area is None else one.area for one in asked]))
 
 
 def _frame_score(asked: Asked, measures: Measures, row: int) -> FrameScore:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from msflow_stream.batches import batched
 from msflow_stream.config import Settings, differences, override
+from msflow_stream.engines.scoring import PlainScoring, Scoring
 from msflow_stream.machine import choose_device
 from msflow_stream.metrics.histogram import ValueCounts, halves
 from msflow_stream.metrics.video import Frames
@@ -24,6 +25,7 @@ from msflow_stream.model.aggregate import Maps, depth
 from msflow_stream.results import read_json, write_json
 from msflow_stream.scene import Scene
 from msflow_stream.types import SCORE_FIELDS, Frame, UserError
+from pipelines.engine_choice import make_scoring
 from pipelines.fit import FitJob, fit_frames, versions
 from pipelines.gallery import Gallery
 from pipelines.judge import Judge
@@ -160,7 +162,7 @@ def _one(subject: Subject, settings: Settings, job: EvaluateJob, console: Consol
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.parent))
     try:
-        result = measure(subject, scene, staging, job.frames)
+        result = measure(subject, scene, staging, job.frames, make_scoring(settings.engine))
         staging.chmod(0o755)
         shutil.rmtree(folder, ignore_errors=True)
         staging.replace(folder)
@@ -171,10 +173,12 @@ def _one(subject: Subject, settings: Settings, job: EvaluateJob, console: Consol
     return result
 
 
-def measure(subject: Subject, scene: Scene, folder: Path, frames: Frames = "sampled") -> dict[str, Any]:
+def measure(
+    subject: Subject, scene: Scene, folder: Path, frames: Frames = "sampled", scoring: Scoring | None = None
+) -> dict[str, Any]:
     """Scores the test cases of a subject and writes what was found into a folder."""
-    settings = scene.settings
-    thresholds = _thresholds(subject, scene) if subject.is_video else None
+    settings, scoring = scene.settings, scoring or PlainScoring()
+    thresholds = _thresholds(subject, scene, scoring) if subject.is_video else None
     labels = subject.all_labels if frames == "all" else None
     judge = Judge(subject.is_video, settings.score.smoothing, thresholds, labels)
     heat = scene.calibration.map_range if scene.calibration else (0.0, 1.0)
@@ -183,7 +187,7 @@ def measure(subject: Subject, scene: Scene, folder: Path, frames: Frames = "samp
         task = bars.add_task(f"scoring {subject.name}", total=None)
         for clip, cases in subject.test_clips(settings.input.size):
             for part in batched(cases, settings.score.batch):
-                maps = frame_maps(scene, [case.frame for case in part])
+                maps = frame_maps(scene, [case.frame for case in part], scoring)
                 judge_batch(judge, gallery, scene, [(clip, case) for case in part], maps, depth(maps))
                 bars.advance(task, len(part))
     result = {
@@ -207,11 +211,10 @@ def measure(subject: Subject, scene: Scene, folder: Path, frames: Frames = "samp
     return result
 
 
-def frame_maps(scene: Scene, frames: Sequence[Frame]) -> Maps:
+def frame_maps(scene: Scene, frames: Sequence[Frame], scoring: Scoring) -> Maps:
     """The maps of a batch of frames."""
     images = torch.stack([scene.prepare(frame.image) for frame in frames])  # B 3 H W
-    with torch.inference_mode():
-        return scene.maps(scene.pyramid(images.to(scene.device)))
+    return scoring.maps(scene, scoring.features(scene, images), scene.settings.score)
 
 
 def judge_batch(
@@ -232,11 +235,11 @@ def judge_batch(
             gallery.add(name, case, scores[scene.settings.score.kind], measures.map[i].float().numpy())
 
 
-def _thresholds(subject: Subject, scene: Scene) -> Any:
+def _thresholds(subject: Subject, scene: Scene, scoring: Scoring) -> Any:
     """Map values that RBDC and TBDC are measured at, from maps of frames that were fitted."""
     counts = ValueCounts()
     for part in batched(islice(_some_normal(subject), NORMAL), scene.settings.score.batch):
-        counts.add(halves(frame_maps(scene, part).add.cpu().numpy()))
+        counts.add(halves(frame_maps(scene, part, scoring).add.cpu().numpy()))
     return counts.thresholds()
 
 

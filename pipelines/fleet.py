@@ -12,6 +12,7 @@ from time import monotonic
 
 from msflow_stream.bank import SceneBank
 from msflow_stream.cameras import Camera
+from msflow_stream.engines.scoring import Scoring
 from msflow_stream.health.report import WatchReport
 from msflow_stream.machine import device_memory
 from msflow_stream.scorer import Asked, FrameError, score_batch
@@ -45,6 +46,7 @@ class Fleet:
         random: Random,
         limits: Limits,
         publish: Publish,
+        scoring: Scoring | None = None,
     ) -> None:
         """Prepares; nothing is read before `start`.
 
@@ -53,6 +55,7 @@ class Fleet:
         """
         self.engine = Engine(self._score, self._deliver, self._ended, limits)
         self._bank, self._written, self._random, self._publish = bank, written, random, publish
+        self._scoring = scoring
         self._lock = RLock()
         self._stations = {name: self._station(name, camera) for name, camera in cameras.items()}
         self._order = list(cameras)
@@ -80,7 +83,7 @@ class Fleet:
     def _score(self, batch: Sequence[tuple[str, Frame]]) -> list[FrameScore]:
         asked = [self._asked(source, frame) for source, frame in batch]
         try:
-            return score_batch(asked)
+            return score_batch(asked, self._scoring)
         except FrameError as error:
             raise SourceError(error.source, str(error)) from error
 

@@ -7,7 +7,7 @@ import logging
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -17,6 +17,7 @@ from rich.live import Live
 
 from msflow_stream.bank import SceneBank
 from msflow_stream.cameras import Cameras, load_file
+from msflow_stream.config import EngineSettings
 from msflow_stream.health.report import WatchReport
 from msflow_stream.health.server import HealthServer
 from msflow_stream.health.table import StatusTable
@@ -26,6 +27,7 @@ from msflow_stream.stream.contract import Limits
 from msflow_stream.stream.signals import heard, stopped_by_signals
 from msflow_stream.types import UserError
 from pipelines.camera_outputs import Written
+from pipelines.engine_choice import make_scoring
 from pipelines.event_desk import EventDesk, secrets_of
 from pipelines.fleet import Fleet
 from pipelines.logs import Discreet, LogKind, logged
@@ -48,6 +50,7 @@ class WatchJob:
         address: host and port of metrics and health; None for none.
         logs: lines for people or JSON.
         table: whether a terminal shows how every camera is doing.
+        engine: what runs the networks of the scenes.
     """
 
     cameras: Path
@@ -58,6 +61,7 @@ class WatchJob:
     address: tuple[str, int] | None = None
     logs: LogKind = "text"
     table: bool = True
+    engine: EngineSettings = field(default_factory=EngineSettings)
 
 
 def watch(job: WatchJob, console: Console | None = None) -> None:
@@ -81,8 +85,9 @@ def _watch(job: WatchJob, discreet: Discreet, console: Console | None) -> None:
         stack.enter_context(held_alone(job.written.out))
         desk = EventDesk(file, job.written.out, Random())
         stack.callback(desk.close, DESK_SECONDS)
-        written, bank = replace(job.written, is_kept=desk.is_kept), SceneBank(job.scenes, job.device)
-        fleet = Fleet(file.cameras, bank, written, Random(), Limits(batch=job.batch), desk.publish)
+        scoring = make_scoring(job.engine)
+        written, bank = replace(job.written, is_kept=desk.is_kept), SceneBank(job.scenes, job.device, scoring.prepare)
+        fleet = Fleet(file.cameras, bank, written, Random(), Limits(batch=job.batch), desk.publish, scoring)
 
         def report() -> WatchReport:
             return replace(fleet.report(), alerts=desk.report())

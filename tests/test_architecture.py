@@ -15,11 +15,11 @@ LIBRARY = "msflow_stream"
 # library see of them, or one of the two things on top. Parts of one floor do not know each other.
 FLOORS: list[set[str]] = [
     {"types", "batches", "smoothing", "files", "tails"},
-    {"config", "machine", "checkpoints", "results", "normal_scores"},
+    {"gate", "config", "machine", "checkpoints", "results", "normal_scores"},
     {"alert_settings"},
     {"cameras", "features", "model", "video", "datasets", "metrics", "report"},
     {"scene"},
-    {"footage", "bank", "areas"},
+    {"footage", "bank", "areas", "engines"},
     {"calibration"},
     {"training", "scorer", "events"},
     {"stream"},

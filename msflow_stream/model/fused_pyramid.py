@@ -28,13 +28,15 @@ class FusedPyramid(nn.Module):
         super().__init__()
         self.channels = list(pyramid.channels)
         self.backbone = fold_batch_norms(copy.deepcopy(pyramid.backbone).eval())
-        self._pooled = pyramid.pooled  # a function of two settings, not of the weights
+        self.pool, self.pool_kernel = pyramid.pool, pyramid.pool_kernel
         self.to(memory_format=torch.channels_last)
         self.requires_grad_(False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         stages = self.backbone(images.contiguous(memory_format=torch.channels_last))
-        return [self._pooled(features) for features in stages]
+        return [self.pooled(features) for features in stages]  # type: ignore[misc]  # has what the method asks for
+
+    pooled = Pyramid.pooled  # of `pool` and `pool_kernel`; the method of the pyramid itself would keep it in memory
 
 
 class _Tracer(fx.Tracer):

@@ -1,0 +1,56 @@
+"""What an engine is: it makes a fast function of a network."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from msflow_stream.config import EngineName, EnginePrecision
+from msflow_stream.types import UserError
+
+Run = Callable[[Sequence[Tensor]], list[Tensor]]
+
+
+class Engine(ABC):
+    """Compiles networks for one kind of hardware and one precision.
+
+    The functions it makes take batches of any size and give float32; in float32, what they say of an image does not
+    depend on the images beside it.
+
+    Args:
+        precision: of the arithmetic inside.
+
+    Raises:
+        UserError: a precision that the engine does not have.
+    """
+
+    name: ClassVar[EngineName]
+    precisions: ClassVar[tuple[EnginePrecision, ...]]
+
+    def __init__(self, precision: EnginePrecision = "float32") -> None:
+        if precision not in self.precisions:
+            raise UserError(
+                f"the engine {self.name} has no {precision}: use --precision {' or '.join(self.precisions)}"
+            )
+        self.precision = precision
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.precision}"
+
+    @abstractmethod
+    def compile(self, graph: nn.Module, samples: Sequence[Sequence[Tensor]]) -> Run:
+        """A function that computes what `graph` does: batches of tensors to a list of them.
+
+        Args:
+            graph: takes tensors and returns a tuple of tensors, all B x ..; it is used up.
+            samples: batches of its inputs, all of one shape but for B. The first shows the shapes; an engine that
+                reduces numbers to eight bits looks at all of them for their ranges.
+        """
+
+
+def missing(package: str, extra: str) -> UserError:
+    """The error of an engine whose package is not installed."""
+    return UserError(f"{package} is not installed: pip install 'msflow-stream[{extra}]', or use another --engine")

@@ -1,0 +1,88 @@
+"""Networks as ONNX, the form that OpenVINO and onnxruntime read."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+OPSET = 17  # has LayerNormalization
+
+
+class _FixedPooling(TorchFunctionMode):
+    """Adaptive pooling for the one size that is there: ONNX has no adaptive one."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is F.adaptive_avg_pool2d:
+            return pooled(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+def pooled(input: Tensor, output_size: int | Sequence[int | None]) -> Tensor:
+    """`adaptive_avg_pool2d`: average pooling where sizes divide, else two matrix products."""
+    height, width = int(input.shape[2]), int(input.shape[3])
+    rows, columns = (output_size, output_size) if isinstance(output_size, int) else output_size
+    rows, columns = rows or height, columns or width
+    if height % rows == 0 and width % columns == 0:
+        return F.avg_pool2d(input, (height // rows, width // columns))
+    return _means(height, rows) @ input @ _means(width, columns).T
+
+
+def _means(length: int, count: int) -> Tensor:
+    """The matrix (count x length) of `adaptive_avg_pool1d`: cell i is the mean from floor(i n/m) to ceil((i+1) n/m)."""
+    matrix = torch.zeros(count, length)
+    for row in range(count):
+        start, end = row * length // count, -(-(row + 1) * length // count)
+        matrix[row, start:end] = 1 / (end - start)
+    return matrix
+
+
+def to_onnx(graph: nn.Module, example: Sequence[Tensor], inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
+    """The graph as an ONNX model with a free batch dimension.
+
+    torch has two exporters; this uses the older one, which records what a call does: it needs no other package, and the
+    newer one takes more than ten times as long for a flow.
+
+    Args:
+        graph: returns a tensor or a tuple of them, all B x ..; what it computes depends on no value.
+        example: inputs, of at least two images.
+        inputs, outputs: names to give.
+    """
+    file: Any = io.BytesIO()
+    names = [*inputs, *outputs]
+    exporter = logging.getLogger("torch.onnx")
+    level = exporter.level
+    exporter.setLevel(logging.ERROR)
+    try:
+        with torch.no_grad(), warnings.catch_warnings(), _FixedPooling():
+            warnings.simplefilter("ignore")  # of the exporter's age, and of sizes that become constants, as they should
+            torch.onnx.export(
+                graph.eval(),
+                tuple(example),
+                file,
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=list(inputs),
+                output_names=list(outputs),
+                dynamic_axes={name: {0: "batch"} for name in names},
+            )
+    finally:
+        exporter.setLevel(level)
+    return bytes(file.getvalue())
+
+
+def graph_to_onnx(graph: nn.Module, example: Sequence[Tensor]) -> bytes:
+    """As `to_onnx`, with numbers for names."""
+    with torch.inference_mode():
+        count = len(graph(*example))
+    inputs, outputs = ([f"{kind}{number}" for number in range(n)] for kind, n in (("in", len(example)), ("out", count)))
+    return to_onnx(graph, [one.clone() for one in example], inputs, outputs)

@@ -1,0 +1,152 @@
+"""From prepared images to scores: the plain way, and with an engine's functions for the networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from threading import RLock
+from typing import Protocol
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from msflow_stream.config import ScoreSettings
+from msflow_stream.engines.engine import Engine, Run
+from msflow_stream.engines.graphs import FeatureGraph, LikelihoodGraph
+from msflow_stream.model.aggregate import Maps, anomaly_maps
+from msflow_stream.model.fused import FusedMaps
+from msflow_stream.scene import Measures, Scene
+
+Normal = Callable[[Scene], Sequence[Tensor]]  # batches of prepared images (B 3 H W) of a scene's normal frames
+MAPS_KEPT = 64  # settings of scores and sizes that were used last
+
+
+class Scoring(Protocol):
+    """How images become scores. Features are shared by scenes that share a pyramid, the rest is a scene's own."""
+
+    def prepare(self, scene: Scene) -> None:
+        """Makes ready for a scene: what takes long happens here, not with its first frame."""
+
+    def features(self, scene: Scene, images: Tensor) -> list[Tensor]:
+        """Of prepared images (B 3 H W)."""
+
+    def measures(
+        self, scene: Scene, features: list[Tensor], score: ScoreSettings, areas: Tensor | None = None
+    ) -> Measures:
+        """Scores from features; `areas` as in `Scene.measure_maps`."""
+
+    def maps(self, scene: Scene, features: list[Tensor], score: ScoreSettings) -> Maps:
+        """All three maps from features."""
+
+
+class PlainScoring:
+    """The reference that all others are compared with: the scene's own modules in float32."""
+
+    def prepare(self, scene: Scene) -> None:
+        """Nothing takes long."""
+
+    def features(self, scene: Scene, images: Tensor) -> list[Tensor]:
+        """B C_l H_l W_l."""
+        with torch.inference_mode():
+            features: list[Tensor] = scene.pyramid(images.to(scene.device))
+        return features
+
+    def measures(
+        self, scene: Scene, features: list[Tensor], score: ScoreSettings, areas: Tensor | None = None
+    ) -> Measures:
+        """On the CPU."""
+        with torch.inference_mode():
+            return scene.measure_maps(scene.maps(features, score), score, areas)
+
+    def maps(self, scene: Scene, features: list[Tensor], score: ScoreSettings) -> Maps:
+        """B H W each."""
+        return scene.maps(features, score)
+
+
+class EngineScoring:
+    """Scores with functions that an engine made: one per pyramid and size, and one per scene.
+
+    May be used from several threads. What it made for a scene goes when the scene does.
+
+    Args:
+        choose: the engine for a scene; all engines understand each other's features.
+        normal: footage for an engine that needs some, to find the ranges of numbers in; noise if None.
+    """
+
+    def __init__(self, choose: Callable[[Scene], Engine], normal: Normal | None = None) -> None:
+        self._choose, self._normal = choose, normal
+        self._features: WeakKeyDictionary[nn.Module, dict[tuple[int, int], Run]] = WeakKeyDictionary()
+        self._likelihoods: WeakKeyDictionary[nn.Module, dict[tuple[int, int], Run]] = WeakKeyDictionary()
+        self._maps: dict[tuple[object, ...], FusedMaps] = {}
+        self._lock = RLock()  # of what is made; who has a function does not wait for another that is made
+
+    def prepare(self, scene: Scene) -> None:
+        """Compiles both networks of a scene, each unless it is there already."""
+        self._run_likelihoods(scene)
+
+    def features(self, scene: Scene, images: Tensor) -> list[Tensor]:
+        """B C_l H_l W_l."""
+        return self._run_features(scene)([images.to(scene.device, non_blocking=True)])
+
+    def measures(
+        self, scene: Scene, features: list[Tensor], score: ScoreSettings, areas: Tensor | None = None
+    ) -> Measures:
+        """On the CPU."""
+        if areas is not None:
+            return scene.measure_maps(self.maps(scene, features, score), score, areas)
+        found = self._run_likelihoods(scene)(features)
+        with torch.inference_mode():
+            measures = self._measures_of(found, scene.settings.input.size, score)(found)
+            return Measures(*(value.cpu() for value in measures))
+
+    def maps(self, scene: Scene, features: list[Tensor], score: ScoreSettings) -> Maps:
+        """B H W each."""
+        found = self._run_likelihoods(scene)(features)
+        with torch.inference_mode():
+            # One channel whose square is the mean of the squares has the same log-likelihood -1/2 mean_c z^2.
+            z = [(-2 * one).sqrt()[:, None] for one in found]
+            return anomaly_maps(z, scene.settings.input.size, score.alignment)
+
+    def _run_features(self, scene: Scene) -> Run:
+        runs, size = self._features.get(scene.pyramid, {}), scene.settings.input.size
+        if size not in runs:
+            with self._lock:
+                runs = self._features.setdefault(scene.pyramid, {})
+                if size not in runs:
+                    samples = [[images] for images in self._images(scene)]
+                    runs[size] = self._choose(scene).compile(FeatureGraph(scene.pyramid), samples)
+        return runs[size]
+
+    def _run_likelihoods(self, scene: Scene) -> Run:
+        runs, size = self._likelihoods.get(scene.flow, {}), scene.settings.input.size
+        if size not in runs:
+            with self._lock:
+                runs = self._likelihoods.setdefault(scene.flow, {})
+                if size not in runs:
+                    runs[size] = self._compiled(scene)
+        return runs[size]
+
+    def _compiled(self, scene: Scene) -> Run:
+        features = self._run_features(scene)
+        samples = [features([x]) for x in self._images(scene)]
+        sizes = [(one.shape[2], one.shape[3]) for one in samples[0]]
+        return self._choose(scene).compile(LikelihoodGraph(scene.flow, sizes), samples)
+
+    def _images(self, scene: Scene) -> list[Tensor]:
+        """Batches of images (B 3 H W), of normal frames if there are any: the first shows the shapes."""
+        if self._normal is not None:
+            return [batch.to(scene.device) for batch in self._normal(scene)]
+        generator = torch.Generator().manual_seed(0)
+        return [torch.randn(2, 3, *scene.settings.input.size, generator=generator).to(scene.device)]
+
+    def _measures_of(self, likelihoods: list[Tensor], size: tuple[int, int], score: ScoreSettings) -> FusedMaps:
+        sizes = [(one.shape[1], one.shape[2]) for one in likelihoods]
+        key = (tuple(sizes), size, score.top_k, score.aggregation, score.alignment, likelihoods[0].device)
+        made = self._maps.get(key)
+        if made is None:
+            made = FusedMaps(sizes, size, score.top_k, score.aggregation, score.alignment).to(likelihoods[0].device)
+            with self._lock:
+                while len(self._maps) >= MAPS_KEPT:
+                    del self._maps[next(iter(self._maps))]
+                self._maps[key] = made
+        return made
