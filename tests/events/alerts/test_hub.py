@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from msflow_stream.events.alerts import AlertHub
+from msflow_stream.events.alerts import AlertHub, mqtt_connection
 from msflow_stream.events.messages import from_json
 from msflow_stream.types import EventMessage, UserError
 from tests.events.alerts.said import QUICK, dead, known_by, life, say, settings, without_repeats
@@ -155,9 +155,10 @@ def test_an_alert_that_is_not_there_is_a_mistake_that_names_the_nearest_one(tmp_
 
 
 def test_no_secret_shows_in_logs_dead_letters_queues_or_reports(
-    tmp_path: Path, receiver: WebReceiver, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, receiver: WebReceiver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr(mqtt_connection, "PATIENCE", 0.1)
     receiver.answer = 404
     words = {name: f"planted-{name}" for name in ("user", "login", "path", "query", "key", "mqtt", "mail")}
     address = receiver.url(f"/{words['path']}?token={words['query']}", f"{words['user']}:{words['login']}")

@@ -16,7 +16,7 @@ from tests.support.rtsp import RtspCamera, need_server, write_units
 from tests.support.videos import write_video
 
 LENGTH, KEYFRAMES = 1000, 10
-SETTINGS = EvidenceSettings(pre_roll=1.5, post_roll=1.0)
+SETTINGS = EvidenceSettings(pre_roll=0.8, post_roll=0.6)
 
 
 @pytest.fixture(scope="module")
@@ -65,15 +65,15 @@ def test_a_clip_holds_the_cameras_own_packets_with_pre_and_post_roll(
 ) -> None:
     video, served = clips(form)
     with RtspCamera(served, encoding) as server, watching(server, tmp_path) as seen:
-        seen.until_time(3.0)
+        seen.until_time(1.6)
         start, peak = seen.now, seen.frames[-1].index
         seen.until_time(start + 0.6)  # it is known a little later
         seen.writer.event(said("one", start, peak))
-        seen.until_time(start + 2.0)
+        seen.until_time(start + 1.2)
         end = seen.now
         seen.until_time(end + 0.4)
         seen.writer.event(said("one", start, peak, end, version=2))
-        seen.until_time(end + SETTINGS.post_roll + 1.5)
+        seen.until_time(end + SETTINGS.post_roll + 1.2)
         clip = tmp_path / "events/one/clip.mp4"
         numbers = {frame.time: frame.index for frame in seen.frames}
     (part,) = evidence(clip.parent)["clips"]
@@ -95,17 +95,17 @@ def test_a_clip_holds_the_cameras_own_packets_with_pre_and_post_roll(
 
 def test_a_reconnect_in_the_middle_ends_the_file_and_begins_another(tmp_path: Path, server: RtspCamera) -> None:
     with watching(server, tmp_path) as seen:
-        seen.until_time(2.0)
+        seen.until_time(1.0)
         start, peak = seen.now, seen.frames[-1].index
         seen.writer.event(said("one", start, peak))
-        seen.until_time(start + 1.0)
+        seen.until_time(start + 0.8)
         server.restart()
         seen.until(lambda: (seen.camera.status().segment or 0) > 0)
         again = seen.now
-        seen.until_time(again + 2.0)
+        seen.until_time(again + 1.0)
         end = seen.now
         seen.writer.event(said("one", start, peak, end, version=2))
-        seen.until_time(end + SETTINGS.post_roll + 1.5)
+        seen.until_time(end + SETTINGS.post_roll + 1.2)
     folder = tmp_path / "events/one"
     first, second = evidence(folder)["clips"]
     assert [first["file"], second["file"]] == ["clip.mp4", "clip-2.mp4"]
@@ -127,7 +127,7 @@ def test_pictures_of_another_size_after_a_reconnect_make_a_file_of_that_size(
         seen.writer.event(said("one", start, seen.frames[-1].index))
         server.restart(units=clips("h264", (96, 64))[1])
         seen.until(lambda: seen.frames[-1].image.shape == (64, 96, 3))
-        seen.until_time(seen.now + 1.5)
+        seen.until_time(seen.now + 1.2)
     folder = tmp_path / "events/one"
     files = [part["file"] for part in evidence(folder)["clips"]]
     assert files == ["clip.mp4", "clip-2.mp4"]
@@ -138,7 +138,7 @@ def test_what_led_to_a_loss_of_the_camera_is_in_the_clip_of_an_event_that_begins
     tmp_path: Path, server: RtspCamera
 ) -> None:
     with watching(server, tmp_path) as seen:
-        seen.until_time(2.0)
+        seen.until_time(1.0)
         before = seen.now
         server.restart()
         seen.until(lambda: (seen.camera.status().segment or 0) > 0)

@@ -85,10 +85,11 @@ def test_many_threads_that_save_the_same_in_any_order_lose_and_double_nothing(st
 
 def test_processes_that_make_the_same_new_store_and_save_the_same_agree(store_url: str) -> None:
     messages = [one for number in range(4) for one in life(f"e{number}")]
-    spawn = get_context("spawn")
+    fork = get_context("forkserver")  # four processes, but one in which all that they need is imported
+    fork.set_forkserver_preload([__name__])
     orders = [random.Random(seed).sample(messages, len(messages)) for seed in range(4)]
-    ready = spawn.Barrier(len(orders))
-    processes = [spawn.Process(target=save_all, args=(store_url, order, ready)) for order in orders]
+    ready = fork.Barrier(len(orders))
+    processes = [fork.Process(target=save_all, args=(store_url, order, ready)) for order in orders]
     for process in processes:
         process.start()
     for process in processes:
