@@ -33,7 +33,7 @@ class ScoreRow:
     """One scored frame as scores.csv holds it.
 
     `alarm` is 0 or 1; `probability` is that of so high a smoothed score in a normal frame, None where the scene is not
-    calibrated for it.
+    calibrated for it. `reused` is 1 where the frame showed nothing new and took the scores of an earlier one.
     """
 
     index: int
@@ -45,12 +45,13 @@ class ScoreRow:
     threshold: float
     alarm: int
     probability: float | None = None
+    reused: int = 0
 
     def cells(self) -> list[str]:
         """As text, column by column."""
-        index, time, *values, alarm, probability = astuple(self)
+        index, time, *values, alarm, probability, reused = astuple(self)
         chance = "" if probability is None else f"{probability:.7g}"
-        return [str(index), f"{time:.6f}", *(f"{value:.7g}" for value in values), str(alarm), chance]
+        return [str(index), f"{time:.6f}", *(f"{value:.7g}" for value in values), str(alarm), chance, str(reused)]
 
 
 PARSERS: dict[Any, Callable[[str], Any]] = {
@@ -84,7 +85,7 @@ class ScoreWriter:
 def read_scores(folder: Path) -> list[ScoreRow]:
     """The rows of a folder's scores.csv; a line that was cut off at the end is left out.
 
-    Files from before there were probabilities are read too.
+    Files from before there were the last columns are read too.
 
     Raises:
         UserError: no such file, or not one of ours.
@@ -93,7 +94,7 @@ def read_scores(folder: Path) -> list[ScoreRow]:
     try:
         with (folder / SCORES).open(newline="", encoding="utf-8") as file:
             head, *lines = csv.reader(line for line in file if line.endswith("\n"))
-        if head not in (columns, columns[:-1]):
+        if head not in (columns, columns[:-1], columns[:-2]):
             raise UserError(f"{folder / SCORES} has other columns than this program writes; score again")
         parsers = [PARSERS[f.type] for f in fields(ScoreRow)][: len(head)]
         values: list[list[Any]] = [[parse(t) for parse, t in zip(parsers, line, strict=True)] for line in lines]

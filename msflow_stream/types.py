@@ -43,7 +43,8 @@ class FrameScore:
     """What the scorer says about one frame; `map` is the anomaly map, float16 h x w.
 
     `score` is the paper's image score (relative to the frame's most normal place), `surprise` and
-    `surprise_mean` are the absolute ones: the largest K and the mean of the negative log-likelihood map.
+    `surprise_mean` are the absolute ones: the largest K and the mean of the negative log-likelihood map. `reused` says
+    that the frame showed nothing new and took the scores and the map of an earlier one.
     """
 
     source: str
@@ -55,6 +56,7 @@ class FrameScore:
     surprise: float
     surprise_mean: float
     map: npt.NDArray[np.float16]
+    reused: bool = False
 
 
 Box = tuple[int, int, int, int]  # x, y, width, height in source pixels

@@ -82,11 +82,20 @@ def test_scores_come_back_to_seven_digits_and_times_to_a_microsecond(
         assert (found.probability or 0) == pytest.approx(row.probability or 0, rel=1e-6)
 
 
-def test_a_file_from_before_there_were_probabilities_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("missing", [["reused"], ["probability", "reused"]])
+def test_a_file_from_before_there_were_the_last_columns_is_read(tmp_path: Path, missing: list[str]) -> None:
     path = write_scores(tmp_path, THREE)
-    path.write_text("".join(line.rpartition(",")[0] + "\n" for line in path.read_text().splitlines()))
-    assert path.read_text().startswith("index,time,score,surprise,surprise_mean,smoothed,threshold,alarm\n0,")
-    assert read_scores(tmp_path) == [replace(row, probability=None) for row in THREE]
+    lines = [line.split(",")[: -len(missing)] for line in path.read_text().splitlines()]
+    path.write_text("".join(",".join(line) + "\n" for line in lines))
+    assert not set(missing) & set(lines[0])
+    old = [replace(row, probability=None) for row in THREE] if "probability" in missing else THREE
+    assert read_scores(tmp_path) == old
+
+
+def test_a_score_that_was_reused_says_so(tmp_path: Path) -> None:
+    rows = [THREE[0], replace(THREE[1], reused=1)]
+    write_scores(tmp_path, rows)
+    assert read_scores(tmp_path) == rows
 
 
 def test_a_camera_that_runs_for_a_year_has_a_time_of_its_own_for_every_frame(tmp_path: Path) -> None:
@@ -136,8 +145,8 @@ def test_a_file_that_is_not_ours_is_an_error_that_names_it(tmp_path: Path, conte
 def test_an_alarm_that_is_no_whole_number_is_an_error(tmp_path: Path, damage: str) -> None:
     path = write_scores(tmp_path, THREE)
     lines = path.read_text().splitlines()
-    *before, _, probability = lines[1].split(",")
-    lines[1] = ",".join([*before, damage, probability])
+    *before, _, probability, reused = lines[1].split(",")
+    lines[1] = ",".join([*before, damage, probability, reused])
     path.write_text("\n".join([*lines, ""]))
     with pytest.raises(UserError, match="is damaged"):
         read_scores(tmp_path)

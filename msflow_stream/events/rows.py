@@ -50,6 +50,7 @@ class RowMaker:
             self.threshold,
             int(smoothed > self.threshold),
             self._probability(smoothed),
+            int(score.reused),
         )
 
     def _probability(self, smoothed: float) -> float | None:

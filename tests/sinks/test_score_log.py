@@ -23,7 +23,8 @@ from tests.support.small_disk import fill, small_disk
 
 ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = [
-    *("wall", "index", "time", "score", "surprise", "surprise_mean", "smoothed", "threshold", "alarm", "probability")
+    *("wall", "index", "time", "score", "surprise", "surprise_mean", "smoothed", "threshold", "alarm", "probability"),
+    "reused",
 ]
 
 
@@ -56,7 +57,7 @@ def test_a_row_is_on_disk_as_soon_as_it_is_taken(tmp_path: Path) -> None:
     scores.close()
     assert list(found[0]) == COLUMNS
     assert found == [
-        dict(zip(COLUMNS, ["2026-11-23T23:21:39.400Z", "7", "1.400000", *"0000", "0.5", "1", "0"], strict=True))
+        dict(zip(COLUMNS, ["2026-11-23T23:21:39.400Z", "7", "1.400000", *"0000", "0.5", "1", "0", "0"], strict=True))
     ]
     scores.close()
     with pytest.raises(ValueError, match="closed"):
@@ -163,6 +164,9 @@ def test_sigkill_and_restart(tmp_path: Path) -> None:
 def test_a_full_disk_costs_the_rows_that_found_no_room_and_no_others(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    def number(index: int) -> int:
+        return 10_003 + 7 * index  # all lines are of one length: a shorter one would still find room
+
     caplog.set_level(logging.INFO)
     with small_disk(tmp_path / "disk", 65_536) as disk:
         scores = ScoreLog(disk / "gate")
@@ -170,7 +174,7 @@ def test_a_full_disk_costs_the_rows_that_found_no_room_and_no_others(
 
         def take(index: int) -> None:
             before = scores.lost
-            scores.take(*scored(index))
+            scores.take(*scored(number(index)))
             if scores.lost > before:
                 refused.append(index)
 
@@ -186,7 +190,7 @@ def test_a_full_disk_costs_the_rows_that_found_no_room_and_no_others(
         scores.close()
         kept = indices(disk / "gate/scores.csv")
     assert 0 < len(refused) < 195
-    assert kept == [index for index in range(210) if index not in refused]
+    assert kept == [number(index) for index in range(210) if index not in refused]
     assert refused == list(range(refused[0], 200))
     assert scores.losses == {"disk": len(refused)}
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]

@@ -1,0 +1,168 @@
+"""The motion gate: a frame that shows nothing new, but for the camera's noise, takes the score of the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from msflow_stream.types import Frame, FrameScore
+
+T = TypeVar("T")
+Floats = npt.NDArray[np.float32]
+
+BLOCKS, SMALLEST = 64, 8  # blocks across the picture at most, and pixels across a block at least
+PARTS = 4  # of a block, across
+LEARNT = 15  # differences of frames in a row from which the noise is learnt
+ANEW = 5  # frames after which it is learnt anew
+ENOUGH = 8  # of them, before which every frame is scored
+CLEAR = 6.0  # standard deviations that are no noise: of 7000 block means, one in 70 000 frames has so much
+FLOOR, CEILING = 0.1, 1.0  # grey levels; no camera's blocks are noisier, and what shakes more is not noise
+SPREAD = 3.0  # a block may be noisier than the picture's median by that much
+MOST_REUSED = 300  # frames in a row, after which one is scored whatever it shows
+SIGMA = 0.6745  # the median of a normal variable's magnitude, in standard deviations
+
+
+class StaticGate:
+    """Tells which frames of one source show something new. Used by one thread, but for `reused`.
+
+    A frame is compared with the last one that was scored, so that a slow change adds up until it is seen, by the mean
+    colours of small blocks, the one that differs most deciding, so that something small is seen. How much a block
+    differs by noise alone is learnt from frames in a row.
+
+    Attributes:
+        reused: frames so far that took the score of another one.
+    """
+
+    def __init__(self) -> None:
+        self.reused = 0
+        self.state = State()
+
+    def commit(self, state: State) -> None:
+        """What the frames of a batch have led to."""
+        self.state = state
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a gate knows of its source.
+
+    Attributes:
+        key: what the last frame was scored against; another one, and everything is new.
+        before: block means of the last frame.
+        scored: those of the last frame that was scored.
+        differences: between frames in a row, the newest last.
+        score: of that frame; None before it is known.
+        run: frames since.
+        noise: of each block, as it was learnt last.
+        seen: frames so far.
+    """
+
+    key: Hashable = None
+    before: Floats | None = None
+    scored: Floats | None = None
+    differences: tuple[Floats, ...] = ()
+    score: FrameScore | None = None
+    run: int = 0
+    noise: Floats | None = None
+    seen: int = 1
+
+    def see(self, image: npt.NDArray[np.uint8], key: Hashable) -> tuple[State, bool]:
+        """What is known with another frame, and whether that one is to be scored."""
+        blocks = block_means(image)
+        if self.before is None or self.before.shape != blocks.shape:
+            return State(key, blocks, blocks), True
+        now = self._learnt(blocks, np.abs(blocks - self.before))
+        if key != self.key or self.run >= MOST_REUSED or now._differs(blocks):
+            return replace(now, key=key, scored=blocks, score=None, run=0), True
+        return replace(now, run=self.run + 1), False
+
+    def _learnt(self, blocks: Floats, difference: Floats) -> State:
+        """What another frame says of the noise."""
+        differences = (*self.differences[1 - LEARNT :], difference)
+        known = self.noise
+        if len(differences) >= ENOUGH and (known is None or self.seen % ANEW == 0):
+            known = noise(differences)
+        return replace(self, before=blocks, differences=differences, noise=known, seen=self.seen + 1)
+
+    def _differs(self, blocks: Floats) -> bool:
+        if self.scored is None or self.noise is None:
+            return True
+        return bool((np.abs(blocks - self.scored) > CLEAR * self.noise).any())
+
+
+class Gated(Generic[T]):
+    """Scores of a batch, for which only what shows something new is scored.
+
+    Args:
+        score: scores of some things, in their order.
+        frame_of: the frame of a thing.
+        gate_of: its source's gate, always the same; None where every frame is scored.
+        key_of: against what it is scored; a score counts for no other key.
+    """
+
+    def __init__(
+        self,
+        score: Callable[[Sequence[T]], Sequence[FrameScore]],
+        frame_of: Callable[[T], Frame],
+        gate_of: Callable[[T], StaticGate | None],
+        key_of: Callable[[T], Hashable],
+    ) -> None:
+        self._score, self._frame_of, self._gate_of, self._key_of = score, frame_of, gate_of, key_of
+
+    def __call__(self, batch: Sequence[T]) -> list[FrameScore]:
+        """Scores in the order of the batch. When `score` raises, it is as if the batch had not been seen."""
+        states: dict[StaticGate, State] = {}
+        newest: dict[StaticGate, int] = {}  # place in `wanted` of the last frame that showed something new
+        wanted: list[T] = []
+        sources: list[int | FrameScore | None] = []  # place in `wanted`, or a score of an earlier batch
+        reused: list[bool] = []
+        for one in batch:
+            gate, new = self._gate_of(one), True
+            if gate is not None:
+                states[gate], new = states.get(gate, gate.state).see(self._frame_of(one).image, self._key_of(one))
+            if new:
+                wanted.append(one)
+            if new and gate is not None:
+                newest[gate] = len(wanted) - 1
+            sources.append(len(wanted) - 1 if new or gate is None else newest.get(gate, gate.state.score))
+            reused.append(not new)
+        scores = self._score(wanted) if wanted else ()
+        for gate, state in states.items():
+            gate.commit(replace(state, score=scores[newest[gate]]) if gate in newest else state)
+        return [self._told(*one, scores) for one in zip(batch, sources, reused, strict=True)]
+
+    def _told(self, one: T, source: int | FrameScore | None, reused: bool, scores: Sequence[FrameScore]) -> FrameScore:
+        score = scores[source] if isinstance(source, int) else source
+        assert score is not None  # the first frame of a source is always scored
+        if not reused:
+            return score
+        gate, frame = self._gate_of(one), self._frame_of(one)
+        if gate is not None:
+            gate.reused += 1
+        return replace(score, index=frame.index, time=frame.time, wall=frame.wall, reused=True)
+
+
+def block_means(image: npt.NDArray[np.uint8]) -> Floats:
+    """The mean colours of the picture's blocks, h x w x 3, in grey levels."""
+    height, width = image.shape[:2]
+    cell = max(SMALLEST // PARTS, -(-max(height, width) // (BLOCKS * PARTS)))
+    # Whole numbers of pixels, as that is several times faster; parts of blocks first, as each mean is rounded.
+    rows, columns = max(PARTS, height // cell // PARTS * PARTS), max(PARTS, width // cell // PARTS * PARTS)
+    parts = cv2.resize(image[: rows * cell, : columns * cell], (columns, rows), interpolation=cv2.INTER_AREA)
+    size = (columns // PARTS, rows // PARTS)
+    return np.asarray(cv2.resize(parts.astype(np.float32), size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def noise(differences: Sequence[Floats]) -> Floats:
+    """The standard deviation by which each block differs, by noise alone, from one frame to the next, h x w x 3.
+
+    Medians, so that what moves in less than half of the picture, or of the time, does not count.
+    """
+    stack = np.stack(differences)  # N h w 3
+    whole = float(np.clip(np.median(np.median(stack.reshape(len(stack), -1), axis=1)) / SIGMA, FLOOR, CEILING))
+    return np.asarray(np.clip(np.median(stack, axis=0) / SIGMA, whole, min(SPREAD * whole, CEILING)), np.float32)
