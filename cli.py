@@ -521,14 +521,15 @@ def bench_scorer(
 ) -> None:
     """Time per frame of every engine and precision beside a plain PyTorch MSFlow, and share of the machine's peak."""
     from msflow_stream.scene import Scene
-    from pipelines.bench_scorer import ScorerJob, random_scene
+    from pipelines.bench_scenes import random_scene
+    from pipelines.bench_scorer import ScorerJob
     from pipelines.bench_scorer import bench_scorer as run
 
     if scene is None:
         chosen = [random_scene(name, _size(input_size), set_ or ()) for name in backbone]
     else:
         chosen = [Scene.load(_scene_folder(scenes, scene))]
-    run(chosen, ScorerJob(batch or (1, 4), repeats, device, out))
+    run(chosen, ScorerJob(batch or (1, 4), repeats, device, out, engine or ()))
 
 
 
@@ -623,6 +624,7 @@ def _events(camera: str | None, since: str | None, severity: Severity | None, li
 
 
 def _address(text: str) -> tuple[str, int] | None:
+    engine: Annotated[list[str] | None, typer.Option(help="Of these only; may be repeated.")] = None,
     if text == "off":
         return None
     host, _, port = text.rpartition(":")

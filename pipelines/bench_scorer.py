@@ -11,17 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from msflow_stream.config import load
 from msflow_stream.datasets.synthetic import SyntheticScene
 from msflow_stream.machine import choose_device
 from msflow_stream.results import write_json
 from msflow_stream.scene import Scene
 from pipelines.bench_ways import PLAIN, Measured, Way, largest_difference, operations, ways_of
-from pipelines.machine_peak import GIGA, Load, machine_facts, machine_line, measured_peaks
+from pipelines.machine_peak import GIGA, Load, Peaks, machine_facts, machine_line
 from pipelines.markdown import print_markdown
 from pipelines.rounds import Spent, in_turn, median, spent
 
 COMPARED = 8  # images at least, whose scores are compared
+NORMAL = 16  # other images, in which int8 finds its ranges
 COLUMNS = ["engine", "precision", "batch", "ms/frame", "frames/s", "times as fast", "max difference", "of peak"]
 
 
@@ -32,6 +32,7 @@ class ScorerJob:
     Attributes:
         batches: frames at a time.
         repeats: rounds that count, of all ways in turn.
+        engines: beside the plain and the unfused way; all if none is named.
         load: what the machine's peak is measured with; None: what suits the device.
     """
 
@@ -39,8 +40,8 @@ class ScorerJob:
     repeats: int = 9
     device: str = "auto"
     out: Path | None = None
+    engines: Sequence[str] = ()
     load: Load | None = None
-    peak_rounds: int = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,24 +68,22 @@ class ScorerRow:
 
 
 def bench_scorer(scenes: Sequence[Scene], job: ScorerJob) -> list[ScorerRow]:
-    """Times every way to score prepared images for each of the scenes, prints a table for each, and writes JSON."""
+    """Times every way to score prepared images for each of the scenes, prints a table for each, and writes JSON.
+
+    Raises:
+        UserError: an engine of a name that there is not.
+    """
     device = choose_device(job.device)
-    peaks = measured_peaks(device, job.peak_rounds, job.load)
-    facts = machine_facts(device, peaks)
+    peaks = Peaks(device, job.load)
     rows: list[ScorerRow] = []
     for scene in scenes:
         found = _rows(scene.to(device), job, peaks)
-        _print(found, scene, job, facts)
+        _print(found, scene, job, machine_facts(device, peaks.speeds))
         rows += found
     if job.out is not None:
+        facts = machine_facts(device, peaks.speeds)
         write_json(job.out, {"machine": facts, "rows": [asdict(row) for row in rows]})
     return rows
-
-
-def random_scene(backbone: str, size: tuple[int, int], overrides: Sequence[str] = ()) -> Scene:
-    """A scene of that backbone with random weights."""
-    given = (f"model.backbone={backbone}", "model.weights=random", f"input.size={list(size)}")
-    return Scene.new(backbone, load(None, [*given, *overrides]))
 
 
 def prepared_images(scene: Scene, count: int) -> Tensor:
@@ -94,30 +93,31 @@ def prepared_images(scene: Scene, count: int) -> Tensor:
     return torch.stack([scene.prepare(footage.frame(index).image) for index in range(count)])
 
 
-def _rows(scene: Scene, job: ScorerJob, peaks: dict[str, float]) -> list[ScorerRow]:
-    images = prepared_images(scene, max(COMPARED, *job.batches))
-    ways = list(ways_of(scene))
-    cases = {(way.engine, way.precision, batch): (way, batch) for way in ways for batch in job.batches}
-    results = {key: _results(way, images, batch) for key, (way, batch) in cases.items()}
-    measurements = {key: _measurement(way, images[:batch]) for key, (way, batch) in cases.items()}
-    seconds = {
-        key: median(taken).wall / key[2] for key, taken in in_turn(measurements, job.repeats, scene.name).items()
-    }
+def _rows(scene: Scene, job: ScorerJob, peaks: Peaks) -> list[ScorerRow]:
+    count = max(COMPARED, *job.batches)
+    images, normal = torch.split(prepared_images(scene, count + NORMAL), [count, NORMAL])
+    ways = ways_of(scene, torch.split(normal, job.batches[0]), job.engines)
+    cases = {(way.engine, way.precision, batch): way for way in ways for batch in job.batches}
+    results = {key: _results(way, images, key[2]) for key, way in cases.items()}
+    measurements = {key: _measurement(way, images[: key[2]]) for key, way in cases.items()}
+    taken = in_turn({**measurements, **peaks.measurements}, job.repeats, scene.name)
+    peaks.take(taken)
+    seconds = {key: median(taken[key]).wall / key[2] for key in cases}
     work, rows = operations(scene), []
     for engine, precision, batch in cases:
-        plain = PLAIN, "float32", batch
-        each, peak = seconds[engine, precision, batch], peaks.get(precision)
+        key, plain = (engine, precision, batch), (PLAIN, "float32", batch)
+        peak = peaks.speeds.get(precision)
         row = ScorerRow(
             backbone=scene.settings.model.backbone,
             input_size=scene.settings.input.size,
             engine=engine,
             precision=precision,
             batch=batch,
-            ms_per_frame=1000 * each,
-            frames_per_s=1 / each,
-            ratio=seconds[plain] / each,
-            max_score_difference=largest_difference(results[engine, precision, batch], results[plain]),
-            peak_fraction=None if peak is None else work / each / peak,
+            ms_per_frame=1000 * seconds[key],
+            frames_per_s=1 / seconds[key],
+            ratio=seconds[plain] / seconds[key],
+            max_score_difference=largest_difference(results[key], results[plain]),
+            peak_fraction=None if peak is None else work / seconds[key] / peak,
         )
         rows.append(row)
     return rows

@@ -1,20 +1,31 @@
-"""The ways to score prepared images that `bench scorer` compares: plain, unfused, fused, and every engine."""
+"""The ways to score prepared images that `bench scorer` compares: plain, unfused, and every engine."""
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, get_args
 
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from msflow_stream.model.fused import FusedMeasures, FusedModel
+from msflow_stream.config import EngineName, EnginePrecision
+from msflow_stream.engines.choosing import ENGINES
+from msflow_stream.engines.scoring import EngineScoring
+from msflow_stream.model.fused import FusedMeasures
 from msflow_stream.model.plain import PlainModel
 from msflow_stream.scene import Scene
+from msflow_stream.types import UserError
 
-PLAIN, UNFUSED, FUSED = "plain", "unfused", "fused"
+log = logging.getLogger(__name__)
+
+PLAIN, UNFUSED = "plain", "unfused"  # unfused: the scene's own modules, which the fit works with
+ON_CPU: tuple[EngineName, ...] = ("torch", "compile", "openvino", "onnxruntime")
+ON_GPU: tuple[EngineName, ...] = ("torch", "compile", "tensorrt")
 
 
 class Measured(Protocol):
@@ -37,11 +48,42 @@ class Way:
     measure: Callable[[Tensor], Measured]
 
 
-def ways_of(scene: Scene) -> Iterator[Way]:
-    """Every way that this machine has for the scene, on its device; the plain one first."""
-    yield Way(PLAIN, "float32", _eager(plain_model(scene), scene.device))
+def ways_of(scene: Scene, normal: Sequence[Tensor], names: Sequence[str] = ()) -> Iterator[Way]:
+    """The plain way first, then every other that works on this machine, on the scene's device.
+
+    Args:
+        scene: what is scored with.
+        normal: batches of prepared images (B 3 H W), in which int8 finds the ranges of numbers.
+        names: of engines; all if none is named.
+
+    Raises:
+        UserError: an engine of a name that there is not.
+    """
+    for name in names:
+        if name not in ENGINES:
+            raise UserError(f"there is no engine {name!r}, only {', '.join(ENGINES)}")
+    yield Way(PLAIN, "float32", _plain(scene))
     yield Way(UNFUSED, "float32", scene.measure)
-    yield Way(FUSED, "float32", _eager(_fused_model(scene), scene.device))
+    known = ON_GPU if scene.device.type == "cuda" else ON_CPU
+    for name in (one for one in known if not names or one in names):
+        for precision in get_args(EnginePrecision):
+            way = None if precision == "auto" else _engine_way(scene, name, precision, normal)
+            if way is not None:
+                yield way
+
+
+def _engine_way(scene: Scene, name: EngineName, precision: EnginePrecision, normal: Sequence[Tensor]) -> Way | None:
+    """None where the engine is not installed, lacks the precision, or cannot run on this machine."""
+    try:
+        engine = ENGINES[name](precision)
+        scoring = EngineScoring(lambda _: engine, lambda _: normal)
+        with redirect_stdout(sys.stderr):  # NNCF draws a progress bar
+            scoring.prepare(scene)
+    except (UserError, RuntimeError) as error:
+        log.info("left out: %s %s: %s", name, precision, error)
+        return None
+    score = scene.settings.score
+    return Way(name, precision, lambda images: scoring.measures(scene, scoring.features(scene, images), score))
 
 
 def plain_model(scene: Scene) -> PlainModel:
@@ -68,15 +110,11 @@ def largest_difference(found: Sequence[Measured], expected: Sequence[Measured]) 
     return max(differences)
 
 
-def _fused_model(scene: Scene) -> FusedModel:
-    score = scene.settings.score
-    size = scene.settings.input.size
-    return FusedModel(scene.pyramid, scene.flow, size, score.top_k, score.aggregation, score.alignment)
+def _plain(scene: Scene) -> Callable[[Tensor], Measured]:
+    model = plain_model(scene)
 
-
-def _eager(model: Callable[[Tensor], FusedMeasures], device: torch.device) -> Callable[[Tensor], Measured]:
     def measure(images: Tensor) -> Measured:
         with torch.inference_mode():
-            return FusedMeasures(*(value.cpu() for value in model(images.to(device))))
+            return FusedMeasures(*(value.cpu() for value in model(images.to(scene.device))))
 
     return measure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +15,13 @@ from torch.nn import functional as F
 
 from msflow_stream.machine import usable_cores, usable_memory
 from pipelines.fit import versions
-from pipelines.rounds import Spent, in_turn, spent
+from pipelines.rounds import Spent, spent
 
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
 SLOW = 2.0  # seconds: what takes longer is only imitated on this machine, and not waited for again
 GIGA = 1e9
+
+Key = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +39,37 @@ class Load:
         return cls() if device.type == "cpu" else cls(matrix=8192, channels=512, side=128, batch=32)
 
 
-def measured_peaks(device: torch.device, rounds: int = 7, load: Load | None = None) -> dict[str, float]:
+class Peaks:
     """Operations per second (a multiplication and an addition are two) by precision, where torch has it here.
 
-    Each is the fastest of its rounds, of a product and a convolution in that precision or in float32: a machine that
-    only imitates a precision does not do less because of it, as whoever computes may take float32 instead.
+    They are measured in the rounds of what they are compared with, as a busy machine does less at one time than at
+    another: `measurements` go into the rounds, `take` gets what came of them.
+
+    Args:
+        device: where the work is done.
+        load: how much; None: what suits the device.
     """
-    load = load or Load.of(device)
-    works = {
-        (name, kind): (operations, work)
-        for name, dtype in PRECISIONS.items()
-        for kind, operations, work in _works(dtype, device, load)
-    }
-    usable = {key: pair for key, pair in works.items() if _is_usable(pair[1], device)}
-    measurements = {key: _measurement(work, device) for key, (_, work) in usable.items()}
-    taken = in_turn(measurements, rounds, "peak of the machine")
-    speeds: dict[str, float] = {}
-    for (name, kind), values in taken.items():
-        speed = usable[name, kind][0] / min(value.wall for value in values)
-        speeds[name] = max(speed, speeds.get(name, 0.0))
-    return {name: max(speed, speeds["float32"]) for name, speed in speeds.items()}
+
+    def __init__(self, device: torch.device, load: Load | None = None) -> None:
+        self.measurements: dict[Key, Callable[[], Spent]] = {}
+        self._operations: dict[Key, float] = {}
+        self._speeds: dict[str, float] = {}
+        for name, dtype in PRECISIONS.items():
+            for number, (operations, work) in enumerate(_works(dtype, device, load or Load.of(device))):
+                if _is_usable(work, device):
+                    self.measurements["peak", name, number] = _measurement(work, device)
+                    self._operations["peak", name, number] = operations
+
+    def take(self, taken: Mapping[Key, Sequence[Spent]]) -> None:
+        """The fastest of all rounds counts; what is not of `measurements` is passed over."""
+        for key, operations in self._operations.items():
+            speed = operations / min(value.wall for value in taken[key])
+            self._speeds[key[1]] = max(speed, self._speeds.get(key[1], 0.0))
+
+    @property
+    def speeds(self) -> dict[str, float]:
+        """By precision; nowhere less than in float32, which whoever lacks the precision may compute in instead."""
+        return {name: max(speed, self._speeds["float32"]) for name, speed in self._speeds.items()}
 
 
 def machine_facts(device: torch.device, peaks: dict[str, float] | None = None) -> dict[str, Any]:
@@ -87,19 +100,19 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _works(dtype: torch.dtype, device: torch.device, load: Load) -> list[tuple[str, float, Callable[[], object]]]:
-    """Name, operations, and the work itself."""
+def _works(dtype: torch.dtype, device: torch.device, load: Load) -> list[tuple[float, Callable[[], object]]]:
+    """Operations and the work itself: of a product and, where torch has it, of a convolution."""
     a, b = _random((load.matrix, load.matrix), dtype, device), _random((load.matrix, load.matrix), dtype, device)
     product = 2.0 * load.matrix**3
     if dtype == torch.int8:
-        return [("product", product, lambda: torch._int_mm(a, b))]  # the one product of integers that torch has
+        return [(product, lambda: torch._int_mm(a, b))]  # the one product of integers that torch has
     x = _random((load.batch, load.channels, load.side, load.side), dtype, device)
     weight = _random((load.channels, load.channels, 3, 3), dtype, device)
     x, weight = (one.contiguous(memory_format=torch.channels_last) for one in (x, weight))
     convolution = 2.0 * load.batch * load.side**2 * load.channels**2 * 9
     return [
-        ("product", product, lambda: a @ b),
-        ("convolution", convolution, lambda: F.conv2d(x, weight, padding=1)),
+        (product, lambda: a @ b),
+        (convolution, lambda: F.conv2d(x, weight, padding=1)),
     ]
 
 
