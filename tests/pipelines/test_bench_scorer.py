@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -31,18 +34,27 @@ ENGINES = ("torch", "openvino", "onnxruntime")  # those of the test that are ins
 LOAD = Load(matrix=64, channels=8, side=8)
 
 
-@pytest.fixture
+class Measured(NamedTuple):
+    rows: list[ScorerRow]
+    figures: dict[str, Any]
+    printed: str
+
+
+@pytest.fixture(scope="module")
 def scene() -> Scene:
     return Scene.new("small", small_settings())
 
 
-def measured(scene: Scene, out: Path | None = None) -> list[ScorerRow]:
-    return bench_scorer([scene], ScorerJob((1, 3), 2, "cpu", out, ENGINES, LOAD))
+@pytest.fixture(scope="module")
+def measured(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    out, printed = tmp_path_factory.mktemp("figures") / "figures.json", StringIO()
+    with redirect_stdout(printed):
+        rows = bench_scorer([scene], ScorerJob((1, 3), 2, "cpu", out, ENGINES, LOAD))
+    return Measured(rows, json.loads(out.read_text()), printed.getvalue())
 
 
-def test_the_json_has_the_machine_and_a_row_for_every_way_and_batch(scene: Scene, tmp_path: Path) -> None:
-    rows = measured(scene, tmp_path / "figures.json")
-    figures = json.loads((tmp_path / "figures.json").read_text())
+def test_the_json_has_the_machine_and_a_row_for_every_way_and_batch(measured: Measured) -> None:
+    rows, figures = measured.rows, measured.figures
     assert figures["machine"]["cores"] >= 1
     assert figures["machine"]["peak_gflops"]["float32"] > 0
     assert len(figures["rows"]) == len(rows)
@@ -52,8 +64,8 @@ def test_the_json_has_the_machine_and_a_row_for_every_way_and_batch(scene: Scene
         assert {ways.PLAIN, ways.UNFUSED, "torch"} <= set(engines)
 
 
-def test_ratios_and_shares_of_the_peak_follow_from_the_times(scene: Scene) -> None:
-    rows = measured(scene)
+def test_ratios_and_shares_of_the_peak_follow_from_the_times(measured: Measured) -> None:
+    rows = measured.rows
     plain = {row.batch: row for row in rows if row.engine == ways.PLAIN}
     for row in rows:
         assert row.frames_per_s == pytest.approx(1000 / row.ms_per_frame)
@@ -66,18 +78,16 @@ def test_ratios_and_shares_of_the_peak_follow_from_the_times(scene: Scene) -> No
     assert all(row.ratio == 1 and row.max_score_difference == 0 for row in plain.values())
 
 
-def test_ways_in_float32_give_the_plain_scores(scene: Scene) -> None:
-    rows = measured(scene)
-    assert all(row.max_score_difference < 1e-4 for row in rows if row.precision == "float32")
+def test_ways_in_float32_give_the_plain_scores(measured: Measured) -> None:
+    assert all(row.max_score_difference < 1e-4 for row in measured.rows if row.precision == "float32")
 
 
-def test_the_table_can_be_pasted_and_says_what_is_not_in_it(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = measured(scene)
-    printed = capsys.readouterr().out
-    lines = [line for line in printed.splitlines() if line.startswith("|")]
-    assert len(lines) == 2 + len(rows)
+def test_the_table_can_be_pasted_and_says_what_is_not_in_it(measured: Measured) -> None:
+    lines = [line for line in measured.printed.splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + len(measured.rows)
     assert {line.count("|") for line in lines} == {9}
-    assert "decoding, resizing and normalising are not in it" in printed
+    assert measured.printed.startswith("**small at 64x96**")
+    assert "decoding, resizing and normalising are not in it" in measured.printed
 
 
 def test_the_difference_is_the_largest_of_any_image() -> None:
@@ -99,6 +109,12 @@ def test_the_operations_are_those_of_the_plain_model() -> None:
     inside = channels // 2 + condition
     block = 9 * inside * inside + 9 * inside * channels + channels * channels  # two convolutions and a permutation
     assert ways.operations(two) - ways.operations(one) == 2 * pixels * block
+
+
+def test_an_engine_that_there_is_not_is_said(command: Command) -> None:
+    outcome = command("bench", "scorer", "--backbone", "resnet18", "--input-size", 64, "--engine", "steam")
+    assert outcome.code == 2
+    assert "'steam'" in outcome.err
 
 
 def test_images_are_as_the_scene_prepares_them(scene: Scene) -> None:
