@@ -45,7 +45,7 @@ def test_a_disk_that_gets_full_in_mid_event_costs_files_and_no_score(
     workplace: Workplace, scenes: Path, tmp_path: Path
 ) -> None:
     with small_disk(tmp_path / "small", 4 << 20) as disk, Stage(workplace.folder / "normal.mp4", tmp_path) as stage:
-        with Watching(disk, scenes, {"gate": stage.camera}, alerts=LINES) as watch:
+        with Watching(disk, scenes, {"gate": stage.camera}, "--keep-free-gib", "0", alerts=LINES) as watch:
             told, events = Told(watch, stage), watch.out / "gate" / "events"
             first = told.begin()
             until(lambda: (events / first / "clip.mp4").exists(), "no clip is begun")
