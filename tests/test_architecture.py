@@ -21,7 +21,7 @@ FLOORS: list[set[str]] = [
     {"scene"},
     {"footage", "bank", "areas", "engines"},
     {"calibration"},
-    {"training", "scorer", "events"},
+    {"training", "scorer", "events", "pretraining"},
     {"stream"},
     {"sinks", "health"},
     {LIBRARY},

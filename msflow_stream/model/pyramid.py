@@ -17,6 +17,7 @@ from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from msflow_stream.model import embedded
 from msflow_stream.types import UserError
 
 log = logging.getLogger(__name__)
@@ -31,8 +32,8 @@ class Pyramid(nn.Module):
     The backbone is frozen: no gradients, always in eval mode.
 
     Args:
-        backbone: a timm model that offers `features_only`.
-        weights: a state dict of the whole timm model, or None for whatever `seed` draws.
+        backbone: `embedded`, or a timm model that offers `features_only`.
+        weights: a state dict of the whole model, or None for whatever `seed` draws.
         stages: which stages, 1 is the one at stride 4.
         padding: `reflect` replaces zero padding in all convolutions, as the paper does.
         pool: the pooling before the flows, of odd kernel `pool_kernel` and stride 2.
@@ -81,7 +82,9 @@ class Pyramid(nn.Module):
 
 
 def load_weights(backbone: str, weights: str) -> dict[str, Tensor] | None:
-    """The state dict that a setting names: `pretrained` (timm's download or cache), `random` (None), or a file.
+    """The state dict that a setting names: `pretrained`, `random` (None), or a file.
+
+    Pretrained weights are timm's download, or what is left of an earlier one; those of `embedded` lie in the package.
 
     Files are .safetensors, or .pth/.pt/.bin read with `weights_only`: nothing in them is executed.
 
@@ -91,7 +94,7 @@ def load_weights(backbone: str, weights: str) -> dict[str, Tensor] | None:
     if weights == "random":
         return None
     if weights == "pretrained":
-        return _download(backbone)
+        return embedded.packaged_weights() if backbone == embedded.NAME else _download(backbone)
     path = Path(weights).expanduser()
     if not path.is_file():
         raise UserError(f"no weights at {path}: model.weights is 'pretrained', 'random' or a .safetensors or .pth file")
@@ -139,6 +142,8 @@ def _unknown(backbone: str) -> UserError:
 
 
 def _create(name: str, stages: Sequence[int], weights: dict[str, Tensor] | None) -> tuple[nn.Module, list[int]]:
+    if name == embedded.NAME:
+        return embedded.create(stages, weights)
     try:
         with torch.device("meta"):
             info: Any = timm.create_model(name, features_only=True).feature_info

@@ -1,0 +1,110 @@
+"""The embedded backbone: a small convolutional network whose weights come with the package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from msflow_stream.types import UserError
+
+NAME = "embedded"
+STAGES = (1, 2, 3)  # at strides 4, 8 and 16
+STEM = 24
+WIDTHS = (48, 96, 160)
+CHANNELS = (32, 48, 80)  # of the features: the flows over them cost with their square
+DEPTHS = (1, 1, 2)
+FILE = Path(__file__).with_name("embedded.safetensors")
+RECORD = FILE.with_suffix(".json")  # how it came to be, and its hash
+
+
+def convolution(channels_in: int, channels_out: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
+    """Convolution and batch normalisation, which become one convolution where speed counts."""
+    conv = nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, bias=False)
+    return [conv, nn.BatchNorm2d(channels_out)]
+
+
+class Residual(nn.Module):
+    """Two convolutions beside an identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            *convolution(channels, channels), nn.ReLU(inplace=True), *convolution(channels, channels)
+        )
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.relu(x + self.body(x))
+        return out
+
+
+class EmbeddedBackbone(nn.Module):
+    """B 3 H W, normalised with ImageNet's mean and deviation, to features B C_l H_l W_l of `stages`, finest first.
+
+    Plain 3x3 convolutions: few and wide ones keep a CPU busy, where depthwise ones wait for memory. The features of a
+    stage are a linear projection of it, normalised over the data that the network was trained on: no ReLU cuts off
+    half of each channel's distribution, which a flow would have to unfold.
+    """
+
+    def __init__(self, stages: Sequence[int] = STAGES) -> None:
+        super().__init__()
+        self.wanted = [stage - 1 for stage in stages]
+        deepest = max(self.wanted) + 1
+        self.stem = nn.Sequential(*convolution(3, STEM, stride=2), nn.ReLU(inplace=True))  # B 24 H/2 W/2
+        self.stages, self.projections = nn.ModuleList(), nn.ModuleList()
+        before = STEM
+        for width, channels, depth in zip(WIDTHS[:deepest], CHANNELS, DEPTHS, strict=False):
+            down = [*convolution(before, width, stride=2), nn.ReLU(inplace=True)]
+            self.stages.append(nn.Sequential(*down, *(Residual(width) for _ in range(depth))))
+            self.projections.append(nn.Sequential(*convolution(width, channels, kernel=1)))
+            before = width
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):  # keeps the size of signals from layer to layer
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        x = self.stem(images)
+        features = []
+        for number, (stage, projection) in enumerate(zip(self.stages, self.projections, strict=True)):
+            x = stage(x)
+            if number in self.wanted:
+                features.append(projection(x))
+        return features
+
+
+def create(stages: Sequence[int], weights: dict[str, Tensor] | None) -> tuple[EmbeddedBackbone, list[int]]:
+    """The backbone and the channels of its stages, with weights for all of its stages or whatever chance draws.
+
+    Raises:
+        UserError: a stage it lacks, or weights that are not its own.
+    """
+    missing = [stage for stage in stages if stage not in STAGES]
+    if missing:
+        raise UserError(f"{NAME} has no stage {missing[0]}: it has {list(STAGES)}")
+    model = EmbeddedBackbone(stages)
+    if weights is not None:
+        model.load_state_dict({key: _checked(key, value, weights) for key, value in model.state_dict().items()})
+    return model, [CHANNELS[stage - 1] for stage in stages]
+
+
+def packaged_weights() -> dict[str, Tensor]:
+    """The weights that come with the package, as float32.
+
+    Raises:
+        UserError: a package without them.
+    """
+    if not FILE.is_file():
+        raise UserError(f"no weights of {NAME} at {FILE}: install the package again, or set model.weights=random")
+    return load_file(FILE)
+
+
+def _checked(key: str, expected: Tensor, weights: dict[str, Tensor]) -> Tensor:
+    if key.endswith("num_batches_tracked"):
+        return expected
+    if key not in weights or weights[key].shape != expected.shape:
+        found = f"shape {tuple(weights[key].shape)}" if key in weights else "nothing"
+        raise UserError(f"the weights are not those of {NAME}: {key} should be {tuple(expected.shape)}, found {found}")
+    return weights[key].float()

@@ -1,0 +1,129 @@
+"""What the backbone has to say of every place of a picture: what made it, and how it looks without noise."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from msflow_stream.pretraining.edges import EDGES, edges
+from msflow_stream.pretraining.views import View, centres, project
+
+PLACES = 36  # of every picture and stage
+HIDDEN = 192
+PATCH = 4  # a place's clean look: PATCH x PATCH pixels of the picture at a quarter of the stage's stride
+WINDOW = 5  # what lies around a place: the means of WINDOW x WINDOW places, itself in the middle
+UNKNOWN = -100  # a place beyond the scene
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Of the parts of the loss; 0 leaves a part out."""
+
+    clean: float = 3.0
+    edges: float = 3.0
+    around: float = 0.0
+    twins: float = 1.0
+    texture: float = 0.0
+    shape: float = 0.0
+
+
+class Truth(NamedTuple):
+    """Of a batch of scenes: class numbers of textures and shapes, B h w."""
+
+    textures: Tensor
+    shapes: Tensor
+
+
+class Heads(nn.Module):
+    """For each stage a small network that reads the features of a place: pixels, edges, context, textures, shapes."""
+
+    def __init__(self, channels: tuple[int, ...], textures: int, shapes: int) -> None:
+        super().__init__()
+        self.sizes = [3 * PATCH**2, EDGES, 3 * WINDOW**2, textures, shapes]
+        self.stages = nn.ModuleList(
+            nn.Sequential(nn.Linear(c, HIDDEN), nn.LayerNorm(HIDDEN), nn.GELU(), nn.Linear(HIDDEN, sum(self.sizes)))
+            for c in channels
+        )
+
+
+def loss_of(
+    features: list[Tensor], heads: Heads, view: View, truth: Truth, weights: Weights, rng: torch.Generator
+) -> tuple[Tensor, dict[str, float]]:
+    """The loss, a mean over stages, and its parts by name.
+
+    Args:
+        features: 2B C_l H_l W_l, of `view.seen` and then of `view.again`.
+    """
+    count = len(view.clean)
+    parts: dict[str, Tensor] = {}
+    for number, (stage, head) in enumerate(zip(features, heads.stages, strict=True), 1):
+        size = stage.shape[2], stage.shape[3]
+        place = torch.randint(size[0] * size[1], (count, PLACES), generator=rng).to(stage.device)  # B P
+        read = _at(stage, place.repeat(2, 1))  # 2B P C
+        said = torch.split(head(read), heads.sizes, -1)
+        targets = [_looks(view.clean, size), edges(view.clean, size), _context(view.clean, size)]
+        pixels, lines, context = (_at(target, place).repeat(2, 1, 1) for target in targets)
+        texture, shape = _labels(view.where, truth, place, size)
+        found = {
+            "clean": F.smooth_l1_loss(said[0], pixels),
+            "edges": F.smooth_l1_loss(said[1], lines),
+            "around": F.smooth_l1_loss(said[2], context),
+            "twins": twins(*read.chunk(2)),
+            "texture": _cross_entropy(said[3], texture),
+            "shape": _cross_entropy(said[4], shape),
+        }
+        wanted = {name: weight for name, weight in asdict(weights).items() if weight}
+        parts |= {f"{name} {number}": weight * found[name] for name, weight in wanted.items()}
+    total = torch.stack(list(parts.values())).sum() / len(features)
+    return total, {name: float(part.detach()) for name, part in parts.items()}
+
+
+def twins(first: Tensor, second: Tensor) -> Tensor:
+    """How far two deliveries of the same places (B P C each) are from agreeing in every channel, and in it alone.
+
+    A flow makes all directions of its features equally wide, noise as well as content. So each channel should carry
+    something that noise does not change, and no two channels the same (the cross-correlation matrix of Barlow Twins).
+    """
+    x, y = ((z - z.mean((0, 1))) / (z.std((0, 1)) + 1e-3) for z in (first, second))
+    matrix = x.flatten(0, 1).mT @ y.flatten(0, 1) / x[..., 0].numel()  # C C
+    same = torch.diag(matrix)
+    others = matrix.square().sum() - same.square().sum()
+    return ((1 - same).square().sum() + 0.1 * others) / len(matrix)
+
+
+def _labels(where: Tensor, truth: Truth, places: Tensor, cells: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Classes of texture and shape at the centres of the cells `places` (B P), UNKNOWN beyond the scene."""
+    points = project(where, centres(*cells).to(where.device).flatten(0, 1)[places])  # B P 2
+    height, width = truth.textures.shape[1:]
+    x, y = ((points[..., k] + 1) / 2 * n for k, n in ((0, width), (1, height)))
+    beyond = (x < 0) | (x >= width) | (y < 0) | (y >= height)
+    at = (y.long().clamp(0, height - 1) * width + x.long().clamp(0, width - 1)).clamp(min=0)
+    texture, shape = (labels.flatten(1).gather(1, at).masked_fill(beyond, UNKNOWN) for labels in truth)
+    return texture, shape
+
+
+def _looks(clean: Tensor, size: tuple[int, int]) -> Tensor:
+    """The pixels of every place, normalised: B 3*PATCH*PATCH h w."""
+    small = F.adaptive_avg_pool2d(clean, (size[0] * PATCH, size[1] * PATCH))
+    return F.pixel_unshuffle((small - 0.5) / 0.25, PATCH)
+
+
+def _context(clean: Tensor, size: tuple[int, int]) -> Tensor:
+    """The colours of the places around every place, normalised: B 3*WINDOW**2 h w."""
+    colours = (F.adaptive_avg_pool2d(clean, size) - 0.5) / 0.25
+    padded = F.pad(colours, (WINDOW // 2,) * 4, mode="reflect")
+    return F.unfold(padded, WINDOW).reshape(len(clean), -1, *size)
+
+
+def _at(targets: Tensor, places: Tensor) -> Tensor:
+    """Of targets for all places (B N h w) those of `places` (B P): B P N."""
+    return targets.flatten(2).mT.gather(1, places[..., None].expand(-1, -1, targets.shape[1]))
+
+
+def _cross_entropy(said: Tensor, label: Tensor) -> Tensor:
+    """Of what is said of two deliveries (2B P N) about classes (B P)."""
+    return F.cross_entropy(said.flatten(0, 1), label.repeat(2, 1).flatten(), ignore_index=UNKNOWN)

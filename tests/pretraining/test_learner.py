@@ -1,0 +1,88 @@
+"""The training of the embedded backbone: it learns, from its seed alone, and goes on where it was stopped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from msflow_stream.checkpoints import FileCheckpoints
+from msflow_stream.datasets.procedural.scenes import Composer, swatches
+from msflow_stream.pretraining.learner import Learner, Recipe, rate_factor
+from msflow_stream.pretraining.objective import twins
+from msflow_stream.types import UserError
+
+RECIPE = Recipe(steps=30, batch=4, side=64, warmup=3)
+CPU = torch.device("cpu")
+COMPOSER = Composer(swatches(80, 0, 20, 2))
+SCENES = [COMPOSER.scene(np.random.default_rng(n)) for n in range(16)]
+BANK = {
+    "images": np.stack([s.image for s in SCENES]),
+    "textures": np.stack([s.texture for s in SCENES]),
+    "shapes": np.stack([s.shape for s in SCENES]),
+}
+
+
+def learner(recipe: Recipe = RECIPE) -> Learner:
+    return Learner(recipe, lambda name, numbers: BANK[name][numbers], 16, CPU)
+
+
+def test_every_part_of_the_loss_falls() -> None:
+    student = learner()
+    losses = [student.step() for _ in range(30)]
+    for name in losses[0]:
+        if not name.startswith("texture"):  # families take longer to be told apart
+            first, last = (np.mean([loss[name] for loss in part]) for part in (losses[:4], losses[-4:]))
+            assert last < first, name
+
+
+def test_a_training_that_was_stopped_ends_with_the_same_weights(tmp_path: Path) -> None:
+    whole, first = learner(), learner()
+    for _ in range(6):
+        whole.step()
+    for _ in range(3):
+        first.step()
+    keeper = FileCheckpoints(tmp_path)
+    keeper.save(3, first.state())
+    second = learner()
+    newest = keeper.newest()
+    assert newest is not None
+    second.restore(newest)
+    for _ in range(3):
+        second.step()
+    for one, other in zip(whole.parameters, second.parameters, strict=True):
+        assert torch.equal(one, other)
+    assert all(torch.equal(a, b) for a, b in zip(whole.model.buffers(), second.model.buffers(), strict=True))
+
+
+def test_the_number_of_steps_may_change_until_the_learning_rate_falls() -> None:
+    student = learner()
+    for _ in range(4):
+        student.step()
+    longer = learner(replace(RECIPE, steps=40))
+    longer.restore(student.state())
+    assert longer.done == 4
+    with pytest.raises(UserError, match="too late"):
+        learner(replace(RECIPE, steps=4)).restore(student.state())
+    with pytest.raises(UserError, match="another recipe"):
+        learner(replace(RECIPE, seed=1)).restore(student.state())
+
+
+def test_the_learning_rate_rises_stays_and_falls() -> None:
+    recipe = Recipe(steps=100, warmup=10, cooldown=0.2)
+    rates = [rate_factor(n, recipe) for n in range(100)]
+    assert rates[:10] == pytest.approx(np.linspace(0.1, 1, 10))
+    assert set(rates[10:80]) == {1.0}
+    assert rates[80:] == pytest.approx(np.linspace(1, 0.05, 20))
+
+
+def test_twins_agree_best_when_channels_are_equal_and_independent() -> None:
+    x = torch.randn(64, 36, 8, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(64, 36, 8, generator=torch.Generator().manual_seed(1))
+    perfect, noisy, repeated = twins(x, x), twins(x, x + noise), twins(*[x[..., :1].expand_as(x)] * 2)
+    assert perfect < 0.01
+    assert noisy > 0.05
+    assert repeated > 0.5
