@@ -58,7 +58,7 @@ EventSeverity = Annotated[Literal["low", "medium", "high"] | None, typer.Option(
 EventId = Annotated[str, typer.Argument(help="Of the event, or the beginning of it.")]
 WatchedOut = Annotated[Path, typer.Option("--out", "-o", help="The folder that `watch` writes to.")]
 StoreUrl = Annotated[
-    str | None, typer.Option(envvar="MSFLOW_STORE", help="Address of the database, if the cameras file names one.")
+    str | None, typer.Option(envvar="MSFLOW_STORE", help="The database, if it is not events.db in --out.")
 ]
 Figures = Annotated[Path | None, typer.Option("--json", "--out", "-o", help="JSON file for the figures.")]
 Batches = Annotated[list[int] | None, typer.Option("--batch", min=1, help="Frames at a time; may be repeated.")]
@@ -143,6 +143,7 @@ def calibrate(
     epilog="Examples:\n\n"
     "msflow-stream score today.mp4 --scene gate --out runs/today\n\n"
     "msflow-stream score clips/ --scene gate --labels labels/ --masks masks/ --out runs/clips\n\n"
+    "msflow-stream score clips/ --scene gate --out runs/clips --store runs/clips/events.db\n\n"
     "msflow-stream score rtsp://camera/stream --scene gate --duration 60 --out runs/live"
 )
 def score(
@@ -154,6 +155,15 @@ def score(
     frames: Counted = "sampled",
     every: Annotated[int | None, typer.Option(min=1, help="Score frames whose index is a multiple of this.")] = None,
     overlay: Annotated[bool, typer.Option(help="Write overlay.mp4.")] = True,
+    evidence: Annotated[
+        bool | None,
+        typer.Option(
+            "--evidence/--no-evidence", help="Keep a clip and pictures of every event.  [default: as --overlay]"
+        ),
+    ] = None,
+    store: Annotated[
+        str | None, typer.Option(help="Save events here, for `events`: a SQLite file, or a database's address.")
+    ] = None,
     save_maps: Annotated[bool, typer.Option("--save-maps", help="Write maps.safetensors, for `overlay`.")] = False,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop each source after so many frames.")] = None,
     duration: Annotated[float | None, typer.Option(min=0.001, help="Stop each source after so many seconds.")] = None,
@@ -164,19 +174,26 @@ def score(
     overwrite: Overwrite = False,
     image_rate: ImageRate = "25",
 ) -> None:
-    """Scores videos, image folders or a camera: overlay, scores, timeline, events; AUROC where labels exist."""
+    """Scores videos, image folders or a camera: overlay, scores, timeline, events; AUROC where labels exist.
+
+    A camera is read until it ends or fails, and its clips are made of scored frames; `watch` is for days and nights.
+    """
     from msflow_stream.config import load_for_scoring
     from msflow_stream.scene import Scene
     from msflow_stream.scorer import Scorer
-    from pipelines.score import ScoreJob
     from pipelines.score import score as run
+    from pipelines.score_job import ScoreJob
 
     loaded = Scene.load(_scene_folder(scenes, scene))
     changes = [*(set_ or ()), *([] if every is None else [f"score.every={every}"])]
     settings = load_for_scoring(loaded.settings, config, changes)
     scorer = Scorer(loaded, device, settings.score)
     limits = max_frames, duration, _rate(image_rate)
-    job = ScoreJob(out, labels, masks, frames, overlay, save_maps, overwrite, *limits, settings.event)
+    address = None if store is None else _store_address(store)
+    evidence = overlay if evidence is None else evidence
+    job = ScoreJob(
+        out, labels, masks, frames, overlay, save_maps, overwrite, *limits, settings.event, evidence, address
+    )
     results, _ = run(sources, scorer, job)
     if results[-1].interrupted:
         raise KeyboardInterrupt
@@ -613,7 +630,11 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _store(store: str | None, out: Path) -> str:
-    return store or f"sqlite:///{out / 'events.db'}"
+    return _store_address(store or str(out / "events.db"))
+
+
+def _store_address(text: str) -> str:
+    return text if "://" in text else f"sqlite:///{text}"
 
 
 def _events(camera: str | None, since: str | None, severity: Severity | None, limit: int | None) -> EventFilter:

@@ -19,7 +19,8 @@ from msflow_stream.types import UserError
 from msflow_stream.video.writer import VideoWriter
 from pipelines.fit import FitJob, fit
 from pipelines.measure import Evaluation
-from pipelines.score import ScoreJob, score
+from pipelines.score import score
+from pipelines.score_job import ScoreJob
 from pipelines.terminal import progress
 
 SETTINGS = Path(__file__).parents[1] / "configs" / "demo.yaml"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +14,7 @@ from msflow_stream.events.store.export import snapshot, to_coco, to_csv, to_full
 from msflow_stream.files import replaced
 from msflow_stream.health.words import one_line
 from msflow_stream.types import Box, Event, Track, UserError
-from pipelines.terminal import number, table
+from pipelines.terminal import clock, number, table
 
 Format = Literal["csv", "json", "coco"]
 COLUMNS = ["camera", "start", "duration", "severity", "triggers", "peak", "probability", "label", "id"]
@@ -38,8 +37,8 @@ def show(store_url: str, id: str, folder: Path, console: Console) -> None:
         stored = store.get(id)
     event = stored.event
     rows = [*zip(COLUMNS, _cells(stored), strict=True), ("scene", event.scene), ("version", str(event.version))]
-    rows.append(("of the source", f"{_seconds(event.start)} to {'now' if event.end is None else _seconds(event.end)}"))
-    rows.append(("peak at", f"{_seconds(event.peak_time)}, frame {event.peak_index}"))
+    rows.append(("of the source", f"{clock(event.start)} to {'now' if event.end is None else clock(event.end)}"))
+    rows.append(("peak at", f"{clock(event.peak_time)}, frame {event.peak_index}"))
     rows += [("region", _box(box)) for box in event.regions]
     rows += [(f"track {track.number}", _track(track)) for track in event.tracks]
     rows.append(("evidence", "is kept" if stored.kept else "goes when it is old"))
@@ -117,7 +116,7 @@ def _cells(stored: StoredEvent) -> list[str]:
 def _start(stored: StoredEvent) -> str:
     """By the clock of this machine; of a file, the time in it."""
     if stored.event.start_wall is None:
-        return f"at {_seconds(stored.event.start)}"
+        return f"at {clock(stored.event.start)}"
     return stored.event.start_wall.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
@@ -125,14 +124,8 @@ def _duration(event: Event) -> str:
     return "open" if event.end is None else f"{event.end - event.start:.1f} s"
 
 
-def _seconds(seconds: float) -> str:
-    """A time in a source: 0:01:23.4."""
-    tenths = round(10 * seconds)
-    return f"{timedelta(seconds=tenths // 10)}.{tenths % 10}"
-
-
 def _track(track: Track) -> str:
-    return " to ".join(f"{_box(box)} at {_seconds(time)}" for time, box in (track.path[0], track.path[-1]))
+    return " to ".join(f"{_box(box)} at {clock(time)}" for time, box in (track.path[0], track.path[-1]))
 
 
 def _box(box: Box) -> str:

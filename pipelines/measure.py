@@ -1,8 +1,7 @@
-"""How well scores agree with labels: collected clip by clip, printed as a table, saved as evaluation.json."""
+"""How well scores and events agree with labels: collected clip by clip, printed, saved as evaluation.json."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,13 @@ from rich.console import Console
 from msflow_stream.datasets.labels import find, load_labels, load_masks, mask_at
 from msflow_stream.metrics.ranking import StreamingAuroc
 from msflow_stream.metrics.video import FrameAuroc, Frames
-from msflow_stream.results import ScoreRow, write_json
+from msflow_stream.report import labelled_spans
+from msflow_stream.results import write_json
 from msflow_stream.smoothing import smooth
 from msflow_stream.types import SCORE_FIELDS, FrameScore
 from msflow_stream.video.reader import count_frames
+from pipelines.event_quality import ClipEvents, EventQuality
+from pipelines.score_job import Scored
 from pipelines.terminal import number, table
 
 EVALUATION = "evaluation.json"
@@ -56,30 +58,34 @@ def find_truth(
 
 
 class Evaluation:
-    """Frame-level and pixel-level AUROC over the clips of a run.
+    """Frame-level and pixel-level AUROC over the clips of a run, and how good its events are.
 
     Args:
-        frames: whether only sampled frames count, or all, each with its newest score.
+        frames: whether only sampled frames count for the AUROC, or all, each with its newest score.
         smoothing: seconds, time constant of the smoothed series.
+        events: without clips as yet.
     """
 
-    def __init__(self, frames: Frames, smoothing: float) -> None:
-        self.frames, self.smoothing = frames, smoothing
+    def __init__(self, frames: Frames, smoothing: float, events: EventQuality) -> None:
+        self.frames, self.smoothing, self.events = frames, smoothing, events
         self._frame = FrameAuroc(frames)
         self._pixel: dict[str, StreamingAuroc] = {}
 
-    def add(self, clip: str, truth: ClipTruth, rows: Sequence[ScoreRow], read: int) -> None:
-        """One clip, of which `read` frames were read."""
+    def add(self, clip: str, truth: ClipTruth, scored: Scored) -> None:
+        """One clip; of one that was cut short, what was scored of it."""
         if truth.labels is not None:
+            rows, labels = scored.rows, truth.labels[: scored.frames]
             times = [row.time for row in rows]
             series = {kind: [getattr(row, name) for row in rows] for kind, name in SCORE_FIELDS.items()}
             series |= {kind + SMOOTHED: smooth(times, values, self.smoothing) for kind, values in series.items()}
-            self._frame.add(clip, truth.labels[:read], [row.index for row in rows], series)
+            self._frame.add(clip, labels, [row.index for row in rows], series)
+            spans = labelled_spans(labels, scored.rate)
+            self.events.add(ClipEvents(clip, scored.found, spans, scored.frames / scored.rate))
         if truth.masks is not None:
             self._pixel[clip] = truth.pixels
 
     def result(self) -> dict[str, Any]:
-        """AUROC per clip and pooled over clips, by name of series, all in 0-1."""
+        """AUROC per clip and pooled over clips, by name of series, all in 0-1; of labelled clips, their events too."""
         clips: dict[str, dict[str, float | None]] = {}
         pooled: dict[str, float | None] = {}
         if self._frame.labelled:
@@ -91,10 +97,11 @@ class Evaluation:
             everything.merge(pixels)
         if self._pixel:
             pooled["pixel"] = everything.value()
-        return {"frames": self.frames, "smoothing_seconds": self.smoothing, "clips": clips, "pooled": pooled}
+        result = {"frames": self.frames, "smoothing_seconds": self.smoothing, "clips": clips, "pooled": pooled}
+        return result | ({"events": self.events.result()} if self._frame.labelled else {})
 
     def print(self, console: Console) -> None:
-        """The table: for every clip and for all of them, raw and smoothed."""
+        """The tables: AUROC for every clip and for all of them, raw and smoothed; then the events."""
         result = self.result()
         rows = [row for clip, values in result["clips"].items() for row in self._rows(clip, clip, values)]
         rows += self._rows("all, pooled", None, result["pooled"])
@@ -102,6 +109,8 @@ class Evaluation:
         columns = ["clip", "anomalous", "", *(kind.replace("_", " ") for kind in SCORE_FIELDS), "pixel"]
         caption = f"over {counted}; smoothed: causal mean, {self.smoothing:g} s; –: only one label occurs"
         console.print(table("frame-level and pixel-level AUROC", columns, rows, caption))
+        if self._frame.labelled:
+            self.events.print(console)
 
     def _rows(self, title: str, clip: str | None, values: dict[str, float | None]) -> list[list[str]]:
         raw = [number(values.get(kind)) for kind in SCORE_FIELDS]

@@ -1,23 +1,49 @@
-"""What is written for one source while it is scored: rows, maps, events and the overlay."""
+"""What is written for one source while it is scored: rows, maps, events with their evidence, and the overlay."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from msflow_stream.config import EventSettings, ScoreKind, ScoreSettings
+from msflow_stream.config import EventSettings, ScoreSettings
 from msflow_stream.events.detector import EventDetector
+from msflow_stream.events.evidence.settings import EvidenceSettings
+from msflow_stream.events.evidence.writer import EvidenceWriter
+from msflow_stream.events.ids import origin_of
 from msflow_stream.events.rows import RowMaker
 from msflow_stream.events.triggers import triggers_of
+from msflow_stream.metrics.events import Found
 from msflow_stream.results import OVERLAY, MapWriter, ScoreRow, ScoreWriter, write_events
 from msflow_stream.scene import Calibration
 from msflow_stream.types import Event, EventMessage, Frame, FrameScore
-from msflow_stream.video.overlay import Overlay, OverlayStyle
+from msflow_stream.video.file_camera import FileCamera
+from msflow_stream.video.overlay import OverlayStyle
 from msflow_stream.video.reader import SourceInfo
-from msflow_stream.video.writer import VideoWriter
+from msflow_stream.video.writer import Preset
+from pipelines.event_list import EventList
+from pipelines.evidence_thread import EVIDENCE, EvidenceThread
+from pipelines.overlay_file import PRESET, OverlayFile, overlay_style
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is written of a source beside its scores and its events.
+
+    Attributes:
+        overlay: overlay.mp4.
+        maps: maps.safetensors.
+        evidence: of every event, in a folder of its own: a clip, an overlay, pictures.
+        preset: how quickly the overlay is encoded.
+    """
+
+    overlay: bool = True
+    maps: bool = False
+    evidence: bool = True
+    preset: Preset = PRESET
 
 
 class SourceOutputs:
@@ -25,53 +51,72 @@ class SourceOutputs:
 
     Args:
         folder: where the files go.
+        file: that the source is, or folder of images; None for a camera. The overlay has its sound, clips its packets.
         info: of the source.
         settings: smoothing, threshold, and which score they are about.
         event: when an event begins and when it is over.
         calibration: of the scene; without one there are no alarms.
-        overlay: whether to write the overlay.
-        audio_from: file whose sound the overlay keeps.
-        save_maps: whether to write maps.safetensors.
+        wanted: what is written.
 
     Attributes:
         rows: what scores.csv holds.
+        triggers: what events are judged by.
     """
 
     def __init__(
         self,
         folder: Path,
+        file: Path | None,
         info: SourceInfo,
         settings: ScoreSettings,
         event: EventSettings,
         calibration: Calibration | None,
-        overlay: bool,
-        audio_from: Path | None,
-        save_maps: bool,
+        wanted: Wanted,
     ) -> None:
         self.rows: list[ScoreRow] = []
         self._newest: FrameScore | None = None
         self.style = overlay_style(calibration, settings)
+        self.triggers = triggers_of(event, settings, calibration)
         self._folder, self._make_row = folder, RowMaker(settings, calibration)
-        self._events: dict[str, Event] = {}
+        self._heard = EventList()
         self._detector = EventDetector(
-            triggers_of(event, settings, calibration),
+            self.triggers,
             event,
             smoothing=settings.smoothing,
             level=self.style.middle,
             size=(info.width, info.height),
+            origin="" if file is None else origin_of(file),
         )
         self._stack = ExitStack()
         self._csv = self._stack.enter_context(ScoreWriter(folder))
-        self._maps = self._stack.enter_context(MapWriter(folder)) if save_maps else None
-        self._drawing = (
-            self._stack.enter_context(OverlayFile(folder / OVERLAY, info, self.style, audio_from)) if overlay else None
-        )
+        self._maps = self._stack.enter_context(MapWriter(folder)) if wanted.maps else None
+        self._drawing: OverlayFile | None = None
+        if wanted.overlay:
+            sound = file if info.has_audio else None
+            self._drawing = self._stack.enter_context(
+                OverlayFile(folder / OVERLAY, info, self.style, sound, wanted.preset)
+            )
+        self._evidence: EvidenceThread | None = None
+        if wanted.evidence and self.triggers:
+            self._evidence = keep_evidence(folder / EVIDENCE, file, info, settings.every, self.style)
+            self._stack.callback(_remove_if_empty, folder / EVIDENCE)
+            self._stack.callback(self._evidence.close)
         write_events(folder, self.events)
 
     @property
     def events(self) -> Sequence[Event]:
         """What was found so far."""
-        return list(self._events.values())
+        return self._heard.events
+
+    @property
+    def found(self) -> Sequence[Found]:
+        """The same, for measuring it."""
+        return self._heard.found
+
+    @property
+    def lost(self) -> Mapping[str, int]:
+        """What the evidence lacks, by cause."""
+        return {} if self._evidence is None else {cause: n for cause, n in self._evidence.losses.items() if n}
 
     def __enter__(self) -> Self:
         return self
@@ -80,64 +125,43 @@ class SourceOutputs:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._stack:
-            self._hear(self._detector.close())
+            self._hear(self._detector.close(), self.rows[-1].time if self.rows else 0.0)
 
     def take(self, frame: Frame, score: FrameScore | None) -> None:
         """Writes one frame; without a score of its own it is drawn with the newest one."""
         if score is not None:
             self._newest = score
-            self._take_score(score)
+            self._take_score(frame, score)
         if self._drawing is not None:
             self._drawing.write(frame, self._newest, self.rows[-1] if self.rows else None)
 
-    def _take_score(self, score: FrameScore) -> None:
+    def _take_score(self, frame: Frame, score: FrameScore) -> None:
         row = self._make_row(score)
-        self._hear(self._detector.update(score))
         self.rows.append(row)
         self._csv.write(row)
         if self._maps is not None:
             self._maps.write(score.index, score.map)
+        if self._evidence is not None:
+            self._evidence.take(frame, score, row)
+        self._hear(self._detector.update(score), score.time)
 
-    def _hear(self, messages: Sequence[EventMessage]) -> None:
-        self._events |= {message.event.id: message.event for message in messages}
+    def _hear(self, messages: Sequence[EventMessage], time: float) -> None:
+        self._heard.hear(messages, time)
+        if self._evidence is not None:
+            for message in messages:
+                self._evidence.event(message)
         if any(message.kind != "update" for message in messages):
             write_events(self._folder, self.events)
 
 
-class OverlayFile:
-    """overlay.mp4: every frame of the source with its newest score drawn on it; a context manager."""
-
-    def __init__(self, path: Path, info: SourceInfo, style: OverlayStyle, audio_from: Path | None) -> None:
-        self._time_base = info.time_base
-        self._overlay = Overlay(style, info.width, info.height)
-        self._writer = VideoWriter(path, info.width, info.height, info.time_base, info.rate, audio_from)
-
-    def __enter__(self) -> Self:
-        self._writer.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._writer.__exit__(kind, error, trace)
-
-    def write(self, frame: Frame, score: FrameScore | None, row: ScoreRow | None) -> None:
-        """Draws one frame; `score` gives the heat map, `row` the number, either may be missing."""
-        drawn = self._overlay.draw(
-            frame.image, score, row.smoothed if row else None, frame.time, alarm=bool(row and row.alarm)
-        )
-        self._writer.write(drawn, round(frame.time / self._time_base) if frame.pts is None else frame.pts)
+def keep_evidence(folder: Path, file: Path | None, info: SourceInfo, every: int, style: OverlayStyle) -> EvidenceThread:
+    """What keeps the evidence of a source's events in a folder: nothing of it is left out for want of time."""
+    settings = EvidenceSettings(rate_hint=float(info.rate) / every)
+    packets = None if file is None else FileCamera(str(file)).packets(settings.memory_seconds)
+    writer = EvidenceWriter(folder, style, packets=packets, settings=settings)
+    return EvidenceThread(writer, info.name, lossless=True)
 
 
-def overlay_style(calibration: Calibration | None, settings: ScoreSettings) -> OverlayStyle:
-    """Heat that begins where normal maps end, and a score bar whose middle is about the threshold."""
-    if calibration is None:
-        return OverlayStyle(low=1.0, high=2.0, threshold=settings.threshold)
-    kind: ScoreKind = settings.kind
-    normal, highest = calibration.quantiles[kind]["0.5"], calibration.thresholds[kind]
-    threshold = highest if settings.threshold is None else settings.threshold
-    reach = max(abs(threshold - normal), 1e-3)
-    low, high = calibration.map_range
-    return OverlayStyle(
-        low=low, high=max(high, low + 1e-3), threshold=threshold, score_range=(normal - reach, normal + 3 * reach)
-    )
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()

@@ -13,7 +13,7 @@ from msflow_stream.results import MAPS, OVERLAY, MapReader, ScoreRow, read_run, 
 from msflow_stream.types import Frame, FrameScore, UserError
 from msflow_stream.video.overlay import OverlayStyle
 from msflow_stream.video.sources import Reader, open_source
-from pipelines.outputs import OverlayFile
+from pipelines.overlay_file import OverlayFile
 from pipelines.terminal import progress
 
 

@@ -33,7 +33,7 @@ from msflow_stream.video.supervisor import Supervisor
 from pipelines.camera_events import CameraEvents, Publish
 from pipelines.camera_outputs import CameraOutputs, Written
 from pipelines.evidence_thread import EVIDENCE, EvidenceThread
-from pipelines.outputs import overlay_style
+from pipelines.overlay_file import overlay_style
 
 log = logging.getLogger(__name__)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -58,3 +60,9 @@ def table(title: str, columns: list[str], rows: list[list[str]], caption: str | 
 def number(value: float | None, digits: int = 3) -> str:
     """A figure for a table, a dash for what is undefined."""
     return "–" if value is None else f"{value:.{digits}f}"
+
+
+def clock(seconds: float) -> str:
+    """A time in a source: 0:01:23.4."""
+    tenths = round(10 * seconds)
+    return f"{timedelta(seconds=tenths // 10)}.{tenths % 10}"

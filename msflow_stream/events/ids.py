@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import UTC
+from pathlib import Path
 
+from msflow_stream.files import file_hash
 from msflow_stream.types import FrameScore
+from msflow_stream.video.images import image_files
 
 NAME_LENGTH = 64  # of the source's name in it
 
@@ -26,3 +29,10 @@ def event_id(first: FrameScore, origin: str) -> str:
     digest = hashlib.sha256(facts.encode(errors="surrogateescape")).hexdigest()[:8]
     when = f"{re.sub('[-:]', '', arrival[:23])}Z" if arrival else f"{first.index:08d}"
     return f"{name}-{when}-{digest}"
+
+
+def origin_of(path: Path) -> str:
+    """What tells a video, or a folder of images, from others of its name: a hash of its content, wherever it is."""
+    if not path.is_dir():
+        return file_hash(path)
+    return hashlib.sha256("".join(map(file_hash, image_files(path))).encode()).hexdigest()

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 HOUR = 3600.0
 
+Span = tuple[float, float]  # start and end in seconds; the end is not in it
+
 
 class Found(NamedTuple):
     """An event that was found: its first and last activity, and when it was first told of; seconds of the clip."""
@@ -36,7 +38,7 @@ class EventCriteria:
         self.events = self.right = self.spans = 0
         self.delays: list[float] = []
 
-    def add(self, events: Sequence[Found], spans: Sequence[tuple[float, float]], seconds: float) -> None:
+    def add(self, events: Sequence[Found], spans: Sequence[Span], seconds: float) -> None:
         """Adds a clip.
 
         Args:
@@ -87,5 +89,24 @@ class EventCriteria:
         return sum(self.delays) / len(self.delays) if self.delays else None
 
 
-def _overlap(event: Found, span: tuple[float, float]) -> bool:
+def side_by_side(events: Sequence[Found], spans: Sequence[Span]) -> list[tuple[Span | None, Found | None]]:
+    """Each labelled span beside each event that overlaps it, in order of time; None in place of one that has no other.
+
+    So a span without an event is missed, and an event without a span is wrong.
+    """
+    pairs: list[tuple[Span | None, Found | None]] = []
+    for span in spans:
+        overlapping = [event for event in events if _overlap(event, span)]
+        pairs += [(span, event) for event in overlapping] or [(span, None)]
+    pairs += [(None, event) for event in events if not any(_overlap(event, span) for span in spans)]
+    return sorted(pairs, key=_when)
+
+
+def _when(pair: tuple[Span | None, Found | None]) -> tuple[float, float]:
+    """Spans by their start, events without one by theirs."""
+    starts = [one[0] for one in pair if one is not None]
+    return starts[0], starts[-1]
+
+
+def _overlap(event: Found, span: Span) -> bool:
     return event.start < span[1] and event.end >= span[0]

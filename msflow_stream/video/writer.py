@@ -6,7 +6,7 @@ import logging
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import av
 import numpy as np
@@ -21,6 +21,9 @@ from msflow_stream.video.disk_file import DiskFile
 from msflow_stream.video.picture import PictureConverter
 
 logger = logging.getLogger(__name__)
+
+# From the quickest to the smallest. Superfast is left out: no quicker than veryfast, and three times as large.
+Preset = Literal["ultrafast", "veryfast", "faster", "fast", "medium"]
 
 FRAGMENT_SECONDS = 1
 KEYFRAME_SECONDS = 2
@@ -59,7 +62,7 @@ class VideoWriter:
         rate: Fraction,
         audio_from: Path | None = None,
         crf: int = 23,
-        preset: str = "veryfast",
+        preset: Preset = "veryfast",
     ) -> None:
         """Prepare a writer; no file is touched before the first frame.
 

@@ -24,7 +24,8 @@ from msflow_stream.types import UserError
 from msflow_stream.video.reader import VideoReader
 from pipelines.calibrate import Calibrated, CalibrateJob, calibrate
 from pipelines.calibration_words import every, span
-from pipelines.score import ScoreJob, score
+from pipelines.score import score
+from pipelines.score_job import ScoreJob
 from tests.pipelines.conftest import Workplace
 from tests.support.data import REPOSITORY
 from tests.support.footage import write_clip

@@ -1,0 +1,78 @@
+"""What `score` is asked for, and what comes of each source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+from msflow_stream.config import EventSettings
+from msflow_stream.metrics.events import Found
+from msflow_stream.metrics.video import Frames
+from msflow_stream.results import ScoreRow
+from msflow_stream.types import Event
+from msflow_stream.video.writer import Preset
+from pipelines.overlay_file import PRESET
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreJob:
+    """What `score` is asked for, apart from the scene and the sources.
+
+    Attributes:
+        out: the run's folder; each source gets a sub-folder of its name.
+        labels, masks: a .npy file, or a folder with one per source.
+        frames: which frames count for the AUROC.
+        max_frames, duration: stop each source after so many frames or seconds.
+        event: when an event begins and when it is over.
+        evidence: of every event, in a folder of its own: a clip, an overlay, pictures.
+        store: address of a database that takes the events, None for none.
+        skip_static: frames that show nothing new take the score of an earlier one.
+        overlay_preset: how quickly the overlay is encoded.
+    """
+
+    out: Path
+    labels: Path | None = None
+    masks: Path | None = None
+    frames: Frames = "sampled"
+    overlay: bool = True
+    save_maps: bool = False
+    overwrite: bool = False
+    max_frames: int | None = None
+    duration: float | None = None
+    image_rate: Fraction = Fraction(25)
+    event: EventSettings = field(default_factory=EventSettings)
+    evidence: bool = True
+    store: str | None = None
+    skip_static: bool = False
+    overlay_preset: Preset = PRESET
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What came of one source.
+
+    Attributes:
+        frames: that were read.
+        rate: frames per second.
+        found: the events as they are measured.
+        lost: what the evidence lacks, by cause.
+        seconds: that it took.
+    """
+
+    folder: Path
+    rows: Sequence[ScoreRow]
+    frames: int
+    rate: float
+    damaged: int
+    events: Sequence[Event]
+    found: Sequence[Found]
+    lost: Mapping[str, int]
+    seconds: float
+    interrupted: bool
+
+    @property
+    def reused(self) -> int:
+        """Frames that showed nothing new and took the score of an earlier one."""
+        return sum(row.reused for row in self.rows)

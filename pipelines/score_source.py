@@ -1,0 +1,154 @@
+"""One source of `score`: its frames through the engine, into a folder that takes its name when it is complete."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.progress import Progress
+
+from msflow_stream.gate import Gated, StaticGate
+from msflow_stream.report import labelled_spans, timeline
+from msflow_stream.results import TIMELINE
+from msflow_stream.scorer import Scorer
+from msflow_stream.stream.contract import Deliver, Limits
+from msflow_stream.stream.engine import Engine
+from msflow_stream.stream.signals import stopped_by_signals
+from msflow_stream.types import SCORE_FIELDS, Frame, FrameScore, UserError
+from msflow_stream.video.sources import Reader, is_live, open_source, source_name
+from pipelines.measure import ClipTruth
+from pipelines.outputs import SourceOutputs, Wanted
+from pipelines.score_job import Scored, ScoreJob
+from pipelines.score_record import write_record
+
+log = logging.getLogger(__name__)
+
+HELD_BYTES = 128 * 2**20  # of pictures that wait, and of a batch: a 4K video makes smaller batches instead
+FILL_SECONDS = 0.5  # a file's batch waits for so long until it is full
+STOP_SECONDS = 10.0  # that what is on its way may take after Ctrl-C
+
+
+def score_source(spec: str, scorer: Scorer, job: ScoreJob, truth: ClipTruth | None, bars: Progress) -> Scored:
+    """Scores one source.
+
+    Raises:
+        UserError: it cannot be read; what was scored until then is left in a folder named NAME.partial.
+    """
+    folder = job.out / source_name(spec)
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    every = 1 if job.overlay and not is_live(spec) else scorer.settings.every  # live frames come with a score or not
+    try:
+        with open_source(spec, every, job.image_rate, max_frames=job.max_frames, duration=job.duration) as reader:
+            result = _run(spec, reader, partial, scorer, job, truth, bars)
+    except BaseException:
+        _clear_if_empty(partial)
+        raise
+    if folder.exists():
+        shutil.rmtree(folder)
+    partial.replace(folder)
+    return result
+
+
+def _run(
+    spec: str, reader: Reader, partial: Path, scorer: Scorer, job: ScoreJob, truth: ClipTruth | None, bars: Progress
+) -> Scored:
+    info = reader.info
+    task = bars.add_task(info.name, total=_expected(reader, job))
+    started = time.monotonic()
+    wanted = Wanted(job.overlay, job.save_maps, job.evidence, job.overlay_preset)
+    file = None if info.live else Path(spec)
+    outputs = SourceOutputs(partial, file, info, scorer.settings, job.event, scorer.scene.calibration, wanted)
+    delivered = 0
+
+    def deliver(_: str, frame: Frame, score: FrameScore | None) -> None:
+        nonlocal delivered
+        outputs.take(frame, score)
+        delivered = frame.index + 1
+        if score is not None and truth is not None:
+            truth.see(score)
+        bars.update(task, completed=delivered)
+
+    with outputs:
+        interrupted = _stream(reader, scorer, job.skip_static, deliver)
+    bars.remove_task(task)
+    if not outputs.rows:
+        raise UserError(f"{info.name}: stopped before a frame was scored, nothing is written")
+    result = Scored(
+        folder=job.out / source_name(spec),
+        rows=outputs.rows,
+        frames=delivered if interrupted else reader.frames_read,
+        rate=float(info.rate),
+        damaged=reader.damaged,
+        events=outputs.events,
+        found=outputs.found,
+        lost=outputs.lost,
+        seconds=time.monotonic() - started,
+        interrupted=interrupted,
+    )
+    if result.lost:
+        log.warning("%s: evidence is missing, or not whole (%s)", info.name, _counted(result.lost))
+    write_record(partial, spec, info, scorer, job, outputs, result)
+    _draw(partial, info.name, scorer, truth, result)
+    return result
+
+
+def _stream(reader: Reader, scorer: Scorer, skip_static: bool, deliver: Deliver) -> bool:
+    """Runs one source through the engine; True if a signal ended it, after what was on its way is delivered.
+
+    Raises:
+        Exception: what the source failed with.
+    """
+    every, failures = scorer.settings.every, list[Exception | None]()
+    limits = Limits(scorer.settings.batch, HELD_BYTES, FILL_SECONDS, scorer.settings.batch * every, HELD_BYTES)
+    if reader.info.live:  # a camera's score is wanted now, a file's frames can wait for a full batch
+        limits = Limits(batch=1)
+    gate = StaticGate() if skip_static else None
+    score = Gated(scorer.score, frame_of=lambda frame: frame, gate_of=lambda _: gate, key_of=lambda _: None)
+    engine = Engine(
+        lambda batch: score([frame for _, frame in batch]),
+        deliver,
+        lambda _, error: failures.append(error),
+        limits,
+    )
+    with stopped_by_signals(engine, STOP_SECONDS) as told, engine:
+        engine.add(reader.info.name, reader, reader.info.live, sampled=lambda frame: frame.index % every == 0)
+    for error in failures:
+        if error is not None:
+            raise error
+    return told.is_set()
+
+
+def _draw(folder: Path, name: str, scorer: Scorer, truth: ClipTruth | None, result: Scored) -> None:
+    """The timeline."""
+    kind = scorer.settings.kind
+    values = [getattr(row, SCORE_FIELDS[kind]) for row in result.rows]
+    spans = () if truth is None or truth.labels is None else labelled_spans(truth.labels, result.rate)
+    timeline(folder / TIMELINE, f"{name} — scene {scorer.scene.name}", result.rows, values, kind, spans)
+
+
+def _expected(reader: Reader, job: ScoreJob) -> int | None:
+    """How many frames there will be, as far as one can tell."""
+    info = reader.info
+    frames = info.frames
+    if frames is None and info.duration is not None:
+        frames = round(info.duration * info.rate)
+    limits = [frames, job.max_frames, job.duration and round(job.duration * info.rate)]
+    return min((limit for limit in limits if limit), default=None)
+
+
+def _counted(lost: Mapping[str, int]) -> str:
+    return ", ".join(f"{cause}: {count}" for cause, count in lost.items())
+
+
+def _clear_if_empty(partial: Path) -> None:
+    """Leaves nothing half-written; what was scored before an error stays, under its partial name."""
+    scores = partial / "scores.csv"
+    if scores.exists() and scores.read_bytes().count(b"\n") > 1:
+        log.warning("what was scored so far is in %s", partial)
+    else:
+        shutil.rmtree(partial, ignore_errors=True)
