@@ -16,6 +16,7 @@ from rich.logging import RichHandler
 from rich.markup import escape
 
 from msflow_stream import __version__
+from msflow_stream.config import EngineName, EnginePrecision
 from msflow_stream.types import Severity, UserError
 
 if TYPE_CHECKING:
@@ -59,6 +60,13 @@ EventId = Annotated[str, typer.Argument(help="Of the event, or the beginning of 
 WatchedOut = Annotated[Path, typer.Option("--out", "-o", help="The folder that `watch` writes to.")]
 StoreUrl = Annotated[
     str | None, typer.Option(envvar="MSFLOW_STORE", help="The database, if it is not events.db in --out.")
+]
+Engine = Annotated[
+    EngineName | None, typer.Option(envvar="MSFLOW_ENGINE", help="What runs the networks; auto: the fastest here.")
+]
+Precision = Annotated[
+    EnginePrecision | None,
+    typer.Option(envvar="MSFLOW_PRECISION", help="Of the networks; auto keeps scores as they are."),
 ]
 Figures = Annotated[Path | None, typer.Option("--json", "--out", "-o", help="JSON file for the figures.")]
 Batches = Annotated[list[int] | None, typer.Option("--batch", min=1, help="Frames at a time; may be repeated.")]
@@ -171,6 +179,11 @@ def score(
     set_: Overrides = None,
     scenes: Scenes = SCENES,
     device: Device = "auto",
+    engine: Engine = None,
+    precision: Precision = None,
+    calibration: Annotated[
+        list[str] | None, typer.Option(help="Normal footage, for --precision int8: once for a scene.")
+    ] = None,
     overwrite: Overwrite = False,
     image_rate: ImageRate = "25",
 ) -> None:
@@ -181,13 +194,16 @@ def score(
     from msflow_stream.config import load_for_scoring
     from msflow_stream.scene import Scene
     from msflow_stream.scorer import Scorer
+    from pipelines.engine_choice import images_of, make_scoring
     from pipelines.score import score as run
     from pipelines.score_job import ScoreJob
 
     loaded = Scene.load(_scene_folder(scenes, scene))
-    changes = [*(set_ or ()), *([] if every is None else [f"score.every={every}"])]
+    sampled = [] if every is None else [f"score.every={every}"]
+    changes = [*(set_ or ()), *sampled, *_engine(engine, precision)]
     settings = load_for_scoring(loaded.settings, config, changes)
-    scorer = Scorer(loaded, device, settings.score)
+    normal = images_of(calibration) if calibration else None
+    scorer = Scorer(loaded, device, settings.score, make_scoring(settings.engine, normal))
     limits = max_frames, duration, _rate(image_rate)
     address = None if store is None else _store_address(store)
     evidence = overlay if evidence is None else evidence
@@ -234,6 +250,8 @@ def watch(
     table: Annotated[bool, typer.Option(help="Show how every camera is doing, in a terminal.")] = True,
     batch: Annotated[int, typer.Option(min=1, help="Frames scored at once, at most.")] = 8,
     device: Device = "auto",
+    engine: Engine = None,
+    precision: Precision = None,
 ) -> None:
     """Watches cameras day and night: scores, recordings, metrics. SIGHUP reads the cameras file again."""
     if schema:
@@ -248,6 +266,7 @@ def watch(
 
         run_check(cameras, scenes)
         return
+    from msflow_stream.config import EngineSettings
     from msflow_stream.events.evidence.retention import EvidenceRetention
     from msflow_stream.sinks.retention import Retention
     from pipelines.camera_outputs import Written
@@ -257,7 +276,8 @@ def watch(
     keep_bytes = None if keep_gib is None else int(keep_gib * GIB)
     kept = keep_days, keep_bytes, int(keep_free_gib * GIB)
     written = Written(out, record, preview, keep_days, Retention(*kept), evidence, EvidenceRetention(*kept))
-    run(WatchJob(cameras, scenes, written, device, batch, _address(http), log, table))
+    engine_settings = EngineSettings(name=engine or "auto", precision=precision or "auto")
+    run(WatchJob(cameras, scenes, written, device, batch, _address(http), log, table, engine_settings))
 
 
 @events_app.command("list", epilog="Example: msflow-stream events list --camera gate --since 24h --severity medium")
@@ -403,6 +423,8 @@ def evaluate(
     config: Config = None,
     set_: Overrides = None,
     device: Device = "auto",
+    engine: Engine = None,
+    precision: Precision = None,
 ) -> None:
     """Fits a model per class or scene of a data set, scores its test part, and reports beside published results."""
     from msflow_stream.config import load
@@ -411,7 +433,7 @@ def evaluate(
     from pipelines.subjects import settings_file
 
     job = EvaluateJob(data, root, out, _classes(classes), seeds, device, frames)
-    run(job, load(config or settings_file(data), set_ or ()))
+    run(job, load(config or settings_file(data), [*(set_ or ()), *_engine(engine, precision)]))
 
 
 @app.command(
@@ -438,6 +460,28 @@ def ablate(
 
     job = AblateJob(table, data, root, out, _classes(classes), device)
     run(job, load(config or settings_file(data), set_ or ()))
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "msflow-stream export gate --to onnx -o gate.onnx\n\n"
+    "msflow-stream export gate --to openvino -o gate.xml --frame-size 1080x1920"
+)
+def export(
+    scene: Annotated[str, typer.Argument(help="Name of the scene.")],
+    to: Annotated[Literal["onnx", "openvino", "torch"], typer.Option(help="The kind of file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="FILE.onnx, FILE.xml or FILE.pt2.")],
+    frame_size: Annotated[
+        str | None, typer.Option(help="Of the frames it will get, H x W; the scene's input size if not given.")
+    ] = None,
+    scenes: Scenes = SCENES,
+    overwrite: Overwrite = False,
+) -> None:
+    """Writes a scene as a file that scores on its own: uint8 frames in, scores and maps out."""
+    from pipelines.export import ExportJob
+    from pipelines.export import export as run
+
+    run(_scene_folder(scenes, scene), ExportJob(to, out, None if frame_size is None else _size(frame_size), overwrite))
 
 
 @app.command()
@@ -514,6 +558,8 @@ def bench_memory(
     from pipelines.bench import bench_memory as run
 
     run(backbone, _size(input_size), frames, set_ or ())
+
+
 @bench_app.command(
     "scorer",
     epilog="Examples:\n\n"
@@ -547,8 +593,6 @@ def bench_scorer(
     else:
         chosen = [Scene.load(_scene_folder(scenes, scene))]
     run(chosen, ScorerJob(batch or (1, 4), repeats, device, out, engine or ()))
-
-
 
 
 @bench_app.command(
@@ -629,6 +673,12 @@ def _size(text: str) -> tuple[int, int]:
     return sides[0], sides[-1]
 
 
+def _engine(engine: EngineName | None, precision: EnginePrecision | None) -> list[str]:
+    """As overrides of settings."""
+    named = {"engine.name": engine, "engine.precision": precision}
+    return [f"{name}={value}" for name, value in named.items() if value is not None]
+
+
 def _store(store: str | None, out: Path) -> str:
     return _store_address(store or str(out / "events.db"))
 
@@ -645,7 +695,7 @@ def _events(camera: str | None, since: str | None, severity: Severity | None, li
 
 
 def _address(text: str) -> tuple[str, int] | None:
-    engine: Annotated[list[str] | None, typer.Option(help="Of these only; may be repeated.")] = None,
+    engine: Annotated[list[str] | None, typer.Option(help="Of these only; may be repeated.")] = (None,)
     if text == "off":
         return None
     host, _, port = text.rpartition(":")

@@ -1,14 +1,26 @@
-"""Which engine scores, as the command line asks for it, and where its trials are remembered."""
+"""Which engine scores, as the command line asks for it, and where what it learnt of this machine is kept."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
+from msflow_stream.batches import batched
 from msflow_stream.config import EngineSettings
 from msflow_stream.engines.choosing import EngineChooser
-from msflow_stream.engines.scoring import EngineScoring
+from msflow_stream.engines.scoring import EngineScoring, Normal
+from msflow_stream.scene import Scene
+from msflow_stream.types import Frame
+from msflow_stream.video.sources import expand_sources, open_source
+
+FRAMES, BATCH = 64, 4  # normal frames that show the ranges of numbers; so many at once
+APART = 5  # of the frames that would be scored, every so manieth: neighbours look alike
 
 
 def cache_folder() -> Path:
@@ -21,11 +33,34 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "msflow-stream"
 
 
-def trials() -> Path:
-    """The file of trials."""
-    return cache_folder() / "engines.json"
+def make_scoring(settings: EngineSettings, normal: Normal | None = None) -> EngineScoring:
+    """What scores as the settings say.
+
+    Args:
+        settings: of the engine.
+        normal: footage for a precision that has to know the ranges of numbers.
+    """
+    return EngineScoring(EngineChooser(settings, cache_folder()), normal)
 
 
-def make_scoring(settings: EngineSettings) -> EngineScoring:
-    """What scores as the settings say."""
-    return EngineScoring(EngineChooser(settings, trials()))
+def images_of(sources: Sequence[str]) -> Normal:
+    """Prepared frames of the sources, as many from each.
+
+    Raises:
+        UserError: there is no such source.
+    """
+    specs = expand_sources(sources)
+
+    def images(scene: Scene) -> list[Tensor]:
+        found: list[Tensor] = []
+        for spec in specs:
+            with open_source(spec, APART * scene.settings.score.every) as frames:
+                found += prepared(scene, islice(frames, max(BATCH, FRAMES // len(specs))))
+        return found
+
+    return images
+
+
+def prepared(scene: Scene, frames: Iterable[Frame]) -> list[Tensor]:
+    """Batches of images (B 3 H W) as the scene takes them."""
+    return [torch.stack([scene.prepare(frame.image) for frame in batch]) for batch in batched(frames, BATCH)]

@@ -8,8 +8,15 @@ from pathlib import Path
 import av
 import torch
 from rich.console import Console
+from rich.markup import escape
 
+from msflow_stream.config import EngineName
+from msflow_stream.engines.choosing import ENGINES, TRIALS
+from msflow_stream.engines.trial import BOUND
+from msflow_stream.engines.trial_file import TrialFile
 from msflow_stream.scene import list_scenes, read_record
+from msflow_stream.types import UserError
+from pipelines.engine_choice import cache_folder
 from pipelines.fit import versions
 from pipelines.terminal import number, table
 
@@ -26,6 +33,27 @@ def info() -> None:
     console.print(table("devices", ["", ""], devices))
     rows = [[name, _has(name, "r"), _has("libx264" if name == "h264" else name, "w")] for name in CODECS]
     console.print(table("codecs", ["", "reads", "writes"], rows, ffmpeg))
+    console.print(table("engines", ["", "installed"], [[name, _installed(name)] for name in ENGINES]))
+    _print_trials(console)
+
+
+def _installed(engine: EngineName) -> str:
+    try:
+        return f"yes: {', '.join(ENGINES[engine]('float32').precisions)}"
+    except UserError as error:
+        return f"no: {escape(str(error))}"
+
+
+def _print_trials(console: Console) -> None:
+    """What --engine auto has found on this machine."""
+    rows = []
+    for facts, verdict in TrialFile(cache_folder() / TRIALS).all():
+        size = "x".join(map(str, facts["size"]))
+        times = ", ".join(f"{name} {one.milliseconds:.1f}" for name, one in verdict.found.items())
+        rows.append([facts["model"]["backbone"], size, str(facts["cores"]), verdict.fastest(BOUND), times])
+    if rows:
+        columns = ["backbone", "input", "cores", "--engine auto takes", "ms per frame in its trial"]
+        console.print(table("trials of engines", columns, rows))
 
 
 def _has(codec: str, mode: str) -> str:

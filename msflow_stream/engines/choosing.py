@@ -28,6 +28,7 @@ ENGINES: dict[EngineName, Callable[[EnginePrecision], Engine]] = {
     "onnxruntime": OnnxRuntimeEngine,
     "tensorrt": TensorRtEngine,
 }
+TRIALS, EIGHT_BITS = "engines.json", "int8"  # in a cache folder
 TRIED: tuple[tuple[EngineName, EnginePrecision], ...] = (
     ("torch", "float32"),
     ("openvino", "float32"),
@@ -45,12 +46,12 @@ class EngineChooser:
 
     Args:
         settings: of the engine.
-        cache: the file that remembers trials; they are remembered here alone if None.
+        cache: folder that remembers trials, and keeps networks in eight bits; no folder does if None.
     """
 
     def __init__(self, settings: EngineSettings, cache: Path | None = None) -> None:
         self.settings = settings
-        self._file = None if cache is None else TrialFile(cache)
+        self._cache, self._file = cache, None if cache is None else TrialFile(cache / TRIALS)
         self._verdicts: dict[str, Verdict] = {}
         self._made: dict[str, Engine] = {}
 
@@ -74,7 +75,11 @@ class EngineChooser:
     def _of(self, name: EngineName, precision: EnginePrecision) -> Engine:
         key = f"{name} {precision}"
         if key not in self._made:
-            self._made[key] = ENGINES[name](precision)
+            self._made[key] = (
+                OpenVinoEngine(precision, self._cache and self._cache / EIGHT_BITS)
+                if name == "openvino"
+                else ENGINES[name](precision)
+            )
         return self._made[key]
 
     def _fastest(self, scene: Scene, choices: Sequence[tuple[EngineName, EnginePrecision]]) -> Engine:

@@ -12,6 +12,7 @@ from msflow_stream.config import EngineName, EnginePrecision
 from msflow_stream.types import UserError
 
 Run = Callable[[Sequence[Tensor]], list[Tensor]]
+Samples = Callable[[], Sequence[Sequence[Tensor]]]
 
 
 class Engine(ABC):
@@ -41,13 +42,16 @@ class Engine(ABC):
         return f"{self.name} {self.precision}"
 
     @abstractmethod
-    def compile(self, graph: nn.Module, samples: Sequence[Sequence[Tensor]]) -> Run:
+    def compile(self, graph: nn.Module, example: Sequence[Tensor], samples: Samples) -> Run:
         """A function that computes what `graph` does: batches of tensors to a list of them.
 
         Args:
             graph: takes tensors and returns a tuple of tensors, all B x ..; it is used up.
-            samples: batches of its inputs, all of one shape but for B. The first shows the shapes; an engine that
-                reduces numbers to eight bits looks at all of them for their ranges.
+            example: of its inputs, of two images or more. All that will come have these sizes, but for B.
+            samples: batches of inputs of normal frames, for an engine that has to know the ranges of numbers.
+
+        Raises:
+            UserError: what the engine needs is not there.
         """
 
 

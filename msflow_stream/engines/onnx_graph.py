@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from msflow_stream.engines.engine import missing
+
 OPSET = 17  # has LayerNormalization
 
 
@@ -49,14 +51,21 @@ def _means(length: int, count: int) -> Tensor:
 def to_onnx(graph: nn.Module, example: Sequence[Tensor], inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
     """The graph as an ONNX model with a free batch dimension.
 
-    torch has two exporters; this uses the older one, which records what a call does: it needs no other package, and the
-    newer one takes more than ten times as long for a flow.
+    torch has two exporters; this uses the older one, which records what a call does: the newer one takes more than ten
+    times as long for a flow.
 
     Args:
         graph: returns a tensor or a tuple of them, all B x ..; what it computes depends on no value.
         example: inputs, of at least two images.
         inputs, outputs: names to give.
+
+    Raises:
+        UserError: the package onnx is not installed.
     """
+    try:
+        import onnx  # noqa: F401  torch asks for it at the end
+    except ImportError:
+        raise missing("onnx", "onnx") from None
     file: Any = io.BytesIO()
     names = [*inputs, *outputs]
     exporter = logging.getLogger("torch.onnx")

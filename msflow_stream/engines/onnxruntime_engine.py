@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from msflow_stream.config import EngineName, EnginePrecision
-from msflow_stream.engines.engine import Engine, Run, missing
+from msflow_stream.engines.engine import Engine, Run, Samples, missing
 from msflow_stream.engines.onnx_graph import graph_to_onnx
 
 
@@ -32,11 +32,11 @@ class OnnxRuntimeEngine(Engine):
         """What onnxruntime runs operators with, the first that can."""
         return ["CPUExecutionProvider"]
 
-    def compile(self, graph: nn.Module, samples: Sequence[Sequence[Tensor]]) -> Run:
+    def compile(self, graph: nn.Module, example: Sequence[Tensor], samples: Samples) -> Run:
         options = self._runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3
-        session = self._runtime.InferenceSession(graph_to_onnx(graph, samples[0]), options, providers=self.providers())
+        session = self._runtime.InferenceSession(graph_to_onnx(graph, example), options, providers=self.providers())
         names = [one.name for one in session.get_inputs()]
 
         def run(inputs: Sequence[Tensor]) -> list[Tensor]:

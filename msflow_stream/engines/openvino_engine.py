@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from msflow_stream.config import EnginePrecision
-from msflow_stream.engines.engine import Engine, Run, missing
+from msflow_stream.engines.engine import Engine, Run, Samples, missing
 from msflow_stream.engines.onnx_graph import graph_to_onnx
 from msflow_stream.engines.quantising import check_quantiser, quantised
 from msflow_stream.types import UserError
@@ -19,12 +20,17 @@ HINTS = {"float32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
 
 
 class OpenVinoEngine(Engine):
-    """Networks compiled by OpenVINO, for the CPU, on as many threads as torch has."""
+    """Networks compiled by OpenVINO, for the CPU, on as many threads as torch has.
+
+    Args:
+        precision: of the arithmetic inside.
+        cache: folder that keeps networks in eight bits, which take a while to make.
+    """
 
     name = "openvino"
     precisions = ("float32", "bf16", "fp16", "int8")
 
-    def __init__(self, precision: EnginePrecision = "float32") -> None:
+    def __init__(self, precision: EnginePrecision = "float32", cache: Path | None = None) -> None:
         super().__init__(precision)
         try:
             import openvino
@@ -32,12 +38,13 @@ class OpenVinoEngine(Engine):
             raise missing("openvino", "openvino") from None
         if precision == "int8":
             check_quantiser()
-        self._core = openvino.Core()
+        self._core, self._cache = openvino.Core(), cache
 
-    def compile(self, graph: nn.Module, samples: Sequence[Sequence[Tensor]]) -> Run:
-        model = self._core.read_model(graph_to_onnx(graph, samples[0]))
-        model.reshape({i: [-1, *one.shape[1:]] for i, one in enumerate(samples[0])})
-        return self.run(quantised(model, samples) if self.precision == "int8" else model)
+    def compile(self, graph: nn.Module, example: Sequence[Tensor], samples: Samples) -> Run:
+        source = graph_to_onnx(graph, example)
+        if self.precision == "int8":
+            return self.run(quantised(self._core, source, samples, self._cache))
+        return self.run(self._core.read_model(source))
 
     def run(self, model: Any) -> Run:
         """What an OpenVINO model computes.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from msflow_stream.engines.engine import Samples, missing
+from msflow_stream.engines.openvino_file import save_openvino
 
-from msflow_stream.engines.engine import missing
+log = logging.getLogger(__name__)
 
 
 def check_quantiser() -> None:
@@ -23,16 +26,36 @@ def check_quantiser() -> None:
         raise missing("nncf", "openvino") from None
 
 
-def quantised(model: Any, samples: Sequence[Sequence[Tensor]]) -> Any:
+def quantised(core: Any, source: bytes, samples: Samples, cache: Path | None) -> Any:
     """An OpenVINO model in eight bits (NNCF's post-training quantisation).
 
     Args:
-        model: in float32; it is used up.
-        samples: batches of its inputs, of normal frames.
+        core: of OpenVINO.
+        source: the network, as ONNX.
+        samples: batches of its inputs, of normal frames; not asked for if the cache has the model.
+        cache: folder with models by what they were made of; one that cannot be written to stays as it is.
     """
+    kept = None if cache is None else cache / f"{_digest(source)}.xml"
+    if kept is not None and kept.exists():
+        return core.read_model(kept)
     import nncf
 
-    logger = logging.getLogger("nncf")
-    logger.setLevel(logging.ERROR)
-    data = nncf.Dataset([[one.numpy() for one in sample] for sample in samples])
-    return nncf.quantize(model, data, subset_size=len(samples))
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    batches = [[one.numpy() for one in sample] for sample in samples()]
+    log.info("finding the ranges of numbers in %d batches of normal frames, once for these weights", len(batches))
+    model = nncf.quantize(core.read_model(source), nncf.Dataset(batches), subset_size=len(batches))
+    if kept is not None:
+        _keep(model, kept)
+    return model
+
+
+def _keep(model: Any, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_openvino(model, path)
+    except (OSError, RuntimeError) as error:
+        log.debug("the model in eight bits is not kept: %s", error)
+
+
+def _digest(source: bytes) -> str:
+    return hashlib.sha256(f"{version('openvino')} {version('nncf')} ".encode() + source).hexdigest()[:32]

@@ -16,6 +16,7 @@ from msflow_stream.engines.graphs import FeatureGraph, LikelihoodGraph
 from msflow_stream.model.aggregate import Maps, anomaly_maps
 from msflow_stream.model.fused import FusedMaps
 from msflow_stream.scene import Measures, Scene
+from msflow_stream.types import UserError
 
 Normal = Callable[[Scene], Sequence[Tensor]]  # batches of prepared images (B 3 H W) of a scene's normal frames
 MAPS_KEPT = 64  # settings of scores and sizes that were used last
@@ -70,7 +71,7 @@ class EngineScoring:
 
     Args:
         choose: the engine for a scene; all engines understand each other's features.
-        normal: footage for an engine that needs some, to find the ranges of numbers in; noise if None.
+        normal: footage for an engine that has to know the ranges of numbers.
     """
 
     def __init__(self, choose: Callable[[Scene], Engine], normal: Normal | None = None) -> None:
@@ -113,8 +114,10 @@ class EngineScoring:
             with self._lock:
                 runs = self._features.setdefault(scene.pyramid, {})
                 if size not in runs:
-                    samples = [[images] for images in self._images(scene)]
-                    runs[size] = self._choose(scene).compile(FeatureGraph(scene.pyramid), samples)
+                    engine = self._choose(scene)
+                    runs[size] = engine.compile(
+                        FeatureGraph(scene.pyramid), [_noise(scene)], lambda: [[x] for x in self._normal_images(scene)]
+                    )
         return runs[size]
 
     def _run_likelihoods(self, scene: Scene) -> Run:
@@ -128,16 +131,17 @@ class EngineScoring:
 
     def _compiled(self, scene: Scene) -> Run:
         features = self._run_features(scene)
-        samples = [features([x]) for x in self._images(scene)]
-        sizes = [(one.shape[2], one.shape[3]) for one in samples[0]]
-        return self._choose(scene).compile(LikelihoodGraph(scene.flow, sizes), samples)
+        example = features([_noise(scene)])
+        graph = LikelihoodGraph(scene.flow, [(one.shape[2], one.shape[3]) for one in example])
+        return self._choose(scene).compile(graph, example, lambda: [features([x]) for x in self._normal_images(scene)])
 
-    def _images(self, scene: Scene) -> list[Tensor]:
-        """Batches of images (B 3 H W), of normal frames if there are any: the first shows the shapes."""
-        if self._normal is not None:
-            return [batch.to(scene.device) for batch in self._normal(scene)]
-        generator = torch.Generator().manual_seed(0)
-        return [torch.randn(2, 3, *scene.settings.input.size, generator=generator).to(scene.device)]
+    def _normal_images(self, scene: Scene) -> list[Tensor]:
+        if self._normal is None:
+            raise UserError(
+                f"int8 needs normal footage of {scene.name} once: score something with --precision int8 "
+                "--calibration FOOTAGE"
+            )
+        return [images.to(scene.device) for images in self._normal(scene)]
 
     def _measures_of(self, likelihoods: list[Tensor], size: tuple[int, int], score: ScoreSettings) -> FusedMaps:
         sizes = [(one.shape[1], one.shape[2]) for one in likelihoods]
@@ -150,3 +154,9 @@ class EngineScoring:
                     del self._maps[next(iter(self._maps))]
                 self._maps[key] = made
         return made
+
+
+def _noise(scene: Scene) -> Tensor:
+    """Two images: one would make the batch look as if it were always one."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(2, 3, *scene.settings.input.size, generator=generator).to(scene.device)

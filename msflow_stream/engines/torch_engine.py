@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from msflow_stream.config import EngineName
-from msflow_stream.engines.engine import Engine, Run
+from msflow_stream.engines.engine import Engine, Run, Samples
 from msflow_stream.types import UserError
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -22,8 +22,8 @@ class TorchEngine(Engine):
     name: ClassVar[EngineName] = "torch"
     precisions = ("float32", "bf16", "fp16")
 
-    def compile(self, graph: nn.Module, samples: Sequence[Sequence[Tensor]]) -> Run:
-        return self._run(graph.eval(), samples[0][0].device)
+    def compile(self, graph: nn.Module, example: Sequence[Tensor], samples: Samples) -> Run:
+        return self._run(graph.eval(), example[0].device)
 
     def _run(self, graph: Any, device: torch.device) -> Run:
         dtype = DTYPES.get(self.precision)
@@ -41,10 +41,10 @@ class CompileEngine(TorchEngine):
 
     name = "compile"
 
-    def compile(self, graph: nn.Module, samples: Sequence[Sequence[Tensor]]) -> Run:
-        run = self._run(torch.compile(graph.eval()), samples[0][0].device)
+    def compile(self, graph: nn.Module, example: Sequence[Tensor], samples: Samples) -> Run:
+        run = self._run(torch.compile(graph.eval()), example[0].device)
         try:
-            run(samples[0])
+            run(example)
         except torch._dynamo.exc.TorchDynamoException as error:
             reason = str(error).strip().splitlines()[0]
             raise UserError(f"torch.compile does not work here ({reason}): use another --engine") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ import torch
 from msflow_stream.areas import area_mask
 from msflow_stream.config import EngineName, EnginePrecision, EngineSettings
 from msflow_stream.engines.choosing import ENGINES, EngineChooser
-from msflow_stream.engines.engine import Engine
+from msflow_stream.engines.engine import Engine, Run, Samples
 from msflow_stream.engines.scoring import EngineScoring, PlainScoring
 from msflow_stream.engines.torch_engine import TorchEngine
 from msflow_stream.scene import Scene
@@ -95,9 +95,9 @@ def test_scenes_that_share_a_pyramid_share_its_engine(scene: Scene) -> None:
     compiled: list[str] = []
 
     class Counting(TorchEngine):
-        def compile(self, graph: torch.nn.Module, samples: object) -> object:  # type: ignore[override]
+        def compile(self, graph: torch.nn.Module, example: Sequence[torch.Tensor], samples: Samples) -> Run:
             compiled.append(type(graph).__name__)
-            return super().compile(graph, samples)  # type: ignore[arg-type]
+            return super().compile(graph, example, samples)
 
     engine = scoring(Counting())
     for one in (scene, Scene.new("shared", small_settings("fit.seed=2"), scene.pyramid), scene):
