@@ -547,19 +547,6 @@ def bench_fit(
     run(backbone, _size(input_size), frames, repeats, device, set_ or (), out)
 
 
-@bench_app.command("memory", epilog="Example: msflow-stream bench memory --backbone mobilenetv2_100 --frames 400")
-def bench_memory(
-    backbone: Annotated[str, typer.Option(help="With random weights.")] = "mobilenetv2_100",
-    input_size: Annotated[str, typer.Option(help="Such as 256 or 256x384 (H x W).")] = "256",
-    frames: Annotated[int, typer.Option(min=8, help="Of the larger fits.")] = 320,
-    set_: Overrides = None,
-) -> None:
-    """Peak memory of a fit on the CPU, with features in memory and on disk."""
-    from pipelines.bench import bench_memory as run
-
-    run(backbone, _size(input_size), frames, set_ or ())
-
-
 @bench_app.command(
     "scorer",
     epilog="Examples:\n\n"
@@ -576,6 +563,7 @@ def bench_scorer(
     input_size: Annotated[str, typer.Option(help="Such as 256 or 256x384 (H x W).")] = "256",
     scene: Annotated[str | None, typer.Option("--scene", "-s", help="A fitted scene, not the backbones.")] = None,
     batch: Batches = None,
+    engine: Annotated[list[str] | None, typer.Option(help="Of these only; may be repeated.")] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Rounds that count, of all ways in turn.")] = 9,
     set_: Overrides = None,
     scenes: Scenes = SCENES,
@@ -593,6 +581,93 @@ def bench_scorer(
     else:
         chosen = [Scene.load(_scene_folder(scenes, scene))]
     run(chosen, ScorerJob(batch or (1, 4), repeats, device, out, engine or ()))
+
+
+@bench_app.command(
+    "pipeline",
+    epilog="Examples:\n\n"
+    "msflow-stream bench pipeline\n\n"
+    "msflow-stream bench pipeline --height 720 --overlay --json pipeline.json\n\n"
+    "msflow-stream bench pipeline today.mp4 --scene gate --seconds 60",
+)
+def bench_pipeline(
+    video: Annotated[Path | None, typer.Argument(help="A file; synthetic footage in H.264 if not given.")] = None,
+    height: Annotated[int, typer.Option(min=32, help="Of the synthetic footage, 16:9.")] = 1080,
+    seconds: Annotated[float, typer.Option(min=0.2, help="Of the video, at most.")] = 20.0,
+    overlay: Annotated[bool | None, typer.Option(help="With or without overlay; both if not given.")] = None,
+    scene: Annotated[str | None, typer.Option("--scene", "-s", help="A fitted scene; random weights if none.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds that count, of all stages and the whole.")] = 3,
+    engine: Engine = None,
+    precision: Precision = None,
+    set_: Overrides = None,
+    scenes: Scenes = SCENES,
+    device: Device = "auto",
+    out: Figures = None,
+) -> None:
+    """Time of `score` from end to end beside each of its stages alone.
+
+    Efficiency is the speed from end to end as a share of that of the slowest stage alone. Each stage is measured alone
+    with all cores, as it runs in the pipeline; there, stages share the cores. So efficiency comes near 1 only where one
+    stage dominates, or where it leaves cores to the others: the table shows the core time of each, and what the cores
+    could do if they did nothing else.
+    """
+    from msflow_stream.config import load_for_scoring
+    from msflow_stream.scene import Scene
+    from pipelines.bench_pipeline import PipelineJob
+    from pipelines.bench_pipeline import bench_pipeline as run
+    from pipelines.bench_scenes import random_settings
+
+    changes = [*(set_ or ()), *_engine(engine, precision)]
+    if scene is None:
+        chosen = Scene.new("bench", random_settings(changes))
+    else:
+        chosen = Scene.load(_scene_folder(scenes, scene))
+        chosen.settings = load_for_scoring(chosen.settings, None, changes)
+    overlays = (False, True) if overlay is None else (overlay,)
+    run(chosen, PipelineJob(video, height, seconds, overlays, repeats, device, out))
+
+
+@bench_app.command(
+    "scale",
+    epilog="Examples:\n\n"
+    "msflow-stream bench scale\n\n"
+    "msflow-stream bench scale --cameras 1,4,16 --scenes 1,16 --json scale.json",
+)
+def bench_scale(
+    cameras: Annotated[str, typer.Option(help="How many, such as 1,4,16.")] = "1,4,13,64",
+    scene_counts: Annotated[str, typer.Option("--scenes", help="Over how many scenes, such as 1,13.")] = "1,13",
+    frames: Annotated[int, typer.Option(min=1, help="Of all cameras together, as fast as can be.")] = 104,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds that count, of all combinations in turn.")] = 5,
+    rate: Annotated[float, typer.Option(min=0.1, help="Frames per second of each live camera.")] = 5.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Of live cameras.")] = 5.0,
+    batch: Annotated[int, typer.Option(min=1, help="Frames scored at once, at most.")] = 8,
+    engine: Engine = None,
+    precision: Precision = None,
+    set_: Overrides = None,
+    device: Device = "auto",
+    out: Figures = None,
+) -> None:
+    """One process with many cameras over one scene and over many: frames per second, latency, drops, memory."""
+    from pipelines.bench_scale import ScaleJob
+    from pipelines.bench_scale import bench_scale as run
+    from pipelines.bench_scenes import random_settings
+
+    counts = _numbers(cameras, ",", "--cameras", "1,4,16"), _numbers(scene_counts, ",", "--scenes", "1,13")
+    settings = random_settings([*(set_ or ()), *_engine(engine, precision)])
+    run(settings, ScaleJob(*counts, frames, repeats, rate, seconds, batch, device, out))
+
+
+@bench_app.command("memory", epilog="Example: msflow-stream bench memory --backbone mobilenetv2_100 --frames 400")
+def bench_memory(
+    backbone: Annotated[str, typer.Option(help="With random weights.")] = "mobilenetv2_100",
+    input_size: Annotated[str, typer.Option(help="Such as 256 or 256x384 (H x W).")] = "256",
+    frames: Annotated[int, typer.Option(min=8, help="Of the larger fits.")] = 320,
+    set_: Overrides = None,
+) -> None:
+    """Peak memory of a fit on the CPU, with features in memory and on disk."""
+    from pipelines.bench import bench_memory as run
+
+    run(backbone, _size(input_size), frames, set_ or ())
 
 
 @bench_app.command(
@@ -695,7 +770,6 @@ def _events(camera: str | None, since: str | None, severity: Severity | None, li
 
 
 def _address(text: str) -> tuple[str, int] | None:
-    engine: Annotated[list[str] | None, typer.Option(help="Of these only; may be repeated.")] = (None,)
     if text == "off":
         return None
     host, _, port = text.rpartition(":")

@@ -1,0 +1,127 @@
+"""Cameras in memory for `bench scale`: through the real engine and bank of scenes, without decoding and resizing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from msflow_stream.bank import SceneBank
+from msflow_stream.datasets.synthetic import SyntheticScene
+from msflow_stream.engines.scoring import Scoring
+from msflow_stream.scene import Scene
+from msflow_stream.scorer import Asked, score_batch
+from msflow_stream.stream.contract import Deliver, Limits
+from msflow_stream.stream.engine import Engine
+from msflow_stream.types import Frame, FrameScore
+from pipelines.rounds import Spent, spent
+
+PICTURES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Cameras that show frames at fixed times: how many, and seconds from a frame's arrival to its delivery."""
+
+    offered: int
+    seconds: float
+    latencies: npt.NDArray[np.float64]
+
+    @property
+    def delivered_per_s(self) -> float:
+        return len(self.latencies) / self.seconds
+
+    @property
+    def dropped(self) -> float:
+        """The share of the frames that a newer one took the place of."""
+        return 1 - len(self.latencies) / self.offered
+
+    def percentile(self, percent: float) -> float:
+        """Of the latencies, in milliseconds; nan if no frame was delivered."""
+        return 1000 * float(np.percentile(self.latencies, percent)) if len(self.latencies) else float("nan")
+
+
+class Cameras:
+    """So many cameras over so many scenes of a bank, the scenes in turn.
+
+    Args:
+        bank: where the scenes are, which all have one input size.
+        names: of the scenes.
+        count: of the cameras.
+        batch: frames scored at once, at most.
+        scoring: what runs the networks; the scenes' own modules if None.
+
+    Attributes:
+        scenes: by camera.
+    """
+
+    def __init__(
+        self, bank: SceneBank, names: Sequence[str], count: int, batch: int, scoring: Scoring | None = None
+    ) -> None:
+        self.scenes: dict[str, Scene] = {f"camera {i}": bank.get(names[i % len(names)]) for i in range(count)}
+        self._pictures = pictures(next(iter(self.scenes.values())).settings.input.size)
+        self._batch, self._scoring = batch, scoring
+
+    def all_at_once(self, frames: int) -> Spent:
+        """How long so many frames take, of all cameras together, that are there when they are asked for."""
+        count = len(self.scenes)
+        shares = {name: frames // count + (i < frames % count) for i, name in enumerate(self.scenes)}
+        return spent(lambda: self._run({name: self._frames(name, share) for name, share in shares.items()}))
+
+    def live(self, rate: float, seconds: float) -> Live:
+        """What becomes of frames that come `rate` times a second from each camera, the newest of which waits."""
+        arrived: dict[tuple[str, int], float] = {}
+        latencies: list[float] = []
+        count, each = len(self.scenes), max(1, round(rate * seconds))
+        begin = time.perf_counter()
+
+        def shown(name: str, phase: float) -> Iterator[Frame]:
+            for frame in self._frames(name, each):
+                time.sleep(max(0.0, begin + (phase + frame.index) / rate - time.perf_counter()))
+                arrived[name, frame.index] = time.perf_counter()
+                yield frame
+
+        def deliver(name: str, frame: Frame, _: FrameScore | None) -> None:
+            latencies.append(time.perf_counter() - arrived[name, frame.index])
+
+        self._run({name: shown(name, i / count) for i, name in enumerate(self.scenes)}, deliver, live=True)
+        return Live(count * each, time.perf_counter() - begin, np.array(latencies))
+
+    def _run(self, sources: Mapping[str, Iterator[Frame]], deliver: Deliver | None = None, live: bool = False) -> None:
+        """All sources to their ends.
+
+        Raises:
+            Exception: what one of them failed with.
+        """
+        errors: list[Exception | None] = []
+        engine = Engine(
+            self._score,
+            deliver or (lambda name, frame, score: None),
+            lambda name, error: errors.append(error),
+            Limits(batch=self._batch),
+        )
+        with engine:
+            for name, frames in sources.items():
+                engine.add(name, frames, live)
+        for error in errors:
+            if error is not None:
+                raise error
+
+    def _score(self, batch: Sequence[tuple[str, Frame]]) -> list[FrameScore]:
+        scenes = [(frame, self.scenes[name]) for name, frame in batch]
+        return score_batch([Asked(frame, scene, scene.settings.score) for frame, scene in scenes], self._scoring)
+
+    def _frames(self, name: str, count: int) -> Iterator[Frame]:
+        for index in range(count):
+            yield Frame(name, index, index, float(index), None, self._pictures[index % PICTURES])
+
+
+def pictures(size: tuple[int, int]) -> list[npt.NDArray[np.uint8]]:
+    """Some of synthetic footage, one a second, of the input's size (height, width): nothing is left to resize."""
+    height, width = size
+    footage = SyntheticScene(width, height, Fraction(1), seed=0, traffic_seed=0)
+    return [footage.frame(index).image for index in range(PICTURES)]

@@ -1,0 +1,210 @@
+"""`bench pipeline`: `score` from end to end beside its stages, each measured alone in the same rounds."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from msflow_stream.calibration import Normal
+from msflow_stream.machine import choose_device, usable_cores
+from msflow_stream.normal_scores import NormalScore
+from msflow_stream.results import write_json
+from msflow_stream.scene import Calibration, Scene
+from msflow_stream.scorer import Scorer
+from pipelines.bench_stages import Footage, Stages, read_footage
+from pipelines.bench_video import footage_folder, synthetic_video
+from pipelines.engine_choice import make_scoring
+from pipelines.machine_peak import machine_facts, machine_line
+from pipelines.markdown import print_markdown
+from pipelines.memory import peak_memory
+from pipelines.rounds import Spent, in_turn, median
+from pipelines.score import score
+from pipelines.score_job import ScoreJob
+
+MEBI = 2**20
+END_TO_END = "end to end"
+COLUMNS = ["", "ms/frame", "frames/s", "core-ms/frame", "share of core time"]
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineJob:
+    """What `bench pipeline` is asked for.
+
+    Attributes:
+        video: a file; None: synthetic footage of `height`.
+        seconds: of the video at most.
+        overlays: without an overlay, with one, or both.
+        repeats: rounds that count.
+    """
+
+    video: Path | None = None
+    height: int = 1080
+    seconds: float = 20.0
+    overlays: Sequence[bool] = (False, True)
+    repeats: int = 3
+    device: str = "auto"
+    out: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageRow:
+    """One stage alone, per frame of the video (whether or not it has to do with every frame).
+
+    Attributes:
+        core_ms_per_frame: of all cores together.
+        share: of the core time of all stages.
+    """
+
+    stage: str
+    ms_per_frame: float
+    frames_per_s: float
+    core_ms_per_frame: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineRow:
+    """With or without an overlay: the stages, and the whole.
+
+    Attributes:
+        limit_frames_per_s: of the slowest stage alone.
+        cores_limit_frames_per_s: of all cores, if they did nothing but what the stages do.
+        efficiency: end to end, as a share of the slowest stage's limit.
+        possible_fraction: end to end, as a share of the lower one of both limits.
+        peak_bytes: of a process that does nothing else.
+    """
+
+    overlay: bool
+    frames: int
+    stages: Sequence[StageRow]
+    slowest: str
+    limit_frames_per_s: float
+    cores_limit_frames_per_s: float
+    end_to_end_frames_per_s: float
+    end_to_end_core_ms_per_frame: float
+    efficiency: float
+    possible_fraction: float
+    peak_bytes: int
+
+
+def bench_pipeline(scene: Scene, job: PipelineJob) -> list[PipelineRow]:
+    """Times `score` and its stages in turn, prints a table with and one without overlay, and writes JSON.
+
+    Raises:
+        UserError: a video that cannot be read.
+    """
+    video = job.video or synthetic_video(job.height, job.seconds, footage_folder())
+    facts = machine_facts(choose_device(job.device))
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        scorer = Scorer(scene, job.device, scoring=make_scoring(scene.settings.engine))
+        footage = read_footage(video, job.seconds, scorer)
+        scene.calibration = scene.calibration or _calibration(footage, scorer)
+        scene.save(Path(name) / "scene")
+        rows = [_row(scorer, footage, overlay, job, Path(name)) for overlay in job.overlays]
+    for row in rows:
+        _print(row, footage, scorer, job, facts)
+    if job.out is not None:
+        height, width = footage.shown[0].image.shape[:2]
+        about = {
+            "video": video.name,
+            "width": width,
+            "height": height,
+            "settings": scene.settings.model_dump(mode="json"),
+        }
+        write_json(job.out, {"machine": facts, **about, "rows": [asdict(row) for row in rows]})
+    return rows
+
+
+def _calibration(footage: Footage, scorer: Scorer) -> Calibration:
+    """So that the overlay glows as over normal footage: rarely."""
+    normal = Normal()
+    for one in footage.scores:
+        values = one.score, one.surprise, one.surprise_mean
+        normal.add(NormalScore(one.source, one.index, one.time, *values), one.map)
+    return normal.calibration(scorer.settings.smoothing, fitted=True)
+
+
+def _row(scorer: Scorer, footage: Footage, overlay: bool, job: PipelineJob, folder: Path) -> PipelineRow:
+    peaks: list[int] = []
+    with multiprocessing.get_context("spawn").Pool(1) as pool:  # a process of its own has its own peak
+
+        def end_to_end() -> Spent:
+            taken, peak = pool.apply(_score_video, (footage.video, folder, overlay, job))
+            peaks.append(peak)
+            return taken
+
+        measurements: dict[str, Callable[[], Spent]] = {**Stages(footage, scorer, overlay, folder).measurements}
+        measurements[END_TO_END] = end_to_end
+        taken = in_turn(measurements, job.repeats, "with overlay" if overlay else "without overlay")
+    seconds = {name: median(values) for name, values in taken.items()}
+    return summary(seconds, footage.frames, overlay, max(peaks))
+
+
+def summary(seconds: Mapping[str, Spent], frames: int, overlay: bool, peak: int) -> PipelineRow:
+    """What follows from the seconds that each stage and the whole took for so many frames."""
+    alone = {name: one for name, one in seconds.items() if name != END_TO_END}
+    slowest = max(alone, key=lambda name: alone[name].wall)
+    cpu = sum(one.cpu for one in alone.values())
+    stages = [
+        StageRow(name, 1000 * one.wall / frames, frames / one.wall, 1000 * one.cpu / frames, one.cpu / cpu)
+        for name, one in alone.items()
+    ]
+    whole = seconds[END_TO_END]
+    possible = max(alone[slowest].wall, cpu / usable_cores())
+    return PipelineRow(
+        overlay=overlay,
+        frames=frames,
+        stages=stages,
+        slowest=slowest,
+        limit_frames_per_s=frames / alone[slowest].wall,
+        cores_limit_frames_per_s=frames * usable_cores() / cpu,
+        end_to_end_frames_per_s=frames / whole.wall,
+        end_to_end_core_ms_per_frame=1000 * whole.cpu / frames,
+        efficiency=alone[slowest].wall / whole.wall,
+        possible_fraction=possible / whole.wall,
+        peak_bytes=peak,
+    )
+
+
+def _score_video(video: Path, folder: Path, overlay: bool, job: PipelineJob) -> tuple[Spent, int]:
+    """Runs `score` in this process: the seconds that it says, those of its cores, and its peak of memory so far."""
+    scene = Scene.load(folder / "scene")
+    scorer = Scorer(scene, job.device, scoring=make_scoring(scene.settings.engine))
+    task = ScoreJob(folder / "run", overlay=overlay, overwrite=True, duration=job.seconds)
+    cpu = time.process_time()
+    with redirect_stderr(io.StringIO()):  # where its progress bar would disturb ours
+        results, _ = score([str(video)], scorer, task, Console(file=io.StringIO()))
+    return Spent(results[0].seconds, time.process_time() - cpu), peak_memory()
+
+
+def _print(row: PipelineRow, footage: Footage, scorer: Scorer, job: PipelineJob, facts: dict[str, Any]) -> None:
+    cells = [
+        [f"{one.stage} alone", *_figures(one.ms_per_frame, one.core_ms_per_frame), f"{100 * one.share:.0f} %"]
+        for one in row.stages
+    ]
+    cells.append([END_TO_END, *_figures(1000 / row.end_to_end_frames_per_s, row.end_to_end_core_ms_per_frame), "–"])
+    height, width = footage.shown[0].image.shape[:2]
+    model, every = scorer.scene.settings, scorer.settings.every
+    notes = [
+        f"**Efficiency {row.efficiency:.2f}**: end to end {row.end_to_end_frames_per_s:.1f} frames/s, slowest stage "
+        f"alone ({row.slowest}) {row.limit_frames_per_s:.1f}. Stages share the cores: if those did nothing else, "
+        f"{row.cores_limit_frames_per_s:.1f} frames/s; {row.possible_fraction:.2f} of the lower limit is reached. Peak "
+        f"memory {row.peak_bytes / MEBI:.0f} MiB.",
+        f"{machine_line(facts)}. {model.model.backbone} at {model.input.size[0]}x{model.input.size[1]}, every "
+        f"{every}. of {row.frames} frames is scored; all times are per frame of the video, medians of {job.repeats} "
+        "rounds in turn.",
+    ]
+    print_markdown(f"{width}x{height}, {'with' if row.overlay else 'without'} overlay", COLUMNS, cells, notes)
+
+
+def _figures(wall: float, cpu: float) -> list[str]:
+    return [f"{wall:.2f}", f"{1000 / wall:.1f}", f"{cpu:.2f}"]

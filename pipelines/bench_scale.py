@@ -1,0 +1,197 @@
+"""`bench scale`: one process with one camera and with many, over one scene and over many."""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from msflow_stream.bank import SceneBank
+from msflow_stream.config import EngineSettings, Settings, override
+from msflow_stream.machine import choose_device, settle_memory
+from msflow_stream.results import write_json
+from msflow_stream.scene import Scene
+from msflow_stream.types import UserError
+from pipelines.bench_cameras import Cameras, Live
+from pipelines.engine_choice import make_scoring
+from pipelines.machine_peak import machine_facts, machine_line
+from pipelines.markdown import print_markdown
+from pipelines.memory import resident_memory
+from pipelines.rounds import in_turn
+from pipelines.terminal import number
+
+MEBI = 2**20
+COLUMNS = ["cameras", "scenes", "ms/frame", "frames/s", "to one scene", "live: offered/s", "delivered/s", "dropped"]
+LATENCIES = {"p50": 50, "p95": 95, "p99": 99}
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleJob:
+    """What `bench scale` is asked for.
+
+    Attributes:
+        cameras, scenes: how many of each, in all combinations with no more scenes than cameras.
+        frames: of all cameras together, as fast as they can be scored.
+        repeats: rounds that count, of all combinations in turn.
+        rate: frames a second that each live camera offers.
+        seconds: of live cameras.
+        batch: frames scored at once, at most.
+    """
+
+    cameras: Sequence[int] = (1, 4, 13, 64)
+    scenes: Sequence[int] = (1, 13)
+    frames: int = 104
+    repeats: int = 5
+    rate: float = 5.0
+    seconds: float = 5.0
+    batch: int = 8
+    device: str = "auto"
+    out: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleRow:
+    """So many cameras over so many scenes.
+
+    Attributes:
+        ms_per_frame, frames_per_s: as fast as can be, with frames that wait.
+        ratio_to_one_scene: of the time per frame, to as many cameras over one scene; None where that was not measured.
+        live_offered_per_s, live_delivered_per_s: frames of cameras that show them at fixed times.
+        live_dropped: the share of those whose place a newer one took before they were scored.
+        latency_ms: from a live frame's arrival to the delivery of its score, by percentile.
+    """
+
+    cameras: int
+    scenes: int
+    ms_per_frame: float
+    frames_per_s: float
+    ratio_to_one_scene: float | None
+    live_offered_per_s: float
+    live_delivered_per_s: float
+    live_dropped: float
+    latency_ms: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRow:
+    """A process of its own with so many scenes, each of which has scored a batch.
+
+    Attributes:
+        weights_bytes: of all scenes, what they share counted once (`SceneBank.nbytes`).
+        resident_bytes: of the process.
+        added_bytes, predicted_bytes: what the scenes after the first took, and what their weights let one expect.
+    """
+
+    scenes: int
+    weights_bytes: int
+    resident_bytes: int
+    added_bytes: int
+    predicted_bytes: int
+
+
+def bench_scale(settings: Settings, job: ScaleJob) -> tuple[list[ScaleRow], list[MemoryRow]]:
+    """Measures all combinations, prints two tables, and writes JSON.
+
+    Raises:
+        UserError: more scenes than cameras.
+    """
+    if min(*job.cameras, *job.scenes) < 1:
+        raise UserError("--cameras and --scenes take numbers from 1 on, such as 1,4,16")
+    cases = [(c, s) for c in job.cameras for s in job.scenes if s <= c]
+    if max(job.scenes) > max(job.cameras):
+        raise UserError(
+            f"{max(job.scenes)} scenes need as many cameras: give --cameras {max(job.scenes)} or fewer scenes"
+        )
+    facts = machine_facts(choose_device(job.device))
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        names = _save_scenes(Path(name), settings, max(job.scenes))
+        memory = [_memory_row(Path(name), names[:count], settings.engine, job) for count in sorted(set(job.scenes))]
+        scoring = make_scoring(settings.engine)
+        bank = SceneBank(Path(name), job.device, scoring.prepare)
+        cameras = {(c, s): Cameras(bank, names[:s], c, job.batch, scoring) for c, s in cases}
+        taken = in_turn(
+            {case: partial(one.all_at_once, job.frames) for case, one in cameras.items()}, job.repeats, "at once"
+        )
+        live = {case: one.live(job.rate, job.seconds) for case, one in cameras.items()}
+    seconds = {case: statistics.median(one.wall for one in values) / job.frames for case, values in taken.items()}
+    rows = [_row(case, seconds, live[case]) for case in cases]
+    _print(rows, memory, settings, job, facts)
+    if job.out is not None:
+        figures = {"rows": [asdict(row) for row in rows], "memory": [asdict(row) for row in memory]}
+        write_json(job.out, {"machine": facts, "settings": settings.model_dump(mode="json"), **figures})
+    return rows, memory
+
+
+def _save_scenes(folder: Path, settings: Settings, count: int) -> list[str]:
+    """Scenes of one pyramid with flows of their own; returns their names."""
+    pyramid, names = Scene.new("first", settings).pyramid, [f"scene{i + 1:02d}" for i in range(count)]
+    for seed, name in enumerate(names):
+        Scene.new(name, override(settings, [f"fit.seed={seed}"]), pyramid).save(folder / name)
+    return names
+
+
+def _row(case: tuple[int, int], seconds: Mapping[tuple[int, int], float], live: Live) -> ScaleRow:
+    one_scene = seconds.get((case[0], 1))
+    return ScaleRow(
+        cameras=case[0],
+        scenes=case[1],
+        ms_per_frame=1000 * seconds[case],
+        frames_per_s=1 / seconds[case],
+        ratio_to_one_scene=None if one_scene is None else seconds[case] / one_scene,
+        live_offered_per_s=live.offered / live.seconds,
+        live_delivered_per_s=live.delivered_per_s,
+        live_dropped=live.dropped,
+        latency_ms={name: live.percentile(percent) for name, percent in LATENCIES.items()},
+    )
+
+
+def _memory_row(folder: Path, names: Sequence[str], engine: EngineSettings, job: ScaleJob) -> MemoryRow:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_measure_memory, (folder, names, engine, job))
+
+
+def _measure_memory(folder: Path, names: Sequence[str], engine: EngineSettings, job: ScaleJob) -> MemoryRow:
+    """In this process, which should have done nothing else yet."""
+    settle_memory()  # as `watch` does
+    scoring = make_scoring(engine)
+    bank = SceneBank(folder, job.device, scoring.prepare)
+    Cameras(bank, names[:1], 1, job.batch, scoring).all_at_once(2 * job.batch)
+    weights, resident = bank.nbytes, resident_memory()
+    Cameras(bank, names, len(names), job.batch, scoring).all_at_once(len(names) * job.batch)
+    now = resident_memory()
+    return MemoryRow(len(names), bank.nbytes, now, now - resident, bank.nbytes - weights)
+
+
+def _print(
+    rows: Sequence[ScaleRow], memory: Sequence[MemoryRow], settings: Settings, job: ScaleJob, facts: dict[str, Any]
+) -> None:
+    cells = [
+        [
+            str(row.cameras),
+            str(row.scenes),
+            f"{row.ms_per_frame:.1f}",
+            f"{row.frames_per_s:.1f}",
+            number(row.ratio_to_one_scene, 2),
+            f"{row.live_offered_per_s:.0f}",
+            f"{row.live_delivered_per_s:.1f}",
+            f"{100 * row.live_dropped:.0f} %",
+            *(f"{value:.0f} ms" for value in row.latency_ms.values()),
+        ]
+        for row in rows
+    ]
+    height, width = settings.input.size
+    notes = [
+        f"{machine_line(facts)}. {settings.model.backbone} at {height}x{width}, batches of up to {job.batch}. ms/frame "
+        f"and frames/s: {job.frames} pictures of the input's size that wait in memory, through the engine of `watch` "
+        f"without decoding and resizing, medians of {job.repeats} rounds in turn. Live: {job.rate:g} frames/s of each "
+        f"camera over {job.seconds:g} s, the newest waits; from arrival to delivery.",
+    ]
+    print_markdown(f"{settings.model.backbone}, cameras and scenes", [*COLUMNS, *LATENCIES], cells, notes)
+    cells = [[str(row.scenes), *(f"{value / MEBI:.1f}" for value in list(asdict(row).values())[1:])] for row in memory]
+    columns = ["scenes", "weights (MiB)", "process (MiB)", "scenes after the first (MiB)", "predicted (MiB)"]
+    print_markdown(f"{settings.model.backbone}, memory of a process that has scored with each scene", columns, cells)

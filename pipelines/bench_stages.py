@@ -1,0 +1,131 @@
+"""The stages of `score`, each alone: as it runs in the pipeline, with all cores, fed from memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from msflow_stream.batches import batched
+from msflow_stream.machine import usable_cores
+from msflow_stream.scorer import Scorer
+from msflow_stream.types import Frame, FrameScore
+from msflow_stream.video.overlay import Overlay
+from msflow_stream.video.sources import open_source
+from msflow_stream.video.writer import VideoWriter
+from pipelines.overlay_file import overlay_style
+from pipelines.rounds import Spent, spent
+
+DECODING, PREPARING, SCORING, DRAWING, ENCODING = "decode, convert", "prepare", "score", "draw", "encode"
+HELD = 32  # pictures in memory that a stage is fed with, again and again
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """What the stages are fed with.
+
+    Attributes:
+        seconds: of the video that count, or all of it if it is shorter.
+        frames: in them; a stage works for so many.
+        sampled, shown: some of its frames: those that are scored, and neighbours as they are drawn.
+        scores: of the sampled ones.
+    """
+
+    video: Path
+    seconds: float
+    rate: Fraction
+    frames: int
+    sampled: list[Frame]
+    shown: list[Frame]
+    scores: list[FrameScore]
+
+
+def read_footage(video: Path, seconds: float, scorer: Scorer) -> Footage:
+    """Reads the video once, and scores what is held."""
+    with open_source(str(video), duration=seconds) as reader:
+        rate, shown = reader.info.rate, list(islice(reader, HELD))
+    with open_source(str(video), scorer.settings.every, duration=seconds) as reader:
+        frames = iter(reader)
+        sampled = list(islice(frames, HELD))
+        for _ in frames:  # to the end, for their number
+            pass
+        return Footage(video, seconds, rate, reader.frames_read, sampled, shown, list(scorer(sampled)))
+
+
+class Stages:
+    """The stages that a video goes through, with or without an overlay.
+
+    Args:
+        footage: the video, and some of it in memory.
+        scorer: what scores.
+        overlay: whether all frames are drawn and encoded.
+        folder: for a video that is encoded, and removed.
+    """
+
+    def __init__(self, footage: Footage, scorer: Scorer, overlay: bool, folder: Path) -> None:
+        self._footage, self._scorer, self._folder = footage, scorer, folder
+        self._every = 1 if overlay else scorer.settings.every
+        self._scored = -(-footage.frames // scorer.settings.every)
+        self.measurements: dict[str, Callable[[], Spent]] = {
+            DECODING: lambda: spent(self._decode),
+            PREPARING: lambda: spent(self._prepare),
+            SCORING: self._score,
+        }
+        if overlay:
+            self.measurements |= {DRAWING: lambda: spent(self._draw), ENCODING: self._encode}
+
+    def _decode(self) -> None:
+        with open_source(str(self._footage.video), self._every, duration=self._footage.seconds) as reader:
+            for _ in reader:
+                pass
+
+    def _batches(self) -> Iterator[list[Frame]]:
+        return batched(islice(cycle(self._footage.sampled), self._scored), self._scorer.settings.batch)
+
+    def _prepare(self) -> None:
+        for batch in self._batches():
+            with ThreadPoolExecutor(usable_cores()) as pool:
+                list(pool.map(lambda frame: self._scorer.scene.prepare(frame.image), batch))
+
+    def _score(self) -> Spent:
+        scene, settings, scoring = self._scorer.scene, self._scorer.settings, self._scorer.scoring
+        images = [
+            torch.stack([scene.prepare(frame.image) for frame in batch])
+            for batch in batched(self._footage.sampled, settings.batch)
+        ]
+        batches = [one[: len(batch)] for batch, one in zip(self._batches(), cycle(images), strict=False)]
+        return spent(lambda: [scoring.measures(scene, scoring.features(scene, x), settings) for x in batches])
+
+    def _draw(self) -> None:
+        for _ in self._drawn(self._footage.frames):
+            pass
+
+    def _drawn(self, count: int) -> Iterator[npt.NDArray[np.uint8]]:
+        """Pictures with a score that is new as often as frames are sampled."""
+        footage, settings = self._footage, self._scorer.settings
+        height, width = footage.shown[0].image.shape[:2]
+        overlay = Overlay(overlay_style(self._scorer.scene.calibration, settings), width, height)
+        for index, frame in zip(range(count), cycle(footage.shown), strict=False):
+            score = footage.scores[index // settings.every % len(footage.scores)]
+            yield overlay.draw(frame.image, score, score.score, index / float(footage.rate), alarm=False)
+
+    def _encode(self) -> Spent:
+        images, rate = list(self._drawn(len(self._footage.shown))), self._footage.rate
+        height, width = images[0].shape[:2]
+        path = self._folder / "encoded.mp4"
+
+        def encode() -> None:
+            with VideoWriter(path, width, height, 1 / rate, rate) as writer:
+                for index, image in zip(range(self._footage.frames), cycle(images), strict=False):
+                    writer.write(image, index)
+
+        taken = spent(encode)
+        path.unlink()
+        return taken
