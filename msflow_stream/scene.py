@@ -100,13 +100,22 @@ def prepare(image: npt.NDArray[np.uint8], settings: InputSettings) -> Tensor:
     Raises:
         ValueError: an image of another shape or type, or without pixels.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        shape = " x ".join(map(str, image.shape))
-        raise ValueError(f"an image is uint8 and H x W x 3, not {image.dtype} and {shape}")
+    check_image(image)
     height, width = settings.size
     resized = Image.fromarray(image).resize((width, height), RESAMPLING[settings.resize])
     x = torch.from_numpy(np.array(resized)).permute(2, 0, 1).float().div(255)  # 3 H W
     return (x - torch.tensor(settings.mean)[:, None, None]) / torch.tensor(settings.std)[:, None, None]
+
+
+def check_image(image: npt.NDArray[np.uint8]) -> None:
+    """Whether it is one.
+
+    Raises:
+        ValueError: an image of another shape or type, or without pixels.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        shape = " x ".join(map(str, image.shape))
+        raise ValueError(f"an image is uint8 and H x W x 3, not {image.dtype} and {shape}")
 
 
 @dataclass(slots=True)

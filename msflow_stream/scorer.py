@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -55,7 +55,7 @@ def score_batch(asked: Sequence[Asked], scoring: Scoring | None = None) -> list[
         FrameError: an image that is none, or an area that is not the scene's.
     """
     scoring = scoring or PlainScoring()
-    images = _prepare(asked)  # 3 H W each
+    images = _prepare(asked, scoring)  # 3 H W each
     scores: dict[int, FrameScore] = {}
     for group in _grouped(range(len(asked)), lambda i: (id(asked[i].scene.pyramid), images[i].shape)):
         runs = _grouped(group, lambda i: (id(asked[i].scene), asked[i].settings))
@@ -108,20 +108,20 @@ class Scorer:
         return score_batch([Asked(frame, self.scene, self.settings) for frame in frames], self.scoring)
 
 
-def _prepare(asked: Sequence[Asked]) -> list[Tensor]:
+def _prepare(asked: Sequence[Asked], scoring: Scoring) -> list[Tensor]:
     """All on all cores: resizing a large picture takes as long as a third of the model, and leaves Python's lock."""
     if len(asked) < 2:
-        return [_prepared(one) for one in asked]
+        return [_prepared(one, scoring) for one in asked]
     with ThreadPoolExecutor(min(len(asked), usable_cores()), "prepare") as pool:
-        return list(pool.map(_prepared, asked))
+        return list(pool.map(_prepared, asked, repeat(scoring)))
 
 
-def _prepared(asked: Asked) -> Tensor:
+def _prepared(asked: Asked, scoring: Scoring) -> Tensor:
     frame, size = asked.frame, asked.scene.settings.input.size
     if asked.area is not None and (asked.area.shape != size or not asked.area.any()):
         raise FrameError(frame.source, f"its area {asked.area.shape} is empty, or not of the scene's size {size}")
     try:
-        return asked.scene.prepare(frame.image)
+        return scoring.image(asked.scene, frame.image)
     except ValueError as error:
         raise FrameError(frame.source, f"frame {frame.index}: {error}") from error
 

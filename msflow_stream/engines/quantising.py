@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
+from contextlib import redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -43,7 +45,8 @@ def quantised(core: Any, source: bytes, samples: Samples, cache: Path | None) ->
     logging.getLogger("nncf").setLevel(logging.ERROR)
     batches = [[one.numpy() for one in sample] for sample in samples()]
     log.info("finding the ranges of numbers in %d batches of normal frames, once for these weights", len(batches))
-    model = nncf.quantize(core.read_model(source), nncf.Dataset(batches), subset_size=len(batches))
+    with redirect_stdout(io.StringIO()):  # bars of progress
+        model = nncf.quantize(core.read_model(source), nncf.Dataset(batches), subset_size=len(batches))
     if kept is not None:
         _keep(model, kept)
     return model

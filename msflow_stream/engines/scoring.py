@@ -7,15 +7,18 @@ from threading import RLock
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from msflow_stream.config import ScoreSettings
 from msflow_stream.engines.engine import Engine, Run
 from msflow_stream.engines.graphs import FeatureGraph, LikelihoodGraph
+from msflow_stream.engines.preparing import DevicePreparing
 from msflow_stream.model.aggregate import Maps, anomaly_maps
 from msflow_stream.model.fused import FusedMaps
-from msflow_stream.scene import Measures, Scene
+from msflow_stream.scene import Measures, Scene, check_image
 from msflow_stream.types import UserError
 
 Normal = Callable[[Scene], Sequence[Tensor]]  # batches of prepared images (B 3 H W) of a scene's normal frames
@@ -27,6 +30,13 @@ class Scoring(Protocol):
 
     def prepare(self, scene: Scene) -> None:
         """Makes ready for a scene: what takes long happens here, not with its first frame."""
+
+    def image(self, scene: Scene, image: npt.NDArray[np.uint8]) -> Tensor:
+        """The backbone's input (3 H W) for a picture of any size; may be called from several threads.
+
+        Raises:
+            ValueError: as `msflow_stream.scene.prepare`.
+        """
 
     def features(self, scene: Scene, images: Tensor) -> list[Tensor]:
         """Of prepared images (B 3 H W)."""
@@ -45,6 +55,10 @@ class PlainScoring:
 
     def prepare(self, scene: Scene) -> None:
         """Nothing takes long."""
+
+    def image(self, scene: Scene, image: npt.NDArray[np.uint8]) -> Tensor:
+        """On the CPU."""
+        return scene.prepare(image)
 
     def features(self, scene: Scene, images: Tensor) -> list[Tensor]:
         """B C_l H_l W_l."""
@@ -78,12 +92,20 @@ class EngineScoring:
         self._choose, self._normal = choose, normal
         self._features: WeakKeyDictionary[nn.Module, dict[tuple[int, int], Run]] = WeakKeyDictionary()
         self._likelihoods: WeakKeyDictionary[nn.Module, dict[tuple[int, int], Run]] = WeakKeyDictionary()
+        self._preparing = DevicePreparing()
         self._maps: dict[tuple[object, ...], FusedMaps] = {}
         self._lock = RLock()  # of what is made; who has a function does not wait for another that is made
 
     def prepare(self, scene: Scene) -> None:
         """Compiles both networks of a scene, each unless it is there already."""
         self._run_likelihoods(scene)
+
+    def image(self, scene: Scene, image: npt.NDArray[np.uint8]) -> Tensor:
+        """On the CPU by Pillow; for a GPU, on it."""
+        if scene.device.type == "cpu":
+            return scene.prepare(image)
+        check_image(image)
+        return self._preparing(image, scene.settings.input, scene.device)
 
     def features(self, scene: Scene, images: Tensor) -> list[Tensor]:
         """B C_l H_l W_l."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from msflow_stream.config import EngineName
 from msflow_stream.engines.engine import Engine, Run, Samples
+from msflow_stream.engines.replaying import Replaying
 from msflow_stream.types import UserError
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -23,7 +24,8 @@ class TorchEngine(Engine):
     precisions = ("float32", "bf16", "fp16")
 
     def compile(self, graph: nn.Module, example: Sequence[Tensor], samples: Samples) -> Run:
-        return self._run(graph.eval(), example[0].device)
+        run = self._run(graph.eval(), example[0].device)
+        return Replaying(run) if example[0].is_cuda else run
 
     def _run(self, graph: Any, device: torch.device) -> Run:
         dtype = DTYPES.get(self.precision)
