@@ -179,7 +179,7 @@ def _score_video(video: Path, folder: Path, overlay: bool, job: PipelineJob) -> 
     """Runs `score` in this process: the seconds that it says, those of its cores, and its peak of memory so far."""
     scene = Scene.load(folder / "scene")
     scorer = Scorer(scene, job.device, scoring=make_scoring(scene.settings.engine))
-    task = ScoreJob(folder / "run", overlay=overlay, overwrite=True, duration=job.seconds)
+    task = ScoreJob(folder / "run", overlay=overlay, overwrite=True, duration=job.seconds, evidence=False)
     cpu = time.process_time()
     with redirect_stderr(io.StringIO()):  # where its progress bar would disturb ours
         results, _ = score([str(video)], scorer, task, Console(file=io.StringIO()))

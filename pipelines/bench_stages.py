@@ -20,7 +20,7 @@ from msflow_stream.types import Frame, FrameScore
 from msflow_stream.video.overlay import Overlay
 from msflow_stream.video.sources import open_source
 from msflow_stream.video.writer import VideoWriter
-from pipelines.overlay_file import overlay_style
+from pipelines.overlay_file import PRESET, overlay_style
 from pipelines.rounds import Spent, spent
 
 DECODING, PREPARING, SCORING, DRAWING, ENCODING = "decode, convert", "prepare", "score", "draw", "encode"
@@ -122,7 +122,7 @@ class Stages:
         path = self._folder / "encoded.mp4"
 
         def encode() -> None:
-            with VideoWriter(path, width, height, 1 / rate, rate) as writer:
+            with VideoWriter(path, width, height, 1 / rate, rate, preset=PRESET) as writer:
                 for index, image in zip(range(self._footage.frames), cycle(images), strict=False):
                     writer.write(image, index)
 
