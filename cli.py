@@ -34,7 +34,7 @@ app = typer.Typer(
 )
 scenes_app = typer.Typer(help="Lists fitted scenes and shows what is in them.", no_args_is_help=True)
 app.add_typer(scenes_app, name="scenes")
-events_app = typer.Typer(help="Lists, shows, exports and labels events that `watch` found.", no_args_is_help=True)
+events_app = typer.Typer(help="Lists, shows, exports, labels and keeps events that were found.", no_args_is_help=True)
 app.add_typer(events_app, name="events")
 bench_app = typer.Typer(help="Times things beside a plain way of doing them, in the same run.", no_args_is_help=True)
 app.add_typer(bench_app, name="bench")
@@ -57,7 +57,7 @@ EventCamera = Annotated[str | None, typer.Option(help="Of this camera only.")]
 EventSince = Annotated[str | None, typer.Option(help="Not before a date or time, or 2h, 7d ago.")]
 EventSeverity = Annotated[Literal["low", "medium", "high"] | None, typer.Option(help="At least that severe.")]
 EventId = Annotated[str, typer.Argument(help="Of the event, or the beginning of it.")]
-WatchedOut = Annotated[Path, typer.Option("--out", "-o", help="The folder that `watch` writes to.")]
+WatchedOut = Annotated[Path, typer.Option("--out", "-o", help="The folder that `watch` or `score` writes to.")]
 StoreUrl = Annotated[
     str | None, typer.Option(envvar="MSFLOW_STORE", help="The database, if it is not events.db in --out.")
 ]
@@ -335,6 +335,19 @@ def label_event(
     from pipelines.events import label as run
 
     run(_store(store, out), id, None if value == "none" else value, Console())
+
+
+@events_app.command("keep", epilog="Example: msflow-stream events keep gate-20261123T232138")
+def keep_event(
+    id: EventId,
+    undo: Annotated[bool, typer.Option("--undo", help="Keep it no longer than others.")] = False,
+    out: WatchedOut = WATCHED,
+    store: StoreUrl = None,
+) -> None:
+    """Keeps an event's clip and pictures, however old they are."""
+    from pipelines.events import keep as run
+
+    run(_store(store, out), id, not undo, out, Console())
 
 
 @app.command(epilog="Example: msflow-stream overlay runs/today --colormap turbo")

@@ -24,9 +24,9 @@ from msflow_stream.results import read_json, write_json
 from msflow_stream.scene import Scene
 from msflow_stream.training import FlowFit
 from msflow_stream.types import UserError
-from pipelines.evaluate import judge_batch
 from pipelines.fit import versions
 from pipelines.judge import Judge
+from pipelines.measure_subject import judge_batch
 from pipelines.subjects import Case, Subject, find_subjects
 from pipelines.summary import COLUMNS
 from pipelines.terminal import number, progress, table

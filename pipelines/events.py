@@ -1,4 +1,4 @@
-"""`events`: lists, shows, exports and labels the events in a store."""
+"""`events`: lists, shows, exports, labels and keeps the events in a store."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Literal
 from rich.console import Console
 from rich.markup import escape
 
+from msflow_stream.events.evidence.folder import KEEP
 from msflow_stream.events.store import EventFilter, EventStore, Label, StoredEvent
 from msflow_stream.events.store.export import snapshot, to_coco, to_csv, to_full_json
 from msflow_stream.files import replaced
@@ -41,8 +42,10 @@ def show(store_url: str, id: str, folder: Path, console: Console) -> None:
     rows.append(("peak at", f"{clock(event.peak_time)}, frame {event.peak_index}"))
     rows += [("region", _box(box)) for box in event.regions]
     rows += [(f"track {track.number}", _track(track)) for track in event.tracks]
-    rows.append(("evidence", "is kept" if stored.kept else "goes when it is old"))
-    rows += [("file", str(path)) for path in sorted((folder / snapshot(event)).parent.glob("*"))]
+    files = sorted(_evidence(folder, event).glob("*"))
+    kept = stored.kept or any(path.name == KEEP for path in files)
+    rows.append(("evidence", "is kept" if kept else "goes when it is old"))
+    rows += [("file", str(path)) for path in files]
     console.print(table("event", ["", ""], [[name, _plain(value)] for name, value in rows]))
 
 
@@ -79,10 +82,34 @@ def label(store_url: str, id: str, value: Label | None, console: Console) -> Non
     console.print(f"{_plain(stored.event.id)} {said}", highlight=False)
 
 
+def keep(store_url: str, id: str, kept: bool, folder: Path, console: Console) -> None:
+    """Marks an event whose evidence is never to be removed, or takes the mark away.
+
+    The mark is in the store and, so that it counts while the store is away, beside the evidence.
+    """
+    with _open(store_url) as store:
+        stored = store.keep(id, kept)
+    evidence = _evidence(folder, stored.event)
+    if not kept:
+        (evidence / KEEP).unlink(missing_ok=True)
+    elif evidence.is_dir():
+        (evidence / KEEP).touch()
+    said = "is kept" if kept else "is no longer kept: it goes when it is old"
+    missing = "" if evidence.is_dir() else f"; there is no evidence of it in {folder}"
+    console.print(_plain(f"{stored.event.id} {said}{missing}"), highlight=False, soft_wrap=True)
+
+
+def _evidence(folder: Path, event: Event) -> Path:
+    """The folder of an event's files, in the one that `watch` or `score` writes."""
+    return (folder / snapshot(event)).parent
+
+
 def _open(store_url: str) -> EventStore:
     store = EventStore(store_url)
     if store.file is not None and not store.file.is_file():
-        raise UserError(f"no event store {store.name}: `msflow-stream watch` makes one, or give the address of another")
+        raise UserError(
+            f"no event store {store.name}: `msflow-stream watch` makes one, `score --store` too, or give another's address"
+        )
     return store
 
 

@@ -139,7 +139,7 @@ class Video:
     def fit_sources(self) -> Iterator[Iterator[Frame]]:
         """The sampled frames of every clip to fit on."""
         for clip in self.scene.fit:
-            with open_source(str(clip.source), clip.every) as reader:
+            with open_source(str(clip.source), clip.every, IMAGE_RATE / clip.step) as reader:
                 yield iter(reader)
 
     def test_clips(self, size: Size) -> Iterator[tuple[str, Iterator[Case]]]:

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from msflow_stream.config import Settings
+from pipelines.event_summary import summarise_events
 from pipelines.fit import versions
 from pipelines.published import CLASSES, PUBLISHED
 from pipelines.terminal import number, table
@@ -34,7 +35,7 @@ def summarise(
     """Per class the mean over seeds and its spread (standard deviation), and the mean over classes."""
     classes, spread = {}, {}
     for name, seeds in results.items():
-        metrics = {key: [seed["metrics"][key] for seed in seeds] for key in seeds[0]["metrics"]}
+        metrics = {key: [seed["metrics"].get(key) for seed in seeds] for key in seeds[0]["metrics"]}
         classes[name] = {key: None if None in values else statistics.fmean(values) for key, values in metrics.items()}
         if len(seeds) > 1:
             spread[name] = {key: None if None in vs else statistics.stdev(vs) for key, vs in metrics.items()}
@@ -51,6 +52,7 @@ def summarise(
             name: {key: seeds[0][key] for key in ("frames fitted", "cases", "anomalous", "masks")}
             for name, seeds in results.items()
         },
+        "events": summarise_events(results),
         "failed": failed,
         "published": {
             source: {key: value for key, value in values.items() if len(known.get(key, ())) == CLASSES[data]}

@@ -3,12 +3,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msflow_stream.events.ids import event_id
+from msflow_stream.events.ids import event_id, origin_of
 from tests.events.detecting import scored
 
 CAMERA, FILE = scored(10, live=True), scored(10)
@@ -62,3 +63,16 @@ def test_ids_of_a_camera_are_in_order_of_time(milliseconds: list[int]) -> None:
 def test_ids_of_a_file_are_in_order_of_time(indices: list[int]) -> None:
     ids = [event_id(replace(FILE, index=index), "") for index in sorted(indices)]
     assert ids == sorted(ids)
+
+
+def test_a_file_or_a_folder_of_images_is_known_by_what_is_in_it(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("monday", "copy", "tuesday")]
+    for folder, second in zip(folders, (b"2", b"2", b"3"), strict=True):
+        (folder / "gate").mkdir(parents=True)
+        (folder / "gate.mp4").write_bytes(second)
+        (folder / "gate/1.png").write_bytes(b"1")
+        (folder / "gate/2.png").write_bytes(second)
+    (folders[1] / "gate/notes.txt").write_text("no picture")
+    for name in ("gate", "gate.mp4"):
+        monday, copy, tuesday = (origin_of(folder / name) for folder in folders)
+        assert monday == copy != tuesday

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msflow_stream.metrics.events import EventCriteria, Found
+from msflow_stream.metrics.events import EventCriteria, Found, side_by_side
 
 TICKS = 40  # of half a second, in a clip
 EVENTS = st.lists(
@@ -85,3 +85,27 @@ def test_clips_pool_their_counts_and_merging_is_adding(
     assert vars(first) == vars(whole)
     assert whole.events == sum(len(events) for events, _ in clips)
     assert whole.seconds == 20.0 * len(clips)
+
+
+def test_what_overlaps_stands_side_by_side_in_order_of_time() -> None:
+    early, first, both, wrong = Found(0, 1, 0.4), Found(4, 6, 4.4), Found(7, 12, 7.4), Found(20, 21, 20.4)
+    spans = [(5.0, 8.0), (11.0, 13.0), (15.0, 16.0)]
+    assert side_by_side([early, first, both, wrong], spans) == [
+        (None, early),
+        ((5.0, 8.0), first),
+        ((5.0, 8.0), both),
+        ((11.0, 13.0), both),
+        ((15.0, 16.0), None),
+        (None, wrong),
+    ]
+
+
+@given(EVENTS, SPANS)
+def test_every_event_and_span_has_its_line_and_those_alone_are_the_wrong_and_the_missed(
+    events: list[Found], spans: list[tuple[float, float]]
+) -> None:
+    pairs, found = side_by_side(events, spans), criteria(events, spans)
+    assert {event for _, event in pairs if event} == set(events)
+    assert {span for span, _ in pairs if span} == set(spans)
+    assert sum(span is None for span, _ in pairs) == found.events - found.right
+    assert sum(event is None for _, event in pairs) == found.spans - len(found.delays)

@@ -217,6 +217,8 @@ def test_video_is_evaluated_scene_by_scene(command: Command, campus: Path, tmp_p
     assert metrics["frame_auroc_micro_surprise"] == pytest.approx(expected)
     assert {"rbdc", "tbdc", "aupro", "pixel_auroc", "frame_auroc_macro_paper_smoothed"} <= metrics.keys()
 
+    assert "events" in outcome.out
+    assert "<h3>Events</h3>" in (out / "report.html").read_text()
     outcome = command("evaluate", "mstc", "--root", campus, "--out", tmp_path / "all", *FLAGS, "--frames", "all")
     assert "all frames, each with its newest score" in outcome.out
     truth = np.load(campus / "testing" / "test_frame_mask" / "01_0003.npy")
@@ -228,6 +230,32 @@ def test_video_is_evaluated_scene_by_scene(command: Command, campus: Path, tmp_p
     assert command("evaluate", "mstc", "--root", tmp_path / "mstc", "--out", tmp_path / "built", *FLAGS).code == 0
     built = results(tmp_path / "built")["classes"]["01"]
     assert built == pytest.approx(metrics, abs=1e-6)  # PNG keeps the frames as they were decoded
+
+
+def test_events_are_those_of_score_beside_the_labels_of_the_sampled_frames(
+    command: Command, campus: Path, tmp_path: Path
+) -> None:
+    out, score = tmp_path / "out", ["--set", "score.threshold=-1000", "--set", "event.triggers=[paper]"]
+    assert command("evaluate", "mstc", "--root", campus, "--out", out, *FLAGS, *score).code == 0
+    summary = results(out)
+    events = json.loads((out / "classes" / "01-9826" / "result.json").read_text())["events"]
+    labels = np.load(campus / "testing" / "test_frame_mask" / "01_0003.npy")
+    found = [int(index) for index in np.flatnonzero(labels[::5]) * 5]
+    assert events["clips"]["01_0003"]["labelled"] == [pytest.approx([found[0] / 25, (found[-1] + 5) / 25])]
+    assert events["pooled"]["hours"] == pytest.approx(3 / 3600)
+    (event,) = events["clips"]["01_0003"]["found"]
+    clip = campus / "testing" / "frames" / "01_0003"
+    scored = ["score", clip, "--scene", "01-9826", "--scenes", out / "scenes", "--out", tmp_path / "run", *score]
+    assert command(*scored, "--no-overlay").code == 0
+    (same,) = json.loads((tmp_path / "run" / "01_0003" / "events.json").read_text())
+    assert (event["start"], event["end"]) == pytest.approx((same["start"], same["end"]))
+    assert event["told"] == pytest.approx(0.4)  # the least duration
+    metrics = summary["classes"]["01"]
+    assert (metrics["event_precision"], metrics["event_recall"], metrics["event_time_to_detection"]) == (1, 1, 0)
+    assert metrics["event_alarms_per_hour"] == pytest.approx(1200)
+    assert metrics["event_false_alarms_per_hour"] == 0
+    assert summary["events"]["01"]["events"] == 1
+    assert "paper above -1000 (as given)" in summary["events"]["01"]["of"]
 
 
 @pytest.mark.parametrize(

@@ -5,17 +5,19 @@ import io
 import json
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from rich.console import Console
 
+from msflow_stream.events.evidence.folder import write_event
+from msflow_stream.events.evidence.retention import EvidenceRetention
 from msflow_stream.events.messages import from_json
 from msflow_stream.events.store import EventFilter, EventStore
 from msflow_stream.types import UserError
-from pipelines.events import export, label, list_events, show
+from pipelines.events import export, keep, label, list_events, show
 from tests.support.events import WALL, message
 from tests.support.postgres import postgres_server, store_url
 
@@ -139,6 +141,40 @@ def test_a_label_is_set_and_taken_back_by_the_start_of_an_id(filled: str, termin
     assert terminal.text.endswith("clip-1 has no label now\n")
 
 
+def test_what_is_kept_stays_though_it_is_old_until_that_is_taken_back(
+    filled: str, tmp_path: Path, terminal: Terminal
+) -> None:
+    folder = tmp_path / "gate" / "events"
+    for id in ("gate-1", "gate-2"):
+        (folder / id).mkdir(parents=True)
+    write_event(folder / "gate-1", message("gate-1", end=1.0, version=9), {})
+    write_event(folder / "gate-2", message("gate-2"), {})
+
+    def left() -> set[str]:
+        EvidenceRetention(keep_days=0.0).enforce(folder, datetime.now(UTC) + timedelta(days=1))
+        return {path.name for path in folder.iterdir()}
+
+    keep(filled, "gate-1", True, tmp_path, terminal)
+    assert terminal.text == "gate-1 is kept\n"
+    assert left() == {"gate-1"}
+    with EventStore(filled) as store:
+        assert store.kept_ids() == {"gate-1"}
+        show(filled, "gate-1", tmp_path, terminal)
+        assert "is kept" in terminal.text.removeprefix("gate-1 is kept")
+        keep(filled, "gate-1", False, tmp_path, terminal)
+        assert store.kept_ids() == frozenset()
+    assert "gate-1 is no longer kept" in terminal.text
+    assert left() == set()
+
+
+def test_an_event_is_kept_where_its_files_are_not(filled: str, tmp_path: Path, terminal: Terminal) -> None:
+    keep(filled, "clip", True, tmp_path, terminal)
+    assert f"clip-1 is kept; there is no evidence of it in {tmp_path}" in terminal.text
+    with EventStore(filled) as store:
+        assert store.kept_ids() == {"clip-1"}
+    assert list(tmp_path.glob("clip*")) == []
+
+
 def test_csv_and_json_are_written_to_stdout_or_a_file(
     filled: str, tmp_path: Path, terminal: Terminal, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -183,8 +219,9 @@ def test_an_export_that_cannot_be_written_is_an_error_of_one_line(
         lambda url, console: show(url, "a", Path(), console),
         lambda url, console: export(url, ALL, "csv", None, Path(), console),
         lambda url, console: label(url, "a", "normal", console),
+        lambda url, console: keep(url, "a", True, Path(), console),
     ],
-    ids=["list", "show", "export", "label"],
+    ids=["list", "show", "export", "label", "keep"],
 )
 def test_a_file_that_is_not_there_is_not_made(
     verb: Callable[[str, Console], None], tmp_path: Path, terminal: Terminal

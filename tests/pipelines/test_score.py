@@ -55,7 +55,7 @@ def test_one_folder_per_source_holds_all_outputs(score, workplace: Workplace, tm
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["first", "second"]
     for name in ("first", "second"):
         folder = tmp_path / "run" / name
-        assert {path.name for path in folder.iterdir()} == FILES
+        assert {path.name for path in folder.iterdir()} - {"events"} == FILES
         assert [row["index"] for row in rows(folder)] == list(range(0, 75, 5))
         assert [row["time"] for row in rows(folder)] == pytest.approx([i / 5 for i in range(15)])
         assert frame_count(folder / "overlay.mp4") == (75, pytest.approx(3, abs=0.04))
