@@ -9,11 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from msflow_stream.model.pyramid import Pyramid
 
+POINTWISE = nn.Identity, nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.GELU  # activations of a value by itself
 log = logging.getLogger(__name__)
 
 
@@ -56,7 +58,7 @@ def fold_batch_norms(model: nn.Module) -> nn.Module:
     except Exception as error:  # whatever the model's Python does with a value that is none
         log.debug("%s cannot be traced, its batch norms stay", type(model).__name__, exc_info=error)
         return model
-    modules = dict(model.named_modules())
+    modules: dict[str, nn.Module] = dict(model.named_modules())
     calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
     for node in graph.nodes:
         norm = _module(node, modules)
@@ -67,8 +69,41 @@ def fold_batch_norms(model: nn.Module) -> nn.Module:
         if len(before.users) > 1 or calls[before.target] > 1 or calls[node.target] > 1:
             continue
         _fold(convolution, norm)
-        model.set_submodule(node.target, getattr(norm, "act", None) or nn.Identity())
+        modules[node.target] = getattr(norm, "act", None) or nn.Identity()
+        model.set_submodule(node.target, modules[node.target])
+    _pad_early(graph, modules, calls)
     return fx.GraphModule(model, graph)
+
+
+def _pad_early(graph: fx.Graph, modules: dict[str, nn.Module], calls: Counter[Any]) -> None:
+    """Reflects before a pointwise convolution that widens, not behind it: the same values, of fewer channels to copy.
+
+    That is what the inverted residuals of mobile networks have before their depthwise convolutions.
+    """
+    for node in graph.nodes:
+        reader, before = _module(node, modules), _widening(node, modules, calls)
+        if before is None or not isinstance(reader, nn.Conv2d) or reader.padding_mode != "reflect":
+            continue
+        if isinstance(reader.padding, str) or not any(reader.padding):
+            continue
+        y, x = reader.padding
+        with graph.inserting_before(before):
+            before.args = (graph.call_function(F.pad, (before.args[0], (x, x, y, y), "reflect")),)
+        reader.padding, reader.padding_mode = (0, 0), "zeros"
+
+
+def _widening(node: fx.Node, modules: dict[str, nn.Module], calls: Counter[Any]) -> fx.Node | None:
+    """The pointwise convolution that, through an activation, makes the input of `node` and nothing else."""
+    act = node.args[0] if node.args else None
+    if not isinstance(act, fx.Node) or not isinstance(_module(act, modules), POINTWISE):
+        return None
+    before = act.args[0]
+    convolution = _module(before, modules)
+    if not isinstance(before, fx.Node) or not isinstance(convolution, nn.Conv2d):
+        return None
+    pointwise = convolution.kernel_size == convolution.stride == (1, 1) and not any(convolution.padding)
+    alone = calls[node.target] == 1 and all(len(one.users) == 1 == calls[one.target] for one in (act, before))
+    return before if pointwise and alone and convolution.in_channels < convolution.out_channels else None
 
 
 def _module(node: Any, modules: dict[str, nn.Module]) -> nn.Module | None:

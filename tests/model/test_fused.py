@@ -148,6 +148,17 @@ def test_no_batch_norm_is_left(backbone: str) -> None:
     assert not any(isinstance(module, nn.BatchNorm2d) for module in FusedPyramid(pyramid(backbone)).modules())
 
 
+def test_mobile_networks_reflect_before_they_widen() -> None:
+    plain = pyramid("mobilenetv2_100")
+    fused = FusedPyramid(plain)
+    padded: list[list[int]] = [[], []]
+    for channels, model in zip(padded, (plain, fused), strict=True):
+        convolutions = (m for m in model.modules() if isinstance(m, nn.Conv2d) and m.padding_mode == "reflect")
+        channels += [m.in_channels for m in convolutions if any(m.padding)]
+    assert max(padded[0]) == 576
+    assert max(padded[1]) == 32
+
+
 @pytest.mark.parametrize("pool", [("avg", 5), ("max", 3), ("none", 3)])
 def test_the_fused_pyramid_pools_as_the_pyramid(pool: tuple[str, int]) -> None:
     plain = pyramid("resnet18", pool=pool[0], pool_kernel=pool[1], stages=(1, 2))
