@@ -21,8 +21,9 @@ LEARNT = 15  # differences of frames in a row from which the noise is learnt
 ANEW = 5  # frames after which it is learnt anew
 ENOUGH = 8  # of them, before which every frame is scored
 CLEAR = 6.0  # standard deviations that are no noise: of 7000 block means, one in 70 000 frames has so much
-FLOOR, CEILING = 0.1, 1.0  # grey levels; no camera's blocks are noisier, and what shakes more is not noise
 SPREAD = 3.0  # a block may be noisier than the picture's median by that much
+PEAK = 2.0  # times the largest difference that is usual, which no deviation tells where few blocks are coded at a time
+FLOOR, CEILING = 0.6, 6.0  # grey levels that are noise at least, and at most: what shakes more is not noise
 MOST_REUSED = 300  # frames in a row, after which one is scored whatever it shows
 SIGMA = 0.6745  # the median of a normal variable's magnitude, in standard deviations
 
@@ -58,7 +59,7 @@ class State:
         differences: between frames in a row, the newest last.
         score: of that frame; None before it is known.
         run: frames since.
-        noise: of each block, as it was learnt last.
+        noise: the difference that each block has by noise alone at most, as it was learnt last.
         seen: frames so far.
     """
 
@@ -73,6 +74,8 @@ class State:
 
     def see(self, image: npt.NDArray[np.uint8], key: Hashable) -> tuple[State, bool]:
         """What is known with another frame, and whether that one is to be scored."""
+        if image.ndim != 3 or 0 in image.shape:  # no picture: that is for the scorer to say
+            return State(), True
         blocks = block_means(image)
         if self.before is None or self.before.shape != blocks.shape:
             return State(key, blocks, blocks), True
@@ -92,7 +95,7 @@ class State:
     def _differs(self, blocks: Floats) -> bool:
         if self.scored is None or self.noise is None:
             return True
-        return bool((np.abs(blocks - self.scored) > CLEAR * self.noise).any())
+        return bool((np.abs(blocks - self.scored) > self.noise).any())
 
 
 class Gated(Generic[T]):
@@ -159,10 +162,12 @@ def block_means(image: npt.NDArray[np.uint8]) -> Floats:
 
 
 def noise(differences: Sequence[Floats]) -> Floats:
-    """The standard deviation by which each block differs, by noise alone, from one frame to the next, h x w x 3.
+    """The most by which each block differs, by noise alone, from one frame to another, h x w x 3, in grey levels.
 
-    Medians, so that what moves in less than half of the picture, or of the time, does not count.
+    By medians, so that what moves in less than half of the picture, or of the time, does not count.
     """
     stack = np.stack(differences)  # N h w 3
-    whole = float(np.clip(np.median(np.median(stack.reshape(len(stack), -1), axis=1)) / SIGMA, FLOOR, CEILING))
-    return np.asarray(np.clip(np.median(stack, axis=0) / SIGMA, whole, min(SPREAD * whole, CEILING)), np.float32)
+    flat = stack.reshape(len(stack), -1)
+    whole, usual_peak = float(np.median(np.median(flat, axis=1))), float(np.median(flat.max(axis=1)))
+    each = np.clip(np.median(stack, axis=0), whole, SPREAD * whole) * (CLEAR / SIGMA)
+    return np.asarray(np.clip(np.maximum(each, PEAK * usual_peak), FLOOR, CEILING), np.float32)

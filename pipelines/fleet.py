@@ -13,6 +13,7 @@ from time import monotonic
 from msflow_stream.bank import SceneBank
 from msflow_stream.cameras import Camera
 from msflow_stream.engines.scoring import Scoring
+from msflow_stream.gate import Gated, StaticGate
 from msflow_stream.health.report import WatchReport
 from msflow_stream.machine import device_memory
 from msflow_stream.scorer import Asked, FrameError, score_batch
@@ -57,6 +58,12 @@ class Fleet:
         self._bank, self._written, self._random, self._publish = bank, written, random, publish
         self._scoring = scoring
         self._lock = RLock()
+        self._gated = Gated(
+            lambda asked: score_batch(asked, self._scoring),
+            frame_of=lambda one: one.frame,
+            gate_of=self._gate,
+            key_of=lambda one: (one.scene, one.settings, id(one.area)),
+        )
         self._stations = {name: self._station(name, camera) for name, camera in cameras.items()}
         self._order = list(cameras)
         self._running: set[str] = set()
@@ -83,9 +90,13 @@ class Fleet:
     def _score(self, batch: Sequence[tuple[str, Frame]]) -> list[FrameScore]:
         asked = [self._asked(source, frame) for source, frame in batch]
         try:
-            return score_batch(asked, self._scoring)
+            return self._gated(asked)
         except FrameError as error:
             raise SourceError(error.source, str(error)) from error
+
+    def _gate(self, asked: Asked) -> StaticGate | None:
+        with self._lock:
+            return self._stations[asked.frame.source].gate
 
     def _asked(self, source: str, frame: Frame) -> Asked:
         with self._lock:

@@ -16,6 +16,7 @@ from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.events.evidence.writer import EvidenceWriter
 from msflow_stream.events.rows import RowMaker
 from msflow_stream.events.triggers import triggers_of
+from msflow_stream.gate import StaticGate
 from msflow_stream.health.report import CameraReport
 from msflow_stream.results import ScoreRow
 from msflow_stream.scene import Scene
@@ -67,6 +68,9 @@ class Station:
         random: for the jitter of its waits.
         publish: told of its events.
 
+    Attributes:
+        gate: tells which of its frames need no score of their own; None where each gets one.
+
     Raises:
         UserError: a scene that cannot be loaded, or areas that leave nothing to watch.
     """
@@ -80,6 +84,7 @@ class Station:
         self._views = {scene: View(bank.get(scene), camera) for scene in camera.scenes}
         self._scene = camera.scene_at(datetime.now().time())
         self._written, self._random = written, random
+        self.gate = StaticGate() if camera.skip_static else None
         self._outputs: CameraOutputs | None = None
         self._events: CameraEvents | None = None
         self._evidence = EvidenceSettings(rate_hint=USUAL_RATE / camera.every)
@@ -167,7 +172,8 @@ class Station:
         status, (last, wall) = self._reader.status(), self._last
         if failure is not None and status.state is not State.FAILED:
             status = replace(status, state=State.FAILED, reason=failure, fault=status.fault or Fault.BUG)
-        return CameraReport(self.name, self._scene, status, counts, last, wall, self.lost)
+        reused = 0 if self.gate is None else self.gate.reused
+        return CameraReport(self.name, self._scene, status, counts, last, wall, self.lost, reused)
 
     @property
     def lost(self) -> Mapping[str, int]:

@@ -115,6 +115,9 @@ class CameraSettings(Section):
         default=None, ge=1, description="failed attempts in a row until the camera is given up; null: never"
     )
     backoff: Backoff = Field(default=Backoff(), description="the waits between attempts to connect")
+    skip_static: bool = Field(
+        default=False, description="frames that show nothing new but noise take the score of the last scored one"
+    )
     watch: tuple[Polygon, ...] = Field(
         default=(),
         description="areas that count, each a polygon of [x, y] as shares of the picture; all of it if empty",

@@ -58,6 +58,7 @@ def _frames(cameras: Sequence[CameraReport]) -> Iterator[Metric]:
     yield count(
         "msflow_frames_delivered", "Frames whose scores were delivered.", lambda c: (c.counts or NO_FRAMES).delivered
     )
+    yield count("msflow_frames_reused", "Frames that showed nothing new and took an earlier score.", lambda c: c.reused)
     yield count_by("msflow_frames_dropped", "Frames sampled, but not delivered.", ("cause",), _drops)
     yield count_by("msflow_sink_lost", "What a sink could not keep.", ("sink", "cause"), _losses)
 

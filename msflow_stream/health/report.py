@@ -25,6 +25,7 @@ class CameraReport:
         counts: its frames in the engine; None before the engine knows it.
         last, last_wall: its latest score and when that frame came; None before the first.
         lost: what sinks could not keep, by "sink:cause", such as {"recorder:disk": 3}.
+        reused: frames that showed nothing new and took the score of an earlier one.
     """
 
     name: str
@@ -34,6 +35,7 @@ class CameraReport:
     last: ScoreRow | None
     last_wall: datetime | None
     lost: Mapping[str, int]
+    reused: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ def refused() -> str:
 def running(name: str = "gate", scene: str = "yard") -> CameraReport:
     status = CameraStatus(name, State.RUNNING, "pictures come", None, 1000, 200, 3, 2, 1, NOW, 0.25, INFO)
     counts = SourceCounts(200, 190, 185, {"newer frame": 12, "source failed": 1})
-    return CameraReport(name, scene, status, counts, ROW, NOW, {"recorder:disk": 3, "preview:slow: disk": 4})
+    return CameraReport(name, scene, status, counts, ROW, NOW, {"recorder:disk": 3, "preview:slow: disk": 4}, 57)
 
 
 def alarmed(name: str = "door") -> CameraReport:

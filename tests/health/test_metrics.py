@@ -71,6 +71,7 @@ def test_a_running_camera_is_shown_with_its_own_numbers(name: str) -> None:
         "msflow_frames_read_total": camera.status.frames_read,
         "msflow_frames_sampled_total": camera.status.frames_sampled,
         "msflow_frames_scored_total": camera.counts.scored,
+        "msflow_frames_reused_total": camera.reused,
         "msflow_frames_delivered_total": camera.counts.delivered,
         "msflow_decode_errors_total": camera.status.decode_errors,
         "msflow_reconnects_total": camera.status.reconnects,
