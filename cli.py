@@ -163,6 +163,13 @@ def score(
     frames: Counted = "sampled",
     every: Annotated[int | None, typer.Option(min=1, help="Score frames whose index is a multiple of this.")] = None,
     overlay: Annotated[bool, typer.Option(help="Write overlay.mp4.")] = True,
+    overlay_preset: Annotated[
+        Literal["ultrafast", "veryfast", "faster", "fast", "medium"],
+        typer.Option(help="Of its encoder: slower is smaller."),
+    ] = "ultrafast",
+    skip_static: Annotated[
+        bool, typer.Option("--skip-static", help="Frames that show nothing new take the last score.")
+    ] = False,
     evidence: Annotated[
         bool | None,
         typer.Option(
@@ -208,7 +215,19 @@ def score(
     address = None if store is None else _store_address(store)
     evidence = overlay if evidence is None else evidence
     job = ScoreJob(
-        out, labels, masks, frames, overlay, save_maps, overwrite, *limits, settings.event, evidence, address
+        out,
+        labels,
+        masks,
+        frames,
+        overlay,
+        save_maps,
+        overwrite,
+        *limits,
+        settings.event,
+        evidence,
+        address,
+        skip_static,
+        overlay_preset,
     )
     results, _ = run(sources, scorer, job)
     if results[-1].interrupted:
