@@ -22,8 +22,7 @@ ANEW = 5  # frames after which it is learnt anew
 ENOUGH = 8  # of them, before which every frame is scored
 CLEAR = 6.0  # standard deviations that are no noise: of 7000 block means, one in 70 000 frames has so much
 SPREAD = 3.0  # a block may be noisier than the picture's median by that much
-PEAK = 2.0  # times the largest difference that is usual, which no deviation tells where few blocks are coded at a time
-FLOOR, CEILING = 0.6, 6.0  # grey levels that are noise at least, and at most: what shakes more is not noise
+FLOOR, CEILING = 0.6, 4.0  # grey levels that are noise at least, and at most: what shakes more is not noise
 MOST_REUSED = 300  # frames in a row, after which one is scored whatever it shows
 SIGMA = 0.6745  # the median of a normal variable's magnitude, in standard deviations
 
@@ -164,10 +163,11 @@ def block_means(image: npt.NDArray[np.uint8]) -> Floats:
 def noise(differences: Sequence[Floats]) -> Floats:
     """The most by which each block differs, by noise alone, from one frame to another, h x w x 3, in grey levels.
 
-    By medians, so that what moves in less than half of the picture, or of the time, does not count.
+    By medians, so that what moves in less than half of the picture, or of the time, does not count. In coded video most
+    blocks stay as they are while some jump: there, the largest difference that is usual says more than any deviation.
     """
     stack = np.stack(differences)  # N h w 3
     flat = stack.reshape(len(stack), -1)
     whole, usual_peak = float(np.median(np.median(flat, axis=1))), float(np.median(flat.max(axis=1)))
     each = np.clip(np.median(stack, axis=0), whole, SPREAD * whole) * (CLEAR / SIGMA)
-    return np.asarray(np.clip(np.maximum(each, PEAK * usual_peak), FLOOR, CEILING), np.float32)
+    return np.asarray(np.clip(np.maximum(each, usual_peak), FLOOR, CEILING), np.float32)

@@ -51,7 +51,7 @@ def opened(images: Iterable[Image], state: State | None = None) -> list[bool]:
 def test_a_still_place_is_scored_until_its_noise_is_known_and_then_no_more(light: float, sigma: float) -> None:
     scored = opened(shots(120, light, sigma))
     assert all(scored[:ENOUGH])
-    assert sum(scored[SETTLED:]) <= 1
+    assert sum(scored[SETTLED:]) <= 3  # of 110
 
 
 @pytest.mark.parametrize("light", [DAY, NIGHT])

@@ -45,7 +45,7 @@ class PictureConverter:
             dst_colorspace=Colorspace.ITU709 if self._hd else Colorspace.ITU601,
             src_color_range=ColorRange.JPEG,
             dst_color_range=ColorRange.MPEG,
-            interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
+            interpolation=Interpolation.BICUBIC,  # exact rounding takes a third longer, for one level of some chroma
         )
 
     def _fitted(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
