@@ -238,7 +238,7 @@ def _explain(error: ValidationError) -> str:
 
 
 def load_for_scoring(fitted: Settings, path: Path | None = None, overrides: Sequence[str] = ()) -> Settings:
-    """The settings of a fitted scene with changes of `score`, `event` and `engine`; everything else was fixed by the fit.
+    """The settings of a fitted scene with changes of `score`, `event` and `engine`; the fit fixed the rest.
 
     Raises:
         UserError: as `load`, or a change of another section.
@@ -247,7 +247,8 @@ def load_for_scoring(fitted: Settings, path: Path | None = None, overrides: Sequ
     for section in ("input", "model", "fit", "scene"):
         if getattr(changed, section) != getattr(fitted, section):
             raise UserError(
-                f"{section} settings were fixed when the scene was fitted: only score, event and engine settings can change now"
+                f"{section} settings were fixed when the scene was fitted: "
+                "only score, event and engine settings can change now"
             )
     return changed
 

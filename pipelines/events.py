@@ -108,7 +108,8 @@ def _open(store_url: str) -> EventStore:
     store = EventStore(store_url)
     if store.file is not None and not store.file.is_file():
         raise UserError(
-            f"no event store {store.name}: `msflow-stream watch` makes one, `score --store` too, or give another's address"
+            f"no event store {store.name}: `msflow-stream watch` makes one, `score --store` too, "
+            "or give another's address"
         )
     return store
 

@@ -68,7 +68,7 @@ def train_backbone(out: Path, job: TrainJob, console: Console | None = None) -> 
     if not _steps(learner, keeper, job, out / LOSSES):
         console.print(f"ended after step {learner.done} of {job.recipe.steps}: the same command with --resume goes on")
         return None
-    save(out / WEIGHTS, learner.model)
+    save(out / WEIGHTS, learner.finished())
     record = {"recipe": asdict(job.recipe), "bank": asdict(job.plan), "sha256": file_hash(out / WEIGHTS)}
     with replaced(out / RECORD) as path:
         path.write_text(json.dumps(record | {"versions": versions()}, indent=2) + "\n", encoding="utf-8")

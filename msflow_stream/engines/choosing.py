@@ -14,7 +14,7 @@ from msflow_stream.engines.engine import Engine
 from msflow_stream.engines.onnxruntime_engine import OnnxRuntimeEngine, TensorRtEngine
 from msflow_stream.engines.openvino_engine import OpenVinoEngine
 from msflow_stream.engines.torch_engine import CompileEngine, TorchEngine
-from msflow_stream.engines.trial import BOUND, Verdict, identity, run_trial
+from msflow_stream.engines.trial import BOUND, Verdict, identity, processor, run_trial
 from msflow_stream.engines.trial_file import TrialFile
 from msflow_stream.scene import Scene
 from msflow_stream.types import UserError
@@ -34,7 +34,7 @@ TRIED: tuple[tuple[EngineName, EnginePrecision], ...] = (
     ("openvino", "float32"),
     ("openvino", "bf16"),
     ("onnxruntime", "float32"),
-)  # on a CPU; compiling with torch.compile would take longer than most videos
+)  # on a CPU; torch.compile alone would take longer than a trial may
 
 
 class EngineChooser:
@@ -70,7 +70,19 @@ class EngineChooser:
             return self._of(name, "float32" if precision == "auto" else precision)
         if precision in ("fp16", "int8"):
             return self._of("openvino", precision)
-        return self._fastest(scene, [one for one in TRIED if precision in ("auto", one[1])])
+        return self._fastest(scene, [one for one in TRIED if self._is_worth_trying(*one)])
+
+    def _is_worth_trying(self, name: EngineName, precision: EnginePrecision) -> bool:
+        """Each try costs seconds, so those go without it that came second wherever they were measured.
+
+        Those are onnxruntime beside OpenVINO, and bf16 on a CPU without units for it.
+        """
+        wanted = self.settings.precision
+        if wanted not in ("auto", precision):
+            return False
+        if name == "onnxruntime":
+            return not self._installed([("openvino", "float32")])
+        return wanted == precision or precision == "float32" or "amx_bf16" in processor()
 
     def _of(self, name: EngineName, precision: EnginePrecision) -> Engine:
         key = f"{name} {precision}"
@@ -84,8 +96,8 @@ class EngineChooser:
 
     def _fastest(self, scene: Scene, choices: Sequence[tuple[EngineName, EnginePrecision]]) -> Engine:
         engines = self._installed(choices)
-        if len(engines) == 1:
-            return engines[0]
+        if len(engines) < 2:
+            return engines[0] if engines else self._of("torch", self.settings.precision)
         facts = identity(scene, [str(engine) for engine in engines])
         key = json.dumps(facts)
         verdict = self._verdicts.get(key) or (self._file.read(facts) if self._file else None)

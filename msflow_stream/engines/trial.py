@@ -59,7 +59,7 @@ def identity(scene: Scene, engines: Sequence[str]) -> dict[str, Any]:
     """What a trial's outcome depends on: the machine, the packages, the networks' shapes."""
     settings = scene.settings
     return {
-        "cpu": _processor(),
+        "cpu": processor(),
         "cores": usable_cores(),
         "threads": torch.get_num_threads(),
         "versions": {name: _version(name) for name in PACKAGES},
@@ -128,7 +128,8 @@ def _measures(scoring: Scoring, scene: Scene, images: Tensor) -> Measures:
     return scoring.measures(scene, scoring.features(scene, images), scene.settings.score)
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The model of the CPU, and what it can do."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -16,10 +17,13 @@ from msflow_stream.datasets.procedural.fields import FAMILIES
 from msflow_stream.datasets.procedural.scenes import SHAPES
 from msflow_stream.model.embedded import CHANNELS, EmbeddedBackbone
 from msflow_stream.pretraining.objective import Heads, Truth, Weights, loss_of
+from msflow_stream.pretraining.projection import Moments, observe, project
 from msflow_stream.pretraining.views import View, draw_view
 from msflow_stream.types import UserError
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what the pyramid's input is normalised with
+OBSERVED = 24  # batches that the projections follow from
+GAIN = 3.0  # of the features: pictures of one place vary less than all of those that the gain is relative to
 Take = Callable[[str, npt.NDArray[np.int64]], npt.NDArray[np.generic]]
 
 
@@ -27,7 +31,7 @@ Take = Callable[[str, npt.NDArray[np.int64]], npt.NDArray[np.generic]]
 class Recipe:
     """All that the weights follow from, beside the scenes."""
 
-    steps: int = 6000
+    steps: int = 2100
     batch: int = 32  # scenes, each seen twice
     side: int = 64  # of a view, in pixels
     learning_rate: float = 3e-3
@@ -83,6 +87,17 @@ class Learner:
         self.optimizer.step()
         self.done += 1
         return {"loss": float(loss.detach()), **parts}
+
+    def finished(self) -> EmbeddedBackbone:
+        """The backbone as it is to be used: in eval mode, its projections those of `projection.project`."""
+        model = copy.deepcopy(self.model).eval()
+        moments = [Moments() for _ in CHANNELS]
+        with torch.inference_mode():
+            for number in range(self.recipe.steps, self.recipe.steps + OBSERVED):
+                view, _, _ = self.batch(number)
+                observe(model, normalised(view.seen).contiguous(memory_format=torch.channels_last), view.clean, moments)
+        project(model, moments, GAIN, torch.Generator().manual_seed(self.recipe.seed))
+        return model
 
     def batch(self, number: int) -> tuple[View, Truth, torch.Generator]:
         """The views and the truth of step `number`, and the chance that is left to it."""

@@ -65,8 +65,7 @@ def loss_of(
         place = torch.randint(size[0] * size[1], (count, PLACES), generator=rng).to(stage.device)  # B P
         read = _at(stage, place.repeat(2, 1))  # 2B P C
         said = torch.split(head(read), heads.sizes, -1)
-        targets = [_looks(view.clean, size), edges(view.clean, size), _context(view.clean, size)]
-        pixels, lines, context = (_at(target, place).repeat(2, 1, 1) for target in targets)
+        pixels, lines, context = (_at(target, place).repeat(2, 1, 1) for target in targets(view.clean, size))
         texture, shape = _labels(view.where, truth, place, size)
         found = {
             "clean": F.smooth_l1_loss(said[0], pixels),
@@ -80,6 +79,11 @@ def loss_of(
         parts |= {f"{name} {number}": weight * found[name] for name, weight in wanted.items()}
     total = torch.stack(list(parts.values())).sum() / len(features)
     return total, {name: float(part.detach()) for name, part in parts.items()}
+
+
+def targets(clean: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Pixels, edges and context of all h x w places of clean pictures: B N h w each."""
+    return _looks(clean, size), edges(clean, size), _context(clean, size)
 
 
 def twins(first: Tensor, second: Tensor) -> Tensor:

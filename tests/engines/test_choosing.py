@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from msflow_stream.config import EngineName, EnginePrecision, EngineSettings
 from msflow_stream.engines import choosing, trial
 from msflow_stream.engines.choosing import EngineChooser
-from msflow_stream.engines.engine import Run, Samples
+from msflow_stream.engines.engine import Engine, Run, Samples
 from msflow_stream.engines.scoring import PlainScoring
 from msflow_stream.engines.torch_engine import TorchEngine
 from msflow_stream.engines.trial import BOUND, Found, Verdict, error_of, trial_images
@@ -115,6 +116,39 @@ def test_what_a_person_names_is_not_tried(scene: Scene, tmp_path: Path, monkeypa
         ("compile", "float32", "compile float32"),
     ]:
         assert str(EngineChooser(EngineSettings(name=name, precision=precision), tmp_path)(scene)) == expected
+
+
+@pytest.mark.parametrize(
+    ("processor", "missing", "expected"),
+    [
+        ("model without", [], ["torch float32", "openvino float32"]),
+        ("model amx_bf16", [], ["torch float32", "openvino float32", "openvino bf16"]),
+        ("model without", ["openvino"], ["torch float32", "onnxruntime float32"]),
+    ],
+)
+def test_what_came_second_wherever_it_was_measured_is_not_tried(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, processor: str, missing: list[str], expected: list[str]
+) -> None:
+    tried: list[str] = []
+
+    def note(engines: Sequence[Engine], scene: Scene) -> Verdict:
+        tried.extend(map(str, engines))
+        return Verdict({str(engine): Found(1, 0) for engine in engines})
+
+    monkeypatch.setattr(choosing, "run_trial", note)
+    monkeypatch.setattr(choosing, "processor", lambda: processor)
+    for package in missing:
+        monkeypatch.setitem(sys.modules, package, None)
+    EngineChooser(EngineSettings())(scene)
+    assert tried == expected
+
+
+def test_with_nothing_else_installed_there_is_no_trial(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choosing, "run_trial", None)
+    for package in ("openvino", "onnxruntime"):
+        monkeypatch.setitem(sys.modules, package, None)
+    assert str(EngineChooser(EngineSettings())(scene)) == "torch float32"
+    assert str(EngineChooser(EngineSettings(precision="bf16"))(scene)) == "torch bf16"
 
 
 def test_int8_is_never_chosen_by_itself() -> None:

@@ -11,7 +11,8 @@ import torch
 
 from msflow_stream.checkpoints import FileCheckpoints
 from msflow_stream.datasets.procedural.scenes import Composer, swatches
-from msflow_stream.pretraining.learner import Learner, Recipe, rate_factor
+from msflow_stream.model.embedded import CHANNELS
+from msflow_stream.pretraining.learner import GAIN, Learner, Recipe, normalised, rate_factor
 from msflow_stream.pretraining.objective import twins
 from msflow_stream.types import UserError
 
@@ -77,6 +78,28 @@ def test_the_learning_rate_rises_stays_and_falls() -> None:
     assert rates[:10] == pytest.approx(np.linspace(0.1, 1, 10))
     assert set(rates[10:80]) == {1.0}
     assert rates[80:] == pytest.approx(np.linspace(1, 0.05, 20))
+
+
+def test_features_in_use_are_alike_in_size_and_tell_what_a_place_looks_like() -> None:
+    student = learner()
+    for _ in range(10):
+        student.step()
+    before = {name: value.clone() for name, value in student.model.state_dict().items()}
+    model = student.finished()
+    assert all(torch.equal(before[name], value) for name, value in student.model.state_dict().items())
+    assert not model.training
+    view, _, _ = student.batch(0)
+    with torch.inference_mode():
+        stages = model(normalised(view.seen))
+    for features, channels in zip(stages, CHANNELS, strict=True):
+        flat = features.permute(0, 2, 3, 1).reshape(-1, channels)
+        assert float(flat.std(0).square().mean().sqrt()) == pytest.approx(GAIN, rel=0.5)
+        spectrum = torch.linalg.eigvalsh(torch.cov(flat.mT)).flip(0)
+        assert float(spectrum[: channels // 4].sum() / spectrum.sum()) > 0.8, "large things should dominate"
+        grey = torch.nn.functional.adaptive_avg_pool2d(view.clean.mean(1), features.shape[2:]).flatten()
+        known = torch.linalg.lstsq(torch.cat((flat, torch.ones(len(flat), 1)), 1), grey[:, None]).solution
+        left = grey - (torch.cat((flat, torch.ones(len(flat), 1)), 1) @ known)[:, 0]
+        assert float(left.var() / grey.var()) < 0.5
 
 
 def test_twins_agree_best_when_channels_are_equal_and_independent() -> None:

@@ -1,0 +1,74 @@
+"""The embedded backbone: a pyramid like any other, with weights that come with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
+
+from msflow_stream.files import file_hash
+from msflow_stream.model import embedded
+from msflow_stream.model.pyramid import Pyramid, load_weights
+from msflow_stream.types import UserError
+
+IMAGES = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+
+
+def test_its_stages_are_at_strides_4_8_and_16_with_even_channels() -> None:
+    features = Pyramid("embedded", pool="none")(IMAGES)
+    assert [tuple(f.shape[1:]) for f in features] == [(32, 16, 24), (48, 8, 12), (80, 4, 6)]
+    assert all(channels % 2 == 0 for channels in embedded.CHANNELS)
+
+
+def test_fewer_stages_are_the_same_features_and_less_work() -> None:
+    weights = Pyramid("embedded").backbone.state_dict()
+    whole, part = (Pyramid("embedded", weights, stages=stages) for stages in ((1, 2, 3), (2,)))
+    assert torch.allclose(part(IMAGES)[0], whole(IMAGES)[1], atol=1e-5)
+    assert sum(p.numel() for p in part.parameters()) < sum(p.numel() for p in whole.parameters()) / 3
+
+
+def test_it_pads_by_reflection() -> None:
+    stem = Pyramid("embedded").backbone.stem[0]  # type: ignore[index, union-attr]
+    padded = F.pad(IMAGES, (1, 1, 1, 1), mode="reflect")
+    assert torch.allclose(stem(IMAGES), F.conv2d(padded, stem.weight, stride=2), atol=1e-5)
+
+
+def test_random_weights_keep_the_size_of_signals() -> None:
+    for features in Pyramid("embedded", seed=3, pool="none")(IMAGES):
+        assert 0.1 < float(features.std()) < 10
+
+
+def test_what_it_lacks_is_said() -> None:
+    with pytest.raises(UserError, match=r"embedded has no stage 4: it has \[1, 2, 3\]"):
+        Pyramid("embedded", stages=(3, 4))
+    with pytest.raises(UserError, match=r"not those of embedded: stem\.0\.weight should be .* found nothing"):
+        Pyramid("embedded", {})
+
+
+def test_weights_of_a_file_are_taken_as_float32(tmp_path: Path) -> None:
+    state = Pyramid("embedded", seed=5).backbone.state_dict()
+    kept = {k: v.half().contiguous() for k, v in state.items() if not k.endswith("num_batches_tracked")}
+    save_file(kept, tmp_path / "w.safetensors")
+    pyramid = Pyramid("embedded", load_weights("embedded", str(tmp_path / "w.safetensors")))
+    assert all(value.dtype in (torch.float32, torch.int64) for value in pyramid.state_dict().values())
+    expected = Pyramid("embedded", {k: v.float() for k, v in kept.items()})(IMAGES)
+    assert all(torch.equal(a, b) for a, b in zip(pyramid(IMAGES), expected, strict=True))
+
+
+def test_the_packaged_weights_are_small_whole_and_what_pretrained_means() -> None:
+    assert embedded.FILE.stat().st_size <= 8e6
+    assert f'"sha256": "{file_hash(embedded.FILE)}"' in embedded.RECORD.read_text(encoding="utf-8")
+    assert all(value.dtype == torch.float16 for value in load_file(embedded.FILE).values())
+    pretrained = Pyramid("embedded", load_weights("embedded", "pretrained"))(IMAGES)
+    drawn = Pyramid("embedded", load_weights("embedded", "random"))(IMAGES)
+    assert all(torch.isfinite(f).all() for f in pretrained)
+    assert not torch.allclose(pretrained[0], drawn[0])
+
+
+def test_a_package_without_weights_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(embedded, "FILE", tmp_path / "gone.safetensors")
+    with pytest.raises(UserError, match="install the package again"):
+        load_weights("embedded", "pretrained")
