@@ -293,6 +293,10 @@ def test_a_bug_in_the_thread_that_looks_out_ends_the_reading_and_is_told_by_the_
         if number == 1:
             scene.now += 5
             assert failed.wait(10)
+            for thread in threading.enumerate():
+                if thread.name == "gate-lookout":  # those of other tests end soon
+                    thread.join(10)
+                    assert not thread.is_alive()
 
     scene = Scene(
         [Script(range(9), before_each=wait_for_the_stall)],
