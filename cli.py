@@ -70,6 +70,10 @@ Precision = Annotated[
     EnginePrecision | None,
     typer.Option(envvar="MSFLOW_PRECISION", help="Of the networks; auto keeps scores as they are."),
 ]
+SceneMemory = Annotated[
+    float | None,
+    typer.Option(min=0.001, help="GiB of scenes' weights that are ready to score; beyond it scenes take turns."),
+]
 Figures = Annotated[Path | None, typer.Option("--json", "--out", "-o", help="JSON file for the figures.")]
 Batches = Annotated[list[int] | None, typer.Option("--batch", min=1, help="Frames at a time; may be repeated.")]
 SCENES, WATCHED = Path("scenes"), Path("watched")
@@ -273,6 +277,7 @@ def watch(
     device: Device = "auto",
     engine: Engine = None,
     precision: Precision = None,
+    scene_memory: SceneMemory = None,
 ) -> None:
     """Watches cameras day and night: scores, recordings, metrics. SIGHUP reads the cameras file again."""
     if schema:
@@ -294,11 +299,11 @@ def watch(
     from pipelines.watch import WatchJob
     from pipelines.watch import watch as run
 
-    keep_bytes = None if keep_gib is None else int(keep_gib * GIB)
-    kept = keep_days, keep_bytes, int(keep_free_gib * GIB)
+    kept = keep_days, _bytes(keep_gib), int(keep_free_gib * GIB)
     written = Written(out, record, preview, keep_days, Retention(*kept), evidence, EvidenceRetention(*kept))
     engine_settings = EngineSettings(name=engine or "auto", precision=precision or "auto")
-    run(WatchJob(cameras, scenes, written, device, batch, _address(http), log, table, engine_settings))
+    shown = _address(http), log, table
+    run(WatchJob(cameras, scenes, written, device, batch, *shown, engine_settings, _bytes(scene_memory)))
 
 
 @events_app.command("list", epilog="Example: msflow-stream events list --camera gate --since 24h --severity medium")
@@ -633,6 +638,7 @@ def train_backbone(
 )
 def bench_fit(
     backbone: Annotated[list[str], typer.Option(help="With random weights; may be repeated.")] = [  # noqa: B006
+        "embedded",
         "mobilenetv2_100",
         "wide_resnet50_2",
     ],
@@ -658,6 +664,7 @@ def bench_fit(
 )
 def bench_scorer(
     backbone: Annotated[list[str], typer.Option(help="With random weights; may be repeated.")] = [  # noqa: B006
+        "embedded",
         "mobilenetv2_100",
         "resnet18",
         "wide_resnet50_2",
@@ -745,6 +752,7 @@ def bench_scale(
     batch: Annotated[int, typer.Option(min=1, help="Frames scored at once, at most.")] = 8,
     engine: Engine = None,
     precision: Precision = None,
+    scene_memory: SceneMemory = None,
     set_: Overrides = None,
     device: Device = "auto",
     out: Figures = None,
@@ -756,7 +764,7 @@ def bench_scale(
 
     counts = _numbers(cameras, ",", "--cameras", "1,4,16"), _numbers(scene_counts, ",", "--scenes", "1,13")
     settings = random_settings([*(set_ or ()), *_engine(engine, precision)])
-    run(settings, ScaleJob(*counts, frames, repeats, rate, seconds, batch, device, out))
+    run(settings, ScaleJob(*counts, frames, repeats, rate, seconds, batch, device, out, _bytes(scene_memory)))
 
 
 @bench_app.command("memory", epilog="Example: msflow-stream bench memory --backbone mobilenetv2_100 --frames 400")
@@ -869,6 +877,10 @@ def _events(camera: str | None, since: str | None, severity: Severity | None, li
 
     begin = None if since is None else parse_moment(since, datetime.now(UTC))
     return EventFilter(camera=camera, since=begin, severity=severity, limit=limit)
+
+
+def _bytes(gib: float | None) -> int | None:
+    return None if gib is None else int(gib * GIB)
 
 
 def _address(text: str) -> tuple[str, int] | None:

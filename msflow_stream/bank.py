@@ -35,15 +35,21 @@ class SceneBank:
         folder: with a folder per scene.
         device: auto, cpu, cuda, cuda:1 and so on.
         prepare: called with every scene that was loaded, before anyone gets it.
+        flows_wait: whether flows stay in the CPU's memory, for a scoring that takes them to the device in turns.
 
     Raises:
         UserError: a device that this machine lacks.
     """
 
     def __init__(
-        self, folder: Path, device: str = "auto", prepare: Callable[[Scene], None] = lambda scene: None
+        self,
+        folder: Path,
+        device: str = "auto",
+        prepare: Callable[[Scene], None] = lambda scene: None,
+        flows_wait: bool = False,
     ) -> None:
         self.folder, self.device, self._prepare = folder, choose_device(device), prepare
+        self._flows_wait = flows_wait
         self._held: dict[str, _Held] = {}
         self._pyramids: WeakValueDictionary[str, Pyramid] = WeakValueDictionary()  # gone with their last scene
         self._lock = Lock()  # of changes; who asks for a scene that is held does not wait for one that is loaded
@@ -53,7 +59,7 @@ class SceneBank:
         """Bytes of the weights of all scenes; what they share is counted once."""
         scenes = [held.scene for held in list(self._held.values())]
         modules = {id(module): module for scene in scenes for module in (scene.pyramid, scene.flow)}
-        return sum(_nbytes(module) for module in modules.values())
+        return sum(weights_bytes(module) for module in modules.values())
 
     def get(self, name: str) -> Scene:
         """The scene of this name.
@@ -106,7 +112,11 @@ class SceneBank:
         scene = Scene.load(scene_folder(self.folder, name))
         pyramid = self._pyramids.setdefault(_function(scene), scene.pyramid)
         # By its folder's name, the one it is asked for by: folders are copied and renamed.
-        shared = replace(scene, name=name, pyramid=pyramid).to(self.device)
+        shared = replace(scene, name=name, pyramid=pyramid)
+        if self._flows_wait:
+            shared.pyramid.to(self.device)
+        else:
+            shared.to(self.device)
         self._prepare(shared)
         return _Held(shared, stamp or "")
 
@@ -121,5 +131,6 @@ def _function(scene: Scene) -> str:
     return digest.hexdigest()
 
 
-def _nbytes(module: nn.Module) -> int:
+def weights_bytes(module: nn.Module) -> int:
+    """Of its parameters and buffers."""
     return sum(value.nbytes for value in (*module.parameters(), *module.buffers()))

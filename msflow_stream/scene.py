@@ -152,8 +152,8 @@ class Scene:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.flow.parameters()).device
+        """Where the features are computed; the flow's weights may wait elsewhere (see `SceneBank`)."""
+        return next(self.pyramid.parameters()).device
 
     def to(self, device: torch.device | str) -> Scene:
         """Moves the weights and returns this scene."""
@@ -176,9 +176,9 @@ class Scene:
 
     def maps(self, features: list[Tensor], score: ScoreSettings | None = None) -> Maps:
         """All three maps (B H W each, at input size, where the weights are) from the pyramid's features."""
-        self.flow.eval()
+        device = next(self.flow.eval().parameters()).device
         with torch.inference_mode():
-            z, _ = self.flow([f.to(self.device) for f in features])
+            z, _ = self.flow([f.to(device) for f in features])
             return anomaly_maps(z, self.settings.input.size, (score or self.settings.score).alignment)
 
     def measure_maps(self, maps: Maps, score: ScoreSettings | None = None, area: Tensor | None = None) -> Measures:

@@ -59,9 +59,12 @@ def score_batch(asked: Sequence[Asked], scoring: Scoring | None = None) -> list[
     scores: dict[int, FrameScore] = {}
     for group in _grouped(range(len(asked)), lambda i: (id(asked[i].scene.pyramid), images[i].shape)):
         runs = _grouped(group, lambda i: (id(asked[i].scene), asked[i].settings))
-        features = scoring.features(asked[group[0]].scene, torch.stack([images[i] for i in chain(*runs)]))
+        scenes = [asked[run[0]].scene for run in runs]
+        scoring.expect(scenes[:2])
+        features = scoring.features(scenes[0], torch.stack([images[i] for i in chain(*runs)]))
         start = 0
-        for run in runs:
+        for number, run in enumerate(runs):
+            scoring.expect(scenes[number : number + 2])
             part = [f[start : start + len(run)] for f in features]  # a slice keeps the memory format, an index does not
             first = asked[run[0]]
             measures = scoring.measures(first.scene, part, first.settings, _areas([asked[i] for i in run]))

@@ -41,6 +41,7 @@ class ScaleJob:
         rate: frames a second that each live camera offers.
         seconds: of live cameras.
         batch: frames scored at once, at most.
+        scene_bytes: of weights of scenes that are ready to score; None: no end to it.
     """
 
     cameras: Sequence[int] = (1, 4, 13, 64)
@@ -52,6 +53,7 @@ class ScaleJob:
     batch: int = 8
     device: str = "auto"
     out: Path | None = None
+    scene_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +113,8 @@ def bench_scale(settings: Settings, job: ScaleJob) -> tuple[list[ScaleRow], list
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         names = _save_scenes(Path(name), settings, max(job.scenes))
         memory = [_memory_row(Path(name), names[:count], settings.engine, job) for count in sorted(set(job.scenes))]
-        scoring = make_scoring(settings.engine)
-        bank = SceneBank(Path(name), job.device, scoring.prepare)
+        scoring = make_scoring(settings.engine, room=job.scene_bytes)
+        bank = SceneBank(Path(name), job.device, scoring.prepare, flows_wait=job.scene_bytes is not None)
         cameras = {(c, s): Cameras(bank, names[:s], c, job.batch, scoring) for c, s in cases}
         taken = in_turn(
             {case: partial(one.all_at_once, job.frames) for case, one in cameras.items()}, job.repeats, "at once"
@@ -158,8 +160,8 @@ def _memory_row(folder: Path, names: Sequence[str], engine: EngineSettings, job:
 def _measure_memory(folder: Path, names: Sequence[str], engine: EngineSettings, job: ScaleJob) -> MemoryRow:
     """In this process, which should have done nothing else yet."""
     settle_memory()  # as `watch` does
-    scoring = make_scoring(engine)
-    bank = SceneBank(folder, job.device, scoring.prepare)
+    scoring = make_scoring(engine, room=job.scene_bytes)
+    bank = SceneBank(folder, job.device, scoring.prepare, flows_wait=job.scene_bytes is not None)
     Cameras(bank, names[:1], 1, job.batch, scoring).all_at_once(2 * job.batch)
     weights, resident = bank.nbytes, resident_memory()
     Cameras(bank, names, len(names), job.batch, scoring).all_at_once(len(names) * job.batch)

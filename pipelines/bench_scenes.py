@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from msflow_stream.config import Settings, load, override
 from msflow_stream.scene import Scene
+from msflow_stream.types import UserError
 
 
 def random_settings(overrides: Sequence[str] = ()) -> Settings:
@@ -15,6 +16,13 @@ def random_settings(overrides: Sequence[str] = ()) -> Settings:
 
 
 def random_scene(backbone: str, size: tuple[int, int], overrides: Sequence[str] = ()) -> Scene:
-    """A scene of that backbone and input size (height, width)."""
+    """A scene of that backbone and input size (height, width).
+
+    Raises:
+        UserError: an override of either of them.
+    """
+    for setting, option in (("model.backbone", "--backbone"), ("input.size", "--input-size")):
+        if any(one.partition("=")[0].strip() == setting for one in overrides):
+            raise UserError(f"{setting} is set by {option} here")
     given = (f"model.backbone={backbone}", "model.weights=random", f"input.size={list(size)}")
     return Scene.new(backbone, load(None, [*given, *overrides]))

@@ -80,6 +80,7 @@ def bench_scorer(scenes: Sequence[Scene], job: ScorerJob) -> list[ScorerRow]:
         found = _rows(scene.to(device), job, peaks)
         _print(found, scene, job, machine_facts(device, peaks.speeds))
         rows += found
+        torch.compiler.reset()  # what it made for this scene; it gives up where it has made too many of one function
     if job.out is not None:
         facts = machine_facts(device, peaks.speeds)
         write_json(job.out, {"machine": facts, "rows": [asdict(row) for row in rows]})

@@ -33,14 +33,15 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "msflow-stream"
 
 
-def make_scoring(settings: EngineSettings, normal: Normal | None = None) -> EngineScoring:
+def make_scoring(settings: EngineSettings, normal: Normal | None = None, room: int | None = None) -> EngineScoring:
     """What scores as the settings say.
 
     Args:
         settings: of the engine.
         normal: footage for a precision that has to know the ranges of numbers.
+        room: bytes of weights of scenes that are ready to score; None: no end to it.
     """
-    return EngineScoring(EngineChooser(settings, cache_folder()), normal)
+    return EngineScoring(EngineChooser(settings, cache_folder()), normal, room)
 
 
 def images_of(sources: Sequence[str]) -> Normal:

@@ -51,6 +51,7 @@ class WatchJob:
         logs: lines for people or JSON.
         table: whether a terminal shows how every camera is doing.
         engine: what runs the networks of the scenes.
+        scene_bytes: of weights of scenes that are ready to score; None: no end to it.
     """
 
     cameras: Path
@@ -62,6 +63,7 @@ class WatchJob:
     logs: LogKind = "text"
     table: bool = True
     engine: EngineSettings = field(default_factory=EngineSettings)
+    scene_bytes: int | None = None
 
 
 def watch(job: WatchJob, console: Console | None = None) -> None:
@@ -85,8 +87,9 @@ def _watch(job: WatchJob, discreet: Discreet, console: Console | None) -> None:
         stack.enter_context(held_alone(job.written.out))
         desk = EventDesk(file, job.written.out, Random())
         stack.callback(desk.close, DESK_SECONDS)
-        scoring = make_scoring(job.engine)
-        written, bank = replace(job.written, is_kept=desk.is_kept), SceneBank(job.scenes, job.device, scoring.prepare)
+        scoring = make_scoring(job.engine, room=job.scene_bytes)
+        bank = SceneBank(job.scenes, job.device, scoring.prepare, flows_wait=job.scene_bytes is not None)
+        written = replace(job.written, is_kept=desk.is_kept)
         fleet = Fleet(file.cameras, bank, written, Random(), Limits(batch=job.batch), desk.publish, scoring)
 
         def report() -> WatchReport:

@@ -24,7 +24,7 @@ def record_cuda_graph(run: Run, inputs: Sequence[Tensor]) -> Recorded:
             run(inputs)
     torch.cuda.current_stream().wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads make scenes ready meanwhile
         outputs = run(inputs)
     return outputs, graph.replay
 

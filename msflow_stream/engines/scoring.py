@@ -16,6 +16,7 @@ from msflow_stream.config import ScoreSettings
 from msflow_stream.engines.engine import Engine, Run
 from msflow_stream.engines.graphs import FeatureGraph, LikelihoodGraph
 from msflow_stream.engines.preparing import DevicePreparing
+from msflow_stream.engines.readiness import Readiness
 from msflow_stream.model.aggregate import Maps, anomaly_maps
 from msflow_stream.model.fused import FusedMaps
 from msflow_stream.scene import Measures, Scene, check_image
@@ -30,6 +31,9 @@ class Scoring(Protocol):
 
     def prepare(self, scene: Scene) -> None:
         """Makes ready for a scene: what takes long happens here, not with its first frame."""
+
+    def expect(self, scenes: Sequence[Scene]) -> None:
+        """These will be scored with next: what is missing for them may be made meanwhile. Returns at once."""
 
     def image(self, scene: Scene, image: npt.NDArray[np.uint8]) -> Tensor:
         """The backbone's input (3 H W) for a picture of any size; may be called from several threads.
@@ -55,6 +59,9 @@ class PlainScoring:
 
     def prepare(self, scene: Scene) -> None:
         """Nothing takes long."""
+
+    def expect(self, scenes: Sequence[Scene]) -> None:
+        """Nothing is missing."""
 
     def image(self, scene: Scene, image: npt.NDArray[np.uint8]) -> Tensor:
         """On the CPU."""
@@ -86,19 +93,30 @@ class EngineScoring:
     Args:
         choose: the engine for a scene; all engines understand each other's features.
         normal: footage for an engine that has to know the ranges of numbers.
+        room: bytes of weights of scenes that are ready to score; None: no end to it. Beyond it, what was made for the
+            scene used longest ago is let go, and made again when a frame needs it.
+
+    Attributes:
+        likelihoods: what was made for scenes.
     """
 
-    def __init__(self, choose: Callable[[Scene], Engine], normal: Normal | None = None) -> None:
+    def __init__(
+        self, choose: Callable[[Scene], Engine], normal: Normal | None = None, room: int | None = None
+    ) -> None:
         self._choose, self._normal = choose, normal
         self._features: WeakKeyDictionary[nn.Module, dict[tuple[int, int], Run]] = WeakKeyDictionary()
-        self._likelihoods: WeakKeyDictionary[nn.Module, dict[tuple[int, int], Run]] = WeakKeyDictionary()
+        self.likelihoods = Readiness(self._compiled, room)
         self._preparing = DevicePreparing()
         self._maps: dict[tuple[object, ...], FusedMaps] = {}
         self._lock = RLock()  # of what is made; who has a function does not wait for another that is made
 
     def prepare(self, scene: Scene) -> None:
         """Compiles both networks of a scene, each unless it is there already."""
-        self._run_likelihoods(scene)
+        self.likelihoods.get(scene)
+
+    def expect(self, scenes: Sequence[Scene]) -> None:
+        """Compiles what is missing in a thread of its own."""
+        self.likelihoods.expect(scenes)
 
     def image(self, scene: Scene, image: npt.NDArray[np.uint8]) -> Tensor:
         """On the CPU by Pillow; for a GPU, on it."""
@@ -117,14 +135,14 @@ class EngineScoring:
         """On the CPU."""
         if areas is not None:
             return scene.measure_maps(self.maps(scene, features, score), score, areas)
-        found = self._run_likelihoods(scene)(features)
+        found = self.likelihoods.get(scene)(features)
         with torch.inference_mode():
             measures = self._measures_of(found, scene.settings.input.size, score)(found)
             return Measures(*(value.cpu() for value in measures))
 
     def maps(self, scene: Scene, features: list[Tensor], score: ScoreSettings) -> Maps:
         """B H W each."""
-        found = self._run_likelihoods(scene)(features)
+        found = self.likelihoods.get(scene)(features)
         with torch.inference_mode():
             # One channel whose square is the mean of the squares has the same log-likelihood -1/2 mean_c z^2.
             z = [(-2 * one).sqrt()[:, None] for one in found]
@@ -142,19 +160,10 @@ class EngineScoring:
                     )
         return runs[size]
 
-    def _run_likelihoods(self, scene: Scene) -> Run:
-        runs, size = self._likelihoods.get(scene.flow, {}), scene.settings.input.size
-        if size not in runs:
-            with self._lock:
-                runs = self._likelihoods.setdefault(scene.flow, {})
-                if size not in runs:
-                    runs[size] = self._compiled(scene)
-        return runs[size]
-
     def _compiled(self, scene: Scene) -> Run:
         features = self._run_features(scene)
         example = features([_noise(scene)])
-        graph = LikelihoodGraph(scene.flow, [(one.shape[2], one.shape[3]) for one in example])
+        graph = LikelihoodGraph(scene.flow, [(one.shape[2], one.shape[3]) for one in example]).to(scene.device)
         return self._choose(scene).compile(graph, example, lambda: [features([x]) for x in self._normal_images(scene)])
 
     def _normal_images(self, scene: Scene) -> list[Tensor]:

@@ -7,6 +7,7 @@ transforms are matrix products as well. It pays on CPUs, whose libraries convolv
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -104,20 +105,20 @@ class WinogradConvolution(nn.Module):
         return rows if self.reflects else torch.where(self.inputs[:, None] < 0, pixels * batch, rows)
 
 
-def use_winograd(model: nn.Module, images: Tensor) -> int:
+def use_winograd(model: nn.Module, inputs: Sequence[Tensor]) -> int:
     """Replaces, in place, the convolutions of `model` for which it pays; returns how many.
 
-    From then on the model takes images of the size of `images` only.
+    From then on the model takes inputs (B C H W each) of the size of these only, and any number of them at once.
     """
     sizes: dict[str, tuple[int, int]] = {}
 
-    def note(name: str, inputs: tuple[Tensor, ...]) -> None:
-        sizes[name] = (inputs[0].shape[2], inputs[0].shape[3])
+    def note(name: str, images: Tensor) -> None:
+        sizes[name] = (images.shape[2], images.shape[3])
 
     found = {n: m for n, m in model.named_modules() if isinstance(m, nn.Conv2d) and _fits(m) and _pays(m)}
-    hooks = [m.register_forward_pre_hook(lambda _, inputs, n=n: note(n, inputs)) for n, m in found.items()]
+    hooks = [m.register_forward_pre_hook(lambda _, given, n=n: note(n, given[0])) for n, m in found.items()]
     with torch.no_grad():
-        model(images[:1])
+        model(*(one[:1] for one in inputs))
     for hook in hooks:
         hook.remove()
     for name, (height, width) in sizes.items():

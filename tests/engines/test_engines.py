@@ -108,11 +108,11 @@ def test_scenes_that_share_a_pyramid_share_its_engine(scene: Scene) -> None:
 def test_what_was_made_for_a_scene_goes_with_it() -> None:
     engine, made = scoring(TorchEngine()), Scene.new("brief", small_settings())
     engine.prepare(made)
-    assert len(engine._features) == len(engine._likelihoods) == 1
+    assert len(engine._features) == len(engine.likelihoods) == 1
     del made
     gc.collect()
     assert not engine._features
-    assert not engine._likelihoods
+    assert len(engine.likelihoods) == 0
 
 
 @pytest.fixture

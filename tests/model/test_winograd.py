@@ -43,7 +43,7 @@ def test_a_model_with_it_measures_what_the_plain_one_does(backbone: str) -> None
     flow = MSFlow(pyramid.channels, [1, 2, 2]).eval()
     plain, fused = PlainModel(pyramid, flow, size), FusedModel(pyramid, flow, size)
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
-    assert use_winograd(fused, images) > 10
+    assert use_winograd(fused, [images]) > 10
     with torch.inference_mode():
         for found, expected in zip(fused(images)[:3], plain(images)[:3], strict=True):
             assert torch.allclose(found, expected, rtol=1e-4)

@@ -13,6 +13,7 @@ import torch
 
 from msflow_stream.model.fused import FusedMeasures
 from msflow_stream.scene import Scene
+from msflow_stream.types import UserError
 from pipelines import bench_ways as ways
 from pipelines.bench_scenes import random_scene
 from pipelines.bench_scorer import ScorerJob, ScorerRow, bench_scorer, prepared_images
@@ -132,3 +133,11 @@ def test_bench_scorer_on_the_command_line(command: Command, tmp_path: Path) -> N
     assert "gate at 64x96" not in outcome.out  # a saved scene keeps its own name
     assert "resnet18 at 64x96" in outcome.out
     assert {row["batch"] for row in json.loads((tmp_path / "f.json").read_text())["rows"]} == {2}
+
+
+@pytest.mark.parametrize(
+    ("setting", "option"), [("model.backbone=resnet34", "--backbone"), ("input.size=64", "--input")]
+)
+def test_what_an_option_says_is_not_set_otherwise(setting: str, option: str) -> None:
+    with pytest.raises(UserError, match=f"set by {option}"):
+        random_scene("resnet18", (64, 96), [setting])
