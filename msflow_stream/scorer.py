@@ -14,7 +14,7 @@ from torch import Tensor
 
 from msflow_stream.batches import batched
 from msflow_stream.config import ScoreSettings
-from msflow_stream.engines.scoring import PlainScoring, Scoring
+from msflow_stream.engines.scoring import Part, PlainScoring, Scoring
 from msflow_stream.machine import choose_device, usable_cores
 from msflow_stream.scene import Measures, Scene
 from msflow_stream.types import Frame, FrameScore
@@ -62,14 +62,13 @@ def score_batch(asked: Sequence[Asked], scoring: Scoring | None = None) -> list[
         scenes = [asked[run[0]].scene for run in runs]
         scoring.expect(scenes[:2])
         features = scoring.features(scenes[0], torch.stack([images[i] for i in chain(*runs)]))
-        start = 0
-        for number, run in enumerate(runs):
-            scoring.expect(scenes[number : number + 2])
-            part = [f[start : start + len(run)] for f in features]  # a slice keeps the memory format, an index does not
-            first = asked[run[0]]
-            measures = scoring.measures(first.scene, part, first.settings, _areas([asked[i] for i in run]))
+        split = zip(*(torch.split(scale, [len(run) for run in runs]) for scale in features), strict=True)
+        parts = [
+            Part(scene, list(own), asked[run[0]].settings, _areas([asked[i] for i in run]))
+            for scene, own, run in zip(scenes, split, runs, strict=True)
+        ]
+        for run, measures in zip(runs, scoring.measures(parts), strict=True):
             scores |= {i: _frame_score(asked[i], measures, row) for row, i in enumerate(run)}
-            start += len(run)
     return [scores[i] for i in range(len(asked))]
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from msflow_stream.batches import batched
+from msflow_stream.engines.scoring import Part
 from msflow_stream.machine import usable_cores
 from msflow_stream.scorer import Scorer
 from msflow_stream.types import Frame, FrameScore
@@ -101,7 +102,7 @@ class Stages:
             for batch in batched(self._footage.sampled, settings.batch)
         ]
         batches = [one[: len(batch)] for batch, one in zip(self._batches(), cycle(images), strict=False)]
-        return spent(lambda: [scoring.measures(scene, scoring.features(scene, x), settings) for x in batches])
+        return spent(lambda: [scoring.measures([Part(scene, scoring.features(scene, x), settings)]) for x in batches])
 
     def _draw(self) -> None:
         for _ in self._drawn(self._footage.frames):

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from msflow_stream.config import EngineName, EnginePrecision
 from msflow_stream.engines.choosing import ENGINES
-from msflow_stream.engines.scoring import EngineScoring
+from msflow_stream.engines.scoring import EngineScoring, Part
 from msflow_stream.model.fused import FusedMeasures
 from msflow_stream.model.plain import PlainModel
 from msflow_stream.scene import Scene
@@ -83,7 +83,9 @@ def _engine_way(scene: Scene, name: EngineName, precision: EnginePrecision, norm
         log.info("left out: %s %s: %s", name, precision, error)
         return None
     score = scene.settings.score
-    return Way(name, precision, lambda images: scoring.measures(scene, scoring.features(scene, images), score))
+    return Way(
+        name, precision, lambda images: scoring.measures([Part(scene, scoring.features(scene, images), score)])[0]
+    )
 
 
 def plain_model(scene: Scene) -> PlainModel:

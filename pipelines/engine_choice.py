@@ -14,6 +14,7 @@ from torch import Tensor
 from msflow_stream.batches import batched
 from msflow_stream.config import EngineSettings
 from msflow_stream.engines.choosing import EngineChooser
+from msflow_stream.engines.openvino_engine import STREAMS
 from msflow_stream.engines.scoring import EngineScoring, Normal
 from msflow_stream.scene import Scene
 from msflow_stream.types import Frame
@@ -33,15 +34,18 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "msflow-stream"
 
 
-def make_scoring(settings: EngineSettings, normal: Normal | None = None, room: int | None = None) -> EngineScoring:
+def make_scoring(
+    settings: EngineSettings, normal: Normal | None = None, room: int | None = None, streams: int = STREAMS
+) -> EngineScoring:
     """What scores as the settings say.
 
     Args:
         settings: of the engine.
         normal: footage for a precision that has to know the ranges of numbers.
         room: bytes of weights of scenes that are ready to score; None: no end to it.
+        streams: frames scored at a time by engines that can; 1 for frames that come one by one.
     """
-    return EngineScoring(EngineChooser(settings, cache_folder()), normal, room)
+    return EngineScoring(EngineChooser(settings, cache_folder(), streams), normal, room)
 
 
 def images_of(sources: Sequence[str]) -> Normal:

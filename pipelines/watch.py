@@ -27,7 +27,7 @@ from msflow_stream.stream.contract import Limits
 from msflow_stream.stream.signals import heard, stopped_by_signals
 from msflow_stream.types import UserError
 from pipelines.camera_outputs import Written
-from pipelines.engine_choice import make_scoring
+from pipelines.engine_choice import STREAMS, make_scoring
 from pipelines.event_desk import EventDesk, secrets_of
 from pipelines.fleet import Fleet
 from pipelines.logs import Discreet, LogKind, logged
@@ -87,7 +87,8 @@ def _watch(job: WatchJob, discreet: Discreet, console: Console | None) -> None:
         stack.enter_context(held_alone(job.written.out))
         desk = EventDesk(file, job.written.out, Random())
         stack.callback(desk.close, DESK_SECONDS)
-        scoring = make_scoring(job.engine, room=job.scene_bytes)
+        streams = 1 if len(file.cameras) == 1 else STREAMS  # of a single camera, only the newest frame waits
+        scoring = make_scoring(job.engine, room=job.scene_bytes, streams=streams)
         bank = SceneBank(job.scenes, job.device, scoring.prepare, flows_wait=job.scene_bytes is not None)
         written = replace(job.written, is_kept=desk.is_kept)
         fleet = Fleet(file.cameras, bank, written, Random(), Limits(batch=job.batch), desk.publish, scoring)

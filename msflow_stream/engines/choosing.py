@@ -12,7 +12,7 @@ import torch
 from msflow_stream.config import EngineName, EnginePrecision, EngineSettings
 from msflow_stream.engines.engine import Engine
 from msflow_stream.engines.onnxruntime_engine import OnnxRuntimeEngine, TensorRtEngine
-from msflow_stream.engines.openvino_engine import OpenVinoEngine
+from msflow_stream.engines.openvino_engine import STREAMS, OpenVinoEngine
 from msflow_stream.engines.torch_engine import CompileEngine, TorchEngine
 from msflow_stream.engines.trial import BOUND, Verdict, identity, processor, run_trial
 from msflow_stream.engines.trial_file import TrialFile
@@ -47,10 +47,11 @@ class EngineChooser:
     Args:
         settings: of the engine.
         cache: folder that remembers trials, and keeps networks in eight bits; no folder does if None.
+        streams: frames that are scored at a time by engines that can; 1 for frames that come one by one.
     """
 
-    def __init__(self, settings: EngineSettings, cache: Path | None = None) -> None:
-        self.settings = settings
+    def __init__(self, settings: EngineSettings, cache: Path | None = None, streams: int = STREAMS) -> None:
+        self.settings, self._streams = settings, streams
         self._cache, self._file = cache, None if cache is None else TrialFile(cache / TRIALS)
         self._verdicts: dict[str, Verdict] = {}
         self._made: dict[str, Engine] = {}
@@ -88,7 +89,7 @@ class EngineChooser:
         key = f"{name} {precision}"
         if key not in self._made:
             self._made[key] = (
-                OpenVinoEngine(precision, self._cache and self._cache / EIGHT_BITS)
+                OpenVinoEngine(precision, self._cache and self._cache / EIGHT_BITS, self._streams)
                 if name == "openvino"
                 else ENGINES[name](precision)
             )
@@ -98,7 +99,7 @@ class EngineChooser:
         engines = self._installed(choices)
         if len(engines) < 2:
             return engines[0] if engines else self._of("torch", self.settings.precision)
-        facts = identity(scene, [str(engine) for engine in engines])
+        facts = identity(scene, engines)
         key = json.dumps(facts)
         verdict = self._verdicts.get(key) or (self._file.read(facts) if self._file else None)
         if verdict is None:

@@ -30,6 +30,7 @@ class Engine(ABC):
 
     name: ClassVar[EngineName]
     precisions: ClassVar[tuple[EnginePrecision, ...]]
+    streams: int = 1  # how many of its functions are worth calling at a time, from threads of their own
 
     def __init__(self, precision: EnginePrecision = "float32") -> None:
         if precision not in self.precisions:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from threading import RLock
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -26,6 +27,15 @@ Normal = Callable[[Scene], Sequence[Tensor]]  # batches of prepared images (B 3 
 MAPS_KEPT = 64  # settings of scores and sizes that were used last
 
 
+class Part(NamedTuple):
+    """Frames of one scene in a batch: their features (B C_l H_l W_l), and `areas` as in `Scene.measure_maps`."""
+
+    scene: Scene
+    features: list[Tensor]
+    score: ScoreSettings
+    areas: Tensor | None = None
+
+
 class Scoring(Protocol):
     """How images become scores. Features are shared by scenes that share a pyramid, the rest is a scene's own."""
 
@@ -45,10 +55,8 @@ class Scoring(Protocol):
     def features(self, scene: Scene, images: Tensor) -> list[Tensor]:
         """Of prepared images (B 3 H W)."""
 
-    def measures(
-        self, scene: Scene, features: list[Tensor], score: ScoreSettings, areas: Tensor | None = None
-    ) -> Measures:
-        """Scores from features; `areas` as in `Scene.measure_maps`."""
+    def measures(self, parts: Sequence[Part]) -> list[Measures]:
+        """Scores of each part, on the CPU."""
 
     def maps(self, scene: Scene, features: list[Tensor], score: ScoreSettings) -> Maps:
         """All three maps from features."""
@@ -73,12 +81,13 @@ class PlainScoring:
             features: list[Tensor] = scene.pyramid(images.to(scene.device))
         return features
 
-    def measures(
-        self, scene: Scene, features: list[Tensor], score: ScoreSettings, areas: Tensor | None = None
-    ) -> Measures:
-        """On the CPU."""
+    def measures(self, parts: Sequence[Part]) -> list[Measures]:
+        """One after the other."""
         with torch.inference_mode():
-            return scene.measure_maps(scene.maps(features, score), score, areas)
+            return [
+                part.scene.measure_maps(part.scene.maps(part.features, part.score), part.score, part.areas)
+                for part in parts
+            ]
 
     def maps(self, scene: Scene, features: list[Tensor], score: ScoreSettings) -> Maps:
         """B H W each."""
@@ -106,6 +115,7 @@ class EngineScoring:
         self._choose, self._normal = choose, normal
         self._features: WeakKeyDictionary[nn.Module, dict[tuple[int, int], Run]] = WeakKeyDictionary()
         self.likelihoods = Readiness(self._compiled, room)
+        self._streams = 1
         self._preparing = DevicePreparing()
         self._maps: dict[tuple[object, ...], FusedMaps] = {}
         self._lock = RLock()  # of what is made; who has a function does not wait for another that is made
@@ -129,24 +139,40 @@ class EngineScoring:
         """B C_l H_l W_l."""
         return self._run_features(scene)([images.to(scene.device, non_blocking=True)])
 
-    def measures(
-        self, scene: Scene, features: list[Tensor], score: ScoreSettings, areas: Tensor | None = None
-    ) -> Measures:
-        """On the CPU."""
-        if areas is not None:
-            return scene.measure_maps(self.maps(scene, features, score), score, areas)
-        found = self.likelihoods.get(scene)(features)
-        with torch.inference_mode():
-            measures = self._measures_of(found, scene.settings.input.size, score)(found)
-            return Measures(*(value.cpu() for value in measures))
+    def measures(self, parts: Sequence[Part]) -> list[Measures]:
+        """The flows of several scenes beside one another where the engine gains by it, then all maps alike at once."""
+        found = self._likelihoods(parts)
+        measures: dict[int, Measures] = {}
+        alike: dict[FusedMaps, list[int]] = {}
+        for number, (part, likelihoods) in enumerate(zip(parts, found, strict=True)):
+            if part.areas is None:
+                alike.setdefault(self._maps_of(part, likelihoods), []).append(number)
+            else:
+                maps = _maps(part, likelihoods)
+                measures[number] = part.scene.measure_maps(maps, part.score, part.areas)
+        for module, numbers in alike.items():
+            together = [torch.cat(scale) for scale in zip(*(found[number] for number in numbers), strict=True)]
+            with torch.inference_mode():
+                values = [value.cpu() for value in module(together)]
+            counts = [len(found[number][0]) for number in numbers]
+            split = zip(*(torch.split(value, counts) for value in values), strict=True)
+            measures |= {number: Measures(*one) for number, one in zip(numbers, split, strict=True)}
+        return [measures[number] for number in range(len(parts))]
 
     def maps(self, scene: Scene, features: list[Tensor], score: ScoreSettings) -> Maps:
         """B H W each."""
-        found = self.likelihoods.get(scene)(features)
-        with torch.inference_mode():
-            # One channel whose square is the mean of the squares has the same log-likelihood -1/2 mean_c z^2.
-            z = [(-2 * one).sqrt()[:, None] for one in found]
-            return anomaly_maps(z, scene.settings.input.size, score.alignment)
+        return _maps(Part(scene, features, score), self.likelihoods.get(scene)(features))
+
+    def _likelihoods(self, parts: Sequence[Part]) -> list[list[Tensor]]:
+        """B H_l W_l per scale, of each part."""
+        if self._streams > 1 and len(parts) > 1:
+            with ThreadPoolExecutor(min(self._streams, len(parts)), "flow") as pool:
+                return list(pool.map(lambda part: self.likelihoods.get(part.scene)(part.features), parts))
+        scenes, found = [part.scene for part in parts], []
+        for number, part in enumerate(parts):
+            self.likelihoods.expect(scenes[number : number + 2])
+            found.append(self.likelihoods.get(part.scene)(part.features))
+        return found
 
     def _run_features(self, scene: Scene) -> Run:
         runs, size = self._features.get(scene.pyramid, {}), scene.settings.input.size
@@ -164,7 +190,9 @@ class EngineScoring:
         features = self._run_features(scene)
         example = features([_noise(scene)])
         graph = LikelihoodGraph(scene.flow, [(one.shape[2], one.shape[3]) for one in example]).to(scene.device)
-        return self._choose(scene).compile(graph, example, lambda: [features([x]) for x in self._normal_images(scene)])
+        engine = self._choose(scene)
+        self._streams = max(self._streams, engine.streams)
+        return engine.compile(graph, example, lambda: [features([x]) for x in self._normal_images(scene)])
 
     def _normal_images(self, scene: Scene) -> list[Tensor]:
         if self._normal is None:
@@ -174,7 +202,8 @@ class EngineScoring:
             )
         return [images.to(scene.device) for images in self._normal(scene)]
 
-    def _measures_of(self, likelihoods: list[Tensor], size: tuple[int, int], score: ScoreSettings) -> FusedMaps:
+    def _maps_of(self, part: Part, likelihoods: list[Tensor]) -> FusedMaps:
+        size, score = part.scene.settings.input.size, part.score
         sizes = [(one.shape[1], one.shape[2]) for one in likelihoods]
         key = (tuple(sizes), size, score.top_k, score.aggregation, score.alignment, likelihoods[0].device)
         made = self._maps.get(key)
@@ -185,6 +214,14 @@ class EngineScoring:
                     del self._maps[next(iter(self._maps))]
                 self._maps[key] = made
         return made
+
+
+def _maps(part: Part, likelihoods: list[Tensor]) -> Maps:
+    """B H W each."""
+    with torch.inference_mode():
+        # One channel whose square is the mean of the squares has the same log-likelihood -1/2 mean_c z^2.
+        z = [(-2 * one).sqrt()[:, None] for one in likelihoods]
+        return anomaly_maps(z, part.scene.settings.input.size, part.score.alignment)
 
 
 def _noise(scene: Scene) -> Tensor:

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from msflow_stream.config import ScoreKind
 from msflow_stream.engines.engine import Engine
-from msflow_stream.engines.scoring import EngineScoring, PlainScoring, Scoring
+from msflow_stream.engines.scoring import EngineScoring, Part, PlainScoring, Scoring
 from msflow_stream.machine import usable_cores
 from msflow_stream.scene import Measures, Scene
 from msflow_stream.types import SCORE_FIELDS, UserError
@@ -55,15 +55,16 @@ class Verdict:
         return f"engines tried: {', '.join(rows)}; chosen: {self.fastest(BOUND)}"
 
 
-def identity(scene: Scene, engines: Sequence[str]) -> dict[str, Any]:
+def identity(scene: Scene, engines: Sequence[Engine]) -> dict[str, Any]:
     """What a trial's outcome depends on: the machine, the packages, the networks' shapes."""
     settings = scene.settings
     return {
         "cpu": processor(),
         "cores": usable_cores(),
         "threads": torch.get_num_threads(),
+        "streams": max(engine.streams for engine in engines),
         "versions": {name: _version(name) for name in PACKAGES},
-        "engines": list(engines),
+        "engines": [str(engine) for engine in engines],
         "model": settings.model.model_dump(mode="json", exclude={"weights", "weights_seed"}),
         "size": list(settings.input.size),
     }
@@ -125,7 +126,7 @@ def error_of(found: Measures, expected: Measures, scene: Scene) -> float:
 
 
 def _measures(scoring: Scoring, scene: Scene, images: Tensor) -> Measures:
-    return scoring.measures(scene, scoring.features(scene, images), scene.settings.score)
+    return scoring.measures([Part(scene, scoring.features(scene, images), scene.settings.score)])[0]
 
 
 def processor() -> str:

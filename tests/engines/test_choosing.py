@@ -16,7 +16,7 @@ from msflow_stream.config import EngineName, EnginePrecision, EngineSettings
 from msflow_stream.engines import choosing, trial
 from msflow_stream.engines.choosing import EngineChooser
 from msflow_stream.engines.engine import Engine, Run, Samples
-from msflow_stream.engines.scoring import PlainScoring
+from msflow_stream.engines.scoring import Part, PlainScoring
 from msflow_stream.engines.torch_engine import TorchEngine
 from msflow_stream.engines.trial import BOUND, Found, Verdict, error_of, trial_images
 from msflow_stream.engines.trial_file import TrialFile
@@ -57,7 +57,7 @@ def test_an_engine_that_moves_scores_is_not_chosen_however_fast(
             known = [0 * one for one in run(example)]
             return lambda inputs: [one[:1].expand(len(inputs[0]), *one.shape[1:]) for one in known]
 
-    monkeypatch.setattr(choosing, "OpenVinoEngine", lambda precision, cache: Wrong(precision))
+    monkeypatch.setattr(choosing, "OpenVinoEngine", lambda precision, cache, streams: Wrong(precision))
     chosen = EngineChooser(EngineSettings(), tmp_path)(scene)
     assert (chosen.name, chosen.precision) != ("openvino", "float32")
     ((_, verdict),) = TrialFile(tmp_path / "engines.json").all()
@@ -157,7 +157,7 @@ def test_int8_is_never_chosen_by_itself() -> None:
 
 def test_the_error_is_a_fraction_of_the_spread_of_normal_scores(scene: Scene) -> None:
     images, plain = trial_images(scene), PlainScoring()
-    measures = plain.measures(scene, plain.features(scene, images), scene.settings.score)
+    measures = plain.measures([Part(scene, plain.features(scene, images), scene.settings.score)])[0]
     moved = Measures(measures.score, measures.surprise + 0.5, measures.surprise_mean, measures.map)
     spread = float(measures.surprise.max() - measures.surprise.min())
     assert error_of(moved, measures, scene) == pytest.approx(0.5 / spread, rel=1e-4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from msflow_stream.areas import area_mask
 from msflow_stream.config import EngineName, EnginePrecision, EngineSettings
 from msflow_stream.engines.choosing import ENGINES, EngineChooser
 from msflow_stream.engines.engine import Engine, Run, Samples
+from msflow_stream.engines.openvino_engine import OpenVinoEngine
 from msflow_stream.engines.scoring import EngineScoring, PlainScoring
 from msflow_stream.engines.torch_engine import TorchEngine
 from msflow_stream.scene import Scene
@@ -80,6 +82,27 @@ def test_scores_do_not_depend_on_the_batch(asked: list[Asked], scorings: dict[st
     for size in (2, 5, len(asked)):
         together = score_batch(asked[:size], scorings[name])
         assert values(together) == pytest.approx(values(alone[:size]), rel=1e-5)
+
+
+@pytest.mark.parametrize("streams", [1, 2, 4])
+def test_scores_do_not_depend_on_how_many_frames_go_at_a_time(asked: list[Asked], streams: int) -> None:
+    pytest.importorskip("openvino")
+    expected = score_batch(asked, PlainScoring())
+    engine = OpenVinoEngine(streams=streams)
+    found = score_batch(asked, scoring(engine))
+    assert engine.streams == min(streams, torch.get_num_threads())
+    assert values(found) == pytest.approx(values(expected), rel=1e-4)
+
+
+def test_one_function_may_be_called_from_many_threads(scene: Scene) -> None:
+    pytest.importorskip("openvino")
+    both = [scoring(OpenVinoEngine(streams=streams)) for streams in (1, 4)]
+    batches = [list(frames(5)), list(frames(3)), list(frames(4))] * 4
+    for one in both:
+        scorer = Scorer(scene, "cpu", None, one)
+        expected = [values(scorer.score(batch)) for batch in batches]
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(lambda batch: values(scorer.score(batch)), batches)) == expected  # noqa: B023
 
 
 @pytest.mark.parametrize(("name", "precision"), LOWER)

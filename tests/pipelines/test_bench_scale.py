@@ -37,7 +37,7 @@ def test_bench_scale_measures_all_combinations(command: Command, tmp_path: Path)
     assert rows[3, 2]["ratio_to_one_scene"] == pytest.approx(rows[3, 2]["ms_per_frame"] / rows[3, 1]["ms_per_frame"])
     one, two = figures["memory"]
     assert one["predicted_bytes"] == 0
-    assert two["predicted_bytes"] == two["weights_bytes"] - one["weights_bytes"] > 0
+    assert two["predicted_bytes"] > two["weights_bytes"] - one["weights_bytes"] > 0
     assert two["resident_bytes"] > two["weights_bytes"]
     assert outcome.out.count("\n| ") == 5 + 4  # two tables with their heads and rules
 
