@@ -26,8 +26,8 @@ from pipelines.rounds import in_turn
 from pipelines.terminal import number
 
 MEBI = 2**20
-# What one more scene takes, from mobilenetv2_100, resnet18 and wide_resnet50_2 with OpenVINO in float32: its modules, the
-# network that was made of them with its weights in the order in which the CPU reads them, and room for what it computes.
+# What one more scene takes, from mobilenetv2_100, resnet18 and wide_resnet50_2 with OpenVINO in float32: its modules, a
+# network made of them with its weights in the order in which the CPU reads them, and room for what that computes.
 TIMES_ITS_WEIGHTS, BESIDE = 2.7, 20 * MEBI
 COLUMNS = ["cameras", "scenes", "ms/frame", "frames/s", "to one scene", "live: offered/s", "delivered/s", "dropped"]
 LATENCIES = {"p50": 50, "p95": 95, "p99": 99}
