@@ -19,6 +19,7 @@ from pipelines.terminal import clock, number, table
 
 Format = Literal["csv", "json", "coco"]
 COLUMNS = ["camera", "start", "duration", "severity", "triggers", "peak", "probability", "label", "id"]
+LINE = 1000  # characters: longer than any row
 
 
 def list_events(store_url: str, which: EventFilter, console: Console) -> None:
@@ -29,7 +30,10 @@ def list_events(store_url: str, which: EventFilter, console: Console) -> None:
         console.print(f"no {'events' if which == EventFilter(limit=which.limit) else 'such events'} in {escape(name)}")
         return
     rows = [[_plain(cell) for cell in _cells(stored)] for stored in found]
-    console.print(table(_count(len(rows)), COLUMNS, rows))
+    listed = table(_count(len(rows)), COLUMNS, rows)
+    wanted = console.measure(listed, options=console.options.update(width=LINE)).maximum
+    console.width = max(console.width, wanted)  # folded, neither times nor ids could be read
+    console.print(listed)
 
 
 def show(store_url: str, id: str, folder: Path, console: Console) -> None:
