@@ -18,6 +18,7 @@ from rich.live import Live
 from msflow_stream.bank import SceneBank
 from msflow_stream.cameras import Cameras, load_file
 from msflow_stream.config import EngineSettings
+from msflow_stream.engines.openvino_engine import STREAMS
 from msflow_stream.health.report import WatchReport
 from msflow_stream.health.server import HealthServer
 from msflow_stream.health.table import StatusTable
@@ -27,7 +28,7 @@ from msflow_stream.stream.contract import Limits
 from msflow_stream.stream.signals import heard, stopped_by_signals
 from msflow_stream.types import UserError
 from pipelines.camera_outputs import Written
-from pipelines.engine_choice import STREAMS, make_scoring
+from pipelines.engine_choice import make_scoring
 from pipelines.event_desk import EventDesk, secrets_of
 from pipelines.fleet import Fleet
 from pipelines.logs import Discreet, LogKind, logged
