@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,7 +19,10 @@ PRESET: Preset = "ultrafast"  # of every frame of a source: it is to take less t
 
 
 class OverlayFile:
-    """overlay.mp4: every frame of the source with its newest score drawn on it; a context manager."""
+    """overlay.mp4: every frame of the source with its newest score drawn on it; a context manager.
+
+    A frame is encoded, in a thread of its own, while the next one is drawn.
+    """
 
     def __init__(
         self,
@@ -31,6 +35,8 @@ class OverlayFile:
         self._time_base = info.time_base
         self._overlay = Overlay(style, info.width, info.height)
         self._writer = VideoWriter(path, info.width, info.height, info.time_base, info.rate, audio_from, preset=preset)
+        self._encoder, self._encoding = ThreadPoolExecutor(1, "encode"), Future[None]()
+        self._encoding.set_result(None)
 
     def __enter__(self) -> Self:
         self._writer.__enter__()
@@ -39,14 +45,25 @@ class OverlayFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.__exit__(kind, error, trace)
+        self._encoder.shutdown()
+        try:
+            if error is None:
+                self._encoding.result()
+        finally:
+            self._writer.__exit__(kind, error, trace)
 
     def write(self, frame: Frame, score: FrameScore | None, row: ScoreRow | None) -> None:
-        """Draws one frame; `score` gives the heat map, `row` the number, either may be missing."""
+        """Draws one frame; `score` gives the heat map, `row` the number, either may be missing.
+
+        Raises:
+            Exception: what the frame before could not be encoded for.
+        """
         drawn = self._overlay.draw(
             frame.image, score, row.smoothed if row else None, frame.time, alarm=bool(row and row.alarm)
         )
-        self._writer.write(drawn, round(frame.time / self._time_base) if frame.pts is None else frame.pts)
+        self._encoding.result()
+        ticks = round(frame.time / self._time_base) if frame.pts is None else frame.pts
+        self._encoding = self._encoder.submit(self._writer.write, drawn, ticks)
 
 
 def overlay_style(calibration: Calibration | None, settings: ScoreSettings) -> OverlayStyle:

@@ -70,13 +70,13 @@ class OpenVinoEngine(Engine):
         try:
             compiled = self._core.compile_model(model, "CPU", asked)
         except RuntimeError as error:
-            raise self._lacks(str(error).splitlines()[-1]) from None
+            raise self._lacks(str(error).strip().splitlines()[-1]) from None
         if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != hint:
             raise self._lacks("OpenVINO would use float32")
         return _Streams(compiled) if self.streams > 1 else _whole(compiled)
 
     def _lacks(self, why: str) -> UserError:
-        return UserError(f"this CPU does not score in {self.precision} ({why}): use --precision float32")
+        return UserError(f"OpenVINO does not score in {self.precision} here ({why}): use --precision float32")
 
 
 def _whole(compiled: Any) -> Run:
