@@ -9,12 +9,11 @@ from pathlib import Path
 from threading import Lock
 from weakref import WeakValueDictionary
 
-from torch import nn
-
 from msflow_stream.config import scene_folder
 from msflow_stream.files import file_hash
 from msflow_stream.machine import choose_device
 from msflow_stream.model.pyramid import Pyramid
+from msflow_stream.model.weights import weights_bytes
 from msflow_stream.scene import RECORD, Scene
 
 
@@ -129,8 +128,3 @@ def _function(scene: Scene) -> str:
         digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
         digest.update(value.cpu().numpy().tobytes())
     return digest.hexdigest()
-
-
-def weights_bytes(module: nn.Module) -> int:
-    """Of its parameters and buffers."""
-    return sum(value.nbytes for value in (*module.parameters(), *module.buffers()))

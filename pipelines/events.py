@@ -32,8 +32,9 @@ def list_events(store_url: str, which: EventFilter, console: Console) -> None:
     rows = [[_plain(cell) for cell in _cells(stored)] for stored in found]
     listed = table(_count(len(rows)), COLUMNS, rows)
     wanted = console.measure(listed, options=console.options.update(width=LINE)).maximum
-    console.width = max(console.width, wanted)  # folded, neither times nor ids could be read
+    width, console.width = console.width, max(console.width, wanted)  # folded, neither times nor ids could be read
     console.print(listed)
+    console.width = width
 
 
 def show(store_url: str, id: str, folder: Path, console: Console) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -45,12 +46,14 @@ class OverlayFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._encoder.shutdown()
-        try:
-            if error is None:
-                self._encoding.result()
-        finally:
+        if error is not None:
+            self._encoder.shutdown()
             self._writer.__exit__(kind, error, trace)
+            return
+        with ExitStack() as stack:  # the writer learns of what the last frame could not be encoded for
+            stack.push(self._writer)
+            self._encoder.shutdown()
+            self._encoding.result()
 
     def write(self, frame: Frame, score: FrameScore | None, row: ScoreRow | None) -> None:
         """Draws one frame; `score` gives the heat map, `row` the number, either may be missing.

@@ -6,6 +6,7 @@ import io
 import logging
 import warnings
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 from msflow_stream.engines.engine import missing
 
 OPSET = 17  # has LayerNormalization
+ONE_AT_A_TIME = Lock()  # torch's exporter keeps its state for the whole process
 
 
 class _FixedPooling(TorchFunctionMode):
@@ -72,7 +74,7 @@ def to_onnx(graph: nn.Module, example: Sequence[Tensor], inputs: Sequence[str], 
     level = exporter.level
     exporter.setLevel(logging.ERROR)
     try:
-        with torch.no_grad(), warnings.catch_warnings(), _FixedPooling():
+        with ONE_AT_A_TIME, torch.no_grad(), warnings.catch_warnings(), _FixedPooling():
             warnings.simplefilter("ignore")  # of the exporter's age, and of sizes that become constants, as they should
             torch.onnx.export(
                 graph.eval(),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -73,7 +75,7 @@ class OpenVinoEngine(Engine):
             raise self._lacks(str(error).strip().splitlines()[-1]) from None
         if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != hint:
             raise self._lacks("OpenVINO would use float32")
-        return _Streams(compiled) if self.streams > 1 else _whole(compiled)
+        return _Streams(compiled, self.streams) if self.streams > 1 else _whole(compiled)
 
     def _lacks(self, why: str) -> UserError:
         return UserError(f"OpenVINO does not score in {self.precision} here ({why}): use --precision float32")
@@ -95,23 +97,38 @@ def _whole(compiled: Any) -> Run:
 class _Streams:
     """Takes a batch frame by frame, as many at a time as the network was compiled for."""
 
-    def __init__(self, compiled: Any) -> None:
-        from openvino import AsyncInferQueue
-
-        self._queue, self._outputs = AsyncInferQueue(compiled), range(len(compiled.outputs))
-        self._queue.set_callback(self._take)
-        self._taken: dict[int, list[Tensor]] = {}
+    def __init__(self, compiled: Any, streams: int) -> None:
+        self._requests = [compiled.create_infer_request() for _ in range(streams)]
+        self._outputs = range(len(compiled.outputs))
         self._lock = Lock()
 
     def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         frames = list(zip(*([one[None].contiguous().numpy() for one in each] for each in inputs), strict=True))
         with self._lock:
-            for number, frame in enumerate(frames):
-                self._queue.start_async(list(frame), number, share_inputs=True)
-            self._queue.wait_all()
-            taken = [self._taken.pop(number) for number in range(len(frames))]
+            taken = self._run([list(frame) for frame in frames])
         return [torch.cat([one[output] for one in taken]) for output in self._outputs]
 
-    def _take(self, request: Any, number: int) -> None:
-        """Copies what came of a frame, before the next one gets its place."""
-        self._taken[number] = [torch.from_numpy(request.get_output_tensor(n).data.copy()) for n in self._outputs]
+    def _run(self, frames: Sequence[list[Any]]) -> list[list[Tensor]]:
+        """The outputs for each frame; nothing runs any more when it returns or raises."""
+        taken: list[list[Tensor]] = []
+        running: deque[Any] = deque()
+        try:
+            for number, frame in enumerate(frames):
+                if len(running) == len(self._requests):
+                    taken.append(self._result(running))
+                request = self._requests[number % len(self._requests)]  # the one whose result was taken last
+                request.start_async(frame, share_inputs=True)
+                running.append(request)
+            while running:
+                taken.append(self._result(running))
+        finally:
+            for request in running:
+                with suppress(RuntimeError):
+                    request.wait()
+        return taken
+
+    def _result(self, running: deque[Any]) -> list[Tensor]:
+        """Copies of the outputs of the request that was started first."""
+        running[0].wait()
+        request = running.popleft()
+        return [torch.from_numpy(request.get_output_tensor(output).data.copy()) for output in self._outputs]

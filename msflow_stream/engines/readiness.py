@@ -9,10 +9,9 @@ from weakref import WeakKeyDictionary
 
 from torch import nn
 
-from msflow_stream.bank import weights_bytes
 from msflow_stream.engines.engine import Run
+from msflow_stream.model.weights import weights_bytes
 from msflow_stream.scene import Scene
-from msflow_stream.types import UserError
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +25,7 @@ class Readiness:
 
     Args:
         make: the function of a scene's flow, for the size of its input.
-        room: bytes of weights of the flows that are held; None: no end to it.
+        room: bytes of weights of the flows that are held; None: no end to it. Those that are in use are there beside.
 
     Attributes:
         made: how many were made so far.
@@ -61,8 +60,8 @@ class Readiness:
         try:
             for scene in scenes:
                 self.get(scene)
-        except (UserError, RuntimeError) as error:  # who needs it meets it too, and says so
-            log.debug("a scene was not made ready ahead of time: %s", error)
+        except Exception as error:  # who needs it meets it too, and says so
+            log.debug("a scene was not made ready ahead of time", exc_info=error)
 
     def _found(self, scene: Scene) -> Run | None:
         with self._lock:

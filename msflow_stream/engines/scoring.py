@@ -24,7 +24,7 @@ from msflow_stream.scene import Measures, Scene, check_image
 from msflow_stream.types import UserError
 
 Normal = Callable[[Scene], Sequence[Tensor]]  # batches of prepared images (B 3 H W) of a scene's normal frames
-MAPS_KEPT = 64  # settings of scores and sizes that were used last
+MAPS_KEPT = 64  # settings of scores and sizes, the newest
 
 
 class Part(NamedTuple):

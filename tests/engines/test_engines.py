@@ -6,6 +6,8 @@ import gc
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -128,14 +130,55 @@ def test_scenes_that_share_a_pyramid_share_its_engine(scene: Scene) -> None:
     assert compiled == ["FeatureGraph", "LikelihoodGraph", "LikelihoodGraph"]
 
 
-def test_what_was_made_for_a_scene_goes_with_it() -> None:
-    engine, made = scoring(TorchEngine()), Scene.new("brief", small_settings())
-    engine.prepare(made)
+@pytest.mark.parametrize(("name", "streams"), [("torch", 1), ("openvino", 1), ("openvino", 2)])
+def test_what_was_made_for_a_scene_goes_with_it(name: EngineName, streams: int) -> None:
+    made, functions = Scene.new("brief", small_settings()), WeakSet[Any]()
+    base = OpenVinoEngine if name == "openvino" else TorchEngine
+
+    class Watched(base):  # type: ignore[misc, valid-type]
+        def compile(self, graph: torch.nn.Module, example: Sequence[torch.Tensor], samples: Samples) -> Run:
+            run: Run = super().compile(graph, example, samples)
+            functions.add(run)
+            return run
+
+    engine = scoring(Watched(**({"streams": streams} if name == "openvino" else {})))
+    list(Scorer(made, "cpu", None, engine)(frames(3)))
+    assert len(functions) == 2
     assert len(engine._features) == len(engine.likelihoods) == 1
     del made
     gc.collect()
     assert not engine._features
-    assert len(engine.likelihoods) == 0
+    assert len(engine.likelihoods) == len(functions) == 0
+
+
+def test_a_batch_that_cannot_be_scored_leaves_the_function_as_it_was() -> None:
+    pytest.importorskip("openvino")
+    torch.manual_seed(0)
+    graph = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3))
+    images = torch.randn(5, 3, 8, 9)
+    run = OpenVinoEngine(streams=2).compile(_Tuple(graph), [images], lambda: [])
+    for _ in range(4):
+        with pytest.raises(RuntimeError):
+            run([torch.cat([images, images], 1)])
+        with torch.inference_mode():
+            assert torch.allclose(run([images])[0], graph(images), atol=1e-5)
+
+
+class _Tuple(torch.nn.Module):
+    def __init__(self, graph: torch.nn.Module) -> None:
+        super().__init__()
+        self.graph = graph
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (self.graph(images),)
+
+
+def test_networks_can_be_made_in_several_threads_at_once(scene: Scene) -> None:
+    pytest.importorskip("openvino")
+    engines = [scoring(OpenVinoEngine()) for _ in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda one: one.prepare(scene), engines))
+    assert all(len(one.likelihoods) == 1 for one in engines)
 
 
 @pytest.fixture

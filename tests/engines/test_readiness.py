@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from msflow_stream.bank import SceneBank, weights_bytes
-from msflow_stream.engines.engine import Run
+from msflow_stream.bank import SceneBank
+from msflow_stream.engines.engine import Engine, Run
+from msflow_stream.engines.openvino_engine import OpenVinoEngine
 from msflow_stream.engines.readiness import Readiness
 from msflow_stream.engines.scoring import EngineScoring
 from msflow_stream.engines.torch_engine import TorchEngine
+from msflow_stream.model.weights import weights_bytes
 from msflow_stream.scene import Scene
 from msflow_stream.scorer import Asked, score_batch
 from msflow_stream.types import UserError
@@ -84,11 +86,15 @@ def test_what_comes_next_is_made_meanwhile_and_what_scores_stays(scenes: list[Sc
 
 
 def test_what_cannot_be_made_ahead_is_said_to_who_needs_it(scenes: list[Scene]) -> None:
+    tried = threading.Event()
+
     def fail(scene: Scene) -> Run:
+        tried.set()
         raise UserError("no such engine")
 
     ready = Readiness(fail, 1)
     ready.expect(scenes[:1])
+    assert tried.wait(10)
     with pytest.raises(UserError, match="no such engine"):
         ready.get(scenes[0])
 
@@ -102,10 +108,13 @@ def test_it_keeps_no_scene_alive() -> None:
     assert len(ready) == 0
 
 
+@pytest.mark.parametrize("make", [TorchEngine, OpenVinoEngine])
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_scores_are_the_same_with_little_room(scenes: list[Scene], count: int) -> None:
+def test_scores_are_the_same_with_little_room(scenes: list[Scene], count: int, make: Callable[[], Engine]) -> None:
+    pytest.importorskip("openvino")
     asked = [Asked(frame, scenes[i % 5], scenes[i % 5].settings.score) for i, frame in enumerate(frames(10))]
-    wide, narrow = (EngineScoring(lambda _: TorchEngine(), room=room) for room in (None, room_for(scenes, count)))
+    engine = make()
+    wide, narrow = (EngineScoring(lambda _: engine, room=room) for room in (None, room_for(scenes, count)))
     expected = [(one.score, one.surprise) for one in score_batch(asked, wide)]
     for _ in range(2):
         assert [(one.score, one.surprise) for one in score_batch(asked, narrow)] == expected
@@ -114,9 +123,11 @@ def test_scores_are_the_same_with_little_room(scenes: list[Scene], count: int) -
     assert narrow.likelihoods.made > 5
 
 
-def test_flows_of_a_bank_can_wait_on_the_cpu(tmp_path: Path) -> None:
+@pytest.mark.parametrize("waits", [False, True])
+def test_flows_of_a_bank_can_wait_on_the_cpu(tmp_path: Path, waits: bool) -> None:
     Scene.new("gate", small_settings()).save(tmp_path / "gate")
-    scene = SceneBank(tmp_path, "cpu", flows_wait=True).get("gate")
-    assert next(scene.flow.parameters()).device.type == "cpu"
-    scene.pyramid.to("meta")
-    assert scene.device.type == "meta"  # where the pyramid is, wherever the flow waits
+    bank = SceneBank(tmp_path, "cpu", flows_wait=waits)
+    bank.device = torch.device("meta")  # in the place of a GPU
+    scene = bank.get("gate")
+    assert scene.device.type == "meta"
+    assert next(scene.flow.parameters()).device.type == ("cpu" if waits else "meta")
