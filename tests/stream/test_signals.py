@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from queue import Queue
 from threading import Event, Thread
 
@@ -9,6 +10,15 @@ import pytest
 
 from msflow_stream.stream.signals import SIGNALS, heard, stopped_by_signals
 from tests.stream.scripted import PATIENCE
+
+
+@pytest.fixture(autouse=True)
+def harmless() -> Iterator[None]:
+    """A signal that comes when its handlers are gone again does not end the tests."""
+    before = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 class Run:
