@@ -17,6 +17,7 @@ from msflow_stream.areas import area_mask
 from msflow_stream.config import EngineName, EnginePrecision, EngineSettings
 from msflow_stream.engines.choosing import ENGINES, EngineChooser
 from msflow_stream.engines.engine import Engine, Run, Samples
+from msflow_stream.engines.onnx_graph import graph_to_onnx
 from msflow_stream.engines.openvino_engine import OpenVinoEngine
 from msflow_stream.engines.scoring import EngineScoring, PlainScoring
 from msflow_stream.engines.torch_engine import TorchEngine
@@ -173,12 +174,12 @@ class _Tuple(torch.nn.Module):
         return (self.graph(images),)
 
 
-def test_networks_can_be_made_in_several_threads_at_once(scene: Scene) -> None:
-    pytest.importorskip("openvino")
-    engines = [scoring(OpenVinoEngine()) for _ in range(3)]
+def test_networks_can_be_exported_in_several_threads_at_once() -> None:
+    pytest.importorskip("onnx")
+    images = torch.randn(2, 3, 8, 9)
+    graphs = [_Tuple(torch.nn.Conv2d(3, channels, 3)) for channels in (2, 3, 4)] * 3
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda one: one.prepare(scene), engines))
-    assert all(len(one.likelihoods) == 1 for one in engines)
+        assert all(pool.map(lambda graph: graph_to_onnx(graph, [images]), graphs))
 
 
 @pytest.fixture
