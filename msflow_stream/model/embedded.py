@@ -7,17 +7,41 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from msflow_stream.types import UserError
 
 NAME = "embedded"
 STAGES = (1, 2, 3)  # at strides 4, 8 and 16
 STEM = 24
-WIDTHS = (48, 96, 160)
-CHANNELS = (32, 48, 80)  # of the features: the flows over them cost with their square
-DEPTHS = (1, 1, 2)
+WIDTHS = (48, 96)
+CHANNELS = (32, 48, 48)  # of the features: the flows over them cost with their square
+DEPTHS = (1, 1)
+WINDOW = 12  # pixels: the surroundings that contrast is relative to
+FAINT = 0.1  # deviation, in units of the normalised input: what is fainter is not brought up
+BRIGHTNESS, COLOUR = 0.3, 2.0  # of the mean: how much of them stays
 FILE = Path(__file__).with_name("embedded.safetensors")
 RECORD = FILE.with_suffix(".json")  # how it came to be, and its hash
+
+
+def contrast(images: Tensor) -> Tensor:
+    """B 3 H W, normalised, to what stands out of its surroundings, divided by how much there stands out: B 3 H W.
+
+    Mean and deviation (over all colours) are those of overlapping windows of `WINDOW` pixels. An edge in the shade is
+    then as strong as one in the sun. Of the mean a part of the brightness stays, and more of the colour.
+    """
+    mean = _around(images)
+    detail = images - mean
+    deviation = _around(detail.square().mean(1, keepdim=True)).sqrt()
+    grey = mean.mean(1, keepdim=True)
+    return detail / (deviation + FAINT) + BRIGHTNESS * grey + COLOUR * (mean - grey)
+
+
+def _around(x: Tensor) -> Tensor:
+    """Means over windows that overlap: taken at every fourth pixel, interpolated between."""
+    step, beyond = WINDOW // 3, WINDOW // 3
+    coarse = F.avg_pool2d(x, WINDOW, step, beyond, count_include_pad=False)  # B C H/4 W/4, their centres in the cells'
+    return F.interpolate(coarse, size=x.shape[2:], mode="bilinear", align_corners=False)
 
 
 def convolution(channels_in: int, channels_out: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
@@ -44,21 +68,22 @@ class Residual(nn.Module):
 class EmbeddedBackbone(nn.Module):
     """B 3 H W, normalised with ImageNet's mean and deviation, to features B C_l H_l W_l of `stages`, finest first.
 
-    Plain 3x3 convolutions: few and wide ones keep a CPU busy, where depthwise ones wait for memory. The features of a
-    stage are a linear projection of it, normalised over the data that the network was trained on: no ReLU cuts off
-    half of each channel's distribution, which a flow would have to unfold.
+    Stages 1 and 2 are two stages of one network; stage 3 is its second stage on the picture at half the size: what is
+    learnt of one size serves the other. Plain 3x3 convolutions: few and wide ones keep a CPU busy, where depthwise ones
+    wait for memory. The features of a stage are a linear projection of it, normalised over the data that the network
+    was trained on: no ReLU cuts off half of each channel's distribution, which a flow would have to unfold.
     """
 
     def __init__(self, stages: Sequence[int] = STAGES) -> None:
         super().__init__()
-        self.wanted = [stage - 1 for stage in stages]
-        deepest = max(self.wanted) + 1
+        self.wanted = list(stages)
+        depth = min(max(stages), len(WIDTHS))
         self.stem = nn.Sequential(*convolution(3, STEM, stride=2), nn.ReLU(inplace=True))  # B 24 H/2 W/2
         self.stages, self.projections = nn.ModuleList(), nn.ModuleList()
         before = STEM
-        for width, channels, depth in zip(WIDTHS[:deepest], CHANNELS, DEPTHS, strict=False):
+        for width, channels, blocks in zip(WIDTHS[:depth], CHANNELS, DEPTHS, strict=False):
             down = [*convolution(before, width, stride=2), nn.ReLU(inplace=True)]
-            self.stages.append(nn.Sequential(*down, *(Residual(width) for _ in range(depth))))
+            self.stages.append(nn.Sequential(*down, *(Residual(width) for _ in range(blocks))))
             self.projections.append(nn.Sequential(*convolution(width, channels, kernel=1)))
             before = width
         for module in self.modules():
@@ -66,12 +91,19 @@ class EmbeddedBackbone(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> list[Tensor]:
+        features = self.seen(contrast(images), [stage for stage in self.wanted if stage <= len(WIDTHS)])
+        if len(WIDTHS) + 1 in self.wanted:
+            features += self.seen(contrast(F.avg_pool2d(images, 2)), [len(WIDTHS)])
+        return features
+
+    def seen(self, images: Tensor, stages: Sequence[int]) -> list[Tensor]:
+        """Features of stages 1 and 2, or either, at one size of the picture."""
         x = self.stem(images)
         features = []
-        for number, (stage, projection) in enumerate(zip(self.stages, self.projections, strict=True)):
-            x = stage(x)
-            if number in self.wanted:
-                features.append(projection(x))
+        for number in range(1, max(stages, default=0) + 1):
+            x = self.stages[number - 1](x)
+            if number in stages:
+                features.append(self.projections[number - 1](x))
         return features
 
 

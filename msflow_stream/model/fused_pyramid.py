@@ -60,19 +60,32 @@ def fold_batch_norms(model: nn.Module) -> nn.Module:
         return model
     modules: dict[str, nn.Module] = dict(model.named_modules())
     calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
-    for node in graph.nodes:
-        norm = _module(node, modules)
-        convolution = _module(node.args[0], modules) if isinstance(norm, _BatchNorm) else None
-        if not isinstance(convolution, nn.Conv2d) or not isinstance(norm, _BatchNorm) or norm.running_mean is None:
-            continue
-        before = node.args[0]
-        if len(before.users) > 1 or calls[before.target] > 1 or calls[node.target] > 1:
-            continue
+    for norm_name, convolution_name in _pairs(graph, modules, calls):
+        convolution, norm = modules[convolution_name], modules[norm_name]
+        assert isinstance(convolution, nn.Conv2d)
+        assert isinstance(norm, _BatchNorm)
         _fold(convolution, norm)
-        modules[node.target] = getattr(norm, "act", None) or nn.Identity()
-        model.set_submodule(node.target, modules[node.target])
+        modules[norm_name] = getattr(norm, "act", None) or nn.Identity()
+        model.set_submodule(norm_name, modules[norm_name])
     _pad_early(graph, modules, calls)
     return fx.GraphModule(model, graph)
+
+
+def _pairs(graph: fx.Graph, modules: dict[str, nn.Module], calls: Counter[Any]) -> list[tuple[str, str]]:
+    """Names of batch norms and of the convolutions whose results they, and nothing else, take: each time, if several."""
+    befores: dict[str, list[fx.Node]] = {}
+    for node in graph.nodes:
+        if isinstance(_module(node, modules), _BatchNorm):
+            befores.setdefault(node.target, []).append(node.args[0])
+    found = []
+    for name, nodes in befores.items():
+        names = {node.target for node in nodes}
+        if len(names) > 1 or not isinstance(_module(nodes[0], modules), nn.Conv2d):
+            continue
+        alone = calls[nodes[0].target] == len(nodes) and all(len(node.users) == 1 for node in nodes)
+        if alone and modules[name].running_mean is not None:
+            found.append((name, str(nodes[0].target)))
+    return found
 
 
 def _pad_early(graph: fx.Graph, modules: dict[str, nn.Module], calls: Counter[Any]) -> None:

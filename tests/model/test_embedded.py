@@ -19,15 +19,31 @@ IMAGES = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 
 def test_its_stages_are_at_strides_4_8_and_16_with_even_channels() -> None:
     features = Pyramid("embedded", pool="none")(IMAGES)
-    assert [tuple(f.shape[1:]) for f in features] == [(32, 16, 24), (48, 8, 12), (80, 4, 6)]
+    assert [tuple(f.shape[1:]) for f in features] == [(32, 16, 24), (48, 8, 12), (48, 4, 6)]
     assert all(channels % 2 == 0 for channels in embedded.CHANNELS)
 
 
 def test_fewer_stages_are_the_same_features_and_less_work() -> None:
     weights = Pyramid("embedded").backbone.state_dict()
-    whole, part = (Pyramid("embedded", weights, stages=stages) for stages in ((1, 2, 3), (2,)))
-    assert torch.allclose(part(IMAGES)[0], whole(IMAGES)[1], atol=1e-5)
-    assert sum(p.numel() for p in part.parameters()) < sum(p.numel() for p in whole.parameters()) / 3
+    whole = Pyramid("embedded", weights)
+    for stage in (1, 2, 3):
+        part = Pyramid("embedded", weights, stages=(stage,))
+        assert torch.allclose(part(IMAGES)[0], whole(IMAGES)[stage - 1], atol=1e-5)
+    shallow = Pyramid("embedded", weights, stages=(1,))
+    assert sum(p.numel() for p in shallow.parameters()) < sum(p.numel() for p in whole.parameters()) / 3
+
+
+def test_stage_3_is_stage_2_of_the_picture_at_half_the_size() -> None:
+    half = F.avg_pool2d(IMAGES, 2)
+    second, third = (Pyramid("embedded", stages=(stage,), pool="none") for stage in (2, 3))
+    assert torch.allclose(third(IMAGES)[0], second(half)[0], atol=1e-5)
+
+
+def test_what_stands_out_does_not_depend_on_the_contrast_of_the_camera() -> None:
+    picture = F.avg_pool2d(torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(1)), 3, 1, 1)
+    strong, weak = (embedded.contrast(4 * gain * (picture - 0.5)) for gain in (2.0, 1.0))
+    assert float((strong - weak).abs().mean() / strong.abs().mean()) < 0.3  # without it: 0.5
+    assert float(embedded.contrast(torch.full((1, 3, 64, 96), 2.0)).std()) < 1e-5
 
 
 def test_it_pads_by_reflection() -> None:

@@ -117,6 +117,7 @@ def test_the_fused_measures_are_those_of_the_maps(
     [
         *((name, how) for name in ("resnet18", "mobilenetv2_100") for how in ("reflect", "zeros")),
         ("wide_resnet50_2", "reflect"),
+        ("embedded", "reflect"),
         ("mobilenetv3_small_050", "reflect"),
         ("efficientnet_b0", "reflect"),
         ("tf_efficientnet_b0", "zeros"),
