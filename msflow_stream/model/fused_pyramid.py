@@ -72,7 +72,7 @@ def fold_batch_norms(model: nn.Module) -> nn.Module:
 
 
 def _pairs(graph: fx.Graph, modules: dict[str, nn.Module], calls: Counter[Any]) -> list[tuple[str, str]]:
-    """Names of batch norms and of the convolutions whose results they, and nothing else, take: each time, if several."""
+    """Names of batch norms and of the convolutions whose results they, and nothing else, take, however often."""
     befores: dict[str, list[fx.Node]] = {}
     for node in graph.nodes:
         if isinstance(_module(node, modules), _BatchNorm):

@@ -36,14 +36,14 @@ def test_it_is_the_convolution(
     assert found.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "wide_resnet50_2", "embedded"])
-def test_a_model_with_it_measures_what_the_plain_one_does(backbone: str) -> None:
+@pytest.mark.parametrize(("backbone", "least"), [("resnet18", 10), ("wide_resnet50_2", 10), ("embedded", 2)])
+def test_a_model_with_it_measures_what_the_plain_one_does(backbone: str, least: int) -> None:
     size = (72, 104)
     pyramid = Pyramid(backbone)
     flow = MSFlow(pyramid.channels, [1, 2, 2]).eval()
     plain, fused = PlainModel(pyramid, flow, size), FusedModel(pyramid, flow, size)
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
-    assert use_winograd(fused, [images]) > 10
+    assert use_winograd(fused, [images]) >= least  # those of embedded meet two sizes of the picture
     with torch.inference_mode():
         for found, expected in zip(fused(images)[:3], plain(images)[:3], strict=True):
             assert torch.allclose(found, expected, rtol=1e-4)
