@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -93,6 +93,7 @@ def test_the_fused_flow_gives_the_z_of_the_flow(
     alignment=st.sampled_from(["corners", "centres"]),
     spread=st.sampled_from([0.1, 1, 30]),
 )
+@example(scales=[(1, 1, 2)], size=(31, 9), top_k=1 / 3, aggregation="add", alignment="corners", spread=1)  # 93 pixels
 def test_the_fused_measures_are_those_of_the_maps(
     scales: list[tuple[int, int, int]],
     size: tuple[int, int],
