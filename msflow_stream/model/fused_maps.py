@@ -48,9 +48,8 @@ class FusedMaps(nn.Module):
     ) -> None:
         super().__init__()
         self.aggregation = aggregation
-        self.count = max(
-            1, int(top_k * (size[0] * size[1]))
-        )  # in this order, as `top_k_mean`: it can round down otherwise
+        pixels = size[0] * size[1]
+        self.count = max(1, int(top_k * pixels))  # `top_k * height * width` can round to one less than `top_k_mean`'s
         rows = [_upsampling(height, size[0], alignment) for height, _ in sizes]
         self.register_buffer("rows", torch.cat(rows, 1), persistent=False)  # H sum(H_l)
         for scale, (_, width) in enumerate(sizes):

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 BLOCK = 8  # pixels, of the coding of pictures
-GRAIN = 0.3  # of the noise: with all of it, and with blur, features lost the detail that violations show in
+GRAIN = 0.3  # of the noise: features learnt with all of it, and with blur, found fewer violations
 
 
 class View(NamedTuple):
