@@ -14,12 +14,12 @@ from msflow_stream.types import UserError
 NAME = "embedded"
 STAGES = (1, 2, 3)  # at strides 4, 8 and 16
 STEM = 24
-WIDTHS = (48, 96)
+WIDTHS = (32, 80)
 CHANNELS = (32, 48, 48)  # of the features: the flows over them cost with their square
 DEPTHS = (1, 1)
 WINDOW = 12  # pixels: the surroundings that contrast is relative to
-FAINT = 0.1  # deviation, in units of the normalised input: what is fainter is not brought up
-BRIGHTNESS, COLOUR = 0.3, 2.0  # of the mean: how much of them stays
+FAINT = 0.05  # deviation, in units of the normalised input: what is fainter is not brought up
+BRIGHTNESS, COLOUR = 0.6, 2.0  # of the mean: how much of them stays
 FILE = Path(__file__).with_name("embedded.safetensors")
 RECORD = FILE.with_suffix(".json")  # how it came to be, and its hash
 

@@ -96,7 +96,7 @@ class Learner:
         with torch.inference_mode():
             for number in range(self.recipe.steps, self.recipe.steps + OBSERVED):
                 view, _, _ = self.batch(number)
-                observe(model, normalised(view.seen).contiguous(memory_format=torch.channels_last), view.clean, moments)
+                observe(model, normalised(view.seen).contiguous(memory_format=torch.channels_last), moments)
         project(model, moments, GAIN, torch.Generator().manual_seed(self.recipe.seed))
         return model
 

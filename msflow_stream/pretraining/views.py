@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 BLOCK = 8  # pixels, of the coding of pictures
-GRAIN = 0.3  # of the noise: features learnt with all of it, and with blur, found fewer violations
 
 
 class View(NamedTuple):
@@ -19,7 +18,7 @@ class View(NamedTuple):
     Attributes:
         seen: B 3 n n, what a camera delivers, within 0 and 1.
         again: B 3 n n, the same view, delivered another time: other noise, other light.
-        clean: B 3 n n, without coding, noise and what was in the way.
+        clean: B 3 n n, without blur, coding, noise and what was in the way.
         where: B 3 3, from a view's coordinates (-1 to 1) to the scene's.
     """
 
@@ -42,7 +41,7 @@ def draw_view(scenes: Tensor, side: int, rng: torch.Generator) -> View:
 
 def _delivered(clean: Tensor, rng: torch.Generator) -> Tensor:
     """What becomes of a picture between the scene and the one who looks at it."""
-    return _covered(_noisy(_coded(clean, rng), rng), rng).clamp(0, 1)
+    return _covered(_noisy(_coded(_blurred(clean, rng), rng), rng), rng).clamp(0, 1)
 
 
 def centres(height: int, width: int) -> Tensor:
@@ -88,6 +87,18 @@ def _coloured(x: Tensor, rng: torch.Generator) -> Tensor:
     return torch.lerp(x, x.mean(1, keepdim=True).expand_as(x), grey)
 
 
+def _blurred(x: Tensor, rng: torch.Generator) -> Tensor:
+    """Half of the views out of focus, by a deviation of up to 1.6 pixels."""
+    count, reach = len(x), 4
+    sigma = torch.where(torch.rand(count, generator=rng) < 0.5, _between(count, 0.3, 1.6, rng), torch.tensor(0.05))
+    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma[:, None]) ** 2)
+    taps = (taps / taps.sum(1, keepdim=True)).repeat_interleave(3, 0)  # B*3 K
+    flat = x.reshape(1, -1, *x.shape[2:])
+    flat = F.pad(flat, (reach,) * 4, mode="reflect")
+    flat = F.conv2d(flat, taps[:, None, None], groups=len(taps))
+    return F.conv2d(flat, taps[:, None, :, None], groups=len(taps)).view_as(x)
+
+
 def _coded(x: Tensor, rng: torch.Generator) -> Tensor:
     """Half of the views coarsely coded, as video is: cosine coefficients of 8 x 8 blocks, rounded."""
     count, _, height, width = x.shape
@@ -105,8 +116,7 @@ def _noisy(x: Tensor, rng: torch.Generator) -> Tensor:
     """Seven in ten views with noise of their own strength, of the sensor and of each colour."""
     count = len(x)
     strength = _between(count, 0.003, 0.07, rng) * (torch.rand(count, generator=rng) < 0.7)
-    noisy = x + strength[:, None, None, None] * torch.randn(x.shape, generator=rng)
-    return x + GRAIN * (noisy - x)
+    return x + strength[:, None, None, None] * torch.randn(x.shape, generator=rng)
 
 
 def _covered(x: Tensor, rng: torch.Generator, patches: int = 3) -> Tensor:

@@ -14,6 +14,7 @@ from msflow_stream.datasets.procedural.scenes import Composer, swatches
 from msflow_stream.model.embedded import CHANNELS
 from msflow_stream.pretraining.learner import GAIN, STAGES, Learner, Recipe, normalised, rate_factor
 from msflow_stream.pretraining.objective import twins
+from msflow_stream.pretraining.projection import Moments, observe, project
 from msflow_stream.types import UserError
 
 RECIPE = Recipe(steps=30, batch=4, side=64, warmup=3)
@@ -95,11 +96,35 @@ def test_features_in_use_are_alike_in_size_and_tell_what_a_place_looks_like() ->
         flat = features.permute(0, 2, 3, 1).reshape(-1, channels)
         assert float(flat.std(0).square().mean().sqrt()) == pytest.approx(GAIN, rel=0.5)
         spectrum = torch.linalg.eigvalsh(torch.cov(flat.mT)).flip(0)
-        assert float(spectrum[: channels // 4].sum() / spectrum.sum()) > 0.8, "large things should dominate"
+        assert 0.4 < float(spectrum[: channels // 4].sum() / spectrum.sum()) < 0.9, (
+            "large things stay larger, not alone"
+        )
         grey = torch.nn.functional.adaptive_avg_pool2d(view.clean.mean(1), features.shape[2:]).flatten()
         known = torch.linalg.lstsq(torch.cat((flat, torch.ones(len(flat), 1)), 1), grey[:, None]).solution
         left = grey - (torch.cat((flat, torch.ones(len(flat), 1)), 1) @ known)[:, 0]
         assert float(left.var() / grey.var()) < 0.5
+
+
+def test_a_projection_takes_the_root_of_the_variance_of_what_a_stage_sees() -> None:
+    student = learner()
+    student.step()
+    model = student.model.eval()
+    images = normalised(student.batch(1)[0].seen)
+    moments = [Moments() for _ in STAGES]
+    with torch.inference_mode():
+        observe(model, images, moments)
+        project(model, moments, 2.0, torch.Generator().manual_seed(0))
+        stage = model.stem(images)
+        for number, features in enumerate(model.seen(images, STAGES)):
+            stage = model.stages[number](stage)
+            own, of_features = (_spectrum(x) for x in (stage, features))
+            wanted = own[: len(of_features)].clamp(min=0).sqrt()
+            assert of_features == pytest.approx((4.0 * len(wanted) * wanted / wanted.sum()).numpy(), rel=0.02, abs=0.02)
+
+
+def _spectrum(features: torch.Tensor) -> torch.Tensor:
+    """Variances along the principal components of the channels of B C H W, the largest first."""
+    return torch.linalg.eigvalsh(torch.cov(features.permute(1, 0, 2, 3).flatten(1).double())).flip(0)
 
 
 def test_twins_agree_best_when_channels_are_equal_and_independent() -> None:

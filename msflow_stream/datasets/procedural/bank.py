@@ -30,7 +30,7 @@ class BankPlan:
         textures, pieces: classes, and swatches of each.
     """
 
-    scenes: int = 8192
+    scenes: int = 24576
     size: int = 144
     seed: int = 0
     shard: int = 1024
