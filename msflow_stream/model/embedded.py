@@ -28,8 +28,8 @@ RECORD = FILE.with_suffix(".json")  # how it came to be, and its hash
 def contrast(images: Tensor) -> Tensor:
     """B 3 H W, normalised, to what stands out of its surroundings, divided by how much there stands out: B 3 H W.
 
-    Mean and deviation (over all colours) are those of overlapping windows of `WINDOW` pixels. An edge in the shade is
-    then as strong as one in the sun. Of the mean a part of the brightness stays, and more of the colour.
+    The mean of each colour and the deviation of all are those of overlapping windows of `WINDOW` pixels. An edge in the
+    shade is then as strong as one in the sun. Of the mean a part of the brightness stays, and more of the colour.
     """
     images = images.contiguous()  # three channels in the last place keep a CPU waiting
     coarse = _windows(images)  # what is done at a sixteenth of the pixels costs little
@@ -41,7 +41,7 @@ def contrast(images: Tensor) -> Tensor:
 
 
 def _windows(x: Tensor) -> Tensor:
-    """Means over windows of 3 x 3 cells, around every cell: B C H/4 W/4."""
+    """Means over windows of 3 x 3 cells, around every whole cell: B C H/4 W/4; the last H mod 4 rows are in none."""
     cells = F.avg_pool2d(x, WINDOW // 3)
     return F.avg_pool2d(cells, 3, stride=1, padding=1, count_include_pad=False)
 

@@ -106,14 +106,14 @@ class WinogradConvolution(nn.Module):
 
 
 def use_winograd(model: nn.Module, inputs: Sequence[Tensor]) -> int:
-    """Replaces, in place, the convolutions of `model` for which it pays; returns how many.
+    """Replaces, in place, the convolutions of `model` for which it pays and that meet one size only; returns how many.
 
     From then on the model takes inputs (B C H W each) of the size of these only, and any number of them at once.
     """
-    sizes: dict[str, dict[tuple[int, int], None]] = {}  # in the order of their coming
+    sizes: dict[str, set[tuple[int, int]]] = {}
 
     def note(name: str, images: Tensor) -> None:
-        sizes.setdefault(name, {})[images.shape[2], images.shape[3]] = None
+        sizes.setdefault(name, set()).add((images.shape[2], images.shape[3]))
 
     found = {n: m for n, m in model.named_modules() if isinstance(m, nn.Conv2d) and _fits(m) and _pays(m)}
     hooks = [m.register_forward_pre_hook(lambda _, given, n=n: note(n, given[0])) for n, m in found.items()]
@@ -121,23 +121,10 @@ def use_winograd(model: nn.Module, inputs: Sequence[Tensor]) -> int:
         model(*(one[:1] for one in inputs))
     for hook in hooks:
         hook.remove()
-    for name, met in sizes.items():
-        faster = [WinogradConvolution(found[name], (h, w), 4 if h * w >= LARGE else 2) for h, w in met]
-        model.set_submodule(name, faster[0] if len(faster) == 1 else _EachSize(faster))
-    return len(sizes)
-
-
-class _EachSize(nn.Module):
-    """A convolution that a network uses on images of several sizes."""
-
-    def __init__(self, convolutions: Sequence[WinogradConvolution]) -> None:
-        super().__init__()
-        self.convolutions = nn.ModuleList(convolutions)
-        self.number = {convolution.size: n for n, convolution in enumerate(convolutions)}
-
-    def forward(self, images: Tensor) -> Tensor:
-        found: Tensor = self.convolutions[self.number[images.shape[2], images.shape[3]]](images)
-        return found
+    once = {name: met.pop() for name, met in sizes.items() if len(met) == 1}
+    for name, (h, w) in once.items():
+        model.set_submodule(name, WinogradConvolution(found[name], (h, w), 4 if h * w >= LARGE else 2))
+    return len(once)
 
 
 def _fits(convolution: nn.Conv2d) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -60,30 +61,22 @@ def loss_of(
     """
     count = len(view.clean)
     parts: dict[str, Tensor] = {}
+    wanted = {name: weight for name, weight in asdict(weights).items() if weight}
     for number, (stage, head) in enumerate(zip(features, heads.stages, strict=True), 1):
         size = stage.shape[2], stage.shape[3]
         place = torch.randint(size[0] * size[1], (count, PLACES), generator=rng).to(stage.device)  # B P
         read = _at(stage, place.repeat(2, 1))  # 2B P C
-        said = torch.split(head(read), heads.sizes, -1)
-        pixels, lines, context = (_at(target, place).repeat(2, 1, 1) for target in targets(view.clean, size))
-        texture, shape = _labels(view.where, truth, place, size)
-        found = {
-            "clean": F.smooth_l1_loss(said[0], pixels),
-            "edges": F.smooth_l1_loss(said[1], lines),
-            "around": F.smooth_l1_loss(said[2], context),
-            "twins": twins(*read.chunk(2)),
-            "texture": _cross_entropy(said[3], texture),
-            "shape": _cross_entropy(said[4], shape),
-        }
-        wanted = {name: weight for name, weight in asdict(weights).items() if weight}
-        parts |= {f"{name} {number}": weight * found[name] for name, weight in wanted.items()}
+        said = dict(zip(SAID, torch.split(head(read), heads.sizes, -1), strict=True))
+        for name, weight in wanted.items():
+            if name == "twins":
+                part = twins(*read.chunk(2))
+            elif name in CLASSES:
+                part = _cross_entropy(said[name], _labels(name, view.where, truth, place, size))
+            else:
+                part = F.smooth_l1_loss(said[name], _at(TARGETS[name](view.clean, size), place).repeat(2, 1, 1))
+            parts[f"{name} {number}"] = weight * part
     total = torch.stack(list(parts.values())).sum() / len(features)
     return total, {name: float(part.detach()) for name, part in parts.items()}
-
-
-def targets(clean: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
-    """Pixels, edges and context of all h x w places of clean pictures: B N h w each."""
-    return _looks(clean, size), edges(clean, size), _context(clean, size)
 
 
 def twins(first: Tensor, second: Tensor) -> Tensor:
@@ -99,15 +92,15 @@ def twins(first: Tensor, second: Tensor) -> Tensor:
     return ((1 - same).square().sum() + 0.1 * others) / len(matrix)
 
 
-def _labels(where: Tensor, truth: Truth, places: Tensor, cells: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Classes of texture and shape at the centres of the cells `places` (B P), UNKNOWN beyond the scene."""
+def _labels(name: str, where: Tensor, truth: Truth, places: Tensor, cells: tuple[int, int]) -> Tensor:
+    """Classes of texture or shape at the centres of the cells `places` (B P), UNKNOWN beyond the scene."""
+    classes = truth.textures if name == "texture" else truth.shapes
     points = project(where, centres(*cells).to(where.device).flatten(0, 1)[places])  # B P 2
-    height, width = truth.textures.shape[1:]
+    height, width = classes.shape[1:]
     x, y = ((points[..., k] + 1) / 2 * n for k, n in ((0, width), (1, height)))
     beyond = (x < 0) | (x >= width) | (y < 0) | (y >= height)
     at = (y.long().clamp(0, height - 1) * width + x.long().clamp(0, width - 1)).clamp(min=0)
-    texture, shape = (labels.flatten(1).gather(1, at).masked_fill(beyond, UNKNOWN) for labels in truth)
-    return texture, shape
+    return classes.flatten(1).gather(1, at).masked_fill(beyond, UNKNOWN)
 
 
 def _looks(clean: Tensor, size: tuple[int, int]) -> Tensor:
@@ -131,3 +124,8 @@ def _at(targets: Tensor, places: Tensor) -> Tensor:
 def _cross_entropy(said: Tensor, label: Tensor) -> Tensor:
     """Of what is said of two deliveries (2B P N) about classes (B P)."""
     return F.cross_entropy(said.flatten(0, 1), label.repeat(2, 1).flatten(), ignore_index=UNKNOWN)
+
+
+TARGETS: dict[str, Callable[[Tensor, tuple[int, int]], Tensor]] = {"clean": _looks, "edges": edges, "around": _context}
+CLASSES = ("texture", "shape")
+SAID = (*TARGETS, *CLASSES)  # in the order of `Heads.sizes`

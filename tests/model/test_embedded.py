@@ -46,6 +46,25 @@ def test_what_stands_out_does_not_depend_on_the_contrast_of_the_camera() -> None
     assert float(embedded.contrast(torch.full((1, 3, 64, 96), 2.0)).std()) < 1e-5
 
 
+@pytest.mark.parametrize("size", [(64, 96), (33, 50)])
+def test_of_an_even_picture_a_part_of_the_brightness_stays_and_more_of_the_colour(size: tuple[int, int]) -> None:
+    colour = torch.tensor([1.0, -0.5, 0.1]).view(1, 3, 1, 1)
+    expected = embedded.BRIGHTNESS * colour.mean() + embedded.COLOUR * (colour - colour.mean())
+    assert torch.allclose(embedded.contrast(colour.expand(1, 3, *size)), expected.expand(1, 3, *size), atol=1e-4)
+
+
+def test_contrast_is_taken_of_overlapping_windows() -> None:
+    def around(x: torch.Tensor) -> torch.Tensor:
+        means = F.avg_pool2d(x, 12, stride=4, padding=4, count_include_pad=False)
+        return F.interpolate(means, scale_factor=4, mode="bilinear", align_corners=False)
+
+    mean = around(IMAGES)
+    detail, grey = IMAGES - mean, mean.mean(1, keepdim=True)
+    expected = detail / (around(detail.square().mean(1, keepdim=True)).sqrt() + embedded.FAINT)
+    expected = expected + embedded.BRIGHTNESS * grey + embedded.COLOUR * (mean - grey)
+    assert torch.allclose(embedded.contrast(IMAGES), expected, atol=1e-5)
+
+
 def test_it_pads_by_reflection() -> None:
     stem = Pyramid("embedded").backbone.stem[0]  # type: ignore[index, union-attr]
     padded = F.pad(IMAGES, (1, 1, 1, 1), mode="reflect")

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from msflow_stream.checkpoints import FileCheckpoints
+from msflow_stream.datasets.procedural.fields import FAMILIES
 from msflow_stream.datasets.procedural.scenes import Composer, swatches
 from msflow_stream.model.embedded import CHANNELS
 from msflow_stream.pretraining.learner import GAIN, STAGES, Learner, Recipe, normalised, rate_factor
-from msflow_stream.pretraining.objective import twins
+from msflow_stream.pretraining.objective import Weights, twins
 from msflow_stream.pretraining.projection import Moments, observe, project
 from msflow_stream.types import UserError
 
@@ -39,6 +40,16 @@ def test_it_learns_what_a_place_looks_like() -> None:
         if name.startswith(("loss", "clean", "edges")):  # to be the same in two deliveries takes longer
             first, last = (np.mean([loss[name] for loss in part]) for part in (losses[:4], losses[-4:]))
             assert last < first, name
+
+
+def test_a_part_of_the_loss_is_there_if_it_has_a_weight() -> None:
+    parts = learner(replace(RECIPE, weights=Weights(1, 0, 2, 0, 3, 4))).step()
+    assert list(parts) == [
+        "loss",
+        *(f"{name} {stage}" for stage in STAGES for name in ["clean", "around", "texture", "shape"]),
+    ]
+    assert parts["texture 1"] == pytest.approx(3 * np.log(len(FAMILIES)), rel=0.3)  # nothing is known yet
+    assert parts["loss"] == pytest.approx((sum(parts.values()) - parts["loss"]) / len(STAGES))
 
 
 def test_a_training_that_was_stopped_ends_with_the_same_weights(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from msflow_stream.pretraining.edges import DIRECTIONS, EDGES, edges
-from msflow_stream.pretraining.views import centres, draw_view, project
+from msflow_stream.pretraining.views import _blurred, centres, draw_view, project
 
 SCENES = F.interpolate(torch.rand(6, 3, 9, 9, generator=torch.Generator().manual_seed(0)), (96, 96), mode="bilinear")
 
@@ -32,6 +32,17 @@ def test_two_deliveries_show_the_same_with_other_faults() -> None:
     same = (view.seen - view.again).abs().mean()
     others = (view.seen - view.again.roll(1, 0)).abs().mean()
     assert same < 0.6 * others
+
+
+def test_half_of_the_pictures_are_blurred_each_colour_by_itself() -> None:
+    pictures = torch.rand(64, 3, 32, 32, generator=rng()) * torch.tensor([1.0, 1.0, 0.0]).view(3, 1, 1)
+    blurred = _blurred(pictures, rng())
+    left = blurred[:, :2].std((2, 3)) / pictures[:, :2].std((2, 3))  # of the detail
+    assert 0.3 < float((left[:, 0] < 0.99).float().mean()) < 0.7
+    assert float(left.min()) < 0.4
+    assert torch.allclose(left[:, 0], left[:, 1], atol=0.1), "both colours alike"
+    assert float(blurred[:, 2].abs().max()) == 0, "no colour runs into another"
+    assert torch.allclose(_blurred(torch.full((8, 3, 32, 32), 0.3), rng()), torch.tensor(0.3))
 
 
 def test_a_point_of_a_view_is_found_in_its_scene() -> None:
