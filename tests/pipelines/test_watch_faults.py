@@ -347,7 +347,7 @@ def test_a_folder_that_cannot_be_written_is_one_cameras_trouble(street: Street, 
 def test_disk_full_while_recording(workplace: Workplace, stable: RtspCamera, tmp_path: Path) -> None:
     one = {"url": stable.url, "scene": "gate", "every": 1}
     with (
-        small_disk(tmp_path / "small", 4 << 20) as disk,
+        small_disk(tmp_path / "small", 16 << 20) as disk,
         Watching(disk, workplace.scenes, {"one": one, "two": one}, "--record", "--keep-free-gib", "0") as watch,
     ):
         for name in ("one", "two"):
