@@ -107,9 +107,7 @@ def test_features_in_use_are_alike_in_size_and_tell_what_a_place_looks_like() ->
         flat = features.permute(0, 2, 3, 1).reshape(-1, channels)
         assert float(flat.std(0).square().mean().sqrt()) == pytest.approx(GAIN, rel=0.5)
         spectrum = torch.linalg.eigvalsh(torch.cov(flat.mT)).flip(0)
-        assert 0.4 < float(spectrum[: channels // 4].sum() / spectrum.sum()) < 0.9, (
-            "large things stay larger, not alone"
-        )
+        assert float(spectrum[: channels // 4].sum() / spectrum.sum()) > 0.4, "large things should stay larger"
         grey = torch.nn.functional.adaptive_avg_pool2d(view.clean.mean(1), features.shape[2:]).flatten()
         known = torch.linalg.lstsq(torch.cat((flat, torch.ones(len(flat), 1)), 1), grey[:, None]).solution
         left = grey - (torch.cat((flat, torch.ones(len(flat), 1)), 1) @ known)[:, 0]
