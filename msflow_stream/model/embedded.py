@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from msflow_stream.types import UserError
@@ -16,11 +17,18 @@ NAME = "embedded"
 STAGES = (1, 2, 3)  # at strides 4, 8 and 16
 STEM = 24
 WIDTHS = (32, 80)
-CHANNELS = (32, 48, 48)  # of the features: the flows over them cost with their square
+LEARNT = (32, 48, 48)  # channels of the learnt features
+CELL = 4  # pixels: the side of the cells whose pixels stand beside them
+PIXELS = CELL**2  # channels
+CHANNELS = tuple(channels + PIXELS for channels in LEARNT)  # the flows over them cost with their square
 DEPTHS = (1, 1)
 WINDOW = 12  # pixels: the surroundings that contrast is relative to
 FAINT = 0.05  # deviation, in units of the normalised input: what is fainter is not brought up
 BRIGHTNESS, COLOUR = 0.6, 2.0  # of the mean: how much of them stays
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # that pictures are normalised with
+BRIGHT, RED_GREEN, YELLOW_BLUE = (1 / 3, 1 / 3, 1 / 3), (1.0, -1.0, 0.0), (0.5, 0.5, -1.0)
+GAIN, FINER = 10.0, 1.5  # of the pixels' coefficients, with 1 for white, and by how much it grows with every order
+GREY = (GAIN * 0.005) ** 2  # mean square of coefficients of colour: pictures with much less count as grey
 FILE = Path(__file__).with_name("embedded.safetensors")
 RECORD = FILE.with_suffix(".json")  # how it came to be, and its hash
 
@@ -51,6 +59,51 @@ def _spread(coarse: Tensor, images: Tensor) -> Tensor:
     return F.interpolate(coarse, size=images.shape[2:], mode="bilinear", align_corners=False)
 
 
+class Pixels(nn.Module):
+    """The pixels of every cell of 4 x 4 as coefficients of the cosine transform: B 3 H W, normalised, to B 16 H/4 W/4.
+
+    8 coarse ones of the brightness and 4 of each of two differences of colours, the fine ones raised, as they are small
+    in pictures of anything. A grey picture has no colours, and a flow would scale up channels that never vary without
+    bound: there they carry the 8 fine coefficients of the brightness instead.
+    """
+
+    filters: Tensor
+    offsets: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        orders = sorted(product(range(CELL), repeat=2), key=lambda order: (sum(order), max(order)))
+        half, square = PIXELS // 2, list(product(range(2), repeat=2))
+        wanted = [(BRIGHT, order) for order in orders[:half]]
+        wanted += [(colour, order) for colour in (RED_GREEN, YELLOW_BLUE) for order in square]
+        wanted += [(BRIGHT, order) for order in orders[half:]]  # 24 in all
+        filters = torch.stack([torch.tensor(mix).view(3, 1, 1) * _wave(*order) for mix, order in wanted])
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+        middle = mean - 0.5  # of what the filters see, with white 1 and black 0
+        self.register_buffer("filters", filters * std, persistent=False)  # 24 3 4 4
+        self.register_buffer("offsets", (filters * middle).sum((1, 2, 3)), persistent=False)  # 24
+
+    def forward(self, images: Tensor) -> Tensor:
+        bright, colours, fine = F.conv2d(_whole_cells(images), self.filters, self.offsets, CELL).split(PIXELS // 2, 1)
+        colourful = colours.square().mean((1, 2, 3), keepdim=True)  # B 1 1 1
+        return torch.cat((bright, colours + fine * (GREY / (GREY + colourful))), 1)
+
+
+@fx.wrap
+def _whole_cells(images: Tensor) -> Tensor:
+    """Images of any size, with their last rows and columns repeated until they fill cells."""
+    height, width = images.shape[2:]
+    over = (0, -width % CELL, 0, -height % CELL)
+    return F.pad(images, over, mode="replicate") if any(over) else images
+
+
+def _wave(down: int, across: int) -> Tensor:
+    """The filter of one coefficient, 4 x 4: the mean for (0, 0), and the finer the more raised."""
+    steps = (torch.arange(CELL) + 0.5) * torch.pi / CELL
+    height = GAIN * (1 + FINER * (down + across)) / PIXELS * 2 ** (((down > 0) + (across > 0)) / 2)
+    return height * torch.outer(torch.cos(down * steps), torch.cos(across * steps))
+
+
 def convolution(channels_in: int, channels_out: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
     """Convolution and batch normalisation, which become one convolution where speed counts."""
     conv = nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, bias=False)
@@ -75,10 +128,11 @@ class Residual(nn.Module):
 class EmbeddedBackbone(nn.Module):
     """B 3 H W, normalised with ImageNet's mean and deviation, to features B C_l H_l W_l of `stages`, finest first.
 
-    Stages 1 and 2 are two stages of one network; stage 3 is its second stage on the picture at half the size: what is
-    learnt of one size serves the other. Plain 3x3 convolutions: few and wide ones keep a CPU busy, where depthwise ones
-    wait for memory. The features of a stage are a linear projection of it, normalised over the data that the network
-    was trained on: no ReLU cuts off half of each channel's distribution, which a flow would have to unfold.
+    What is learnt of a stage stands beside the pixels themselves, at the same stride. The learnt stages 1 and 2 are two
+    stages of one network; stage 3 is its second stage on the picture at half the size: what is learnt of one size serves
+    the other. Plain 3x3 convolutions: few and wide ones keep a CPU busy, where depthwise ones wait for memory. The
+    learnt features are a linear projection of their stage, normalised over the data that the network was trained on: no
+    ReLU cuts off half of each channel's distribution, which a flow would have to unfold.
     """
 
     def __init__(self, stages: Sequence[int] = STAGES) -> None:
@@ -88,23 +142,28 @@ class EmbeddedBackbone(nn.Module):
         self.stem = nn.Sequential(*convolution(3, STEM, stride=2), nn.ReLU(inplace=True))  # B 24 H/2 W/2
         self.stages, self.projections = nn.ModuleList(), nn.ModuleList()
         before = STEM
-        for width, channels, blocks in zip(WIDTHS[:depth], CHANNELS, DEPTHS, strict=False):
+        for width, channels, blocks in zip(WIDTHS[:depth], LEARNT, DEPTHS, strict=False):
             down = [*convolution(before, width, stride=2), nn.ReLU(inplace=True)]
             self.stages.append(nn.Sequential(*down, *(Residual(width) for _ in range(blocks))))
             self.projections.append(nn.Sequential(*convolution(width, channels, kernel=1)))
             before = width
+        self.pixels = Pixels()
         for module in self.modules():
             if isinstance(module, nn.Conv2d):  # keeps the size of signals from layer to layer
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        features = self.seen(contrast(images), [stage for stage in self.wanted if stage <= len(WIDTHS)])
+        sizes = [images]  # at strides 1, 2 and 4
+        for _ in range(max(self.wanted) - 1):
+            sizes.append(F.avg_pool2d(sizes[-1], 2, ceil_mode=True))
+        learnt = self.learnt(contrast(images), [stage for stage in self.wanted if stage <= len(WIDTHS)])
         if len(WIDTHS) + 1 in self.wanted:
-            features += self.seen(contrast(F.avg_pool2d(images, 2)), [len(WIDTHS)])
-        return features
+            learnt += self.learnt(contrast(sizes[1]), [len(WIDTHS)])
+        pixels = [self.pixels(sizes[stage - 1]) for stage in self.wanted]
+        return [torch.cat(both, 1) for both in zip(learnt, pixels, strict=True)]
 
-    def seen(self, images: Tensor, stages: Sequence[int]) -> list[Tensor]:
-        """Features of stages 1 and 2, or either, at one size of the picture."""
+    def learnt(self, images: Tensor, stages: Sequence[int]) -> list[Tensor]:
+        """Learnt features of stages 1 and 2, or either, at one size of the picture."""
         x = self.stem(images)
         features = []
         for number in range(1, max(stages, default=0) + 1):

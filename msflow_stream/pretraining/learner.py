@@ -15,13 +15,12 @@ from torch import Tensor, nn
 from msflow_stream.checkpoints import Checkpoint
 from msflow_stream.datasets.procedural.fields import FAMILIES
 from msflow_stream.datasets.procedural.scenes import SHAPES
-from msflow_stream.model.embedded import CHANNELS, WIDTHS, EmbeddedBackbone
+from msflow_stream.model.embedded import LEARNT, MEAN, STD, WIDTHS, EmbeddedBackbone
 from msflow_stream.pretraining.objective import Heads, Truth, Weights, loss_of
 from msflow_stream.pretraining.projection import Moments, observe, project
 from msflow_stream.pretraining.views import View, draw_view
 from msflow_stream.types import UserError
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what the pyramid's input is normalised with
 OBSERVED = 24  # batches that the projections follow from
 STAGES = range(1, len(WIDTHS) + 1)  # of one size of the picture
 GAIN = 3.0  # of the features: pictures of one place vary less than all of those that the gain is relative to
@@ -58,7 +57,7 @@ class Learner:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             self.model = EmbeddedBackbone()
-            self.heads = Heads(CHANNELS[: len(WIDTHS)], len(FAMILIES), SHAPES)
+            self.heads = Heads(LEARNT[: len(WIDTHS)], len(FAMILIES), SHAPES)
         for module in self.model.modules():
             if isinstance(module, nn.Conv2d) and module.padding != (0, 0):
                 module.padding_mode = "reflect"  # as in the pyramid
@@ -78,7 +77,7 @@ class Learner:
             group["lr"] = recipe.learning_rate * rate_factor(self.done, recipe)
         view, truth, rng = self.batch(self.done)
         images = normalised(torch.cat((view.seen, view.again))).contiguous(memory_format=torch.channels_last)
-        features = self.model.train().seen(images, STAGES)
+        features = self.model.train().learnt(images, STAGES)
         loss, parts = loss_of(features, self.heads, view, truth, recipe.weights, rng)
         if not torch.isfinite(loss):
             raise UserError(f"the loss is not finite in step {self.done + 1}: take a lower learning rate")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from scipy.fft import dctn
 from torch.nn import functional as F
 
 from msflow_stream.files import file_hash
@@ -19,7 +20,7 @@ IMAGES = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 
 def test_its_stages_are_at_strides_4_8_and_16_with_even_channels() -> None:
     features = Pyramid("embedded", pool="none")(IMAGES)
-    assert [tuple(f.shape[1:]) for f in features] == [(32, 16, 24), (48, 8, 12), (48, 4, 6)]
+    assert [tuple(f.shape[1:]) for f in features] == [(48, 16, 24), (64, 8, 12), (64, 4, 6)]
     assert all(channels % 2 == 0 for channels in embedded.CHANNELS)
 
 
@@ -31,6 +32,12 @@ def test_fewer_stages_are_the_same_features_and_less_work() -> None:
         assert torch.allclose(part(IMAGES)[0], whole(IMAGES)[stage - 1], atol=1e-5)
     shallow = Pyramid("embedded", weights, stages=(1,))
     assert sum(p.numel() for p in shallow.parameters()) < sum(p.numel() for p in whole.parameters()) / 3
+
+
+@pytest.mark.parametrize("size", [(33, 50), (47, 64), (90, 91)])
+def test_a_picture_of_any_size_has_stages_of_its_size_by_4_8_and_16_rounded_up(size: tuple[int, int]) -> None:
+    features = Pyramid("embedded", pool="none")(torch.rand(1, 3, *size))
+    assert [f.shape[2:] for f in features] == [tuple(-(-n // stride) for n in size) for stride in (4, 8, 16)]
 
 
 def test_stage_3_is_stage_2_of_the_picture_at_half_the_size() -> None:
@@ -63,6 +70,40 @@ def test_contrast_is_taken_of_overlapping_windows() -> None:
     expected = detail / (around(detail.square().mean(1, keepdim=True)).sqrt() + embedded.FAINT)
     expected = expected + embedded.BRIGHTNESS * grey + embedded.COLOUR * (mean - grey)
     assert torch.allclose(embedded.contrast(IMAGES), expected, atol=1e-5)
+
+
+def seen(pixels: torch.Tensor) -> torch.Tensor:
+    """What becomes of pictures within 0 and 1."""
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (embedded.MEAN, embedded.STD))
+    return embedded.Pixels()((pixels - mean) / std)
+
+
+def test_pixels_of_an_even_cell_are_its_brightness_and_its_two_colours() -> None:
+    red, green, blue = 0.9, 0.2, 0.3
+    found = seen(torch.tensor([red, green, blue]).view(1, 3, 1, 1).expand(1, 3, 4, 4)).flatten()
+    expected = torch.zeros(16)
+    expected[0] = 10 * ((red + green + blue) / 3 - 0.5)
+    expected[8], expected[12] = 10 * (red - green), 10 * ((red + green) / 2 - blue)
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_pixels_of_a_grey_picture_are_all_of_its_cosine_transform_the_fine_part_raised() -> None:
+    grey = torch.rand(1, 1, 8, 12, generator=torch.Generator().manual_seed(2))
+    cells = grey[0, 0].double().reshape(2, 4, 3, 4).transpose(1, 2)  # 2 3 4 4
+    transform = torch.from_numpy(dctn(cells.numpy(), axes=(2, 3), norm="ortho")) / 4  # of which (0, 0) is the mean
+    order = torch.arange(4)[:, None] + torch.arange(4)
+    expected = 10 * (1 + 1.5 * order) * transform
+    expected[..., 0, 0] -= 5
+    found = seen(grey.expand(-1, 3, -1, -1))[0].double()  # 16 2 3
+    coefficients, channels = (x.flatten(1).sort(0).values for x in (expected.flatten(2).permute(2, 0, 1), found))
+    assert torch.allclose(coefficients, channels, atol=1e-4)
+
+
+def test_pixels_of_a_coloured_picture_keep_colours_apart_from_brightness() -> None:
+    bright = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(3)) * 0.5
+    colour = torch.tensor([0.4, 0.1, 0.0]).view(3, 1, 1)
+    first, second = seen(bright + colour)[:, 8:], seen(bright.flip(2) + colour)[:, 8:]
+    assert float((first - second).std()) < 0.05 * float(seen(bright.expand(-1, 3, -1, -1))[:, 8:].std())
 
 
 def test_it_pads_by_reflection() -> None:

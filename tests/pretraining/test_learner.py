@@ -12,7 +12,7 @@ import torch
 from msflow_stream.checkpoints import FileCheckpoints
 from msflow_stream.datasets.procedural.fields import FAMILIES
 from msflow_stream.datasets.procedural.scenes import Composer, swatches
-from msflow_stream.model.embedded import CHANNELS
+from msflow_stream.model.embedded import LEARNT
 from msflow_stream.pretraining.learner import GAIN, STAGES, Learner, Recipe, normalised, rate_factor
 from msflow_stream.pretraining.objective import Weights, twins
 from msflow_stream.pretraining.projection import Moments, observe, project
@@ -102,8 +102,8 @@ def test_features_in_use_are_alike_in_size_and_tell_what_a_place_looks_like() ->
     assert not model.training
     view, _, _ = student.batch(0)
     with torch.inference_mode():
-        stages = model.seen(normalised(view.seen), STAGES)
-    for features, channels in zip(stages, CHANNELS, strict=False):
+        stages = model.learnt(normalised(view.seen), STAGES)
+    for features, channels in zip(stages, LEARNT, strict=False):
         flat = features.permute(0, 2, 3, 1).reshape(-1, channels)
         assert float(flat.std(0).square().mean().sqrt()) == pytest.approx(GAIN, rel=0.5)
         spectrum = torch.linalg.eigvalsh(torch.cov(flat.mT)).flip(0)
@@ -124,7 +124,7 @@ def test_a_projection_takes_the_root_of_the_variance_of_what_a_stage_sees() -> N
         observe(model, images, moments)
         project(model, moments, 2.0, torch.Generator().manual_seed(0))
         stage = model.stem(images)
-        for number, features in enumerate(model.seen(images, STAGES)):
+        for number, features in enumerate(model.learnt(images, STAGES)):
             stage = model.stages[number](stage)
             own, of_features = (_spectrum(x) for x in (stage, features))
             wanted = own[: len(of_features)].clamp(min=0).sqrt()
