@@ -39,7 +39,6 @@ def contrast(images: Tensor) -> Tensor:
     The mean of each colour and the deviation of all are those of overlapping windows of `WINDOW` pixels. An edge in the
     shade is then as strong as one in the sun. Of the mean a part of the brightness stays, and more of the colour.
     """
-    images = images.contiguous()  # three channels in the last place keep a CPU waiting
     coarse = _windows(images)  # what is done at a sixteenth of the pixels costs little
     around = _spread(torch.cat((coarse, coarse.mean(1, keepdim=True)), 1), images)
     mean, grey = around[:, :3], around[:, 3:]
@@ -153,10 +152,10 @@ class EmbeddedBackbone(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        sizes = [images]  # at strides 1, 2 and 4
+        sizes = [images.contiguous()]  # at strides 1, 2 and 4; three channels in the last place keep a CPU waiting
         for _ in range(max(self.wanted) - 1):
             sizes.append(F.avg_pool2d(sizes[-1], 2, ceil_mode=True))
-        learnt = self.learnt(contrast(images), [stage for stage in self.wanted if stage <= len(WIDTHS)])
+        learnt = self.learnt(contrast(sizes[0]), [stage for stage in self.wanted if stage <= len(WIDTHS)])
         if len(WIDTHS) + 1 in self.wanted:
             learnt += self.learnt(contrast(sizes[1]), [len(WIDTHS)])
         pixels = [self.pixels(sizes[stage - 1]) for stage in self.wanted]
