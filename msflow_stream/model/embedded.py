@@ -18,9 +18,11 @@ STAGES = (1, 2, 3)  # at strides 4, 8 and 16
 STEM = 24
 WIDTHS = (32, 80)
 LEARNT = (32, 48, 48)  # channels of the learnt features
-CELL = 4  # pixels: the side of the cells whose pixels stand beside them
-PIXELS = CELL**2  # channels
-CHANNELS = tuple(channels + PIXELS for channels in LEARNT)  # the flows over them cost with their square
+CELL = 4  # pixels: the side of the cells that pixels are taken together in
+PIXELS = CELL**2
+CHANNELS = tuple(
+    channels + PIXELS for channels in LEARNT
+)  # with those of the pixels; the flows over them cost with their square
 DEPTHS = (1, 1)
 WINDOW = 12  # pixels: the surroundings that contrast is relative to
 FAINT = 0.05  # deviation, in units of the normalised input: what is fainter is not brought up
@@ -33,29 +35,65 @@ FILE = Path(__file__).with_name("embedded.safetensors")
 RECORD = FILE.with_suffix(".json")  # how it came to be, and its hash
 
 
-def contrast(images: Tensor) -> Tensor:
+class Contrast(nn.Module):
     """B 3 H W, normalised, to what stands out of its surroundings, divided by how much there stands out: B 3 H W.
 
-    The mean of each colour and the deviation of all are those of overlapping windows of `WINDOW` pixels. An edge in the
-    shade is then as strong as one in the sun. Of the mean a part of the brightness stays, and more of the colour.
+    The mean of each colour and the deviation of all are those of overlapping windows of `WINDOW` pixels, interpolated
+    bilinearly. An edge in the shade is then as strong as one in the sun. Of the mean a part of the brightness stays, and
+    more of the colour.
+
+    All is done on cells of 4 x 4 pixels, each with its pixels as channels, and with convolutions: that keeps a CPU
+    busy, where three channels of all pixels make it wait.
     """
-    coarse = _windows(images)  # what is done at a sixteenth of the pixels costs little
-    around = _spread(torch.cat((coarse, coarse.mean(1, keepdim=True)), 1), images)
-    mean, grey = around[:, :3], around[:, 3:]
-    detail = images - mean
-    deviation = _spread(_windows(detail.square()).mean(1, keepdim=True), images).sqrt()
-    return detail / (deviation + FAINT) + COLOUR * mean + (BRIGHTNESS - COLOUR) * grey
+
+    apart: Tensor
+    around: Tensor
+    alike: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        spread = _interpolation()  # 16 3 3
+        kept = COLOUR * torch.eye(3) + (BRIGHTNESS - COLOUR) / 3  # of a mean, to the three colours from the three
+        apart = torch.eye(3 * PIXELS).view(3 * PIXELS, 3, CELL, CELL)
+        around = torch.einsum("cd,pyx->cpdyx", torch.cat((torch.eye(3), kept)), spread).flatten(0, 1)
+        self.register_buffer("apart", apart, persistent=False)  # 48 3 4 4
+        self.register_buffer("around", around, persistent=False)  # 96 3 3 3
+        self.register_buffer("alike", spread[:, None].repeat(3, 1, 1, 1), persistent=False)  # 48 1 3 3
+
+    def forward(self, images: Tensor) -> Tensor:
+        whole = _whole_cells(images)
+        mean, kept = F.conv2d(_windows(F.avg_pool2d(whole, CELL)), self.around).chunk(2, 1)  # B 48 H/4 W/4 each
+        detail = F.conv2d(whole, self.apart, stride=CELL) - mean
+        strength = (detail * detail).mean(1, keepdim=True)  # a square would be a slow power in OpenVINO
+        deviation = F.conv2d(_windows(strength), self.alike).sqrt()
+        return _cut(F.pixel_shuffle(detail / (deviation + FAINT) + kept, CELL), images)
 
 
-def _windows(x: Tensor) -> Tensor:
-    """Means over windows of 3 x 3 cells, around every whole cell: B C H/4 W/4; the last H mod 4 rows are in none."""
-    cells = F.avg_pool2d(x, WINDOW // 3)
-    return F.avg_pool2d(cells, 3, stride=1, padding=1, count_include_pad=False)
+def _windows(cells: Tensor) -> Tensor:
+    """Means over windows of 3 x 3 cells, around every cell, and those at the rim once more beyond it: B C h+2 w+2."""
+    means = F.avg_pool2d(cells, WINDOW // CELL, stride=1, padding=1, count_include_pad=False)
+    return F.pad(means, (1, 1, 1, 1), mode="replicate")
 
 
-def _spread(coarse: Tensor, images: Tensor) -> Tensor:
-    """Values of windows to the size of the images, interpolated between the windows' centres."""
-    return F.interpolate(coarse, size=images.shape[2:], mode="bilinear", align_corners=False)
+def _interpolation() -> Tensor:
+    """What the pixels of a cell take from its and its neighbours' values in bilinear interpolation: 16 3 3."""
+    beyond = (torch.arange(CELL) + 0.5) / CELL - 0.5  # of the cell's centre, in cells
+    along = torch.stack([F.relu(-beyond), 1 - beyond.abs(), F.relu(beyond)], 1)  # 4 3
+    return torch.einsum("ai,bj->abij", along, along).flatten(0, 1)
+
+
+@fx.wrap
+def _whole_cells(images: Tensor) -> Tensor:
+    """Images of any size, with their last rows and columns repeated until they fill cells."""
+    height, width = images.shape[2:]
+    over = (0, -width % CELL, 0, -height % CELL)
+    return F.pad(images, over, mode="replicate") if any(over) else images
+
+
+@fx.wrap
+def _cut(whole: Tensor, images: Tensor) -> Tensor:
+    """What belongs to the images, of what was made of whole cells."""
+    return whole[:, :, : images.shape[2], : images.shape[3]] if whole.shape != images.shape else whole
 
 
 class Pixels(nn.Module):
@@ -83,17 +121,9 @@ class Pixels(nn.Module):
         self.register_buffer("offsets", (filters * middle).sum((1, 2, 3)), persistent=False)  # 24
 
     def forward(self, images: Tensor) -> Tensor:
-        bright, colours, fine = F.conv2d(_whole_cells(images), self.filters, self.offsets, CELL).split(PIXELS // 2, 1)
-        colourful = colours.square().mean((1, 2, 3), keepdim=True)  # B 1 1 1
+        bright, colours, fine = F.conv2d(_whole_cells(images), self.filters, self.offsets, CELL).chunk(3, 1)
+        colourful = (colours * colours).mean((1, 2, 3), keepdim=True)  # B 1 1 1
         return torch.cat((bright, colours + fine * (GREY / (GREY + colourful))), 1)
-
-
-@fx.wrap
-def _whole_cells(images: Tensor) -> Tensor:
-    """Images of any size, with their last rows and columns repeated until they fill cells."""
-    height, width = images.shape[2:]
-    over = (0, -width % CELL, 0, -height % CELL)
-    return F.pad(images, over, mode="replicate") if any(over) else images
 
 
 def _wave(down: int, across: int) -> Tensor:
@@ -128,10 +158,10 @@ class EmbeddedBackbone(nn.Module):
     """B 3 H W, normalised with ImageNet's mean and deviation, to features B C_l H_l W_l of `stages`, finest first.
 
     What is learnt of a stage stands beside the pixels themselves, at the same stride. The learnt stages 1 and 2 are two
-    stages of one network; stage 3 is its second stage on the picture at half the size: what is learnt of one size serves
-    the other. Plain 3x3 convolutions: few and wide ones keep a CPU busy, where depthwise ones wait for memory. The
-    learnt features are a linear projection of their stage, normalised over the data that the network was trained on: no
-    ReLU cuts off half of each channel's distribution, which a flow would have to unfold.
+    stages of one network; stage 3 is its second stage on the picture at half the size: what is learnt of one size
+    serves the other. Plain 3x3 convolutions: few and wide ones keep a CPU busy, where depthwise ones wait for memory.
+    The learnt features are a linear projection of their stage, normalised over the data that the network was trained
+    on: no ReLU cuts off half of each channel's distribution, which a flow would have to unfold.
     """
 
     def __init__(self, stages: Sequence[int] = STAGES) -> None:
@@ -146,7 +176,7 @@ class EmbeddedBackbone(nn.Module):
             self.stages.append(nn.Sequential(*down, *(Residual(width) for _ in range(blocks))))
             self.projections.append(nn.Sequential(*convolution(width, channels, kernel=1)))
             before = width
-        self.pixels = Pixels()
+        self.contrast, self.pixels = Contrast(), Pixels()
         for module in self.modules():
             if isinstance(module, nn.Conv2d):  # keeps the size of signals from layer to layer
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -155,9 +185,9 @@ class EmbeddedBackbone(nn.Module):
         sizes = [images.contiguous()]  # at strides 1, 2 and 4; three channels in the last place keep a CPU waiting
         for _ in range(max(self.wanted) - 1):
             sizes.append(F.avg_pool2d(sizes[-1], 2, ceil_mode=True))
-        learnt = self.learnt(contrast(sizes[0]), [stage for stage in self.wanted if stage <= len(WIDTHS)])
+        learnt = self.learnt(self.contrast(sizes[0]), [stage for stage in self.wanted if stage <= len(WIDTHS)])
         if len(WIDTHS) + 1 in self.wanted:
-            learnt += self.learnt(contrast(sizes[1]), [len(WIDTHS)])
+            learnt += self.learnt(self.contrast(sizes[1]), [len(WIDTHS)])
         pixels = [self.pixels(sizes[stage - 1]) for stage in self.wanted]
         return [torch.cat(both, 1) for both in zip(learnt, pixels, strict=True)]
 

@@ -56,7 +56,7 @@ class FusedFlow(nn.Module):
 
     def log_likelihoods(self, features: Sequence[Tensor]) -> list[Tensor]:
         """`-1/2 mean_c z_l^2` per scale, B H_l W_l: the order of the channels does not matter to it."""
-        found = [one.square().mean(1) * -0.5 for one in self._outputs(features)]
+        found = [(one * one).mean(1) * -0.5 for one in self._outputs(features)]
         return [one.view(-1, *size) for one, size in zip(found, self.sizes, strict=True)]
 
     def _outputs(self, features: Sequence[Tensor]) -> list[Tensor]:

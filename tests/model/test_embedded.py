@@ -48,16 +48,16 @@ def test_stage_3_is_stage_2_of_the_picture_at_half_the_size() -> None:
 
 def test_what_stands_out_does_not_depend_on_the_contrast_of_the_camera() -> None:
     picture = F.avg_pool2d(torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(1)), 3, 1, 1)
-    strong, weak = (embedded.contrast(4 * gain * (picture - 0.5)) for gain in (2.0, 1.0))
+    strong, weak = (embedded.Contrast()(4 * gain * (picture - 0.5)) for gain in (2.0, 1.0))
     assert float((strong - weak).abs().mean() / strong.abs().mean()) < 0.3  # without it: 0.5
-    assert float(embedded.contrast(torch.full((1, 3, 64, 96), 2.0)).std()) < 1e-5
+    assert float(embedded.Contrast()(torch.full((1, 3, 64, 96), 2.0)).std()) < 1e-5
 
 
 @pytest.mark.parametrize("size", [(64, 96), (33, 50)])
 def test_of_an_even_picture_a_part_of_the_brightness_stays_and_more_of_the_colour(size: tuple[int, int]) -> None:
     colour = torch.tensor([1.0, -0.5, 0.1]).view(1, 3, 1, 1)
     expected = embedded.BRIGHTNESS * colour.mean() + embedded.COLOUR * (colour - colour.mean())
-    assert torch.allclose(embedded.contrast(colour.expand(1, 3, *size)), expected.expand(1, 3, *size), atol=1e-4)
+    assert torch.allclose(embedded.Contrast()(colour.expand(1, 3, *size)), expected.expand(1, 3, *size), atol=1e-4)
 
 
 def test_contrast_is_taken_of_overlapping_windows() -> None:
@@ -69,7 +69,7 @@ def test_contrast_is_taken_of_overlapping_windows() -> None:
     detail, grey = IMAGES - mean, mean.mean(1, keepdim=True)
     expected = detail / (around(detail.square().mean(1, keepdim=True)).sqrt() + embedded.FAINT)
     expected = expected + embedded.BRIGHTNESS * grey + embedded.COLOUR * (mean - grey)
-    assert torch.allclose(embedded.contrast(IMAGES), expected, atol=1e-5)
+    assert torch.allclose(embedded.Contrast()(IMAGES), expected, atol=1e-5)
 
 
 def seen(pixels: torch.Tensor) -> torch.Tensor:
