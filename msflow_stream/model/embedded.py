@@ -38,9 +38,9 @@ RECORD = FILE.with_suffix(".json")  # how it came to be, and its hash
 class Contrast(nn.Module):
     """B 3 H W, normalised, to what stands out of its surroundings, divided by how much there stands out: B 3 H W.
 
-    The mean of each colour and the deviation of all are those of overlapping windows of `WINDOW` pixels, interpolated
-    bilinearly. An edge in the shade is then as strong as one in the sun. Of the mean a part of the brightness stays, and
-    more of the colour.
+    The mean of each colour and the deviation of all are those of overlapping windows of `WINDOW` pixels,
+    interpolated bilinearly. An edge in the shade is then as strong as one in the sun. Of the mean a part of the
+    brightness stays, and more of the colour.
 
     All is done on cells of 4 x 4 pixels, each with its pixels as channels, and with convolutions: that keeps a CPU
     busy, where three channels of all pixels make it wait.
