@@ -20,9 +20,7 @@ WIDTHS = (32, 80)
 LEARNT = (32, 48, 48)  # channels of the learnt features
 CELL = 4  # pixels: the side of the cells that pixels are taken together in
 PIXELS = CELL**2
-CHANNELS = tuple(
-    channels + PIXELS for channels in LEARNT
-)  # with those of the pixels; the flows over them cost with their square
+CHANNELS = (LEARNT[0] + PIXELS, *LEARNT[1:])  # with those of the pixels; the flows over them cost with their square
 DEPTHS = (1, 1)
 WINDOW = 12  # pixels: the surroundings that contrast is relative to
 FAINT = 0.05  # deviation, in units of the normalised input: what is fainter is not brought up
@@ -157,11 +155,11 @@ class Residual(nn.Module):
 class EmbeddedBackbone(nn.Module):
     """B 3 H W, normalised with ImageNet's mean and deviation, to features B C_l H_l W_l of `stages`, finest first.
 
-    What is learnt of a stage stands beside the pixels themselves, at the same stride. The learnt stages 1 and 2 are two
-    stages of one network; stage 3 is its second stage on the picture at half the size: what is learnt of one size
-    serves the other. Plain 3x3 convolutions: few and wide ones keep a CPU busy, where depthwise ones wait for memory.
-    The learnt features are a linear projection of their stage, normalised over the data that the network was trained
-    on: no ReLU cuts off half of each channel's distribution, which a flow would have to unfold.
+    Stages 1 and 2 are two stages of one network, the first with the pixels themselves beside what is learnt; stage 3 is
+    its second stage on the picture at half the size: what is learnt of one size serves the other. Plain 3x3
+    convolutions: few and wide ones keep a CPU busy, where depthwise ones wait for memory. The learnt features are a
+    linear projection of their stage, normalised over the data that the network was trained on: no ReLU cuts off half of
+    each channel's distribution, which a flow would have to unfold.
     """
 
     def __init__(self, stages: Sequence[int] = STAGES) -> None:
@@ -182,14 +180,14 @@ class EmbeddedBackbone(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        sizes = [images.contiguous()]  # at strides 1, 2 and 4; three channels in the last place keep a CPU waiting
-        for _ in range(max(self.wanted) - 1):
-            sizes.append(F.avg_pool2d(sizes[-1], 2, ceil_mode=True))
-        learnt = self.learnt(self.contrast(sizes[0]), [stage for stage in self.wanted if stage <= len(WIDTHS)])
+        images = images.contiguous()  # three channels in the last place keep a CPU waiting
+        features = self.learnt(self.contrast(images), [stage for stage in self.wanted if stage <= len(WIDTHS)])
+        if self.wanted[0] == 1:
+            features[0] = torch.cat((features[0], self.pixels(images)), 1)
         if len(WIDTHS) + 1 in self.wanted:
-            learnt += self.learnt(self.contrast(sizes[1]), [len(WIDTHS)])
-        pixels = [self.pixels(sizes[stage - 1]) for stage in self.wanted]
-        return [torch.cat(both, 1) for both in zip(learnt, pixels, strict=True)]
+            half = F.avg_pool2d(images, 2, ceil_mode=True)
+            features += self.learnt(self.contrast(half), [len(WIDTHS)])
+        return features
 
     def learnt(self, images: Tensor, stages: Sequence[int]) -> list[Tensor]:
         """Learnt features of stages 1 and 2, or either, at one size of the picture."""
