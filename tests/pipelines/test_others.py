@@ -40,6 +40,14 @@ def test_the_demo_goes_from_footage_to_auroc(command: Command, tmp_path: Path) -
     assert (again.code, "--overwrite" in again.err) == (2, True)
 
 
+def test_the_demo_as_it_comes_takes_the_weights_of_the_package(command: Command, tmp_path: Path) -> None:
+    outcome = command("demo", "--out", tmp_path / "demo", "--seconds", 5, "--set", "fit.passes=1", "--device", "cpu")
+    assert outcome.code == 0, outcome.err
+    assert "random weights" not in outcome.out
+    settings = json.loads((tmp_path / "demo" / "scenes" / "walkway" / "scene.json").read_text())["settings"]["model"]
+    assert (settings["backbone"], settings["weights"]) == ("embedded", "pretrained")
+
+
 def test_help_is_quick_and_has_examples() -> None:
     code = "import sys, cli; sys.argv = ['msflow-stream', 'fit', '--help']; cli.main()"
     check = f"try:\n    {code}\nexcept SystemExit:\n    assert 'torch' not in sys.modules"
