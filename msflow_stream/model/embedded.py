@@ -45,26 +45,33 @@ class Contrast(nn.Module):
     """
 
     apart: Tensor
+    mean: Tensor
     around: Tensor
+    kept: Tensor
     alike: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         spread = _interpolation()  # 16 3 3
         kept = COLOUR * torch.eye(3) + (BRIGHTNESS - COLOUR) / 3  # of a mean, to the three colours from the three
-        apart = torch.eye(3 * PIXELS).view(3 * PIXELS, 3, CELL, CELL)
-        around = torch.einsum("cd,pyx->cpdyx", torch.cat((torch.eye(3), kept)), spread).flatten(0, 1)
-        self.register_buffer("apart", apart, persistent=False)  # 48 3 4 4
-        self.register_buffer("around", around, persistent=False)  # 96 3 3 3
-        self.register_buffer("alike", spread[:, None].repeat(3, 1, 1, 1), persistent=False)  # 48 1 3 3
+        filters = {
+            "apart": torch.eye(3 * PIXELS).view(3 * PIXELS, 3, CELL, CELL),
+            "mean": torch.eye(3).repeat_interleave(PIXELS, 1)[:, :, None, None] / PIXELS,  # 3 48 1 1
+            "around": torch.einsum("cd,pyx->cpdyx", torch.eye(3), spread).flatten(0, 1),  # 48 3 3 3
+            "kept": torch.einsum("cd,pyx->cpdyx", kept, spread).flatten(0, 1),  # 48 3 3 3
+            "alike": spread[:, None].repeat(3, 1, 1, 1),  # 48 1 3 3
+        }
+        for name, weights in filters.items():
+            self.register_buffer(name, weights, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         whole = _whole_cells(images)
-        mean, kept = F.conv2d(_windows(F.avg_pool2d(whole, CELL)), self.around).chunk(2, 1)  # B 48 H/4 W/4 each
-        detail = F.conv2d(whole, self.apart, stride=CELL) - mean
+        pixels = F.conv2d(whole, self.apart, stride=CELL)  # B 48 H/4 W/4
+        means = _windows(F.conv2d(pixels, self.mean))
+        detail = pixels - F.conv2d(means, self.around)
         strength = (detail * detail).mean(1, keepdim=True)  # a square would be a slow power in OpenVINO
         deviation = F.conv2d(_windows(strength), self.alike).sqrt()
-        return _cut(F.pixel_shuffle(detail / (deviation + FAINT) + kept, CELL), images)
+        return _cut(F.pixel_shuffle(detail / (deviation + FAINT) + F.conv2d(means, self.kept), CELL), images)
 
 
 def _windows(cells: Tensor) -> Tensor:
