@@ -48,7 +48,10 @@ class WebReceiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                length = int(self.headers["Content-Length"])
+                body = self.rfile.read(length)
+                if len(body) < length:  # whoever sent it was killed in the middle: nothing came
+                    return
                 answer = receiver.answer
                 receiver.requests.append(Request(self.path, dict(self.headers.items()), body, answer))
                 if answer == "hang":
