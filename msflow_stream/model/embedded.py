@@ -66,12 +66,12 @@ class Contrast(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         whole = _whole_cells(images)
-        pixels = F.conv2d(whole, self.apart, stride=CELL)  # B 48 H/4 W/4
-        means = _windows(F.conv2d(pixels, self.mean))
-        detail = pixels - F.conv2d(means, self.around)
+        pixels = _exact(whole, self.apart, CELL)  # B 48 H/4 W/4
+        means = _windows(_exact(pixels, self.mean))
+        detail = pixels - _exact(means, self.around)
         strength = (detail * detail).mean(1, keepdim=True)  # a square would be a slow power in OpenVINO
-        deviation = F.conv2d(_windows(strength), self.alike).sqrt()
-        return _cut(F.pixel_shuffle(detail / (deviation + FAINT) + F.conv2d(means, self.kept), CELL), images)
+        deviation = _exact(_windows(strength), self.alike).sqrt()
+        return _cut(F.pixel_shuffle(detail / (deviation + FAINT) + _exact(means, self.kept), CELL), images)
 
 
 def _windows(cells: Tensor) -> Tensor:
@@ -87,7 +87,14 @@ def _interpolation() -> Tensor:
     return torch.einsum("ai,bj->abij", along, along).flatten(0, 1)
 
 
-@fx.wrap
+@fx.wrap  # a leaf of traced models, which a context would not be part of
+def _exact(x: Tensor, weights: Tensor, stride: int = 1) -> Tensor:
+    """A convolution in float32, also under autocast: what differs little from its surroundings would be lost."""
+    with torch.autocast(x.device.type, enabled=False):
+        return F.conv2d(x.float(), weights.float(), stride=stride).to(x.dtype)
+
+
+@fx.wrap  # a leaf of traced models, in which shapes are not known
 def _whole_cells(images: Tensor) -> Tensor:
     """Images of any size, with their last rows and columns repeated until they fill cells."""
     height, width = images.shape[2:]
@@ -123,10 +130,10 @@ class Pixels(nn.Module):
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
         middle = mean - 0.5  # of what the filters see, with white 1 and black 0
         self.register_buffer("filters", filters * std, persistent=False)  # 24 3 4 4
-        self.register_buffer("offsets", (filters * middle).sum((1, 2, 3)), persistent=False)  # 24
+        self.register_buffer("offsets", (filters * middle).sum((1, 2, 3))[:, None, None], persistent=False)  # 24 1 1
 
     def forward(self, images: Tensor) -> Tensor:
-        bright, colours, fine = F.conv2d(_whole_cells(images), self.filters, self.offsets, CELL).chunk(3, 1)
+        bright, colours, fine = (_exact(_whole_cells(images), self.filters, CELL) + self.offsets).chunk(3, 1)
         colourful = (colours * colours).mean((1, 2, 3), keepdim=True)  # B 1 1 1
         return torch.cat((bright, colours + fine * (GREY / (GREY + colourful))), 1)
 
@@ -188,8 +195,11 @@ class EmbeddedBackbone(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         images = images.contiguous()  # three channels in the last place keep a CPU waiting
-        features = self.learnt(self.contrast(images), [stage for stage in self.wanted if stage <= len(WIDTHS)])
-        if self.wanted[0] == 1:
+        features = []
+        fine = [stage for stage in self.wanted if stage <= len(WIDTHS)]
+        if fine:
+            features = self.learnt(self.contrast(images), fine)
+        if 1 in fine:
             features[0] = torch.cat((features[0], self.pixels(images)), 1)
         if len(WIDTHS) + 1 in self.wanted:
             half = F.avg_pool2d(images, 2, ceil_mode=True)
@@ -200,7 +210,7 @@ class EmbeddedBackbone(nn.Module):
         """Learnt features of stages 1 and 2, or either, at one size of the picture."""
         x = self.stem(images)
         features = []
-        for number in range(1, max(stages, default=0) + 1):
+        for number in range(1, max(stages) + 1):
             x = self.stages[number - 1](x)
             if number in stages:
                 features.append(self.projections[number - 1](x))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def test_fewer_stages_are_the_same_features_and_less_work() -> None:
 
 @pytest.mark.parametrize("size", [(33, 50), (47, 64), (90, 91)])
 def test_a_picture_of_any_size_has_stages_of_its_size_by_4_8_and_16_rounded_up(size: tuple[int, int]) -> None:
-    features = Pyramid("embedded", pool="none")(torch.rand(1, 3, *size))
+    features = Pyramid("embedded", pool="none")(torch.zeros(1, 3, *size))
     assert [f.shape[2:] for f in features] == [tuple(-(-n // stride) for n in size) for stride in (4, 8, 16)]
 
 
@@ -78,6 +79,13 @@ def seen(pixels: torch.Tensor) -> torch.Tensor:
     return embedded.Pixels()((pixels - mean) / std)
 
 
+def coefficients(plane: torch.Tensor, orders: list[tuple[int, int]]) -> torch.Tensor:
+    """Of the cosine transform of the cells of a picture (8 12): the means for (0, 0), the fine ones raised, N 2 3."""
+    cells = plane.double().reshape(2, 4, 3, 4).transpose(1, 2)  # 2 3 4 4
+    transform = torch.from_numpy(dctn(cells.numpy(), axes=(2, 3), norm="ortho")) / 4
+    return torch.stack([10 * (1 + 1.5 * (i + j)) * transform[..., i, j] for i, j in orders])
+
+
 def test_pixels_of_an_even_cell_are_its_brightness_and_its_two_colours() -> None:
     red, green, blue = 0.9, 0.2, 0.3
     found = seen(torch.tensor([red, green, blue]).view(1, 3, 1, 1).expand(1, 3, 4, 4)).flatten()
@@ -89,21 +97,37 @@ def test_pixels_of_an_even_cell_are_its_brightness_and_its_two_colours() -> None
 
 def test_pixels_of_a_grey_picture_are_all_of_its_cosine_transform_the_fine_part_raised() -> None:
     grey = torch.rand(1, 1, 8, 12, generator=torch.Generator().manual_seed(2))
-    cells = grey[0, 0].double().reshape(2, 4, 3, 4).transpose(1, 2)  # 2 3 4 4
-    transform = torch.from_numpy(dctn(cells.numpy(), axes=(2, 3), norm="ortho")) / 4  # of which (0, 0) is the mean
-    order = torch.arange(4)[:, None] + torch.arange(4)
-    expected = 10 * (1 + 1.5 * order) * transform
-    expected[..., 0, 0] -= 5
+    expected = coefficients(grey[0, 0], list(product(range(4), repeat=2)))
+    expected[0] -= 5
     found = seen(grey.expand(-1, 3, -1, -1))[0].double()  # 16 2 3
-    coefficients, channels = (x.flatten(1).sort(0).values for x in (expected.flatten(2).permute(2, 0, 1), found))
-    assert torch.allclose(coefficients, channels, atol=1e-4)
+    assert torch.allclose(expected.sort(0).values, found.sort(0).values, atol=1e-4)
 
 
-def test_pixels_of_a_coloured_picture_keep_colours_apart_from_brightness() -> None:
-    bright = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(3)) * 0.5
-    colour = torch.tensor([0.4, 0.1, 0.0]).view(3, 1, 1)
-    first, second = seen(bright + colour)[:, 8:], seen(bright.flip(2) + colour)[:, 8:]
-    assert float((first - second).std()) < 0.05 * float(seen(bright.expand(-1, 3, -1, -1))[:, 8:].std())
+def test_pixels_of_a_coloured_picture_are_coarse_brightness_and_coarse_colours() -> None:
+    red, green, blue = picture = torch.rand(3, 8, 12, generator=torch.Generator().manual_seed(3))
+    found = seen(picture[None])[0].double()
+    coarse = coefficients((red + green + blue) / 3, [(0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (1, 2), (2, 1)])
+    coarse[0] -= 5
+    assert torch.allclose(found[:8].sort(0).values, coarse.sort(0).values, atol=1e-4)
+    square = [(0, 0), (0, 1), (1, 0), (1, 1)]
+    colours = torch.cat([coefficients(plane, square) for plane in (red - green, (red + green) / 2 - blue)])
+    assert torch.allclose(found[8:], colours, atol=0.05)  # of the fine brightness next to nothing is left
+
+
+@pytest.mark.parametrize("part", [embedded.Contrast(), embedded.Pixels()])
+def test_the_last_rows_and_columns_of_a_picture_of_any_size_are_repeated(part: torch.nn.Module) -> None:
+    whole = F.pad(IMAGES[..., :33, :50], (0, 2, 0, 3), mode="replicate")
+    height, width = (33, 50) if isinstance(part, embedded.Contrast) else (9, 13)
+    assert torch.equal(part(IMAGES[..., :33, :50]), part(whole)[..., :height, :width])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_what_differs_little_from_its_surroundings_is_not_lost_in_lower_precision(dtype: torch.dtype) -> None:
+    wall = 2 + 0.02 * torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(4))
+    for part in (embedded.Contrast(), embedded.Pixels()):
+        expected = part(wall)
+        with torch.autocast("cpu", dtype):
+            assert torch.equal(part(wall), expected)
 
 
 def test_it_pads_by_reflection() -> None:
