@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.data import REPOSITORY
+
 LIBRARY = "msflow_stream"
 
 # From the ground up; a part is a file or folder of msflow_stream, msflow_stream/__init__.py as what users of the
@@ -56,11 +57,15 @@ DOES_WITHOUT: dict[str, set[str]] = {
 
 
 def sources() -> list[Path]:
-    return [ROOT / "cli.py", *sorted((ROOT / "pipelines").rglob("*.py")), *sorted((ROOT / LIBRARY).rglob("*.py"))]
+    return [
+        REPOSITORY / "cli.py",
+        *sorted((REPOSITORY / "pipelines").rglob("*.py")),
+        *sorted((REPOSITORY / LIBRARY).rglob("*.py")),
+    ]
 
 
 def module_name(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = path.relative_to(REPOSITORY).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
@@ -113,7 +118,7 @@ def reached(part: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
                     paths[name] = (*paths[module], name)
                     queue.append(name)
             else:
-                yield name.split(".")[0], f"{MODULES[module].relative_to(ROOT)}:{line}", paths[module]
+                yield name.split(".")[0], f"{MODULES[module].relative_to(REPOSITORY)}:{line}", paths[module]
 
 
 def test_every_module_has_its_place_in_the_import_order() -> None:
@@ -126,7 +131,7 @@ def test_a_module_imports_only_from_the_floors_below(module: str) -> None:
     part = part_of(module)
     assert part is not None
     wrong = [
-        f"{MODULES[module].relative_to(ROOT)}:{line} imports {name}: {why}"
+        f"{MODULES[module].relative_to(REPOSITORY)}:{line} imports {name}: {why}"
         for line, name in imported(module)
         if (wanted := part_of(name)) in FLOOR_OF and wanted is not None and (why := forbidden(part, wanted))
     ]

@@ -19,8 +19,9 @@ from msflow_stream.types import UserError
 from msflow_stream.video.backoff import Backoff as LiveBackoff
 from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.sources import LIVE_SCHEMES
+from tests.support.data import REPOSITORY
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "configs" / "cameras.example.yaml"
+EXAMPLE = REPOSITORY / "configs" / "cameras.example.yaml"
 GATE = "cameras:\n  gate:\n    url: rtsp://host/stream\n    scene: gate\n"
 
 

@@ -18,8 +18,9 @@ from msflow_stream.config import (
     load_for_scoring,
 )
 from msflow_stream.types import UserError
+from tests.support.data import REPOSITORY
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+CONFIGS = REPOSITORY / "configs"
 
 
 def written(folder: Path, text: str) -> Path:

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from tests.support.command import Command
+from tests.support.data import REPOSITORY
 
-ROOT = Path(__file__).resolve().parents[1]
-DOCKERFILE, UNIT = ROOT / "deploy" / "Dockerfile", ROOT / "deploy" / "msflow-stream.service"
+DOCKERFILE, UNIT = REPOSITORY / "deploy" / "Dockerfile", REPOSITORY / "deploy" / "msflow-stream.service"
 
 
 def container_command() -> list[str]:
@@ -46,7 +46,7 @@ def test_what_the_container_copies_is_there() -> None:
     copied = re.findall(r"^COPY (.*) \S+$", DOCKERFILE.read_text(), re.MULTILINE)
     names = [name for line in copied for name in line.split()]
     assert "cli.py" in names
-    assert [name for name in names if not (ROOT / name).exists()] == []
+    assert [name for name in names if not (REPOSITORY / name).exists()] == []
 
 
 def test_systemd_understands_the_unit(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from msflow_stream.events.messages import from_json
 from msflow_stream.types import Event, EventMessage
 from tests.events.detecting import START, detector, scored
 from tests.events.recording import Sent, close_what_is_open
+from tests.support.data import REPOSITORY
 from tests.support.small_disk import small_disk
 
 ROUNDS = 6
@@ -142,7 +143,7 @@ def test_a_full_disk_costs_the_journal_alone_and_is_said_once(tmp_path: Path, ca
 def camera(folder: Path, day: int) -> Iterator[None]:
     """One that is killed at the end."""
     command = [sys.executable, "-m", "tests.events.recording", str(folder / "journal.json"), str(folder / "sent")]
-    process = subprocess.Popen([*command, str(day)], cwd=Path(__file__).parents[2], stderr=subprocess.PIPE)
+    process = subprocess.Popen([*command, str(day)], cwd=REPOSITORY, stderr=subprocess.PIPE)
     try:
         yield
         assert process.poll() is None, process.stderr and process.stderr.read().decode()

@@ -20,9 +20,8 @@ from msflow_stream.types import Frame, UserError
 from msflow_stream.video.overlay import Overlay
 from msflow_stream.video.reader import VideoReader
 from tests.sinks.scored import RATE, START, STYLE, Hands, many, noise, scored
+from tests.support.data import REPOSITORY
 from tests.support.small_disk import fill, small_disk
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def decoded(path: Path) -> list[Frame]:
@@ -109,7 +108,9 @@ def test_sigkill_while_recording(tmp_path: Path) -> None:
         "recorder = Recorder(pathlib.Path(sys.argv[1]), STYLE)\n"
         "for index in count():\n    recorder.take(*scored(index))\n    print(index, flush=True)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     for line in process.stdout:
         if int(line) >= 60:

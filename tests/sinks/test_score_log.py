@@ -19,9 +19,9 @@ from msflow_stream.results import read_scores
 from msflow_stream.sinks.score_log import ScoreLog
 from msflow_stream.types import UserError
 from tests.sinks.scored import START, Item, many, scored
+from tests.support.data import REPOSITORY
 from tests.support.small_disk import fill, small_disk
 
-ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = [
     *("wall", "index", "time", "score", "surprise", "surprise_mean", "smoothed", "threshold", "alarm", "probability"),
     "reused",
@@ -143,7 +143,9 @@ def test_sigkill_and_restart(tmp_path: Path) -> None:
         "scores = ScoreLog(pathlib.Path(sys.argv[1]), max_bytes=20_000)\n"
         "for index in count():\n    scores.take(*scored(index, time=0.0))\n    print(index, flush=True)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     for line in process.stdout:
         if int(line) >= 500:

@@ -19,6 +19,7 @@ import pytest
 
 from msflow_stream.types import UserError
 from msflow_stream.video.writer import VideoWriter
+from tests.support.data import REPOSITORY
 
 TICKS = Fraction(1, 90_000)
 RATE = Fraction(25)
@@ -366,7 +367,7 @@ with VideoWriter(Path(sys.argv[1]), 96, 64, Fraction(1, 90_000), Fraction(25), a
 def test_after_sigkill_all_but_the_last_two_seconds_can_be_played(tmp_path: Path, with_sound: bool) -> None:
     source = make_source(tmp_path / "s.mp4", "aac", seconds=9.0) if with_sound else ""
     command = [sys.executable, "-c", CHILD, str(tmp_path / "o.mp4"), str(source)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as child:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "written\n"
         child.send_signal(signal.SIGKILL)

@@ -19,9 +19,8 @@ from msflow_stream.events.alerts.outbox import Outbox
 from msflow_stream.events.alerts.sink import GiveUp, Retry, retrying
 from msflow_stream.types import EventMessage
 from tests.events.alerts.said import QUICK, dead, known_by, life, say, without_repeats
+from tests.support.data import REPOSITORY
 from tests.support.mqtt import until
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 class Receiver:
@@ -204,7 +203,7 @@ def test_a_kill_between_delivery_and_note_has_the_message_delivered_again(tmp_pa
         "one.close(60)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, str(tmp_path)], cwd=REPOSITORY, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert done.stdout.split() == ["1", "2"]

@@ -18,10 +18,9 @@ from msflow_stream.events.alerts import AlertHub, mqtt_connection
 from msflow_stream.events.messages import from_json
 from msflow_stream.types import EventMessage, UserError
 from tests.events.alerts.said import QUICK, dead, known_by, life, say, settings, without_repeats
+from tests.support.data import REPOSITORY
 from tests.support.mqtt import free_port, until
 from tests.support.webhook import WebReceiver
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -116,7 +115,7 @@ def test_sigkill_with_messages_that_wait(tmp_path: Path, receiver: WebReceiver) 
         "print('published', flush=True)\nsys.stdin.read()\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path), receiver.url()]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "published\n"
         receiver.answer = 200

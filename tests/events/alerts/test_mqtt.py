@@ -21,10 +21,10 @@ from msflow_stream.events.alerts.sink import Retry
 from msflow_stream.events.messages import from_json
 from msflow_stream.types import UserError
 from tests.events.alerts.said import QUICK, known_by, life, say, settings, without_repeats
+from tests.support.data import REPOSITORY
 from tests.support.mqtt import Broker, Subscriber, free_port, make_certificate, need_broker, until
 from tests.support.proxy import Proxy
 
-ROOT = Path(__file__).resolve().parents[3]
 LOGIN = ("guard", "sesame-word")
 
 
@@ -192,7 +192,9 @@ def test_a_killed_program_is_offline_by_its_last_will_and_online_when_it_is_back
     )
     command = [sys.executable, "-c", code, str(broker.port)]
     with Subscriber(broker.port) as subscriber:
-        with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "said\n"
             until(lambda: subscriber.last("site/status") == "online")

@@ -13,9 +13,8 @@ import pytest
 
 from msflow_stream.events.alerts.outbox import Outbox
 from tests.events.alerts.said import dead, life, say
+from tests.support.data import REPOSITORY
 from tests.support.small_disk import fill, small_disk
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def emptied(outbox: Outbox) -> list[tuple[str, int]]:
@@ -103,7 +102,9 @@ def test_nothing_that_was_put_in_is_lost_by_sigkill(tmp_path: Path) -> None:
         "from tests.events.alerts.said import say\nbox = Outbox(pathlib.Path(sys.argv[1]), 'guard')\n"
         "for number in count():\n    box.put(say('open', f'e{number}'))\n    print(number, flush=True)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     for line in process.stdout:
         if int(line) >= 300:
@@ -198,7 +199,7 @@ def test_a_queue_of_another_program_is_left_alone(tmp_path: Path, caplog: pytest
     )
     with subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)],
-        cwd=ROOT,
+        cwd=REPOSITORY,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

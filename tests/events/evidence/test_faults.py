@@ -18,10 +18,10 @@ from msflow_stream.video.reader import VideoReader
 from tests.events.evidence.playing import EVERY, RATE, STYLE, evidence, names, play, said, scored
 from tests.sinks.scored import Hands
 from tests.support.clips import codes, shown
+from tests.support.data import REPOSITORY
 from tests.support.small_disk import fill, small_disk
 from tests.support.videos import write_video
 
-ROOT = Path(__file__).resolve().parents[3]
 SETTINGS = EvidenceSettings(pre_roll=2.0, post_roll=1.0)
 LENGTH = 500
 
@@ -138,7 +138,7 @@ def test_after_a_kill_in_the_middle_of_an_event_what_was_written_plays_and_it_ca
     numbered = write_video(tmp_path / "s.mp4", LENGTH, rate=RATE, b_frames=2)
     folder = tmp_path / "events"
     command = [sys.executable, "-c", CHILD, str(numbered), str(folder)]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         for line in child.stdout:
             if int(line) >= 300:
