@@ -16,7 +16,7 @@ from rich.logging import RichHandler
 from rich.markup import escape
 
 from msflow_stream import __version__
-from msflow_stream.config import EngineName, EnginePrecision
+from msflow_stream.config.settings import EngineName, EnginePrecision
 from msflow_stream.types import Severity, UserError
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def fit(
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's logs.")] = None,
 ) -> None:
     """Fits a scene on normal footage of one camera view, or one scene for each of many views."""
-    from msflow_stream.config import load
+    from msflow_stream.config.settings import load
     from pipelines.fit import FitJob
     from pipelines.fit import fit as run
     from pipelines.fit_many import fit_many
@@ -204,7 +204,7 @@ def score(
 
     A camera is read until it ends or fails, and its clips are made of scored frames; `watch` is for days and nights.
     """
-    from msflow_stream.config import load_for_scoring
+    from msflow_stream.config.settings import load_for_scoring
     from msflow_stream.scene import Scene
     from msflow_stream.scorer import Scorer
     from pipelines.engine_choice import images_of, make_scoring
@@ -292,7 +292,7 @@ def watch(
 
         run_check(cameras, scenes)
         return
-    from msflow_stream.config import EngineSettings
+    from msflow_stream.config.settings import EngineSettings
     from msflow_stream.events.evidence.retention import EvidenceRetention
     from msflow_stream.sinks.retention import Retention
     from pipelines.camera_outputs import Written
@@ -466,7 +466,7 @@ def evaluate(
     precision: Precision = None,
 ) -> None:
     """Fits a model per class or scene of a data set, scores its test part, and reports beside published results."""
-    from msflow_stream.config import load
+    from msflow_stream.config.settings import load
     from pipelines.evaluate import EvaluateJob
     from pipelines.evaluate import evaluate as run
     from pipelines.subjects import settings_file
@@ -492,7 +492,7 @@ def ablate(
     device: Device = "auto",
 ) -> None:
     """Makes one of the paper's ablation tables; features are extracted once for all variants that share them."""
-    from msflow_stream.config import load
+    from msflow_stream.config.settings import load
     from pipelines.ablate import AblateJob
     from pipelines.ablate import ablate as run
     from pipelines.subjects import settings_file
@@ -720,7 +720,7 @@ def bench_pipeline(
     stage dominates, or where it leaves cores to the others: the table shows the core time of each, and what the cores
     could do if they did nothing else.
     """
-    from msflow_stream.config import load_for_scoring
+    from msflow_stream.config.settings import load_for_scoring
     from msflow_stream.scene import Scene
     from pipelines.bench_pipeline import PipelineJob
     from pipelines.bench_pipeline import bench_pipeline as run
@@ -835,7 +835,7 @@ def options(
 
 
 def _scene_folder(scenes: Path, name: str) -> Path:
-    from msflow_stream.config import scene_folder
+    from msflow_stream.config.settings import scene_folder
 
     return scene_folder(scenes, name)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 from weakref import WeakValueDictionary
 
-from msflow_stream.config import scene_folder
+from msflow_stream.config.settings import scene_folder
 from msflow_stream.files import file_hash
 from msflow_stream.machine import choose_device
 from msflow_stream.model.pyramid import Pyramid

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from msflow_stream.batches import batched
-from msflow_stream.config import ScoreKind
+from msflow_stream.config.settings import ScoreKind
 from msflow_stream.files import replaced
 from msflow_stream.footage import Footage
 from msflow_stream.normal_scores import NormalScore

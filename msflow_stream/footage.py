@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from msflow_stream.batches import batched
-from msflow_stream.config import FitSettings
+from msflow_stream.config.settings import FitSettings
 from msflow_stream.features import FeatureCache
 from msflow_stream.scene import Scene
 from msflow_stream.types import Frame

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from msflow_stream.config import InputSettings, ModelSettings, ScoreKind, ScoreSettings, Settings
+from msflow_stream.config.settings import InputSettings, ModelSettings, ScoreKind, ScoreSettings, Settings
 from msflow_stream.files import file_hash
 from msflow_stream.model.aggregate import Maps, anomaly_maps, top_k_mean, watched
 from msflow_stream.model.msflow import MSFlow

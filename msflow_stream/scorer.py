@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from msflow_stream.batches import batched
-from msflow_stream.config import ScoreSettings
+from msflow_stream.config.settings import ScoreSettings
 from msflow_stream.engines.scoring import Part, PlainScoring, Scoring
 from msflow_stream.machine import choose_device, usable_cores
 from msflow_stream.scene import Measures, Scene

@@ -15,7 +15,7 @@ from rich.console import Console
 from torch import Tensor
 
 from msflow_stream.batches import batched
-from msflow_stream.config import Settings, load
+from msflow_stream.config.settings import Settings, load
 from msflow_stream.footage import Footage, feature_cache
 from msflow_stream.machine import choose_device
 from msflow_stream.model.flows import make_plain

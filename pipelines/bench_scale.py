@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from msflow_stream.bank import SceneBank
-from msflow_stream.config import EngineSettings, Settings, override
+from msflow_stream.config.settings import EngineSettings, Settings, override
 from msflow_stream.machine import choose_device, settle_memory
 from msflow_stream.results import write_json
 from msflow_stream.scene import Scene

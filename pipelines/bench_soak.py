@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.progress import Progress
 
-from msflow_stream.config import load
+from msflow_stream.config.settings import load
 from msflow_stream.datasets.synthetic import SyntheticScene
 from msflow_stream.results import write_json
 from msflow_stream.types import UserError

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from msflow_stream.config import EngineName, EnginePrecision
+from msflow_stream.config.settings import EngineName, EnginePrecision
 from msflow_stream.engines.choosing import ENGINES
 from msflow_stream.engines.scoring import EngineScoring, Part
 from msflow_stream.model.fused import FusedMeasures

@@ -14,7 +14,7 @@ import numpy as np
 from rich.console import Console
 
 from msflow_stream.calibration import KINDS, Found, Normal, find_limit, quantiles, save_calibration, with_limits
-from msflow_stream.config import EventSettings, ScoreKind, Settings
+from msflow_stream.config.settings import EventSettings, ScoreKind, Settings
 from msflow_stream.normal_scores import NormalScore, read_normal_scores
 from msflow_stream.scene import Basis, Calibration, Scene, read_record
 from msflow_stream.scorer import Scorer

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 
 from msflow_stream.calibration import Found
-from msflow_stream.config import ScoreKind
+from msflow_stream.config.settings import ScoreKind
 from msflow_stream.scene import Basis, Calibration
 from msflow_stream.tails.fitting import BEYOND, CONFIDENCE, FEWEST, Interval, Limit, TailFit
 from pipelines.terminal import table

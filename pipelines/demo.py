@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from msflow_stream.config import load
+from msflow_stream.config.settings import load
 from msflow_stream.datasets.synthetic import SyntheticScene, Violation, default_violations
 from msflow_stream.results import OVERLAY, SCORES, TIMELINE
 from msflow_stream.scene import Scene

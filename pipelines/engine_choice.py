@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from msflow_stream.batches import batched
-from msflow_stream.config import EngineSettings
+from msflow_stream.config.settings import EngineSettings
 from msflow_stream.engines.choosing import EngineChooser
 from msflow_stream.engines.openvino_engine import STREAMS
 from msflow_stream.engines.scoring import EngineScoring, Normal

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from msflow_stream.config import Settings, differences, override
+from msflow_stream.config.settings import Settings, differences, override
 from msflow_stream.machine import choose_device
 from msflow_stream.metrics.video import Frames
 from msflow_stream.results import read_json, write_json

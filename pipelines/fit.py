@@ -19,7 +19,7 @@ from rich.progress import Progress
 import msflow_stream
 from msflow_stream.calibration import Normal, measure_normal
 from msflow_stream.checkpoints import FileCheckpoints
-from msflow_stream.config import Settings, differences
+from msflow_stream.config.settings import Settings, differences
 from msflow_stream.features import FeatureCache
 from msflow_stream.footage import Footage, extract, feature_cache
 from msflow_stream.machine import choose_device

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from msflow_stream.config import Settings, scene_folder
+from msflow_stream.config.settings import Settings, scene_folder
 from msflow_stream.files import VIDEO_SUFFIXES
 from msflow_stream.machine import choose_device
 from msflow_stream.scene import Scene

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from msflow_stream.config import load
+from msflow_stream.config.settings import load
 from msflow_stream.model import reference_checkpoint
 from msflow_stream.scene import Scene
 from msflow_stream.types import UserError

@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from rich.markup import escape
 
-from msflow_stream.config import EngineName
+from msflow_stream.config.settings import EngineName
 from msflow_stream.engines.choosing import ENGINES, TRIALS
 from msflow_stream.engines.trial import BOUND
 from msflow_stream.engines.trial_file import TrialFile

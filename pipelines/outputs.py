@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from msflow_stream.config import EventSettings, ScoreSettings
+from msflow_stream.config.settings import EventSettings, ScoreSettings
 from msflow_stream.events.detector import EventDetector
 from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.events.evidence.writer import EvidenceWriter

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from msflow_stream.config import ScoreKind, ScoreSettings
+from msflow_stream.config.settings import ScoreKind, ScoreSettings
 from msflow_stream.results import ScoreRow
 from msflow_stream.scene import Calibration
 from msflow_stream.types import Frame, FrameScore

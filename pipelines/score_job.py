@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from msflow_stream.config import EventSettings
+from msflow_stream.config.settings import EventSettings
 from msflow_stream.metrics.events import Found
 from msflow_stream.metrics.video import Frames
 from msflow_stream.results import ScoreRow

@@ -12,7 +12,7 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.config import Settings, override
+from msflow_stream.config.settings import Settings, override
 from msflow_stream.datasets.avenue import avenue
 from msflow_stream.datasets.clips import Clip, Flags, VideoScene, holds
 from msflow_stream.datasets.folder import folder

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from msflow_stream.config import Settings
+from msflow_stream.config.settings import Settings
 from pipelines.event_summary import summarise_events
 from pipelines.fit import versions
 from pipelines.published import CLASSES, PUBLISHED

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from msflow_stream.calibration import Found
-from msflow_stream.config import ScoreKind
+from msflow_stream.config.settings import ScoreKind
 from msflow_stream.files import replaced
 from msflow_stream.report import ALARM, RAW, SMOOTHED
 from msflow_stream.tails.fitting import BEYOND, CONFIDENCE, TailFit, supported_rate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msflow_stream.config import ScoreSettings
+from msflow_stream.config.settings import ScoreSettings
 from msflow_stream.events.triggers import Trigger
 from msflow_stream.scene import Calibration
 from pipelines.calibration_words import every

@@ -17,7 +17,7 @@ from rich.live import Live
 
 from msflow_stream.bank import SceneBank
 from msflow_stream.cameras import Cameras, load_file
-from msflow_stream.config import EngineSettings
+from msflow_stream.config.settings import EngineSettings
 from msflow_stream.engines.openvino_engine import STREAMS
 from msflow_stream.health.report import WatchReport
 from msflow_stream.health.server import HealthServer

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from msflow_stream.areas import area_mask
 from msflow_stream.cameras import Camera, load_cameras
-from msflow_stream.config import scene_folder
+from msflow_stream.config.settings import scene_folder
 from msflow_stream.scene import Scene
 from msflow_stream.types import UserError
 from msflow_stream.video.live_options import LiveOptions

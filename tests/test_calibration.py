@@ -19,7 +19,7 @@ from msflow_stream.calibration import (
     quantiles,
     with_limits,
 )
-from msflow_stream.config import ScoreKind
+from msflow_stream.config.settings import ScoreKind
 from msflow_stream.features import FeatureCache
 from msflow_stream.footage import extract
 from msflow_stream.normal_scores import NormalScore

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import pytest
 import torch
 
-from msflow_stream.config import FitSettings
+from msflow_stream.config.settings import FitSettings
 from msflow_stream.features import FeatureCache
 from msflow_stream.footage import BATCH, Footage, extract, feature_cache
 from msflow_stream.machine import usable_memory

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
 
-from msflow_stream.config import InputSettings
+from msflow_stream.config.settings import InputSettings
 from msflow_stream.model.aggregate import Maps, anomaly_maps
 from msflow_stream.scene import Measures, Scene, list_scenes, prepare
 from msflow_stream.training import fit_scene

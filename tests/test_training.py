@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from msflow_stream.checkpoints import FileCheckpoints
-from msflow_stream.config import FitSettings
+from msflow_stream.config.settings import FitSettings
 from msflow_stream.features import FeatureCache
 from msflow_stream.footage import Footage, extract
 from msflow_stream.scene import Scene

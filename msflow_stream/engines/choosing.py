@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from msflow_stream.config import EngineName, EnginePrecision, EngineSettings
+from msflow_stream.config.settings import EngineName, EnginePrecision, EngineSettings
 from msflow_stream.engines.engine import Engine
 from msflow_stream.engines.onnxruntime_engine import OnnxRuntimeEngine, TensorRtEngine
 from msflow_stream.engines.openvino_engine import STREAMS, OpenVinoEngine

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from msflow_stream.config import EngineName, EnginePrecision
+from msflow_stream.config.settings import EngineName, EnginePrecision
 from msflow_stream.types import UserError
 
 Run = Callable[[Sequence[Tensor]], list[Tensor]]

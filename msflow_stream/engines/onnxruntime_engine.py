@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from msflow_stream.config import EngineName, EnginePrecision
+from msflow_stream.config.settings import EngineName, EnginePrecision
 from msflow_stream.engines.engine import Engine, Run, Samples, missing
 from msflow_stream.engines.onnx_graph import graph_to_onnx
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from msflow_stream.config import EnginePrecision
+from msflow_stream.config.settings import EnginePrecision
 from msflow_stream.engines.engine import Engine, Run, Samples, missing
 from msflow_stream.engines.onnx_graph import graph_to_onnx
 from msflow_stream.engines.quantising import check_quantiser, quantised

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from msflow_stream.config import InputSettings
+from msflow_stream.config.settings import InputSettings
 from msflow_stream.model.resize import Preparation
 
 KEPT = 64  # sizes of frames and settings that were used last

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from msflow_stream.config import ScoreSettings
+from msflow_stream.config.settings import ScoreSettings
 from msflow_stream.engines.engine import Engine, Run
 from msflow_stream.engines.graphs import FeatureGraph, LikelihoodGraph
 from msflow_stream.engines.preparing import DevicePreparing

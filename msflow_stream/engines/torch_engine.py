@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from msflow_stream.config import EngineName
+from msflow_stream.config.settings import EngineName
 from msflow_stream.engines.engine import Engine, Run, Samples
 from msflow_stream.engines.replaying import Replaying
 from msflow_stream.model.winograd import use_winograd

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from msflow_stream.config import ScoreKind
+from msflow_stream.config.settings import ScoreKind
 from msflow_stream.engines.engine import Engine
 from msflow_stream.engines.scoring import EngineScoring, Part, PlainScoring, Scoring
 from msflow_stream.machine import usable_cores

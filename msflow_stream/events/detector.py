@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from msflow_stream.config import EventSettings, ScoreKind
+from msflow_stream.config.settings import EventSettings, ScoreKind
 from msflow_stream.events.draft import Draft
 from msflow_stream.events.gauge import SLACK, Gauge
 from msflow_stream.events.ids import event_id

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from msflow_stream.config import ScoreKind
+from msflow_stream.config.settings import ScoreKind
 from msflow_stream.events.gauge import SLACK
 from msflow_stream.events.severity import SEVERITIES, severity_of
 from msflow_stream.events.tracks import Tracker

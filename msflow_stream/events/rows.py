@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 
-from msflow_stream.config import ScoreSettings
+from msflow_stream.config.settings import ScoreSettings
 from msflow_stream.results import ScoreRow
 from msflow_stream.scene import Calibration
 from msflow_stream.smoothing import Smoother

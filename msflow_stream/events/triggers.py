@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from msflow_stream.config import EventSettings, ScoreKind, ScoreSettings
+from msflow_stream.config.settings import EventSettings, ScoreKind, ScoreSettings
 
 if TYPE_CHECKING:
     from msflow_stream.scene import Calibration  # which needs torch

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from msflow_stream.config import EngineName, EnginePrecision, EngineSettings
+from msflow_stream.config.settings import EngineName, EnginePrecision, EngineSettings
 from msflow_stream.engines import choosing, trial
 from msflow_stream.engines.choosing import EngineChooser
 from msflow_stream.engines.engine import Engine, Run, Samples

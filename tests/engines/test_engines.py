@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from msflow_stream.areas import area_mask
-from msflow_stream.config import EngineName, EnginePrecision, EngineSettings
+from msflow_stream.config.settings import EngineName, EnginePrecision, EngineSettings
 from msflow_stream.engines.choosing import ENGINES, EngineChooser
 from msflow_stream.engines.engine import Engine, Run, Samples
 from msflow_stream.engines.onnx_graph import graph_to_onnx

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from msflow_stream.config import InputSettings
+from msflow_stream.config.settings import InputSettings
 from msflow_stream.engines import preparing
 from msflow_stream.engines.engine import Run
 from msflow_stream.engines.preparing import DevicePreparing

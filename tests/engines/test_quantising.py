@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from msflow_stream.config import EngineSettings
+from msflow_stream.config.settings import EngineSettings
 from msflow_stream.engines.choosing import EngineChooser
 from msflow_stream.engines.scoring import EngineScoring
 from msflow_stream.scene import Scene

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.config import EventSettings
+from msflow_stream.config.settings import EventSettings
 from msflow_stream.events.detector import EventDetector
 from msflow_stream.events.triggers import Trigger
 from msflow_stream.types import Event, EventMessage, FrameScore

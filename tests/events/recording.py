@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from random import Random
 
-from msflow_stream.config import EventSettings
+from msflow_stream.config.settings import EventSettings
 from msflow_stream.events.detector import EventDetector
 from msflow_stream.events.journal import Journal
 from msflow_stream.events.messages import to_json

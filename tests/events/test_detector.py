@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msflow_stream.config import EventSettings
+from msflow_stream.config.settings import EventSettings
 from msflow_stream.events.messages import from_json, to_json
 from msflow_stream.events.triggers import Trigger
 from msflow_stream.smoothing import smooth

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from msflow_stream.config import EventSettings
+from msflow_stream.config.settings import EventSettings
 from msflow_stream.events.triggers import Trigger
 from tests.events.detecting import PAPER, SURPRISE, detector, scored
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from msflow_stream.config import ScoreSettings
+from msflow_stream.config.settings import ScoreSettings
 from msflow_stream.events.rows import RowMaker
 from msflow_stream.scene import Basis, Calibration
 from msflow_stream.smoothing import smooth

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from msflow_stream.config import EventSettings, ScoreKind, ScoreSettings
+from msflow_stream.config.settings import EventSettings, ScoreKind, ScoreSettings
 from msflow_stream.events.triggers import Trigger, triggers_of
 from msflow_stream.tails.tail import Tail
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from msflow_stream.config import InputSettings
+from msflow_stream.config.settings import InputSettings
 from msflow_stream.model.resize import Preparation, Resampling, resampling_matrix
 from msflow_stream.scene import prepare
 

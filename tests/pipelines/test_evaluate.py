@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from msflow_stream.config import load
+from msflow_stream.config.settings import load
 from msflow_stream.datasets.synthetic import Violation
 from msflow_stream.types import UserError
 from pipelines.ablate import TABLES

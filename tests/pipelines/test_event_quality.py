@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from msflow_stream.config import EventSettings, ScoreSettings
+from msflow_stream.config.settings import EventSettings, ScoreSettings
 from msflow_stream.events.triggers import triggers_of
 from msflow_stream.metrics.events import Found
 from msflow_stream.scene import Basis, Calibration

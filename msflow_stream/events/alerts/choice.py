@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from msflow_stream.alert_settings import AlertSettings
+from msflow_stream.config.alerts import AlertSettings
 from msflow_stream.types import Event, EventMessage
 
 SEVERITIES = ("low", "medium", "high")

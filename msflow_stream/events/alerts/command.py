@@ -10,7 +10,7 @@ import tempfile
 from contextlib import suppress
 from typing import IO
 
-from msflow_stream.alert_settings import CommandSettings
+from msflow_stream.config.alerts import CommandSettings
 from msflow_stream.events.alerts.hiding import Hide
 from msflow_stream.events.alerts.sink import Retry, Sink, encode
 from msflow_stream.types import EventMessage

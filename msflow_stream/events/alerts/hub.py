@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from time import monotonic
 
-from msflow_stream.alert_settings import Alert
+from msflow_stream.config.alerts import Alert
 from msflow_stream.events.alerts.choice import local_now
 from msflow_stream.events.alerts.courier import AlertReport
 from msflow_stream.events.alerts.mail import Snapshot

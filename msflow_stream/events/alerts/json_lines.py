@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from msflow_stream.alert_settings import JsonLinesSettings
+from msflow_stream.config.alerts import JsonLinesSettings
 from msflow_stream.events.alerts.lines import append_line
 from msflow_stream.events.alerts.sink import Retry, Sink, encode
 from msflow_stream.types import EventMessage

@@ -9,7 +9,7 @@ from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from pathlib import Path
 
-from msflow_stream.alert_settings import EmailSettings
+from msflow_stream.config.alerts import EmailSettings
 from msflow_stream.events.alerts.hiding import Hide
 from msflow_stream.events.alerts.sink import GiveUp, Retry, Sink, tls_context
 from msflow_stream.types import Event, EventMessage

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from random import Random
 from typing import assert_never
 
-from msflow_stream.alert_settings import (
+from msflow_stream.config.alerts import (
     Alert,
     CommandSettings,
     EmailSettings,

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Collection
 from random import Random
 
-from msflow_stream.alert_settings import MqttSettings
+from msflow_stream.config.alerts import MqttSettings
 from msflow_stream.events.alerts.mqtt_connection import MqttConnection
 from msflow_stream.events.alerts.mqtt_topics import OFF, ON, Note, Topics
 from msflow_stream.events.alerts.sink import Sink

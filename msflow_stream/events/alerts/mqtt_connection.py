@@ -15,7 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from msflow_stream.alert_settings import MqttSettings
+from msflow_stream.config.alerts import MqttSettings
 from msflow_stream.events.alerts.mqtt_topics import OFFLINE, ONLINE, Note, Topics
 from msflow_stream.events.alerts.sink import Retry, tls_context
 from msflow_stream.video.backoff import Backoff

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from random import Random
 
-from msflow_stream.alert_settings import Alert, CommandSettings
+from msflow_stream.config.alerts import Alert, CommandSettings
 from msflow_stream.events.alerts.choice import Choice, local_now
 from msflow_stream.events.alerts.courier import AlertReport, Courier
 from msflow_stream.events.alerts.hiding import hiding

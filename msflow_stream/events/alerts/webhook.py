@@ -10,7 +10,7 @@ from time import time
 
 import httpx
 
-from msflow_stream.alert_settings import WebhookSettings
+from msflow_stream.config.alerts import WebhookSettings
 from msflow_stream.events.alerts.sink import GiveUp, Retry, Sink, encode, tls_context
 from msflow_stream.types import EventMessage
 

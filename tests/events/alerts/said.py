@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from msflow_stream.alert_settings import Alert
+from msflow_stream.config.alerts import Alert
 from msflow_stream.types import Event, EventMessage, Severity, Track
 from msflow_stream.video.backoff import Backoff
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from msflow_stream.alert_settings import Alert, JsonLinesSettings, Quiet, placed
+from msflow_stream.config.alerts import Alert, JsonLinesSettings, Quiet, placed
 
 ALERT: TypeAdapter[Any] = TypeAdapter(Alert)
 EXAMPLES: dict[str, dict[str, Any]] = {

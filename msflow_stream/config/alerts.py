@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, SecretStr, WithJsonSchema, model_validator
 
-from msflow_stream.config import ScoreKind, Section
+from msflow_stream.config.settings import ScoreKind, Section
 from msflow_stream.types import Severity
 
 ALERT_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"  # of its files, on any system

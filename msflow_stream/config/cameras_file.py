@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 from pydantic import SecretStr, ValidationError
 
-from msflow_stream.alert_settings import keys_of, placed
-from msflow_stream.cameras.settings import FILE_SCHEME, Backoff, Camera, Cameras, CameraSettings, Shift, shown_key
+from msflow_stream.config.alerts import keys_of, placed
+from msflow_stream.config.cameras import FILE_SCHEME, Backoff, Camera, Cameras, CameraSettings, Shift, shown_key
 from msflow_stream.types import UserError
 
 REFERENCE = re.compile(r"\$\{([^}]*)\}")

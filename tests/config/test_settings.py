@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from msflow_stream.config import (
+from msflow_stream.config.settings import (
     EventSettings,
     ModelSettings,
     ScoreSettings,

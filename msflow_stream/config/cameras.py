@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, SecretStr, WithJsonSchema, model_validator
 
-from msflow_stream.alert_settings import Alert, AlertName
-from msflow_stream.config import Section
+from msflow_stream.config.alerts import Alert, AlertName
+from msflow_stream.config.settings import Section
 
 NAME = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?$"  # of a folder, on any system
 CLOCK = r"^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$"
