@@ -24,7 +24,7 @@ from msflow_stream.config.settings import load
 from msflow_stream.datasets.synthetic import SyntheticScene
 from msflow_stream.results import write_json
 from msflow_stream.types import UserError
-from msflow_stream.video.writer import VideoWriter
+from msflow_stream.video.writing.video_writer import VideoWriter
 from pipelines.fit import FitJob, fit
 from pipelines.terminal import number, table
 

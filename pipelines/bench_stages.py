@@ -18,9 +18,9 @@ from msflow_stream.engines.scoring import Part
 from msflow_stream.machine import usable_cores
 from msflow_stream.scorer import Scorer
 from msflow_stream.types import Frame, FrameScore
-from msflow_stream.video.overlay import Overlay
+from msflow_stream.video.drawing.overlay import Overlay
 from msflow_stream.video.sources import open_source
-from msflow_stream.video.writer import VideoWriter
+from msflow_stream.video.writing.video_writer import VideoWriter
 from pipelines.overlay_file import PRESET, overlay_style
 from pipelines.rounds import Spent, spent
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msflow_stream.datasets.synthetic import SyntheticScene
 from msflow_stream.files import replaced
-from msflow_stream.video.writer import VideoWriter
+from msflow_stream.video.writing.video_writer import VideoWriter
 from pipelines.terminal import progress
 
 RATE = Fraction(25)

@@ -19,7 +19,7 @@ from msflow_stream.sinks.retention import Retention
 from msflow_stream.sinks.score_log import ScoreLog
 from msflow_stream.sinks.sink import Sink
 from msflow_stream.types import Frame, FrameScore
-from msflow_stream.video.overlay import OverlayStyle
+from msflow_stream.video.drawing.overlay import OverlayStyle
 
 RECORDINGS, PREVIEW = "recordings", "preview.jpg"
 

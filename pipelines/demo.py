@@ -16,7 +16,7 @@ from msflow_stream.results import OVERLAY, SCORES, TIMELINE
 from msflow_stream.scene import Scene
 from msflow_stream.scorer import Scorer
 from msflow_stream.types import UserError
-from msflow_stream.video.writer import VideoWriter
+from msflow_stream.video.writing.video_writer import VideoWriter
 from pipelines.fit import FitJob, fit
 from pipelines.measure import Evaluation
 from pipelines.score import score

@@ -10,7 +10,7 @@ from threading import Condition, Thread
 from msflow_stream.events.evidence.writer import EvidenceWriter
 from msflow_stream.results import ScoreRow
 from msflow_stream.types import EventMessage, Frame, FrameScore
-from msflow_stream.video.overlay import OverlayStyle
+from msflow_stream.video.drawing.overlay import OverlayStyle
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from msflow_stream.report import labelled_spans
 from msflow_stream.results import write_json
 from msflow_stream.smoothing import smooth
 from msflow_stream.types import SCORE_FIELDS, FrameScore
-from msflow_stream.video.reader import count_frames
+from msflow_stream.video.reading.video_reader import count_frames
 from pipelines.event_quality import ClipEvents, EventQuality
 from pipelines.score_job import Scored
 from pipelines.terminal import number, table

@@ -19,9 +19,9 @@ from msflow_stream.datasets.mstc import TEST, VideoRow
 from msflow_stream.datasets.shanghaitech import EVERY
 from msflow_stream.files import replaced
 from msflow_stream.types import UserError
-from msflow_stream.video.files import exact_frames, first_video_stream, open_file
-from msflow_stream.video.images import image_files, read_image
-from msflow_stream.video.reader import VideoReader, count_frames
+from msflow_stream.video.reading.image_folder import image_files, read_image
+from msflow_stream.video.reading.open_file import exact_frames, first_video_stream, open_file
+from msflow_stream.video.reading.video_reader import VideoReader, count_frames
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,10 @@ from msflow_stream.metrics.events import Found
 from msflow_stream.results import OVERLAY, MapWriter, ScoreRow, ScoreWriter, write_events
 from msflow_stream.scene import Calibration
 from msflow_stream.types import Event, EventMessage, Frame, FrameScore
-from msflow_stream.video.file_camera import FileCamera
-from msflow_stream.video.overlay import OverlayStyle
-from msflow_stream.video.reader import SourceInfo
-from msflow_stream.video.writer import Preset
+from msflow_stream.video.drawing.overlay import OverlayStyle
+from msflow_stream.video.reading.video_reader import SourceInfo
+from msflow_stream.video.writing.video_writer import Preset
+from msflow_stream.watch.file_camera import FileCamera
 from pipelines.event_list import EventList
 from pipelines.evidence_thread import EVIDENCE, EvidenceThread
 from pipelines.overlay_file import PRESET, OverlayFile, overlay_style

@@ -12,9 +12,9 @@ from msflow_stream.config.settings import ScoreKind, ScoreSettings
 from msflow_stream.results import ScoreRow
 from msflow_stream.scene import Calibration
 from msflow_stream.types import Frame, FrameScore
-from msflow_stream.video.overlay import Overlay, OverlayStyle
-from msflow_stream.video.reader import SourceInfo
-from msflow_stream.video.writer import Preset, VideoWriter
+from msflow_stream.video.drawing.overlay import Overlay, OverlayStyle
+from msflow_stream.video.reading.video_reader import SourceInfo
+from msflow_stream.video.writing.video_writer import Preset, VideoWriter
 
 PRESET: Preset = "ultrafast"  # of every frame of a source: it is to take less time than scoring every fifth
 

@@ -12,7 +12,7 @@ from msflow_stream.metrics.events import Found
 from msflow_stream.metrics.video import Frames
 from msflow_stream.results import ScoreRow
 from msflow_stream.types import Event
-from msflow_stream.video.writer import Preset
+from msflow_stream.video.writing.video_writer import Preset
 from pipelines.overlay_file import PRESET
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from msflow_stream.results import RUN, write_json
 from msflow_stream.scene import Calibration
 from msflow_stream.scorer import Scorer
-from msflow_stream.video.reader import SourceInfo
+from msflow_stream.video.reading.video_reader import SourceInfo
 from msflow_stream.video.redact import redact
 from pipelines.fit import versions
 from pipelines.outputs import SourceOutputs

@@ -8,9 +8,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from random import Random
 
+from msflow_stream.cameras import Camera
+
 from msflow_stream.areas import area_mask
 from msflow_stream.bank import SceneBank
-from msflow_stream.cameras import Camera
 from msflow_stream.events.detector import EventDetector
 from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.events.evidence.writer import EvidenceWriter
@@ -25,12 +26,12 @@ from msflow_stream.stream.counters import SourceCounts
 from msflow_stream.stream.engine import Engine
 from msflow_stream.stream.feed import Feed
 from msflow_stream.types import Frame, FrameScore
-from msflow_stream.video.faults import Fault
-from msflow_stream.video.file_camera import FileCamera, is_file
+from msflow_stream.video.live.camera_reader import Supervisor
+from msflow_stream.video.live.faults import Fault
+from msflow_stream.video.live.states import State
 from msflow_stream.video.live_options import LiveOptions
-from msflow_stream.video.packets import PacketRing
-from msflow_stream.video.states import State
-from msflow_stream.video.supervisor import Supervisor
+from msflow_stream.video.packets.packet_ring import PacketRing
+from msflow_stream.watch.file_camera import FileCamera, is_file
 from pipelines.camera_events import CameraEvents, Publish
 from pipelines.camera_outputs import CameraOutputs, Written
 from pipelines.evidence_thread import EVIDENCE, EvidenceThread

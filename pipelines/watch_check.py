@@ -5,16 +5,16 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from msflow_stream.cameras import Camera, load_cameras
 from rich.console import Console
 from rich.markup import escape
 
 from msflow_stream.areas import area_mask
-from msflow_stream.cameras import Camera, load_cameras
 from msflow_stream.config.settings import scene_folder
 from msflow_stream.scene import Scene
 from msflow_stream.types import UserError
 from msflow_stream.video.live_options import LiveOptions
-from msflow_stream.video.probe import Probe, probe
+from msflow_stream.watch.probe import Probe, probe
 from pipelines.terminal import table
 
 AT_ONCE = 16  # cameras that are opened at the same time

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msflow_stream.files import file_hash
 from msflow_stream.types import FrameScore
-from msflow_stream.video.images import image_files
+from msflow_stream.video.reading.image_folder import image_files
 
 NAME_LENGTH = 64  # of the source's name in it
 

@@ -10,8 +10,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 
 from msflow_stream.health.report import CameraReport
 from msflow_stream.stream.counters import NEWER_FRAME, SourceCounts
-from msflow_stream.video.faults import Fault
-from msflow_stream.video.states import State
+from msflow_stream.video.live.faults import Fault
+from msflow_stream.video.live.states import State
 
 Kind = type[CounterMetricFamily] | type[GaugeMetricFamily]
 

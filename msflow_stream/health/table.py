@@ -12,7 +12,7 @@ from msflow_stream.health.columns import COLUMNS, NARROW, WIDE, View
 from msflow_stream.health.report import WatchReport
 from msflow_stream.health.trend import Trend
 from msflow_stream.health.words import one_line, size_text, span
-from msflow_stream.video.states import State
+from msflow_stream.video.live.states import State
 
 
 class StatusTable:

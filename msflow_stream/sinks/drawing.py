@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from msflow_stream.results import ScoreRow
 from msflow_stream.types import Frame, FrameScore
-from msflow_stream.video.overlay import Overlay, OverlayStyle
+from msflow_stream.video.drawing.overlay import Overlay, OverlayStyle
 
 
 class Drawing:

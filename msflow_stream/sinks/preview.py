@@ -17,7 +17,7 @@ from msflow_stream.results import ScoreRow
 from msflow_stream.sinks.drawing import Drawing
 from msflow_stream.sinks.sink import Trouble, make_folder
 from msflow_stream.types import Frame, FrameScore
-from msflow_stream.video.overlay import OverlayStyle
+from msflow_stream.video.drawing.overlay import OverlayStyle
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from msflow_stream.sinks.recording import Recording
 from msflow_stream.sinks.retention import Retention, free_path
 from msflow_stream.sinks.sink import Trouble, arrival, make_folder
 from msflow_stream.types import Frame, FrameScore, UserError
-from msflow_stream.video.overlay import OverlayStyle
+from msflow_stream.video.drawing.overlay import OverlayStyle
 
 logger = logging.getLogger(__name__)
 

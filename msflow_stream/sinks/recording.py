@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from msflow_stream.types import Frame, UserError
-from msflow_stream.video.writer import VideoWriter
+from msflow_stream.video.writing.video_writer import VideoWriter
 
 TICK = Fraction(1, 1_000_000)  # seconds; Frame.time goes on over reconnects, its pts does not
 

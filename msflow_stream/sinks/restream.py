@@ -21,7 +21,7 @@ from msflow_stream.sinks.rtsp_publisher import PublishError, RtspPublisher
 from msflow_stream.sinks.sink import Trouble
 from msflow_stream.types import Frame, FrameScore
 from msflow_stream.video.backoff import Backoff
-from msflow_stream.video.overlay import OverlayStyle
+from msflow_stream.video.drawing.overlay import OverlayStyle
 from msflow_stream.video.redact import redact
 
 logger = logging.getLogger(__name__)

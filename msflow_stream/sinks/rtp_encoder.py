@@ -11,7 +11,7 @@ import numpy.typing as npt
 from av.codec.context import Flags
 from av.video.frame import PictureType
 
-from msflow_stream.video.picture import PictureConverter
+from msflow_stream.video.writing.encoder_frames import PictureConverter
 
 CLOCK = 90_000  # ticks a second: H.264's in RTP (RFC 6184)
 PAYLOAD = 96

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
 
 from msflow_stream.video.backoff import Backoff
-from msflow_stream.video.hardware import Decode
+from msflow_stream.video.live.hardware import Decode
 
 
 @dataclass(frozen=True, slots=True)

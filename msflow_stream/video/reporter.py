@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Set as AbstractSet
 
-from msflow_stream.video.faults import ADVICE, Fault
-from msflow_stream.video.states import ENDINGS, Condition, IllegalTransition, Observer, State, StateMachine
+from msflow_stream.video.live.faults import ADVICE, Fault
+from msflow_stream.video.live.states import ENDINGS, Condition, IllegalTransition, Observer, State, StateMachine
 
 logger = logging.getLogger(__name__)
 

@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Protocol
 
 from msflow_stream.types import Frame
-from msflow_stream.video.camera_status import Counts
-from msflow_stream.video.connection import Arrival
-from msflow_stream.video.packets import PacketTap
-from msflow_stream.video.pixels import RgbConverter, displayed_size
-from msflow_stream.video.reader import SourceInfo
-from msflow_stream.video.timeline import Timeline
+from msflow_stream.video.live.connection import Arrival
+from msflow_stream.video.live.status import Counts
+from msflow_stream.video.live.timeline import Timeline
+from msflow_stream.video.packets.packet_ring import PacketTap
+from msflow_stream.video.reading.colour import RgbConverter, displayed_size
+from msflow_stream.video.reading.video_reader import SourceInfo
 
 
 class Incoming(Protocol):

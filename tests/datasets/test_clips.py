@@ -17,7 +17,7 @@ from msflow_stream.datasets.clips import (
     select,
 )
 from msflow_stream.types import UserError
-from msflow_stream.video import images
+from msflow_stream.video.reading import image_folder as images
 
 MIXED = ["1.jpg", "10.JPG", "a.png", ".hidden.jpg", "notes.txt", "b.tiff", "frame.jpg.part", "2.webp"]
 

@@ -18,7 +18,7 @@ from PIL import Image
 from msflow_stream.datasets import images
 from msflow_stream.datasets.images import load_image, load_images, load_mask
 from msflow_stream.types import UserError
-from msflow_stream.video.images import read_image
+from msflow_stream.video.reading.image_folder import read_image
 
 HEIGHT, WIDTH = 5, 7
 COLOURS = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)

@@ -14,10 +14,10 @@ from av import error as errors
 from msflow_stream.health.report import CameraReport, WatchReport
 from msflow_stream.results import ScoreRow
 from msflow_stream.stream.counters import Counters, SourceCounts
-from msflow_stream.video.camera_status import CameraStatus
-from msflow_stream.video.faults import Fault, open_error
-from msflow_stream.video.reader import SourceInfo
-from msflow_stream.video.states import State
+from msflow_stream.video.live.faults import Fault, open_error
+from msflow_stream.video.live.states import State
+from msflow_stream.video.live.status import CameraStatus
+from msflow_stream.video.reading.video_reader import SourceInfo
 
 STARTED = datetime(2026, 3, 1, 6, 0, tzinfo=UTC)
 NOW = STARTED + timedelta(days=3, hours=4)

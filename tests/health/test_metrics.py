@@ -17,8 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from msflow_stream.health.metrics import BATCH_BOUNDS, registry
 from msflow_stream.health.report import WatchReport
 from msflow_stream.stream.counters import LATENCY_BOUNDS, Counters, Latency, SourceCounts
-from msflow_stream.video.faults import Fault
-from msflow_stream.video.states import State
+from msflow_stream.video.live.faults import Fault
+from msflow_stream.video.live.states import State
 from tests.health.reports import (
     HOSTILE,
     INFO,

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from msflow_stream.health.report import healthy, ready
-from msflow_stream.video.states import State
+from msflow_stream.video.live.states import State
 from tests.health.reports import SECRET, dark, in_state, nothing, refused, report, running, unreachable
 
 

@@ -15,7 +15,7 @@ from msflow_stream.health.columns import BAR, bar
 from msflow_stream.health.report import CameraReport, WatchReport
 from msflow_stream.health.table import StatusTable, status_table
 from msflow_stream.stream.counters import Counters
-from msflow_stream.video.states import State
+from msflow_stream.video.live.states import State
 from tests.health.reports import (
     HOSTILE,
     NOW,

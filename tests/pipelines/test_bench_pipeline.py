@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from msflow_stream.machine import usable_cores
-from msflow_stream.video.reader import VideoReader, count_frames
+from msflow_stream.video.reading.video_reader import VideoReader, count_frames
 from pipelines import bench_stages as stages
 from pipelines.bench_pipeline import END_TO_END, summary
 from pipelines.bench_video import synthetic_video

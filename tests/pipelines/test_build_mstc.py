@@ -14,8 +14,8 @@ from rich.console import Console
 
 from msflow_stream.datasets.mstc import VideoRow, mstc, read_facts, read_videos
 from msflow_stream.types import UserError
-from msflow_stream.video.images import read_image
-from msflow_stream.video.reader import VideoReader
+from msflow_stream.video.reading.image_folder import read_image
+from msflow_stream.video.reading.video_reader import VideoReader
 from pipelines import build_mstc as pipeline
 from pipelines.build_mstc import build_mstc
 from pipelines.mstc_video import BuildJob, Video

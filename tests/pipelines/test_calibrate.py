@@ -21,7 +21,7 @@ from msflow_stream.normal_scores import NORMAL_SCORES, NormalScore, read_normal_
 from msflow_stream.scene import FORMAT, Scene
 from msflow_stream.scorer import Scorer
 from msflow_stream.types import UserError
-from msflow_stream.video.reader import VideoReader
+from msflow_stream.video.reading.video_reader import VideoReader
 from pipelines.calibrate import Calibrated, CalibrateJob, calibrate
 from pipelines.calibration_words import every, span
 from pipelines.score import score

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from msflow_stream.types import Frame
-from msflow_stream.video.overlay import OverlayStyle
-from msflow_stream.video.reader import SourceInfo, VideoReader
+from msflow_stream.video.drawing.overlay import OverlayStyle
+from msflow_stream.video.reading.video_reader import SourceInfo, VideoReader
 from pipelines.overlay_file import OverlayFile
 from tests.support.videos import coded_image
 

@@ -13,7 +13,7 @@ from msflow_stream.events.store import EventStore
 from msflow_stream.scene import Scene
 from msflow_stream.scorer import Asked, score_batch
 from msflow_stream.types import Box, Event
-from msflow_stream.video.reader import VideoReader
+from msflow_stream.video.reading.video_reader import VideoReader
 from tests.pipelines.conftest import Workplace
 from tests.support.command import Command
 from tests.support.rtsp import RtspCamera, need_server, write_units

@@ -14,7 +14,7 @@ from rich.console import Console
 from msflow_stream.results import read_scores
 from msflow_stream.scene import Scene
 from msflow_stream.scorer import Scorer
-from msflow_stream.video.writer import VideoWriter
+from msflow_stream.video.writing.video_writer import VideoWriter
 from pipelines.score import score
 from pipelines.score_job import ScoreJob
 from tests.pipelines.conftest import Workplace

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from msflow_stream.video.reader import VideoReader
+from msflow_stream.video.reading.video_reader import VideoReader
 from tests.pipelines.conftest import Workplace
 from tests.support.command import Command
 from tests.support.rtsp import RtspCamera, need_server, write_units

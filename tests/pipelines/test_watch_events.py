@@ -11,7 +11,7 @@ import pytest
 
 from msflow_stream.events.journal import REFRESH_SECONDS
 from msflow_stream.events.store import EventStore
-from msflow_stream.video.reader import VideoReader
+from msflow_stream.video.reading.video_reader import VideoReader
 from tests.pipelines.conftest import Workplace
 from tests.support.command import Command
 from tests.support.rtsp import need_server

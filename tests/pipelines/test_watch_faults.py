@@ -16,7 +16,7 @@ import pytest
 from msflow_stream.scene import Scene
 from msflow_stream.scorer import Asked, score_batch
 from msflow_stream.sinks.recording import frames_in
-from msflow_stream.video.reader import VideoReader
+from msflow_stream.video.reading.video_reader import VideoReader
 from pipelines.fit import FitJob, fit
 from tests.pipelines.conftest import Workplace
 from tests.support.babbler import Babbler

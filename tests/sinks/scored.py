@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from msflow_stream.results import ScoreRow
 from msflow_stream.types import Frame, FrameScore
-from msflow_stream.video.overlay import OverlayStyle
+from msflow_stream.video.drawing.overlay import OverlayStyle
 
 START = datetime(2026, 11, 23, 23, 21, 38, tzinfo=UTC)
 RATE = 5.0

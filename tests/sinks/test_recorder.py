@@ -17,8 +17,8 @@ from msflow_stream.sinks.recorder import Recorder
 from msflow_stream.sinks.recording import Recording, frames_in
 from msflow_stream.sinks.retention import Retention, segments
 from msflow_stream.types import Frame, UserError
-from msflow_stream.video.overlay import Overlay
-from msflow_stream.video.reader import VideoReader
+from msflow_stream.video.drawing.overlay import Overlay
+from msflow_stream.video.reading.video_reader import VideoReader
 from tests.sinks.scored import RATE, START, STYLE, Hands, many, noise, scored
 from tests.support.data import REPOSITORY
 from tests.support.small_disk import fill, small_disk

@@ -11,7 +11,7 @@ import numpy as np
 from msflow_stream.config.settings import Settings, load
 from msflow_stream.datasets.synthetic import SyntheticScene, Violation
 from msflow_stream.types import Frame
-from msflow_stream.video.writer import VideoWriter
+from msflow_stream.video.writing.video_writer import VideoWriter
 
 SMALL = (
     "input.size=[64,96]",

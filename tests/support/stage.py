@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.video.reader import VideoReader
+from msflow_stream.video.reading.video_reader import VideoReader
 from pipelines.fit import FitJob, fit
 from tests.support.footage import small_settings
 from tests.support.rtsp import RtspCamera, write_units

@@ -9,10 +9,10 @@ from typing import Any
 
 from msflow_stream.types import Frame
 from msflow_stream.video.backoff import Backoff
-from msflow_stream.video.faults import Fault
+from msflow_stream.video.live.camera_reader import Supervisor
+from msflow_stream.video.live.faults import Fault
+from msflow_stream.video.live.states import State
 from msflow_stream.video.live_options import LiveOptions
-from msflow_stream.video.states import State
-from msflow_stream.video.supervisor import Supervisor
 from tests.support.videos import read_code
 
 PATIENCE = 20.0  # seconds, on a busy machine; no test passes or fails by how long something took

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from msflow_stream.types import UserError
-from msflow_stream.video.images import ImageFolderReader
-from msflow_stream.video.reader import VideoReader
+from msflow_stream.video.reading.image_folder import ImageFolderReader
+from msflow_stream.video.reading.video_reader import VideoReader
 from msflow_stream.video.sources import Reader, expand_sources, is_live, open_source, source_name
 from tests.support.videos import coded_image, write_video
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from msflow_stream.events.evidence.folder import CLIP, free_stem
 from msflow_stream.events.evidence.parts import Part
-from msflow_stream.video.copying import CopyError, PacketCopy
-from msflow_stream.video.packets import CodedPacket, PacketRing
+from msflow_stream.video.packets.packet_ring import CodedPacket, PacketRing
+from msflow_stream.video.packets.stream_copy import CopyError, PacketCopy
 
 SETTLED = 1.0  # seconds after which no picture comes any more that is shown before
 

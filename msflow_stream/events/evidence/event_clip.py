@@ -16,8 +16,8 @@ from msflow_stream.events.evidence.recent import Recent, Scored
 from msflow_stream.events.evidence.record import Record
 from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.types import UserError
-from msflow_stream.video.copying import CopyError
-from msflow_stream.video.packets import PacketRing
+from msflow_stream.video.packets.packet_ring import PacketRing
+from msflow_stream.video.packets.stream_copy import CopyError
 
 
 class EventClip:

@@ -12,7 +12,7 @@ from msflow_stream.events.evidence.pictures import PictureClip
 from msflow_stream.events.evidence.recent import Scored
 from msflow_stream.events.evidence.record import Record
 from msflow_stream.events.evidence.settings import EvidenceSettings
-from msflow_stream.video.overlay import Overlay, OverlayStyle
+from msflow_stream.video.drawing.overlay import Overlay, OverlayStyle
 
 
 class EventOverlay:

@@ -12,8 +12,8 @@ from msflow_stream.events.evidence.record import Record
 from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.events.evidence.snapshots import write_snapshots
 from msflow_stream.types import EventMessage
-from msflow_stream.video.overlay import OverlayStyle
-from msflow_stream.video.packets import PacketRing
+from msflow_stream.video.drawing.overlay import OverlayStyle
+from msflow_stream.video.packets.packet_ring import PacketRing
 
 PATIENCE = 5.0  # seconds of scored frames beyond the clips' end, after which packets are waited for no longer
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from msflow_stream.events.evidence.folder import free_stem
 from msflow_stream.events.evidence.parts import Part
 from msflow_stream.types import UserError
-from msflow_stream.video.copying import plays
-from msflow_stream.video.writer import VideoWriter
+from msflow_stream.video.packets.stream_copy import plays
+from msflow_stream.video.writing.video_writer import VideoWriter
 
 TICK = Fraction(1, 1_000_000)  # seconds
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from msflow_stream.results import ScoreRow
 from msflow_stream.types import Frame, FrameScore
-from msflow_stream.video.jpeg import from_jpeg, to_jpeg
+from msflow_stream.video.drawing.jpeg import from_jpeg, to_jpeg
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from msflow_stream.events.evidence.folder import SNAPSHOT, SNAPSHOT_OVERLAY
 from msflow_stream.events.evidence.recent import Scored
 from msflow_stream.files import replaced
-from msflow_stream.video.jpeg import to_jpeg
-from msflow_stream.video.overlay import Overlay, OverlayStyle
+from msflow_stream.video.drawing.jpeg import to_jpeg
+from msflow_stream.video.drawing.overlay import Overlay, OverlayStyle
 
 STRIP = 48  # lines of a picture that is drawn on only for what the timeline remembers of it
 

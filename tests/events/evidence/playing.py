@@ -16,11 +16,11 @@ from msflow_stream.events.evidence.writer import EvidenceWriter
 from msflow_stream.results import ScoreRow
 from msflow_stream.types import EventMessage, Frame, FrameScore
 from msflow_stream.video.backoff import Backoff
+from msflow_stream.video.drawing.overlay import OverlayStyle
+from msflow_stream.video.live.camera_reader import Supervisor
 from msflow_stream.video.live_options import LiveOptions
-from msflow_stream.video.overlay import OverlayStyle
-from msflow_stream.video.packets import PacketRing
-from msflow_stream.video.reader import VideoReader
-from msflow_stream.video.supervisor import Supervisor
+from msflow_stream.video.packets.packet_ring import PacketRing
+from msflow_stream.video.reading.video_reader import VideoReader
 from tests.support.events import message
 
 STYLE = OverlayStyle(low=0.2, high=1.0, threshold=0.5)

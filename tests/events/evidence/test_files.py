@@ -11,10 +11,10 @@ import pytest
 from msflow_stream.events.evidence.folder import read_event
 from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.events.evidence.writer import EvidenceWriter
-from msflow_stream.video.file_packets import FilePackets
-from msflow_stream.video.jpeg import from_jpeg
-from msflow_stream.video.overlay import Overlay
-from msflow_stream.video.reader import VideoReader
+from msflow_stream.video.drawing.jpeg import from_jpeg
+from msflow_stream.video.drawing.overlay import Overlay
+from msflow_stream.video.packets.file_packets import FilePackets
+from msflow_stream.video.reading.video_reader import VideoReader
 from tests.events.evidence.playing import EVERY, RATE, STYLE, evidence, names, play, said, scored
 from tests.support.clips import codes, shown, units
 from tests.support.videos import coded_image, read_code, write_video

@@ -9,7 +9,7 @@ import pytest
 
 from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.events.evidence.writer import EvidenceWriter
-from msflow_stream.video.packets import PacketRing
+from msflow_stream.video.packets.packet_ring import PacketRing
 from tests.events.evidence.playing import EVERY, RATE, STYLE, Watched, evidence, names, said
 from tests.support.clips import codes, shown, units
 from tests.support.rtsp import RtspCamera, need_server, write_units

@@ -1,0 +1,203 @@
+"""The picture a person watches: a frame with its anomaly map as a glow, its score, the recent past and the alarm."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from msflow_stream.types import FrameScore, UserError
+from msflow_stream.video.drawing.widgets import RED, Bar, Box, Curve, Label, Stain, border, level_table
+
+FOOT, HEAD = 85, 215  # of 255: the part of the colour map that a glow takes, from its weakest to its strongest
+
+
+@dataclass(frozen=True)
+class OverlayStyle:
+    """How an overlay looks.
+
+    Attributes:
+        low, high: the map values that are drawn fully transparent and at full strength.
+        alpha: the opacity of full strength, 0 to 1.
+        threshold: the score from which on a frame is an alarm, drawn as a tick and a line; None draws none.
+        score_range: the scores at the empty and the full end of the bar, and at the timeline's foot and top.
+        history: length of the timeline in seconds.
+        colormap: a name of OpenCV's colour maps, such as inferno, turbo or hot.
+
+    Raises:
+        UserError: if a range is empty or not finite, or the colour map has no such name.
+    """
+
+    low: float
+    high: float
+    alpha: float = 0.5
+    threshold: float | None = None
+    score_range: tuple[float, float] = (0.0, 1.0)
+    history: float = 30.0
+    colormap: str = "inferno"
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in {"map": (self.low, self.high), "score": self.score_range}.items():
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise UserError(f"the {name} range of the overlay is {low} to {high}; the second must be the larger")
+        if not 0 <= self.alpha <= 1 or not 0 < self.history < math.inf:
+            raise UserError(f"overlay alpha {self.alpha} must be 0 to 1 and history {self.history} s more than 0")
+        if not hasattr(cv2, f"COLORMAP_{self.colormap.upper()}"):
+            raise UserError(f"no colour map is named {self.colormap!r}; try inferno, turbo or hot")
+
+    @property
+    def middle(self) -> float:
+        """The map value that is drawn at half strength: where an eye sees a region begin."""
+        return (self.low + self.high) / 2
+
+    def level(self, score: float) -> float:
+        """Where a score lies in `score_range`, 0 to 1; what is not finite lies at the end it points to, NaN at 0."""
+        low, high = self.score_range
+        return 0.0 if math.isnan(score) else min(1.0, max(0.0, (score - low) / (high - low)))
+
+
+class Overlay:
+    """Draws on the frames of one source in their order and remembers the scores that its timeline shows.
+
+    The same calls give the same pictures. Sizes follow the picture's height, from a thumbnail to 4K.
+
+    Example:
+        >>> overlay = Overlay(OverlayStyle(low=0.4, high=1.0, threshold=0.7), 1280, 720)
+        >>> shown = overlay.draw(frame.image, score, score.score, frame.time, alarm=False)
+    """
+
+    def __init__(self, style: OverlayStyle, source_width: int, source_height: int) -> None:
+        self._style = style
+        self._layout = _Layout(style, source_width, source_height)
+        self._past: deque[tuple[float, float]] = deque()
+        self._make_glow = Glow(style)
+        self._glow: Stain | None = None
+        self._glow_of: tuple[FrameScore, tuple[int, ...]] | None = None
+
+    def draw(
+        self, image: npt.NDArray[np.uint8], score: FrameScore | None, value: float | None, time: float, alarm: bool
+    ) -> npt.NDArray[np.uint8]:
+        """A new picture with everything on it; the given one stays as it is.
+
+        Args:
+            image: uint8 H x W x 3, RGB.
+            score: the newest score, whose map glows; the same object may come with many frames. None draws no glow.
+            value: what is compared with the threshold (the smoothed score, say); None takes `score.score`. With
+                neither, only the time is drawn.
+            time: seconds from the source's start. Going back forgets what lay after it.
+            alarm: frame the picture in red and say so.
+        """
+        if image.shape[:2] != self._layout.shape:
+            self._layout = _Layout(self._style, image.shape[1], image.shape[0])
+        shown = image.copy()
+        layout = self._layout
+        if score is not None:
+            self._lay_glow(shown, score)
+            value = score.score if value is None else value
+        if value is not None:
+            self._remember(time, value)
+            level = self._style.level(value)
+            layout.curve.draw(shown, *self._recent(time))
+            layout.bar.draw(shown, level)
+            if layout.has_score:
+                layout.score.draw(shown, layout.score_text.format(_number(value)))
+            if alarm:
+                border(shown, layout.border)
+                layout.alarm.draw(shown, "ALARM", weight=700)
+        layout.time.draw(shown, clock(time))
+        return shown
+
+    def _lay_glow(self, image: npt.NDArray[np.uint8], score: FrameScore) -> None:
+        key = (score, image.shape)
+        if self._glow_of is None or self._glow_of[0] is not score or self._glow_of[1] != image.shape:
+            self._glow, self._glow_of = self._make_glow(score.map, image.shape[1], image.shape[0]), key
+        if self._glow is not None:
+            self._glow.lay(image)
+
+    def _remember(self, time: float, value: float) -> None:
+        """Keep the largest value of each instant that the timeline can tell apart: memory is bounded by its width."""
+        instant = self._style.history / self._layout.shape[1]
+        while self._past and self._past[-1][0] > time:
+            self._past.pop()
+        if self._past and self._past[-1][0] // instant == time // instant:
+            value = max(value, self._past.pop()[1])
+        if math.isfinite(value):
+            self._past.append((time, value))
+        while self._past and self._past[0][0] < time - self._style.history:
+            self._past.popleft()
+
+    def _recent(self, time: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        ages = [(time - then) / self._style.history for then, _ in self._past]
+        levels = [self._style.level(value) for _, value in self._past]
+        return np.array(ages, np.float64), np.array(levels, np.float64)
+
+
+class _Layout:
+    """Where everything is on a frame of one size."""
+
+    def __init__(self, style: OverlayStyle, width: int, height: int) -> None:
+        self.shape = (height, width)
+        self.border = max(2, round(height * 0.008))
+        stroke = max(1, round(height / 720))
+        margin = self.border + max(1, round(height * 0.014))
+        text = max(6, min(max(9, round(height * 0.029)), width // 16))
+        self.time = Label("0:00:00.000", text, "left", margin, (width, height))
+        self.score_text = "score {}" if width >= 20 * text else "{}"
+        self.score = Label(self.score_text.format("00.000"), text, "right", margin, (width, height))
+        self.alarm = Label("ALARM", text, "centre", margin, (width, height), ground=RED)
+        self.has_score = self.score.box.x > self.time.box.x + self.time.box.width
+        if self.alarm.box.x <= self.time.box.x + self.time.box.width:  # too narrow for both beside each other
+            self.alarm = Label("ALARM", text, "centre", margin, (width, height), ground=RED, row=1)
+        threshold = None if style.threshold is None else style.level(style.threshold)
+        tall = max(6, round(height * 0.11))
+        foot = Box(margin, height - margin - tall, width - 2 * margin, tall).within((width, height))
+        self.curve = Curve(foot, threshold, stroke)
+        thick, top = max(4, round(height * 0.012)), margin + self.score.box.height + margin
+        side = Box(width - margin - thick, top, thick, foot.y - margin - top).within((width, height))
+        self.bar = Bar(side, threshold, stroke)
+
+
+class Glow:
+    """Turns anomaly maps into coloured layers; the colours of a style are worked out once."""
+
+    def __init__(self, style: OverlayStyle) -> None:
+        self._low, self._high = style.low, style.high
+        levels = np.arange(256, dtype=np.uint8)[:, None]
+        # A colour map's dark foot would look like a shadow around the glow, and its pale head would wash it out.
+        places = cv2.convertScaleAbs(levels, alpha=(HEAD - FOOT) / 255, beta=FOOT)
+        colours = cv2.applyColorMap(places, getattr(cv2, f"COLORMAP_{style.colormap.upper()}"))
+        opacity = np.asarray(cv2.convertScaleAbs(levels, alpha=style.alpha), np.uint8)
+        self._table = level_table(np.ascontiguousarray(colours[..., ::-1], np.uint8), opacity)
+
+    def __call__(self, anomaly_map: npt.NDArray[np.float16], width: int, height: int) -> Stain | None:
+        """The map (h x w) as a layer for a width x height picture, None where it is nowhere above `low`."""
+        strength = (anomaly_map.astype(np.float32) - self._low) * (255 / (self._high - self._low))
+        strength = np.clip(np.nan_to_num(strength, nan=0.0, posinf=255.0, neginf=0.0), 0.0, 255.0)
+        coarse = np.asarray(cv2.convertScaleAbs(strength), np.uint8)
+        # Rounded before it is enlarged, which is twice as fast and at most one level of 255 off.
+        levels = coarse
+        if coarse.any():
+            levels = np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+        if not levels.any():  # OpenCV kills the process when it is handed an empty box
+            return None
+        box = Box(*cv2.boundingRect(levels))  # a small region costs little on a large frame
+        return Stain.of_levels(box, np.ascontiguousarray(box.of(levels)), self._table)
+
+
+def clock(time: float) -> str:
+    """Seconds as H:MM:SS.mmm, from zero on."""
+    milliseconds = round(max(0.0, time) * 1000) if math.isfinite(time) else 0
+    seconds, milliseconds = divmod(milliseconds, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}.{milliseconds:03d}"
+
+
+def _number(value: float) -> str:
+    if not math.isfinite(value):
+        return "-"
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:.4g}"

@@ -1,0 +1,245 @@
+"""Keeps one live camera going, day and night: connects, reads, notices trouble, says so and connects again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from random import Random
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+from msflow_stream.types import Frame, UserError
+from msflow_stream.video.live.connection import Arrival, Connection
+from msflow_stream.video.live.faults import ADVICE, CameraError, Fault
+from msflow_stream.video.live.hardware import DecoderChoice
+from msflow_stream.video.live.picture_check import PictureWatch
+from msflow_stream.video.live.states import Observer, State
+from msflow_stream.video.live.status import CameraStatus, Counts
+from msflow_stream.video.live_options import LiveOptions
+from msflow_stream.video.packets.packet_ring import PacketTap
+from msflow_stream.video.redact import live_name
+from msflow_stream.video.reporter import Reporter
+from msflow_stream.video.segment import Incoming, Segments
+
+logger = logging.getLogger(__name__)
+
+GRACE = 2.0  # seconds beyond the timeouts that stop() gives the threads to end
+
+
+class Supervisor:
+    """One camera, read in threads of its own from start() to stop(). A context manager.
+
+    >>> with Supervisor("rtsp://gate.example/live", mailbox.put, random=Random()) as camera:  # doctest: +SKIP
+    ...     print(camera.status())
+    """
+
+    def __init__(
+        self,
+        url_or_index: str,
+        deliver: Callable[[Frame], bool | None],
+        *,
+        random: Random,
+        name: str | None = None,
+        options: LiveOptions | None = None,
+        ended: Callable[[BaseException | None], None] | None = None,
+        connect: Callable[[], Incoming] | None = None,
+        clock: Callable[[], float] = monotonic,
+        wait: Callable[[float], bool] | None = None,
+        packets: PacketTap | None = None,
+    ) -> None:
+        """Prepares; nothing is opened before start().
+
+        Args:
+            url_or_index: as for `Connection`.
+            deliver: is given the sampled frames in order, in the reader's thread; it should return at once. False
+                says that no more are wanted, and ends the reading.
+            random: for the jitter of the waits.
+            name: the source's name; made from the address where it is None.
+            ended: called once, in the reader's thread, after the last frame was delivered and with the state final:
+                with what made the camera fail, or None.
+            connect: opens a connection; the real one unless a test brings its own.
+            clock: seconds, monotonic.
+            wait: waits so many seconds, or shorter if asked to stop, and returns whether it was.
+            packets: is shown all packets and the time of each picture, in the reader's thread.
+        """
+        self.name = name or live_name(url_or_index)
+        self._options, self._deliver, self._random, self._clock = options or LiveOptions(), deliver, random, clock
+        self._connect = connect or partial(
+            Connection,
+            url_or_index,
+            self._options,
+            name=self.name,
+            choice=DecoderChoice(self.name, self._options.decode),
+            packets=packets,
+        )
+        self._stopping, self._over = threading.Event(), threading.Event()
+        self._wait = wait or self._stopping.wait
+        self._ended = ended
+        self._failure: BaseException | None = None  # what made the camera fail
+        self._bug: BaseException | None = None  # what stop() is to raise
+        self._counts, self._reporter = Counts(), Reporter(self.name)
+        self._segments = Segments(self.name, self._options.every, self._counts, packets)
+        self._watch = PictureWatch(self._options.frozen_after, self._options.black_after)
+        self._threads = [
+            threading.Thread(target=work, name=f"{self.name}-{name}", daemon=True)
+            for name, work in (("read", self._run), ("lookout", self._look_out))
+        ]
+
+    def observe(self, observer: Observer) -> None:
+        """Tells `observer(old, new, reason)` of every change of state, in the thread that makes it; be quick."""
+        self._reporter.observe(observer)
+
+    def status(self) -> CameraStatus:
+        """Returns a snapshot; never waits for the camera."""
+        return self._counts.snapshot(self.name, self._reporter.condition, self._clock())
+
+    def start(self) -> None:
+        """Begins to connect, and returns at once; once in a supervisor's life."""
+        for thread in self._threads:
+            thread.start()
+
+    def ask_to_stop(self) -> None:
+        """Asks the reading to end, at most one timeout later, and returns at once. From any thread; twice is fine."""
+        self._stopping.set()
+
+    def stop(self) -> None:
+        """Ends the reading, at most one timeout later, and nothing is delivered after it. Twice is fine.
+
+        Raises:
+            BaseException: the bug that ended the reading, if there was no `ended` to take it; or one in `ended`.
+        """
+        self.ask_to_stop()
+        if threading.current_thread() in self._threads:
+            return  # called from `deliver` or an observer: the thread ends when that returns
+        patience = max(self._options.open_timeout, self._options.read_timeout) + GRACE
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(patience)
+                if thread.is_alive():  # a daemon: it delivers nothing more, and does not hold up the program's end
+                    logger.warning("%s: thread %s does not end and is left behind", self.name, thread.name)
+            self._over.set()  # the second thread waits for nothing but this
+        self._reporter.move(State.STOPPED, "stopped")
+        bug, self._bug = self._bug, None
+        if bug is not None:
+            raise bug
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Waits, at most so many seconds, until reading has ended by itself, and returns whether it has."""
+        for thread in self._threads:
+            thread.join(timeout)
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        """The reader thread."""
+        try:
+            self._guard(self._read)
+        finally:
+            self._over.set()
+        if self._ended is None:
+            if self._failure is not None and not isinstance(self._failure, UserError):
+                self._bug = self._failure
+            return
+        try:
+            self._ended(self._failure)
+        except BaseException as error:
+            self._bug = error
+
+    def _guard(self, work: Callable[[], None]) -> None:
+        """Does a thread's work; whatever ends it is said."""
+        try:
+            work()
+        except CameraError as error:
+            self._fail(error, str(error), error.fault)
+        except UserError as error:
+            self._fail(error, str(error), Fault.ADDRESS)
+        except BaseException as error:
+            self._fail(error, f"internal error ({type(error).__name__}); {ADVICE[Fault.BUG]}", Fault.BUG)
+        finally:
+            self._stopping.set()
+
+    def _fail(self, error: BaseException, reason: str, fault: Fault) -> None:
+        self._failure = self._failure or error
+        try:
+            self._reporter.move(State.FAILED, reason, fault)
+        except BaseException:  # an observer's bug
+            logger.exception("%s: an observer failed", self.name)
+
+    def _read(self) -> None:
+        """One connection after the other."""
+        failures = 0
+        while not self._stopping.is_set():
+            error, held = self._session()
+            if error is None or self._stopping.is_set():
+                break
+            failures = 1 if held >= self._options.backoff.settled else failures + 1
+            if self._options.attempts is not None and failures >= self._options.attempts:
+                raise error
+            delay = self._options.backoff.delay(failures, self._random, patient=error.fault is Fault.CREDENTIALS)
+            self._reporter.move(State.RECONNECTING, f"{error}; next attempt in {delay:.1f} s", error.fault)
+            if self._wait(delay):
+                break
+            with self._counts.lock:
+                self._counts.reconnects += 1
+            self._reporter.move(State.CONNECTING, "connecting again", error.fault)
+        self._reporter.move(State.STOPPED, "stopped")
+
+    def _session(self) -> tuple[CameraError | None, float]:
+        """One connection: returns what ended it, None if it was asked to, and how many seconds it held."""
+        try:
+            incoming = self._connect()
+        except CameraError as error:
+            return error.with_traceback(None), 0.0
+        begin = self._clock()
+        try:
+            self._segments.open(incoming)
+            for arrival in incoming:
+                if self._stopping.is_set() or not self._take(incoming, arrival):
+                    return None, self._clock() - begin
+            ended = CameraError(self.name, Fault.ENDED, "the stream ended")
+        except CameraError as error:
+            ended = error.with_traceback(None)
+        finally:
+            self._segments.count(incoming)
+            incoming.close()
+        return ended, self._clock() - begin
+
+    def _take(self, incoming: Incoming, arrival: Arrival) -> bool:
+        """Hands a frame on if it is one of those sampled; returns whether more are wanted."""
+        early = self._segments.early(incoming, arrival, self._clock())
+        if early and self._wait(early):
+            return False
+        now = self._clock()
+        frame = self._segments.take(incoming, arrival, now, datetime.now(UTC))
+        condition = self._reporter.condition
+        if condition.state is State.CONNECTING or condition.fault is Fault.SILENT:
+            self._reporter.move(State.RUNNING, "pictures come")
+        if frame is None:
+            return True
+        self._reporter.picture(self._watch.look(frame.image, now))
+        return self._deliver(frame) is not False
+
+    def _look_out(self) -> None:
+        """The second thread, as the reader cannot notice that nothing comes while it waits for something."""
+        self._guard(self._watch_for_silence)
+
+    def _watch_for_silence(self) -> None:
+        limit = self._options.stalled_after
+        while not self._over.wait(limit / 4):
+            arrived, now = self._counts.last_arrival, self._clock()
+            if arrived is None or now - arrived < limit or self._reporter.condition.fault is Fault.SILENT:
+                continue
+            reason = f"no picture for {now - arrived:.1f} s; {ADVICE[Fault.SILENT]}"
+            self._reporter.move(State.STALLED, reason, Fault.SILENT, only_from={State.RUNNING, State.STALLED})

@@ -1,0 +1,182 @@
+"""One connection to a camera: opens it, and decodes what arrives, each frame with its index."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from time import monotonic
+from typing import NamedTuple
+
+import av
+from av.packet import Packet
+from av.stream import Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from msflow_stream.video.live.faults import CameraError, Fault, read_error
+from msflow_stream.video.live.hardware import DecoderChoice
+from msflow_stream.video.live.open_camera import camera_stream, is_ahead, is_timed, open_camera
+from msflow_stream.video.live_options import LiveOptions
+from msflow_stream.video.packets.packet_ring import PacketTap
+from msflow_stream.video.reading.colour import displayed_size
+from msflow_stream.video.reading.demuxer import ASSUMED_RATE, Restarts
+from msflow_stream.video.reading.frame_counter import FrameCounter
+from msflow_stream.video.reading.video_reader import SourceInfo
+from msflow_stream.video.redact import live_name
+
+
+class Arrival(NamedTuple):
+    """A decoded frame, its number in the connection, and its timestamp in ticks of the stream, None without one."""
+
+    frame: VideoFrame
+    number: int
+    pts: int | None
+
+
+class Connection:
+    """Iterates over what arrives, until a CameraError says why no more does. To be iterated once, and closed.
+
+    Attributes:
+        info: what is known of the stream; width and height are the first frame's.
+        damaged: packets since the first frame that could not be decoded, or whose frame is known to be damaged.
+        received: frames that arrived so far, decoded or not.
+        decoder: what decodes them, cpu or cuda.
+        ahead: frames can come faster than they happened, many at once, as over HLS.
+    """
+
+    def __init__(
+        self,
+        url_or_index: str,
+        options: LiveOptions | None = None,
+        *,
+        name: str | None = None,
+        choice: DecoderChoice | None = None,
+        packets: PacketTap | None = None,
+    ) -> None:
+        """Connects and waits for the first frame.
+
+        Args:
+            url_or_index: an rtsp, rtsps, http, https, rtmp, udp, tcp or srt URL, or a webcam's number.
+            options: transport, timeouts and decoder count here.
+            name: for `info`; made from the address where it is None.
+            choice: of the decoder, kept over a camera's connections, so that it says only once what it decides.
+            packets: is shown every packet of pictures that goes to the decoder.
+
+        Raises:
+            CameraError: no connection, or no picture comes. Credentials are never part of the text.
+            UserError: a webcam that is not there.
+        """
+        options, name = options or LiveOptions(), name or live_name(url_or_index)
+        choice = choice or DecoderChoice(name, options.decode)
+        self._url, self._read_timeout = url_or_index, options.read_timeout
+        self._container = open_camera(url_or_index, options, choice.acceleration())
+        try:
+            self._stream = camera_stream(self._container, url_or_index)
+            self._timed, self.ahead = is_timed(self._container), is_ahead(self._container)
+            self._time_base = self._stream.time_base or 1 / ASSUMED_RATE
+            self._counter = FrameCounter()
+            self._errors = self._corrupt = self._unseen = self._sent = 0
+            self._started = self._ended = False
+            self._restarts = Restarts(self._time_base)
+            self._ready: deque[Arrival] = deque()
+            self._packets, self._tap = self._container.demux(), packets
+            if packets is not None:
+                packets.begin(self._stream, self._time_base)
+            self._read()
+            self.info = self._facts(name)
+            self.decoder = choice.used(self._stream.codec_context)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def damaged(self) -> int:
+        # A packet that fails shows twice, as an error now and as a missing frame later.
+        return max(self._errors, self._counter.lost - self._unseen) + self._corrupt
+
+    @property
+    def received(self) -> int:
+        return max(self._sent, self._counter.passed)
+
+    def __iter__(self) -> Iterator[Arrival]:
+        while True:
+            while self._ready:
+                yield self._ready.popleft()
+            self._read()
+
+    def close(self) -> None:
+        """Ends the connection; closing twice is fine. Not while another thread iterates."""
+        self._container.close()
+
+    def _read(self) -> None:
+        """Waits until a frame is ready.
+
+        Raises:
+            CameraError: none will come, or data came for as long as the timeout, but no frame.
+        """
+        begin = monotonic()
+        while not self._ready:
+            asked = monotonic()
+            if asked - begin > self._read_timeout:
+                what = f"data comes, but no picture within {self._read_timeout:g} s"
+                raise CameraError(self._url, Fault.GARBLED, what)
+            error: CameraError | None = None
+            try:
+                packet = next(self._packets, None)
+            except av.FFmpegError as caught:
+                error = read_error(caught, self._url, monotonic() - asked, self._read_timeout)
+            if error is not None:  # raised out here: the caught error holds the URL, and would be its context
+                raise error
+            if packet is None:
+                if self._ended:
+                    raise CameraError(self._url, Fault.ENDED, "the stream ended")
+                self._ended = True
+                self._decode(None)  # the frames it still holds
+                continue
+            # All streams are read, though only one is decoded, so that a camera that goes on
+            # sending sound alone is noticed. An empty packet would put the decoder into its final flush.
+            if packet.size and packet.stream is self._stream:
+                self._sent += 1
+                self._mend_start(packet)
+                self._restarts.mend(packet, packet.dts if packet.dts is not None else packet.pts)
+                if packet.pts is not None:
+                    self._counter.packet(packet.pts)
+                if self._tap is not None:
+                    self._tap.packet(packet)
+                self._decode(packet)  # type: ignore[arg-type]  # its stream is the video one
+
+    def _decode(self, packet: Packet[VideoStream] | None) -> None:
+        try:
+            frames = self._stream.decode(packet)
+        except av.FFmpegError:
+            self._errors += 1
+            return
+        for frame in frames:
+            number = self._counter.frame(frame.pts)
+            if not self._started:  # usual: the connection began between two key frames
+                self._errors, self._unseen, self._started = 0, self._counter.lost, True
+            self._corrupt += frame.is_corrupt
+            if number is not None:
+                self._ready.append(Arrival(frame, number, frame.pts if self._timed else None))
+
+    def _mend_start(self, packet: Packet[Stream]) -> None:
+        """Gives the first packet the timestamp that FFmpeg leaves out over RTSP: one step before the second one's."""
+        if self._sent == 1 and packet.pts is None and packet.duration and self._stream.start_time is not None:
+            packet.pts = packet.dts = self._stream.start_time - packet.duration
+
+    def _facts(self, name: str) -> SourceInfo:
+        first = self._ready[0]
+        width, height = displayed_size(first.frame)
+        return SourceInfo(
+            name=name,
+            width=width,
+            height=height,
+            rate=self._stream.average_rate or self._stream.guessed_rate or ASSUMED_RATE,
+            time_base=self._time_base,
+            frames=None,
+            duration=None,
+            codec=self._stream.codec_context.codec.canonical_name,
+            has_audio=bool(self._container.streams.audio),
+            live=True,
+            start_pts=first.pts or 0,
+        )

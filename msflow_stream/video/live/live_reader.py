@@ -1,0 +1,96 @@
+"""A camera as a source that is read once, up to a limit or the end of the connection."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+from msflow_stream.types import Frame
+from msflow_stream.video.live.connection import Connection
+from msflow_stream.video.live.faults import CameraError
+from msflow_stream.video.live_options import LiveOptions
+from msflow_stream.video.reading.colour import RgbConverter
+from msflow_stream.video.reading.video_reader import Limits
+
+logger = logging.getLogger(__name__)
+
+
+class LiveReader:
+    """Reads a camera until it ends, the connection is lost or a limit is reached. To be iterated once.
+
+    Attributes:
+        info: what is known of the stream.
+        damaged: packets so far that could not be decoded.
+        frames_read: frames received so far, whether yielded or not.
+    """
+
+    def __init__(
+        self,
+        url_or_index: str,
+        every: int = 1,
+        open_timeout: float = 10.0,
+        read_timeout: float = 10.0,
+        *,
+        max_frames: int | None = None,
+        duration: float | None = None,
+    ) -> None:
+        """Connects and waits for the first picture.
+
+        Args:
+            url_or_index: an rtsp, rtsps, http, https, rtmp, udp, tcp or srt URL, or a webcam's number.
+            every: yield the frames whose index since the connection is a multiple of this.
+            open_timeout, read_timeout: seconds without an answer until giving up.
+            max_frames: stop after this many frames received.
+            duration: stop after this many seconds of the stream.
+
+        Raises:
+            UserError: no connection, or no picture comes. Credentials are never part of the text.
+        """
+        if every < 1:
+            raise ValueError(f"every must be at least 1, not {every}")
+        self.frames_read = self.damaged = 0
+        self._every, self._limits, self._iterated = every, Limits(max_frames, duration), False
+        self._connection = Connection(
+            url_or_index, LiveOptions(open_timeout=open_timeout, read_timeout=read_timeout, decode="cpu")
+        )
+        self.info = self._connection.info
+        self._to_rgb = RgbConverter()
+
+    def __iter__(self) -> Iterator[Frame]:
+        if self._iterated:
+            raise RuntimeError(f"{self.info.name}: a reader is read once; connect again")
+        self._iterated = True
+        return self._frames()
+
+    def _frames(self) -> Iterator[Frame]:
+        begin = monotonic()
+        try:
+            for frame, number, pts in self._connection:
+                wall, self.damaged = datetime.now(UTC), self._connection.damaged
+                ticks = None if pts is None else pts - self.info.start_pts
+                time = monotonic() - begin if ticks is None else float(ticks * self.info.time_base)
+                if self._limits.reached(number, time):
+                    return
+                self.frames_read = number + 1
+                if number % self._every == 0:
+                    yield Frame(self.info.name, number, pts, time, wall, self._to_rgb(frame))
+        except CameraError as error:
+            logger.warning("%s: no more frames (%s)", self.info.name, error)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Ends the connection; closing twice is fine."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,44 @@
+"""Notices pictures that tell nothing: frozen ones and black ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from msflow_stream.video.live.faults import Fault
+
+STRIDE = 4  # looks at every fourth pixel of every fourth row: enough to tell, and sixteen times cheaper
+FLAT = 3.0  # grey levels; the deviation of a picture without texture, be it black, or blue for "no signal"
+
+
+class PictureWatch:
+    """Watches a camera's sampled pictures.
+
+    Frozen means identical, not similar: a live sensor's noise shows in some pixel before long, whereas an empty scene
+    at night may be as good as still for hours.
+    """
+
+    def __init__(self, frozen_after: float | None, black_after: float | None) -> None:
+        """Both in seconds: how long pictures must be identical, or without texture, to be reported; None for never."""
+        limits = {Fault.BLACK: black_after, Fault.FROZEN: frozen_after}
+        self._limits = {fault: limit for fault, limit in limits.items() if limit is not None}
+        self._since: dict[Fault, float] = {}
+        self._before: npt.NDArray[np.uint8] | None = None
+
+    def look(self, image: npt.NDArray[np.uint8], now: float) -> tuple[Fault, float] | None:
+        """Returns what is wrong with the picture (uint8 H x W x 3) and for how many seconds now, None for nothing."""
+        if not self._limits:
+            return None
+        pixels = image[::STRIDE, ::STRIDE].copy()
+        present = {
+            Fault.BLACK: bool(pixels.std(axis=(0, 1)).max() < FLAT),
+            Fault.FROZEN: self._before is not None and np.array_equal(pixels, self._before),
+        }
+        self._before = pixels
+        for fault, seen in present.items():
+            if not seen:
+                self._since.pop(fault, None)
+        for fault, limit in self._limits.items():  # black pictures are often identical too: black goes first
+            if present[fault] and now - self._since.setdefault(fault, now) >= limit:
+                return fault, now - self._since[fault]
+        return None

@@ -1,0 +1,123 @@
+"""Packets into frames, in display order, each with its index; damage is counted and survived."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from msflow_stream.video.reading.demuxer import Demuxer
+from msflow_stream.video.reading.frame_counter import FrameCounter
+from msflow_stream.video.reading.packet_skipping import PacketChooser, Use
+
+logger = logging.getLogger(__name__)
+
+
+class Decoder:
+    """Iterates over (decoded frame, index in the source, pts); pts is None where the file has none.
+
+    The frame is None where it was not decoded, because it was not wanted and no other one depends on it.
+
+    Attributes:
+        rate: average frames per second.
+        time_base: seconds per tick of pts.
+        damaged: packets so far that could not be decoded, or whose frame is known to be damaged.
+        skipped: packets so far that were not decoded.
+    """
+
+    def __init__(
+        self, container: InputContainer, stream: VideoStream, name: str, threads: bool, every: int = 1
+    ) -> None:
+        """Takes an open container; `name` is for messages, frames whose index is a multiple of `every` are wanted."""
+        stream.thread_type = "AUTO" if threads else "NONE"
+        if not threads:
+            stream.thread_count = 1
+        self._demuxer = Demuxer(container, stream)
+        self.rate, self.time_base = self._demuxer.rate, self._demuxer.time_base
+        self.damaged = self.skipped = 0
+        self._stream, self._name = stream, name
+        self._counter = FrameCounter()
+        self._chooser = PacketChooser.of(stream.codec_context, every)
+        self._ready: deque[tuple[VideoFrame | None, int, int | None]] = deque()
+        self._errors = self._corrupt = 0
+        self._begun = self._done = False
+
+    @property
+    def start_pts(self) -> int:
+        """pts of the source's first frame, 0 where the source has no pts; known once a frame was decoded."""
+        return (self._counter.start or 0) if self._demuxer.timed else 0
+
+    @property
+    def passed(self) -> int:
+        """Source frames passed so far, the lost ones included."""
+        return self._counter.passed
+
+    def peek(self) -> VideoFrame | None:
+        """Decodes up to the first frame and returns it without taking it; None where the file has none."""
+        while not self._ready and self._advance():
+            pass
+        return self._ready[0][0] if self._ready else None
+
+    def __iter__(self) -> Iterator[tuple[VideoFrame | None, int, int | None]]:
+        while self._ready or self._advance():
+            if self._ready:
+                yield self._ready.popleft()
+
+    def _advance(self) -> bool:
+        """Decodes one packet or, at the file's end, what the decoder still holds. Returns False when all is done."""
+        if self._done:
+            return False
+        packet = self._demuxer.read()
+        if packet is None:
+            self._done = True
+            self._send_all(self._chooser.rest() if self._chooser else ())
+            self._decode(None)
+            self._counter.finish()
+            self._pass_skipped()
+        elif packet.size:  # an empty packet would put the decoder into its final flush
+            self._send_all(self._chooser.take(packet) if self._chooser else [(packet, Use.DECODE)])
+        self._tally()
+        return True
+
+    def _send_all(self, packets: Iterable[tuple[Packet[VideoStream], Use]]) -> None:
+        for packet, use in packets:
+            skipped = use is Use.SKIP and self._begun  # the first frame says what there is to know of the file
+            if use is not Use.REFRESH and packet.pts is not None and not packet.is_discard:
+                self._counter.packet(packet.pts, skipped)
+            if skipped:
+                self.skipped += 1
+            else:
+                self._decode(packet)
+
+    def _pass_skipped(self) -> None:
+        for index, pts in self._counter.take_skipped():
+            self._ready.append((None, index, pts if self._demuxer.timed else None))
+
+    def _decode(self, packet: Packet[VideoStream] | None) -> None:
+        try:
+            frames = self._stream.decode(packet)
+        except av.FFmpegError:
+            self._errors += 1
+            return
+        for frame in frames:
+            index = self._counter.frame(frame.pts)
+            self._corrupt += frame.is_corrupt
+            if self._chooser is not None and frame.interlaced_frame:
+                self._chooser.stop()
+            self._pass_skipped()
+            if index is not None:
+                self._begun = True
+                self._ready.append((frame, index, frame.pts if self._demuxer.timed else None))
+
+    def _tally(self) -> None:
+        # A packet that fails shows twice, as an error now and as a missing frame later; some show only as the latter.
+        damaged = max(self._errors, self._counter.lost) + self._corrupt + self._demuxer.errors
+        if damaged and not self.damaged:
+            logger.warning("%s: damaged packets; reading goes on, but some frames are missing or spoilt", self._name)
+        self.damaged = damaged

@@ -1,0 +1,183 @@
+"""Video files as frames with exact indices and timestamps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+from av.video.frame import VideoFrame
+
+from msflow_stream.types import Frame, UserError
+from msflow_stream.video.reading.colour import RgbConverter, displayed_size
+from msflow_stream.video.reading.decoder import Decoder
+from msflow_stream.video.reading.open_file import exact_frames, first_video_stream, open_file
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What is known of a source before its frames are read.
+
+    Attributes:
+        name: the source's name, safe as a folder name.
+        width, height: of the frames as displayed, in pixels.
+        rate: average frames per second.
+        time_base: seconds per tick of pts.
+        frames: exact number of frames, None where finding out would mean reading the file.
+        duration: seconds, None where unknown.
+        codec: the codec's name, as FFmpeg calls it.
+        live: frames come as they happen.
+        start_pts: pts of the first frame: a frame's time is (pts - start_pts) * time_base.
+    """
+
+    name: str
+    width: int
+    height: int
+    rate: Fraction
+    time_base: Fraction
+    frames: int | None
+    duration: float | None
+    codec: str
+    has_audio: bool
+    live: bool
+    start_pts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where to stop before the end: after so many source frames, or so many seconds of the source."""
+
+    max_frames: int | None = None
+    duration: float | None = None
+
+    def reached(self, index: int, time: float) -> bool:
+        """Whether the frame at this index and time (seconds) lies beyond."""
+        too_many = self.max_frames is not None and index >= self.max_frames
+        return too_many or (self.duration is not None and time >= self.duration)
+
+
+class VideoReader:
+    """Reads a video file, in display order. Opens it at once; a context manager; to be iterated once.
+
+    >>> with VideoReader("gate.mp4", every=5) as reader:  # doctest: +SKIP
+    ...     for frame in reader:
+    ...         print(frame.index, frame.time, frame.image.shape)
+
+    Attributes:
+        info: what is known of the file.
+        damaged: packets so far that could not be decoded, or whose frame is known to be damaged. What is not decoded,
+            because its frame is not asked for and no other one depends on it, is not found to be damaged either.
+        frames_read: source frames passed so far, whether yielded or not.
+        skipped: those of them that did not have to be decoded.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        every: int = 1,
+        threads: bool = True,
+        *,
+        max_frames: int | None = None,
+        duration: float | None = None,
+    ) -> None:
+        """Opens the file and decodes its first frame.
+
+        Args:
+            every: yield the frames whose index in the source is a multiple of this.
+            threads: decode with several threads.
+            max_frames: stop after this many source frames.
+            duration: stop after this many seconds of the source.
+
+        Raises:
+            UserError: the file is missing, not a video, cut off, has no decoder or not one frame that can be decoded.
+        """
+        if every < 1:
+            raise ValueError(f"every must be at least 1, not {every}")
+        self.damaged = 0
+        self.frames_read = 0
+        self._path, self._every, self._limits = Path(path), every, Limits(max_frames, duration)
+        self._iterated = False
+        self._container = open_file(self._path)
+        try:
+            self._stream = first_video_stream(self._container, self._path)
+            self._decoder = Decoder(self._container, self._stream, self._path.stem, threads, every)
+            self._to_rgb = RgbConverter(threads)
+            first = self._decoder.peek()
+            self.damaged = self._decoder.damaged
+            if first is None:
+                why = "all of its packets are damaged" if self.damaged else "it contains no frames"
+                raise UserError(f"{self._path}: nothing to show, {why}; record or export the video again")
+            self.info = self._facts(first)
+        except BaseException:
+            self._container.close()
+            raise
+
+    def _facts(self, first: VideoFrame) -> SourceInfo:
+        stream, (width, height) = self._stream, displayed_size(first)
+        length = self._container.duration
+        return SourceInfo(
+            name=self._path.stem,
+            width=width,
+            height=height,
+            rate=self._decoder.rate,
+            time_base=self._decoder.time_base,
+            frames=exact_frames(stream, self._path.stat().st_size),
+            duration=length / av.time_base if length else None,
+            codec=stream.codec_context.codec.canonical_name,
+            has_audio=bool(self._container.streams.audio),
+            live=False,
+            start_pts=self._decoder.start_pts,
+        )
+
+    def __iter__(self) -> Iterator[Frame]:
+        if self._iterated:
+            raise RuntimeError(f"{self.info.name}: a reader is read once; open the file again")
+        self._iterated = True
+        return self._frames()
+
+    def _frames(self) -> Iterator[Frame]:
+        try:
+            for frame, index, pts in self._decoder:
+                self.damaged = self._decoder.damaged
+                # Without timestamps, the frame's place in the source is the best clock there is.
+                ticks = None if pts is None else pts - self.info.start_pts
+                time = float(index / self.info.rate if ticks is None else ticks * self.info.time_base)
+                if self._limits.reached(index, time):
+                    return
+                self.frames_read = index + 1
+                if frame is not None and index % self._every == 0:
+                    yield Frame(self.info.name, index, pts, time, None, self._to_rgb(frame))
+            self.damaged, self.frames_read = self._decoder.damaged, self._decoder.passed
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Closes the file; closing twice is fine."""
+        self._container.close()
+
+    @property
+    def skipped(self) -> int:
+        return self._decoder.skipped
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def count_frames(path: str | Path) -> int:
+    """Returns the exact number of frames of a video file, from its packets alone, without decoding.
+
+    Raises:
+        UserError: the file cannot be opened as a video.
+    """
+    with open_file(Path(path)) as container:
+        stream = first_video_stream(container, Path(path))
+        return sum(1 for packet in container.demux(stream) if packet.size and not packet.is_discard)

@@ -1,0 +1,111 @@
+"""A video file or a folder of images in a camera's place: read once, in order, and nothing of it is dropped."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+
+from msflow_stream.types import Frame, UserError
+from msflow_stream.video.live.faults import ADVICE, Fault
+from msflow_stream.video.live.states import Observer, State
+from msflow_stream.video.live.status import CameraStatus, Counts
+from msflow_stream.video.live_options import LiveOptions
+from msflow_stream.video.packets.file_packets import FilePackets
+from msflow_stream.video.reporter import Reporter
+from msflow_stream.video.sources import Reader, open_source, source_name
+
+
+def is_file(url: str) -> bool:
+    """Whether a camera's url is that of a file or folder, there or not; a number is a webcam."""
+    return not url.isdecimal() and "://" not in url
+
+
+class FileCamera:
+    """A file that is watched as if it were a camera; to be iterated once.
+
+    >>> camera = FileCamera("gate.mp4", name="gate")  # doctest: +SKIP
+    >>> for frame in camera.frames():  # doctest: +SKIP
+    ...     print(frame.index, camera.status().state)
+    """
+
+    def __init__(self, path: str, *, name: str | None = None, options: LiveOptions | None = None) -> None:
+        """Prepares; the file is opened when its frames are asked for. Of the options, `every` counts."""
+        self.name = name or source_name(path)
+        self._path, self._every = path, (options or LiveOptions()).every
+        self._counts, self._reporter = Counts(), Reporter(self.name)
+        self._stopping, self._begun = threading.Event(), False
+
+    def observe(self, observer: Observer) -> None:
+        """Tells `observer(old, new, reason)` of every change of state, in the thread that makes it; be quick."""
+        self._reporter.observe(observer)
+
+    def status(self) -> CameraStatus:
+        """Returns a snapshot; a file is never behind live, so there is no lag."""
+        return self._counts.snapshot(self.name, self._reporter.condition, monotonic())
+
+    def ask_to_stop(self) -> None:
+        """Asks the reading to end before the next frame, and returns at once. From any thread; twice is fine."""
+        self._stopping.set()
+
+    def packets(self, seconds: float) -> FilePackets | None:
+        """The file's packets, of so many seconds at a time, to be copied into clips; None where it has none.
+
+        Copied or not, what is wrong with the file is for `frames` to say.
+        """
+        try:
+            return FilePackets(self._path, seconds)
+        except UserError:  # a folder of images, or a file that cannot be read
+            return None
+
+    def frames(self) -> Iterator[Frame]:
+        """Yields the frames whose index is a multiple of `every`, as fast as they are taken.
+
+        Raises:
+            UserError: the file cannot be read.
+        """
+        if self._begun:
+            raise RuntimeError(f"{self.name}: a file is read once; make another camera")
+        self._begun = True
+        return self._read()
+
+    def _read(self) -> Iterator[Frame]:
+        ending = "stopped"
+        try:
+            if not self._stopping.is_set():
+                with open_source(self._path, self._every) as reader:
+                    yield from self._pour(reader)
+            ending = ending if self._stopping.is_set() else "the file has ended"
+        except UserError as error:
+            fault = Fault.GARBLED if Path(self._path).exists() else Fault.NOT_FOUND
+            self._reporter.move(State.FAILED, str(error), fault)
+            raise
+        except Exception as error:
+            self._reporter.move(
+                State.FAILED, f"internal error ({type(error).__name__}); {ADVICE[Fault.BUG]}", Fault.BUG
+            )
+            raise
+        finally:
+            self._reporter.move(State.STOPPED, ending)  # a camera that has failed stays so
+
+    def _pour(self, reader: Reader) -> Iterator[Frame]:
+        with self._counts.lock:
+            self._counts.segment, self._counts.info = 0, replace(reader.info, name=self.name)
+        for frame in reader:
+            if self._stopping.is_set():
+                return
+            if self._reporter.condition.state is State.CONNECTING:
+                self._reporter.move(State.RUNNING, "pictures come")
+            with self._counts.lock:
+                self._counts.sampled += 1
+                self._counts.last_wall = datetime.now(UTC)
+            self._count(reader)
+            yield replace(frame, source=self.name)
+        self._count(reader)
+
+    def _count(self, reader: Reader) -> None:
+        with self._counts.lock:
+            self._counts.read, self._counts.errors = reader.frames_read, reader.damaged

@@ -1,0 +1,60 @@
+"""One look through a camera: does it open, and what does it show?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from time import monotonic
+
+from msflow_stream.video.live.connection import Connection
+from msflow_stream.video.live.hardware import Decoder
+from msflow_stream.video.live_options import LiveOptions
+from msflow_stream.video.reading.video_reader import SourceInfo
+from msflow_stream.video.sources import open_source
+from msflow_stream.watch.file_camera import is_file
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a camera showed when it was opened.
+
+    Attributes:
+        name: of the camera.
+        width, height: of its first picture, in pixels.
+        codec: the codec's name, as FFmpeg calls it.
+        rate: frames per second, as the stream says.
+        seconds: from the first attempt to connect until the first picture.
+        decoder: what decoded it.
+    """
+
+    name: str
+    width: int
+    height: int
+    codec: str
+    rate: Fraction
+    seconds: float
+    decoder: Decoder
+
+
+def probe(url: str, name: str, options: LiveOptions | None = None) -> Probe:
+    """Opens a camera, a webcam or a file once, waits for its first picture and closes it.
+
+    Raises:
+        UserError: it shows none; a CameraError, where a live one is to blame. Credentials are never part of the text.
+    """
+    begin = monotonic()
+    info, decoder = _look_at_file(url) if is_file(url) else _look_at_camera(url, name, options or LiveOptions())
+    return Probe(name, info.width, info.height, info.codec, info.rate, monotonic() - begin, decoder)
+
+
+def _look_at_file(path: str) -> tuple[SourceInfo, Decoder]:
+    with open_source(path) as reader:
+        return reader.info, "cpu"
+
+
+def _look_at_camera(url: str, name: str, options: LiveOptions) -> tuple[SourceInfo, Decoder]:
+    connection = Connection(url, options, name=name)
+    try:
+        return connection.info, connection.decoder
+    finally:
+        connection.close()

@@ -1,0 +1,192 @@
+"""What is not decoded is not missed: with and without skipping, the same frames come out, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from msflow_stream.types import Frame
+from msflow_stream.video.reading.packet_skipping import PacketChooser
+from msflow_stream.video.reading.video_reader import VideoReader
+from tests.support.videos import Image, overwrite_packets, with_edit_list, write_video
+
+COUNT = 60
+X264, X265 = "x264-params", "x265-params"
+QUIET = "log-level=none"
+
+
+def moving(count: int, seed: int = 0) -> Iterator[Image]:
+    """Pictures in which everything moves: what is predicted from a wrong picture comes out wrong."""
+    rng = np.random.default_rng(seed)
+    ground = rng.integers(0, 256, (24, 200, 3), np.uint8).repeat(4, 0).repeat(4, 1)  # 96 800 3
+    for index in range(count):
+        yield np.ascontiguousarray(np.roll(ground, (index, 3 * index), (0, 1))[:64, :96])
+
+
+def h264(params: str = "", **settings: Any) -> dict[str, Any]:
+    # The default preset: with references, weights and partitions of all kinds.
+    return {"options": {"preset": "medium", X264: params} if params else {"preset": "medium"}, **settings}
+
+
+def h265(params: str) -> dict[str, Any]:
+    return {"codec": "libx265", "options": {X265: f"{QUIET}:{params}"}}
+
+
+MJPEG = {"codec": "mjpeg", "pix_fmt": "yuvj420p"}
+# How to write a file, and whether anything can be skipped in it.
+KINDS: dict[str, tuple[dict[str, Any], bool]] = {
+    "b_frames.mp4": (h264(b_frames=3), True),
+    "b_frames.mkv": (h264(b_frames=3), True),
+    "b_frames.ts": (h264(b_frames=3), True),
+    "pyramid.mp4": (h264("b-pyramid=normal:b-adapt=0:ref=4", b_frames=7, keyframe_every=60), True),
+    "strict_pyramid.mp4": (h264("b-pyramid=strict:b-adapt=0", b_frames=5), True),
+    "open_gop.mp4": (h264("open-gop=1:b-adapt=0", b_frames=3), True),
+    "open_gop.ts": (h264("open-gop=1:b-adapt=0", b_frames=3), True),
+    "slices.mp4": (h264("slices=4", b_frames=3), True),
+    "intra_refresh.mp4": (h264("intra-refresh=1", b_frames=2), True),
+    "ten_bit.mp4": (h264(b_frames=3, pix_fmt="yuv420p10le"), True),
+    "fragmented.mp4": (h264(b_frames=2, container_options={"movflags": "frag_keyframe+empty_moov"}), True),
+    "variable.mp4": (
+        h264(b_frames=3, pts=[k * 40 + (k * k * 7) % 31 for k in range(COUNT)], time_base=Fraction(1, 1000)),
+        True,
+    ),
+    "all_reference.mp4": (h264(b_frames=0), False),
+    "interlaced.mp4": (h264("interlaced=1", b_frames=3), False),
+    "interlaced.ts": (h264("interlaced=1", b_frames=3), False),
+    "untimed.avi": (h264(b_frames=2), False),
+    "raw.h264": (h264(b_frames=2), False),
+    "hevc.mp4": (h265("bframes=4:b-adapt=0"), True),
+    "hevc.ts": (h265("bframes=3"), True),
+    "hevc_open_gop.mp4": (h265("open-gop=1:bframes=4:keyint=10"), True),
+    "hevc_pyramid.mkv": (h265("b-pyramid=1:bframes=8:b-adapt=0:ref=4"), True),
+    "hevc_layers.mp4": (h265("temporal-layers=3:bframes=4:b-adapt=0"), True),
+    "mjpeg.avi": (MJPEG, True),
+    "mjpeg.mov": (MJPEG, True),
+    "mjpeg.mkv": ({**MJPEG, "options": {"huffman": "default"}}, True),
+    "mpeg4.mp4": ({"codec": "mpeg4", "b_frames": 2}, False),
+    "vp9.webm": ({"codec": "libvpx-vp9", "options": {"deadline": "realtime", "cpu-used": "8"}}, False),
+}
+
+
+def make(name: str, folder: Path) -> Path:
+    return write_video(folder / name, images=moving(COUNT), **KINDS[name][0])
+
+
+def read(path: Path, **kwargs: Any) -> tuple[list[Frame], VideoReader]:
+    with VideoReader(path, **kwargs) as reader:
+        return list(reader), reader
+
+
+def assert_same(some: list[Frame], every_one: list[Frame], every: int) -> None:
+    wanted = [frame for frame in every_one if frame.index % every == 0]
+    assert [(one.index, one.pts, one.time) for one in some] == [(one.index, one.pts, one.time) for one in wanted]
+    for one, other in zip(some, wanted, strict=True):
+        np.testing.assert_array_equal(one.image, other.image)
+
+
+@pytest.mark.parametrize("threads", [False, True])
+@pytest.mark.parametrize("name", KINDS)
+def test_sampled_frames_are_those_of_a_full_decode(name: str, threads: bool, tmp_path: Path) -> None:
+    path = make(name, tmp_path)
+    whole, reference = read(path, threads=threads)
+    assert len(whole) == COUNT
+    for every in (2, 5, 7, 100):
+        some, reader = read(path, threads=threads, every=every)
+        assert_same(some, whole, every)
+        assert (reader.damaged, reader.frames_read, reader.info) == (0, COUNT, reference.info)
+        if KINDS[name][1] and not threads:
+            assert reader.skipped > 0
+        if not KINDS[name][1]:
+            assert reader.skipped == 0
+    assert reference.skipped == 0
+
+
+@pytest.mark.parametrize("hidden", [1, 5, 7])
+def test_an_edit_list_does_not_shift_what_is_skipped(hidden: int, tmp_path: Path) -> None:
+    path = with_edit_list(make("b_frames.mp4", tmp_path), tmp_path / "edited.mp4", hidden)
+    whole, _ = read(path)
+    some, reader = read(path, every=5)
+    assert_same(some, whole, 5)
+    assert reader.frames_read == len(whole) == COUNT - hidden
+
+
+@pytest.mark.parametrize("limits", [{"max_frames": 33}, {"max_frames": 30}, {"duration": 1.3}, {"duration": 1.33}])
+@pytest.mark.parametrize("name", ["pyramid.mp4", "mjpeg.avi"])
+def test_limits_count_frames_that_are_skipped(name: str, limits: dict[str, Any], tmp_path: Path) -> None:
+    path = make(name, tmp_path)
+    whole, reference = read(path, **limits)
+    some, reader = read(path, every=5, **limits)
+    assert_same(some, whole, 5)
+    assert reader.frames_read == reference.frames_read
+
+
+def test_recordings_joined_end_to_end_are_skipped_through(tmp_path: Path) -> None:
+    part = make("b_frames.ts", tmp_path).read_bytes()
+    (tmp_path / "joined.ts").write_bytes(part * 3)
+    whole, _ = read(tmp_path / "joined.ts")
+    some, reader = read(tmp_path / "joined.ts", every=5)
+    assert_same(some, whole, 5)
+    assert reader.frames_read == 3 * COUNT
+    assert reader.skipped > 3 * COUNT // 5
+
+
+@pytest.mark.parametrize("name", ["b_frames.mp4", "pyramid.mp4", "hevc.mp4", "mjpeg.avi", "open_gop.ts"])
+def test_damage_spoils_no_more_pictures_with_skipping_than_without(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How a decoder patches up a spoilt picture depends on what it has decoded before; whole ones stay whole."""
+    path = make(name, tmp_path)
+    good, whole = path.read_bytes(), {frame.index: frame for frame in read(path)[0]}
+    rng = np.random.default_rng(0)
+    for attempt in range(12):
+        content = bytearray(good)
+        for place in rng.integers(len(good) // 8, len(good) * 7 // 8, size=3):
+            content[place : place + 8] = rng.bytes(8)
+        bad = tmp_path / f"bad{attempt}.{name.rpartition('.')[2]}"
+        bad.write_bytes(content)
+        some, reader = read(bad, every=5, threads=False)
+        with monkeypatch.context() as patch:
+            patch.setattr(PacketChooser, "of", lambda *_: None)
+            plain, reference = read(bad, every=5, threads=False)
+        assert [(one.index, one.pts, one.time) for one in some] == [(one.index, one.pts, one.time) for one in plain]
+        for one, other in zip(some, plain, strict=True):
+            if np.array_equal(other.image, whole[one.index].image):
+                np.testing.assert_array_equal(one.image, other.image)
+        assert reader.frames_read == reference.frames_read
+        assert reader.damaged <= reference.damaged
+
+
+def test_packets_that_are_overwritten_are_counted_though_nobody_wants_their_frames(tmp_path: Path) -> None:
+    path = overwrite_packets(make("mjpeg.avi", tmp_path), [11, 12, 33])
+    some, reader = read(path, every=5)
+    assert [frame.index for frame in some] == list(range(0, COUNT, 5))
+    assert reader.damaged == 3
+
+
+def test_pictures_that_lack_the_tables_of_the_one_before_get_them(tmp_path: Path) -> None:
+    path = make("mjpeg.avi", tmp_path)
+    _without_tables(path, {20, 21, 34, 40})
+    whole, _ = read(path)
+    some, reader = read(path, every=5)
+    assert_same(some, whole, 5)
+    assert reader.skipped > COUNT // 2
+
+
+def _without_tables(path: Path, packets: set[int]) -> None:
+    """Turns the quantisation tables of these pictures into comments, so that they use the last ones."""
+    with av.open(str(path)) as container:
+        places = [(one.pos, bytes(one)) for one in container.demux(video=0) if one.size]
+    content = bytearray(path.read_bytes())
+    for number in packets:
+        position, packet = places[number]
+        assert position is not None
+        start = content.index(packet, position)
+        table = packet.index(b"\xff\xdb")
+        content[start + table + 1] = 0xFE
+    path.write_bytes(content)
