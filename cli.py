@@ -281,7 +281,7 @@ def watch(
 ) -> None:
     """Watches cameras day and night: scores, recordings, metrics. SIGHUP reads the cameras file again."""
     if schema:
-        from msflow_stream.cameras import json_schema
+        from msflow_stream.config.cameras_file import json_schema
 
         typer.echo(json.dumps(json_schema(), indent=2))
         return

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from random import Random
 
-from msflow_stream.cameras import Cameras
+from msflow_stream.config.cameras import Cameras
 from msflow_stream.events.alerts.courier import AlertReport
 from msflow_stream.events.alerts.hub import AlertHub
 from msflow_stream.events.alerts.sink import retrying

@@ -11,7 +11,7 @@ from threading import RLock, Thread
 from time import monotonic
 
 from msflow_stream.bank import SceneBank
-from msflow_stream.cameras import Camera
+from msflow_stream.config.cameras import Camera
 from msflow_stream.engines.scoring import Scoring
 from msflow_stream.gate import Gated, StaticGate
 from msflow_stream.health.report import WatchReport

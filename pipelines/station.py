@@ -8,10 +8,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from random import Random
 
-from msflow_stream.cameras import Camera
-
 from msflow_stream.areas import area_mask
 from msflow_stream.bank import SceneBank
+from msflow_stream.config.cameras import Camera
 from msflow_stream.events.detector import EventDetector
 from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.events.evidence.writer import EvidenceWriter

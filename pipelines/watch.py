@@ -16,7 +16,8 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from msflow_stream.bank import SceneBank
-from msflow_stream.cameras import Cameras, load_file
+from msflow_stream.config.cameras import Cameras
+from msflow_stream.config.cameras_file import load_file
 from msflow_stream.config.settings import EngineSettings
 from msflow_stream.engines.openvino_engine import STREAMS
 from msflow_stream.health.report import WatchReport

@@ -5,11 +5,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from msflow_stream.cameras import Camera, load_cameras
 from rich.console import Console
 from rich.markup import escape
 
 from msflow_stream.areas import area_mask
+from msflow_stream.config.cameras import Camera
+from msflow_stream.config.cameras_file import load_cameras
 from msflow_stream.config.settings import scene_folder
 from msflow_stream.scene import Scene
 from msflow_stream.types import UserError

@@ -13,8 +13,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from msflow_stream.cameras import Camera, CameraSettings, json_schema, load_cameras
-from msflow_stream.config.cameras import SCHEMES, Backoff, Shift
+from msflow_stream.config.cameras import SCHEMES, Backoff, Camera, CameraSettings, Shift
+from msflow_stream.config.cameras_file import json_schema, load_cameras
 from msflow_stream.types import UserError
 from msflow_stream.video.backoff import Backoff as LiveBackoff
 from msflow_stream.video.live_options import LiveOptions
