@@ -205,8 +205,8 @@ def score(
     A camera is read until it ends or fails, and its clips are made of scored frames; `watch` is for days and nights.
     """
     from msflow_stream.config.settings import load_for_scoring
-    from msflow_stream.scene import Scene
-    from msflow_stream.scorer import Scorer
+    from msflow_stream.scenes.scene import Scene
+    from msflow_stream.scoring.scorer import Scorer
     from pipelines.engine_choice import images_of, make_scoring
     from pipelines.score import score as run
     from pipelines.score_job import ScoreJob
@@ -680,7 +680,7 @@ def bench_scorer(
     out: Figures = None,
 ) -> None:
     """Time per frame of every engine and precision beside a plain PyTorch MSFlow, and share of the machine's peak."""
-    from msflow_stream.scene import Scene
+    from msflow_stream.scenes.scene import Scene
     from pipelines.bench_scenes import random_scene
     from pipelines.bench_scorer import ScorerJob
     from pipelines.bench_scorer import bench_scorer as run
@@ -721,7 +721,7 @@ def bench_pipeline(
     could do if they did nothing else.
     """
     from msflow_stream.config.settings import load_for_scoring
-    from msflow_stream.scene import Scene
+    from msflow_stream.scenes.scene import Scene
     from pipelines.bench_pipeline import PipelineJob
     from pipelines.bench_pipeline import bench_pipeline as run
     from pipelines.bench_scenes import random_settings

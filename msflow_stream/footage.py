@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from msflow_stream.batches import batched
 from msflow_stream.config.settings import FitSettings
-from msflow_stream.features import FeatureCache
-from msflow_stream.scene import Scene
+from msflow_stream.scenes.features import FeatureCache
+from msflow_stream.scenes.scene import Scene
+from msflow_stream.series import batched
 from msflow_stream.types import Frame
 
 BATCH = 8  # frames that go through the backbone together

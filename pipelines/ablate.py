@@ -14,15 +14,15 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from msflow_stream.batches import batched
 from msflow_stream.config.settings import Settings, override
-from msflow_stream.features import FeatureCache
 from msflow_stream.footage import Footage, extract, feature_cache
 from msflow_stream.machine import choose_device
 from msflow_stream.model.aggregate import Maps, depth
 from msflow_stream.results import read_json, write_json
-from msflow_stream.scene import Scene
-from msflow_stream.training import FlowFit
+from msflow_stream.scenes.features import FeatureCache
+from msflow_stream.scenes.scene import Scene
+from msflow_stream.scenes.training import FlowFit
+from msflow_stream.series import batched
 from msflow_stream.types import UserError
 from pipelines.fit import versions
 from pipelines.judge import Judge

@@ -10,11 +10,11 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.bank import SceneBank
 from msflow_stream.datasets.synthetic import SyntheticScene
-from msflow_stream.engines.scoring import Scoring
-from msflow_stream.scene import Scene
-from msflow_stream.scorer import Asked, score_batch
+from msflow_stream.scenes.scene import Scene
+from msflow_stream.scenes.scene_cache import SceneBank
+from msflow_stream.scoring.inference import Scoring
+from msflow_stream.scoring.scorer import Asked, score_batch
 from msflow_stream.stream.contract import Deliver, Limits
 from msflow_stream.stream.engine import Engine
 from msflow_stream.types import Frame, FrameScore

@@ -14,12 +14,12 @@ from typing import Any
 
 from rich.console import Console
 
-from msflow_stream.calibration import Normal
 from msflow_stream.machine import choose_device, usable_cores
-from msflow_stream.normal_scores import NormalScore
 from msflow_stream.results import write_json
-from msflow_stream.scene import Calibration, Scene
-from msflow_stream.scorer import Scorer
+from msflow_stream.scenes.normal_scores import NormalScore
+from msflow_stream.scenes.scene import Calibration, Scene
+from msflow_stream.scenes.thresholds import Normal
+from msflow_stream.scoring.scorer import Scorer
 from pipelines.bench_stages import Footage, Stages, read_footage
 from pipelines.bench_video import footage_folder, synthetic_video
 from pipelines.engine_choice import make_scoring

@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from msflow_stream.bank import SceneBank
 from msflow_stream.config.settings import EngineSettings, Settings, override
 from msflow_stream.machine import choose_device, settle_memory
 from msflow_stream.results import write_json
-from msflow_stream.scene import Scene
+from msflow_stream.scenes.scene import Scene
+from msflow_stream.scenes.scene_cache import SceneBank
 from msflow_stream.types import UserError
 from pipelines.bench_cameras import Cameras, Live
 from pipelines.engine_choice import make_scoring

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from msflow_stream.config.settings import Settings, load, override
-from msflow_stream.scene import Scene
+from msflow_stream.scenes.scene import Scene
 from msflow_stream.types import UserError
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from msflow_stream.batches import batched
-from msflow_stream.engines.scoring import Part
 from msflow_stream.machine import usable_cores
-from msflow_stream.scorer import Scorer
+from msflow_stream.scoring.inference import Part
+from msflow_stream.scoring.scorer import Scorer
+from msflow_stream.series import batched
 from msflow_stream.types import Frame, FrameScore
 from msflow_stream.video.drawing.overlay import Overlay
 from msflow_stream.video.sources import open_source

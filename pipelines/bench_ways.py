@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from msflow_stream.config.settings import EngineName, EnginePrecision
-from msflow_stream.engines.choosing import ENGINES
-from msflow_stream.engines.scoring import EngineScoring, Part
 from msflow_stream.model.fused import FusedMeasures
 from msflow_stream.model.plain import PlainModel
-from msflow_stream.scene import Scene
+from msflow_stream.scenes.scene import Scene
+from msflow_stream.scoring.engine_choice import ENGINES
+from msflow_stream.scoring.inference import EngineScoring, Part
 from msflow_stream.types import UserError
 
 log = logging.getLogger(__name__)

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from msflow_stream.calibration import Found
 from msflow_stream.config.settings import ScoreKind
-from msflow_stream.scene import Basis, Calibration
-from msflow_stream.tails.fitting import BEYOND, CONFIDENCE, FEWEST, Interval, Limit, TailFit
+from msflow_stream.scenes.scene import Basis, Calibration
+from msflow_stream.scenes.tails.fitting import BEYOND, CONFIDENCE, FEWEST, Interval, Limit, TailFit
+from msflow_stream.scenes.thresholds import Found
 from pipelines.terminal import table
 
 POOR_FIT = 0.05  # p-values below it are worth a word

@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from msflow_stream.batches import batched
 from msflow_stream.config.settings import EngineSettings
-from msflow_stream.engines.choosing import EngineChooser
-from msflow_stream.engines.openvino_engine import STREAMS
-from msflow_stream.engines.scoring import EngineScoring, Normal
-from msflow_stream.scene import Scene
+from msflow_stream.scenes.scene import Scene
+from msflow_stream.scoring.engine_choice import EngineChooser
+from msflow_stream.scoring.engines.openvino_engine import STREAMS
+from msflow_stream.scoring.inference import EngineScoring, Normal
+from msflow_stream.series import batched
 from msflow_stream.types import Frame
 from msflow_stream.video.sources import expand_sources, open_source
 

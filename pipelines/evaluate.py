@@ -16,7 +16,7 @@ from msflow_stream.config.settings import Settings, differences, override
 from msflow_stream.machine import choose_device
 from msflow_stream.metrics.video import Frames
 from msflow_stream.results import read_json, write_json
-from msflow_stream.scene import Scene
+from msflow_stream.scenes.scene import Scene
 from msflow_stream.types import UserError
 from pipelines.engine_choice import make_scoring, prepared
 from pipelines.event_summary import print_events

@@ -16,7 +16,7 @@ from msflow_stream.events.detector import EventDetector
 from msflow_stream.events.triggers import triggers_of
 from msflow_stream.metrics.events import EventCriteria
 from msflow_stream.report import labelled_spans
-from msflow_stream.scene import Scene
+from msflow_stream.scenes.scene import Scene
 from msflow_stream.types import FrameScore
 from pipelines.event_list import find_events
 from pipelines.event_quality import ClipEvents, EventQuality, figures

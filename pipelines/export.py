@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from msflow_stream.engines.standalone import INPUT, OUTPUTS, SUFFIXES, WRITERS, Standalone, Target
-from msflow_stream.scene import Scene
+from msflow_stream.scenes.scene import Scene
+from msflow_stream.scoring.export import INPUT, OUTPUTS, SUFFIXES, WRITERS, Standalone, Target
 from msflow_stream.types import UserError
 
 

@@ -17,18 +17,18 @@ from rich.console import Console
 from rich.progress import Progress
 
 import msflow_stream
-from msflow_stream.calibration import Normal, measure_normal
-from msflow_stream.checkpoints import FileCheckpoints
 from msflow_stream.config.settings import Settings, differences
-from msflow_stream.features import FeatureCache
 from msflow_stream.footage import Footage, extract, feature_cache
 from msflow_stream.machine import choose_device
 from msflow_stream.model.pyramid import Pyramid
-from msflow_stream.normal_scores import write_normal_scores
 from msflow_stream.report import loss_plot
 from msflow_stream.results import LOSS_PLOT, Pass, write_losses
-from msflow_stream.scene import Scene, read_record
-from msflow_stream.training import FlowFit
+from msflow_stream.scenes.checkpoints import FileCheckpoints
+from msflow_stream.scenes.features import FeatureCache
+from msflow_stream.scenes.normal_scores import write_normal_scores
+from msflow_stream.scenes.scene import Scene, read_record
+from msflow_stream.scenes.thresholds import Normal, measure_normal
+from msflow_stream.scenes.training import FlowFit
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.sources import expand_sources, open_source
 from pipelines.terminal import progress
@@ -202,7 +202,7 @@ def _tensorboard(folder: Path | None) -> AbstractContextManager[Callable[[Pass],
     if folder is None:
         return nullcontext(lambda done: None)
     try:
-        from pipelines.tensorboard import TensorBoardLog
+        from msflow_stream.scenes.losses import TensorBoardLog
     except ImportError:
         raise UserError("TensorBoard is not installed: pip install 'msflow-stream[tensorboard]'") from None
     return TensorBoardLog(folder)

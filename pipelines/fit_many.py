@@ -10,7 +10,7 @@ from rich.console import Console
 from msflow_stream.config.settings import Settings, scene_folder
 from msflow_stream.files import VIDEO_SUFFIXES
 from msflow_stream.machine import choose_device
-from msflow_stream.scene import Scene
+from msflow_stream.scenes.scene import Scene
 from msflow_stream.types import UserError
 from pipelines.fit import FitJob, fit
 from pipelines.terminal import number, table

@@ -10,13 +10,13 @@ from random import Random
 from threading import RLock, Thread
 from time import monotonic
 
-from msflow_stream.bank import SceneBank
 from msflow_stream.config.cameras import Camera
-from msflow_stream.engines.scoring import Scoring
-from msflow_stream.gate import Gated, StaticGate
 from msflow_stream.health.report import WatchReport
 from msflow_stream.machine import device_memory
-from msflow_stream.scorer import Asked, FrameError, score_batch
+from msflow_stream.scenes.scene_cache import SceneBank
+from msflow_stream.scoring.inference import Scoring
+from msflow_stream.scoring.scorer import Asked, FrameError, score_batch
+from msflow_stream.scoring.static_gate import Gated, StaticGate
 from msflow_stream.stream.contract import Limits, SourceError
 from msflow_stream.stream.counters import SourceCounts
 from msflow_stream.stream.engine import Engine

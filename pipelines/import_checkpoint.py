@@ -9,7 +9,7 @@ from rich.console import Console
 
 from msflow_stream.config.settings import load
 from msflow_stream.model import reference_checkpoint
-from msflow_stream.scene import Scene
+from msflow_stream.scenes.scene import Scene
 from msflow_stream.types import UserError
 from pipelines.fit import versions
 

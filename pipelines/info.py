@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from msflow_stream.config.settings import EngineName
-from msflow_stream.engines.choosing import ENGINES, TRIALS
-from msflow_stream.engines.trial import BOUND
 from msflow_stream.engines.trial_file import TrialFile
-from msflow_stream.scene import list_scenes, read_record
+from msflow_stream.scenes.scene import list_scenes, read_record
+from msflow_stream.scoring.engine_choice import ENGINES, TRIALS
+from msflow_stream.scoring.engine_trial import BOUND
 from msflow_stream.types import UserError
 from pipelines.engine_choice import cache_folder
 from pipelines.fit import versions

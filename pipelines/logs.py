@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.highlighter import NullHighlighter
 from rich.logging import RichHandler
 
+from msflow_stream.logs import MASK
 from msflow_stream.types import UserError
-from msflow_stream.video.redact import MASK
 
 log = logging.getLogger(__name__)
 

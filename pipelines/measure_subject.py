@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from msflow_stream.batches import batched
-from msflow_stream.engines.scoring import PlainScoring, Scoring
 from msflow_stream.metrics.histogram import ValueCounts, halves
 from msflow_stream.metrics.video import Frames
 from msflow_stream.model.aggregate import Maps, depth
 from msflow_stream.results import write_json
-from msflow_stream.scene import Scene
+from msflow_stream.scenes.scene import Scene
+from msflow_stream.scoring.inference import PlainScoring, Scoring
+from msflow_stream.series import batched
 from msflow_stream.types import SCORE_FIELDS, Frame
 from pipelines.event_summary import event_metrics, event_quality
 from pipelines.fit import versions

@@ -18,7 +18,7 @@ from msflow_stream.events.rows import RowMaker
 from msflow_stream.events.triggers import triggers_of
 from msflow_stream.metrics.events import Found
 from msflow_stream.results import OVERLAY, MapWriter, ScoreRow, ScoreWriter, write_events
-from msflow_stream.scene import Calibration
+from msflow_stream.scenes.scene import Calibration
 from msflow_stream.types import Event, EventMessage, Frame, FrameScore
 from msflow_stream.video.drawing.overlay import OverlayStyle
 from msflow_stream.video.reading.video_reader import SourceInfo

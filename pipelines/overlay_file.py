@@ -10,7 +10,7 @@ from typing import Self
 
 from msflow_stream.config.settings import ScoreKind, ScoreSettings
 from msflow_stream.results import ScoreRow
-from msflow_stream.scene import Calibration
+from msflow_stream.scenes.scene import Calibration
 from msflow_stream.types import Frame, FrameScore
 from msflow_stream.video.drawing.overlay import Overlay, OverlayStyle
 from msflow_stream.video.reading.video_reader import SourceInfo

@@ -8,9 +8,9 @@ from contextlib import nullcontext
 from rich.console import Console
 
 from msflow_stream.events.triggers import triggers_of
-from msflow_stream.scorer import Scorer
+from msflow_stream.logs import redact
+from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import UserError
-from msflow_stream.video.redact import redact
 from msflow_stream.video.sources import expand_sources, is_live, open_source, source_name
 from pipelines.event_quality import EventQuality
 from pipelines.event_shelf import EventShelf

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from msflow_stream.gate import Gated, StaticGate
 from msflow_stream.report import labelled_spans, timeline
 from msflow_stream.results import TIMELINE
-from msflow_stream.scorer import Scorer
+from msflow_stream.scoring.scorer import Scorer
+from msflow_stream.scoring.static_gate import Gated, StaticGate
 from msflow_stream.stream.contract import Deliver, Limits
 from msflow_stream.stream.engine import Engine
 from msflow_stream.stream.signals import stopped_by_signals

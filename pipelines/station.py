@@ -9,18 +9,18 @@ from datetime import UTC, datetime
 from random import Random
 
 from msflow_stream.areas import area_mask
-from msflow_stream.bank import SceneBank
 from msflow_stream.config.cameras import Camera
 from msflow_stream.events.detector import EventDetector
 from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.events.evidence.writer import EvidenceWriter
 from msflow_stream.events.rows import RowMaker
 from msflow_stream.events.triggers import triggers_of
-from msflow_stream.gate import StaticGate
 from msflow_stream.health.report import CameraReport
 from msflow_stream.results import ScoreRow
-from msflow_stream.scene import Scene
-from msflow_stream.scorer import Asked
+from msflow_stream.scenes.scene import Scene
+from msflow_stream.scenes.scene_cache import SceneBank
+from msflow_stream.scoring.scorer import Asked
+from msflow_stream.scoring.static_gate import StaticGate
 from msflow_stream.stream.counters import SourceCounts
 from msflow_stream.stream.engine import Engine
 from msflow_stream.stream.feed import Feed

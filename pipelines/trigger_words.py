@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msflow_stream.config.settings import ScoreSettings
 from msflow_stream.events.triggers import Trigger
-from msflow_stream.scene import Calibration
+from msflow_stream.scenes.scene import Calibration
 from pipelines.calibration_words import every
 
 

@@ -15,15 +15,15 @@ from random import Random
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from msflow_stream.bank import SceneBank
 from msflow_stream.config.cameras import Cameras
 from msflow_stream.config.cameras_file import load_file
 from msflow_stream.config.settings import EngineSettings
-from msflow_stream.engines.openvino_engine import STREAMS
 from msflow_stream.health.report import WatchReport
 from msflow_stream.health.server import HealthServer
 from msflow_stream.health.table import StatusTable
 from msflow_stream.machine import settle_memory
+from msflow_stream.scenes.scene_cache import SceneBank
+from msflow_stream.scoring.engines.openvino_engine import STREAMS
 from msflow_stream.sinks.sink import make_folder
 from msflow_stream.stream.contract import Limits
 from msflow_stream.stream.signals import heard, stopped_by_signals

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msflow_stream.batches import batched
+from msflow_stream.series import batched
 
 
 @given(st.lists(st.integers(), max_size=30), st.integers(1, 12))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from msflow_stream.engines.engine import missing
+from msflow_stream.scoring.engines.base import missing
 
 OPSET = 17  # has LayerNormalization
 ONE_AT_A_TIME = Lock()  # torch's exporter keeps its state for the whole process

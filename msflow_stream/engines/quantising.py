@@ -10,8 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from msflow_stream.engines.engine import Samples, missing
 from msflow_stream.engines.openvino_file import save_openvino
+from msflow_stream.scoring.engines.base import Samples, missing
 
 log = logging.getLogger(__name__)
 

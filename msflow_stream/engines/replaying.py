@@ -8,7 +8,7 @@ from threading import Lock
 import torch
 from torch import Tensor
 
-from msflow_stream.engines.engine import Run
+from msflow_stream.scoring.engines.base import Run
 
 Recorded = tuple[list[Tensor], Callable[[], None]]  # outputs, and what computes them anew from the inputs
 SHAPES = 8  # recordings kept: each holds memory of its own; batches of further shapes run as they are

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from msflow_stream.engines.trial import Found, Verdict
 from msflow_stream.files import replaced
+from msflow_stream.scoring.engine_trial import Found, Verdict
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from msflow_stream.model.aggregate import Aggregation, Alignment, anomaly_maps, top_k_mean
 from msflow_stream.model.flows import make_plain
-from msflow_stream.model.fused_maps import FusedMeasures
+from msflow_stream.model.fused.maps import FusedMeasures
 from msflow_stream.model.msflow import MSFlow
 from msflow_stream.model.pyramid import Pyramid
 

@@ -12,13 +12,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from msflow_stream.checkpoints import Checkpoint
 from msflow_stream.datasets.procedural.fields import FAMILIES
 from msflow_stream.datasets.procedural.scenes import SHAPES
 from msflow_stream.model.embedded import LEARNT, MEAN, STD, WIDTHS, EmbeddedBackbone
 from msflow_stream.pretraining.objective import Heads, Truth, Weights, loss_of
 from msflow_stream.pretraining.projection import Moments, observe, project
 from msflow_stream.pretraining.views import View, draw_view
+from msflow_stream.scenes.checkpoints import Checkpoint
 from msflow_stream.types import UserError
 
 OBSERVED = 24  # batches that the projections follow from

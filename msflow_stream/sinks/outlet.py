@@ -8,10 +8,10 @@ import traceback
 from collections import deque
 from collections.abc import Mapping
 
+from msflow_stream.logs import redact
 from msflow_stream.results import ScoreRow
 from msflow_stream.sinks.sink import Sink
 from msflow_stream.types import Frame, FrameScore
-from msflow_stream.video.redact import redact
 
 logger = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from msflow_stream.logs import redact
 from msflow_stream.results import ScoreRow
 from msflow_stream.sinks.drawing import Drawing
 from msflow_stream.sinks.rtp_encoder import RtpEncoder
@@ -22,7 +23,6 @@ from msflow_stream.sinks.sink import Trouble
 from msflow_stream.types import Frame, FrameScore
 from msflow_stream.video.backoff import Backoff
 from msflow_stream.video.drawing.overlay import OverlayStyle
-from msflow_stream.video.redact import redact
 
 logger = logging.getLogger(__name__)
 

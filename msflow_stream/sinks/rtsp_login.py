@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 from urllib.request import parse_http_list, parse_keqv_list
 
+from msflow_stream.logs import redact
 from msflow_stream.types import UserError
-from msflow_stream.video.redact import redact
 
 PORTS = {"rtsp": 554, "rtsps": 322}
 DIGESTS = {"MD5": "md5", "SHA-256": "sha256"}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.tails.pareto import SHAPES, Floats, log_likelihood, log_survival
+from msflow_stream.scenes.tails.pareto import SHAPES, Floats, log_likelihood, log_survival
 
 SHAPE_STEPS, SCALE_STEPS = 61, 101
 WIDTH = 5.0  # standard errors of the logarithm of the scale, to either side

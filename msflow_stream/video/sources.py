@@ -10,11 +10,11 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from msflow_stream.files import VIDEO_SUFFIXES
+from msflow_stream.logs import live_name, redact
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.live.live_reader import LiveReader
 from msflow_stream.video.reading.image_folder import ImageFolderReader, image_files, natural_order
 from msflow_stream.video.reading.video_reader import SourceInfo, VideoReader
-from msflow_stream.video.redact import live_name, redact
 
 LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "rtp", "udp", "tcp", "srt"})
 

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from msflow_stream.scene import Scene
-from msflow_stream.training import fit_scene
+from msflow_stream.scenes.scene import Scene
+from msflow_stream.scenes.training import fit_scene
 from msflow_stream.types import UserError
 from tests.support.footage import frames, small_settings
 

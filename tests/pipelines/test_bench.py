@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from msflow_stream.config.settings import load
-from msflow_stream.scene import Scene
+from msflow_stream.scenes.scene import Scene
 from pipelines import bench
 from tests.support.command import Command
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msflow_stream.bank import SceneBank
-from msflow_stream.scene import Scene
+from msflow_stream.scenes.scene import Scene
+from msflow_stream.scenes.scene_cache import SceneBank
 from pipelines.bench_cameras import Cameras, Live
 from tests.support.command import Command
 from tests.support.footage import small_flags, small_settings

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from msflow_stream.model.fused import FusedMeasures
-from msflow_stream.scene import Scene
+from msflow_stream.scenes.scene import Scene
 from msflow_stream.types import UserError
 from pipelines import bench_ways as ways
 from pipelines.bench_scenes import random_scene

@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from msflow_stream.normal_scores import NORMAL_SCORES, NormalScore, read_normal_scores, write_normal_scores
-from msflow_stream.scene import FORMAT, Scene
-from msflow_stream.scorer import Scorer
+from msflow_stream.scenes.normal_scores import NORMAL_SCORES, NormalScore, read_normal_scores, write_normal_scores
+from msflow_stream.scenes.scene import FORMAT, Scene
+from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import UserError
 from msflow_stream.video.reading.video_reader import VideoReader
 from pipelines.calibrate import Calibrated, CalibrateJob, calibrate

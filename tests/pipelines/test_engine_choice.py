@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from msflow_stream.engines import trial
 from msflow_stream.results import read_scores
-from msflow_stream.scene import Scene
+from msflow_stream.scenes.scene import Scene
+from msflow_stream.scoring import engine_trial as trial
 from tests.pipelines.conftest import Workplace
 from tests.support.command import Command
 

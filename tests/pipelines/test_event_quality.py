@@ -11,8 +11,8 @@ from rich.console import Console
 from msflow_stream.config.settings import EventSettings, ScoreSettings
 from msflow_stream.events.triggers import triggers_of
 from msflow_stream.metrics.events import Found
-from msflow_stream.scene import Basis, Calibration
-from msflow_stream.tails.fitting import Limit
+from msflow_stream.scenes.scene import Basis, Calibration
+from msflow_stream.scenes.tails.fitting import Limit
 from pipelines.event_quality import ClipEvents, EventQuality
 from pipelines.event_summary import print_events, summarise_events
 from pipelines.trigger_words import trigger_words

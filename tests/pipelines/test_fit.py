@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from msflow_stream.scene import Scene
+from msflow_stream.scenes.scene import Scene
 from tests.pipelines.conftest import Workplace
 from tests.support.command import Command
 from tests.support.data import REPOSITORY

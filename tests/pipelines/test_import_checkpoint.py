@@ -9,7 +9,7 @@ import torch
 
 from msflow_stream.model.aggregate import anomaly_maps, top_k_mean
 from msflow_stream.model.msflow import MSFlow
-from msflow_stream.scene import Scene
+from msflow_stream.scenes.scene import Scene
 from tests.support import data
 from tests.support.command import Command
 from tests.support.release import release_checkpoint

@@ -10,8 +10,8 @@ import pytest
 
 from msflow_stream.events.messages import event_from_json
 from msflow_stream.events.store import EventStore
-from msflow_stream.scene import Scene
-from msflow_stream.scorer import Asked, score_batch
+from msflow_stream.scenes.scene import Scene
+from msflow_stream.scoring.scorer import Asked, score_batch
 from msflow_stream.types import Box, Event
 from msflow_stream.video.reading.video_reader import VideoReader
 from tests.pipelines.conftest import Workplace

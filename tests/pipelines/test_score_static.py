@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from msflow_stream.results import read_scores
-from msflow_stream.scene import Scene
-from msflow_stream.scorer import Scorer
+from msflow_stream.scenes.scene import Scene
+from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.video.writing.video_writer import VideoWriter
 from pipelines.score import score
 from pipelines.score_job import ScoreJob

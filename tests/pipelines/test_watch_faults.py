@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from msflow_stream.scene import Scene
-from msflow_stream.scorer import Asked, score_batch
+from msflow_stream.scenes.scene import Scene
+from msflow_stream.scoring.scorer import Asked, score_batch
 from msflow_stream.sinks.recording import frames_in
 from msflow_stream.video.reading.video_reader import VideoReader
 from pipelines.fit import FitJob, fit

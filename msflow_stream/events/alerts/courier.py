@@ -16,9 +16,9 @@ from msflow_stream.events.alerts.sink import Delivery, GiveUp, Retry
 from msflow_stream.events.alerts.spool import Letter
 from msflow_stream.events.alerts.trouble import Trouble
 from msflow_stream.events.messages import from_json
+from msflow_stream.logs import redact
 from msflow_stream.types import EventMessage
 from msflow_stream.video.backoff import Backoff
-from msflow_stream.video.redact import redact
 
 logger = logging.getLogger(__name__)
 

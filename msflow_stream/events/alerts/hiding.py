@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import unquote, urlsplit
 
-from msflow_stream.video.redact import MASK, redact
+from msflow_stream.logs import MASK, redact
 
 SHORTEST = 3  # of what is hidden; a shorter one would be found everywhere
 

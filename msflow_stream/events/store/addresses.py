@@ -10,8 +10,8 @@ from sqlalchemy import URL, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from msflow_stream.logs import MASK, redact
 from msflow_stream.types import UserError
-from msflow_stream.video.redact import MASK, redact
 
 POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
 BUSY_SECONDS = 30  # that a writer of SQLite waits for the others

@@ -8,8 +8,8 @@ from enum import StrEnum
 import av
 from av import error as errors
 
+from msflow_stream.logs import redact
 from msflow_stream.types import UserError
-from msflow_stream.video.redact import redact
 
 TLS_SCHEMES = ("rtsps:", "https:", "rtmps:", "tls:")
 

@@ -1,0 +1,44 @@
+"""Preparation on a GPU: frames go up as they are, in an eighth of the bytes of what the backbone takes."""
+
+from __future__ import annotations
+
+from threading import Lock
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from msflow_stream.config.settings import InputSettings
+from msflow_stream.model.fused.resize import Preparation
+
+KEPT = 64  # sizes of frames and settings that were used last
+
+
+class DevicePreparing:
+    """Prepares pictures on a device, each within a grey level of what `msflow_stream.scenes.scene.prepare` makes of it."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[object, ...], Preparation] = {}
+        self._lock = Lock()
+
+    def __call__(self, image: npt.NDArray[np.uint8], settings: InputSettings, device: torch.device) -> Tensor:
+        """uint8 H x W x 3 to 3 x height x width on the device."""
+        frame = torch.from_numpy(np.ascontiguousarray(image))[None]
+        if device.type == "cuda":
+            frame = frame.pin_memory()  # so that Python need not wait for the copy
+        module = self._preparation((image.shape[0], image.shape[1]), settings, device)
+        with torch.inference_mode():
+            prepared: Tensor = module(frame.to(device, non_blocking=True))[0]
+        return prepared
+
+    def _preparation(self, size: tuple[int, int], settings: InputSettings, device: torch.device) -> Preparation:
+        key = (size, settings, device)
+        with self._lock:
+            made = self._made.pop(key, None)
+            if made is None:
+                made = Preparation(size, settings.size, settings.resize, settings.mean, settings.std).to(device)
+            self._made[key] = made  # the last used is the last in order
+            while len(self._made) > KEPT:
+                del self._made[next(iter(self._made))]
+        return made

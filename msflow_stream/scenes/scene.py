@@ -1,0 +1,349 @@
+"""A scene: one camera view's fitted MSFlow, how its pixels are prepared, and what is normal for its scores."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from msflow_stream.config.settings import InputSettings, ModelSettings, ScoreKind, ScoreSettings, Settings
+from msflow_stream.files import file_hash
+from msflow_stream.model.aggregate import Maps, anomaly_maps, top_k_mean, watched
+from msflow_stream.model.msflow import MSFlow
+from msflow_stream.model.pyramid import Pyramid, load_weights
+from msflow_stream.scenes.tails.fitting import Limit
+from msflow_stream.tails.tail import Tail
+from msflow_stream.types import UserError
+
+log = logging.getLogger(__name__)
+
+FORMAT = 2  # of scene.json; raised when an older program could not read a newer scene
+WEIGHTS, RECORD = "model.safetensors", "scene.json"
+RESAMPLING = {
+    "lanczos": Image.Resampling.LANCZOS,
+    "area": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+}
+
+
+class Measures(NamedTuple):
+    """Of a batch: three scores (B each) and the map that localises (float16 B h w), all on the CPU."""
+
+    score: Tensor
+    surprise: Tensor
+    surprise_mean: Tensor
+    map: Tensor
+
+
+class Basis(BaseModel):
+    """What a calibration to a number of false alarms was asked for, and what it rests on.
+
+    Attributes:
+        asked: false alarms per hour.
+        supported: the fewest that so much footage supports; None where its length is unknown.
+        hours: of normal footage, in `sources` with so many frames each.
+        smoothing, gap: seconds; scores were smoothed so, and alarms no further apart than the gap were one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    created: str
+    asked: float
+    supported: float | None
+    hours: float
+    sources: dict[str, int]
+    smoothing: float
+    gap: float
+
+
+class Calibration(BaseModel):
+    """What the scores of normal frames look like, from footage that was held out of the fit.
+
+    Attributes:
+        frames: number of normal frames that were not fitted; 0 means that the fitted frames themselves were used.
+        quantiles: per kind of score, quantile (as text) to value.
+        thresholds: per kind, the highest smoothed score of a normal frame, or the one for the false alarms in `basis`.
+        map_range: map values at which the overlay's heat begins and is full.
+        tails: per kind, what turns a smoothed score into a probability; none before `basis` is there, or where there
+            is too little footage.
+        limits: per kind, what to expect of the threshold.
+        basis: of the thresholds, once they are for a number of false alarms.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    frames: int
+    quantiles: dict[ScoreKind, dict[str, float]]
+    thresholds: dict[ScoreKind, float]
+    map_range: tuple[float, float]
+    tails: dict[ScoreKind, Tail] = {}
+    limits: dict[ScoreKind, Limit] = {}
+    basis: Basis | None = None
+
+
+def prepare(image: npt.NDArray[np.uint8], settings: InputSettings) -> Tensor:
+    """uint8 H x W x 3 RGB to the backbone's input: 3 x height x width, resized straight, normalised.
+
+    Raises:
+        ValueError: an image of another shape or type, or without pixels.
+    """
+    check_image(image)
+    height, width = settings.size
+    resized = Image.fromarray(image).resize((width, height), RESAMPLING[settings.resize])
+    x = torch.from_numpy(np.array(resized)).permute(2, 0, 1).float().div(255)  # 3 H W
+    return (x - torch.tensor(settings.mean)[:, None, None]) / torch.tensor(settings.std)[:, None, None]
+
+
+def check_image(image: npt.NDArray[np.uint8]) -> None:
+    """Whether it is one.
+
+    Raises:
+        ValueError: an image of another shape or type, or without pixels.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        shape = " x ".join(map(str, image.shape))
+        raise ValueError(f"an image is uint8 and H x W x 3, not {image.dtype} and {shape}")
+
+
+@dataclass(slots=True)
+class Scene:
+    """Everything that turns a frame of one camera view into scores.
+
+    `record` is what the fit wants remembered (sources, counts, losses, versions): plain JSON values.
+    """
+
+    name: str
+    settings: Settings
+    pyramid: Pyramid
+    flow: MSFlow
+    calibration: Calibration | None = None
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def new(cls, name: str, settings: Settings, pyramid: Pyramid | None = None) -> Scene:
+        """A scene before its fit.
+
+        Args:
+            name: of the scene.
+            settings: all of them.
+            pyramid: of the same settings, to share between scenes; made if None.
+
+        Raises:
+            UserError: weights that cannot be had, or settings that no model can have.
+        """
+        model = settings.model
+        if pyramid is None:
+            pyramid = _pyramid(model, load_weights(model.backbone, model.weights))
+            _try(pyramid, settings)
+        return cls(name, settings, pyramid, _flow(pyramid.channels, model, settings.fit.seed))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the features are computed; the flow's weights may wait elsewhere (see `SceneBank`)."""
+        return next(self.pyramid.parameters()).device
+
+    def to(self, device: torch.device | str) -> Scene:
+        """Moves the weights and returns this scene."""
+        self.pyramid.to(device)
+        self.flow.to(device)
+        return self
+
+    def prepare(self, image: npt.NDArray[np.uint8]) -> Tensor:
+        """The backbone's input (3 H W) for a picture of any size."""
+        return prepare(image, self.settings.input)
+
+    def measure(self, images: Tensor, score: ScoreSettings | None = None) -> Measures:
+        """Scores of prepared images (B 3 H W)."""
+        with torch.inference_mode():
+            return self.measure_features(self.pyramid(images.to(self.device)), score)
+
+    def measure_features(self, features: list[Tensor], score: ScoreSettings | None = None) -> Measures:
+        """Scores from the pyramid's features (B C_l H_l W_l)."""
+        return self.measure_maps(self.maps(features, score), score)
+
+    def maps(self, features: list[Tensor], score: ScoreSettings | None = None) -> Maps:
+        """All three maps (B H W each, at input size, where the weights are) from the pyramid's features."""
+        device = next(self.flow.eval().parameters()).device
+        with torch.inference_mode():
+            z, _ = self.flow([f.to(device) for f in features])
+            return anomaly_maps(z, self.settings.input.size, (score or self.settings.score).alignment)
+
+    def measure_maps(self, maps: Maps, score: ScoreSettings | None = None, area: Tensor | None = None) -> Measures:
+        """Scores from maps.
+
+        Args:
+            maps: B H W each.
+            score: the scene's own settings if None.
+            area: bool B H W or H W, with at least one pixel of every image. Scores, and the maxima in the map, are
+                those of its pixels alone; around them the map is 0. None: all pixels count.
+        """
+        score = score or self.settings.score
+        if area is None:
+            return _measures(maps, score)
+        images = zip(*maps, area.to(maps.add.device).expand_as(maps.add), strict=True)
+        found = [_measures_within(Maps(*one), where, score) for *one, where in images]
+        return Measures(*(torch.cat(values) for values in zip(*found, strict=True)))
+
+    def save(self, folder: Path, overwrite: bool = False, add: Callable[[Path], None] = lambda folder: None) -> None:
+        """Writes the folder in one step: it is there whole or not at all.
+
+        Args:
+            folder: of the scene.
+            overwrite: whether another scene there may be replaced.
+            add: writes further files into the folder it is given.
+
+        Raises:
+            UserError: the folder exists and `overwrite` is False.
+        """
+        if folder.exists() and not overwrite:
+            raise UserError(f"{folder} exists already: choose another name or give --overwrite")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        old = staging.with_name(f"{staging.name}-old")
+        try:
+            weights = staging / WEIGHTS
+            tensors = {f"backbone.{k}": v for k, v in self.pyramid.backbone.state_dict().items()}
+            tensors |= {f"flow.{k}": v for k, v in self.flow.state_dict().items()}
+            save_file({name: _stored(value, self.settings.scene.dtype) for name, value in tensors.items()}, weights)
+            content = {
+                "format": FORMAT,
+                "name": self.name,
+                "settings": self.settings.model_dump(mode="json"),
+                "calibration": self.calibration.model_dump(mode="json") if self.calibration else None,
+                "fit": self.record,
+                "weights_sha256": file_hash(weights),
+            }
+            add(staging)
+            (staging / RECORD).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            mode = (staging / RECORD).stat().st_mode & 0o777
+            weights.chmod(mode)  # safetensors and mkdtemp make things private: a service is another user
+            staging.chmod(mode | (mode & 0o444) >> 2)
+            if folder.exists():
+                folder.rename(old)
+            staging.replace(folder)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device | str = "cpu") -> Scene:
+        """Reads a scene folder; needs no network and no other file.
+
+        Raises:
+            UserError: not a scene, a newer format, or weights that are not those of the fit.
+        """
+        content = read_record(folder)
+        try:
+            settings = Settings.model_validate(content["settings"])
+            calibration = Calibration.model_validate(content["calibration"]) if content["calibration"] else None
+            if file_hash(folder / WEIGHTS) != content["weights_sha256"]:
+                raise UserError(
+                    f"{folder / WEIGHTS} is damaged: its hash is not the one in {RECORD}; fit the scene again"
+                )
+            tensors = load_file(folder / WEIGHTS)
+        except (KeyError, ValidationError, OSError) as error:
+            raise UserError(f"{folder} is not a complete scene ({type(error).__name__}); fit it again") from None
+        pyramid = _pyramid(settings.model, None)
+        flow = _flow(pyramid.channels, settings.model, settings.fit.seed)
+        try:
+            pyramid.backbone.load_state_dict(_below("backbone.", tensors))
+            flow.load_state_dict(_below("flow.", tensors))
+        except RuntimeError:
+            raise UserError(f"{folder} has weights of another architecture than its settings; fit it again") from None
+        return cls(content["name"], settings, pyramid, flow, calibration, content["fit"]).to(device)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """The content of a scene's scene.json, checked for its format.
+
+    Raises:
+        UserError: no such scene (the nearest ones are named), or a newer format.
+    """
+    try:
+        content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        version = int(content["format"])
+    except FileNotFoundError:
+        known = ", ".join(list_scenes(folder.parent)) or "none"
+        raise UserError(f"no scene {folder.name!r} in {folder.parent} (there: {known})") from None
+    except (ValueError, KeyError, TypeError, OSError):
+        raise UserError(f"{folder / RECORD} cannot be read as a scene; fit it again") from None
+    if version > FORMAT:
+        raise UserError(f"{folder} has scene format {version}, this program reads up to {FORMAT}: update msflow-stream")
+    return dict(content)
+
+
+def list_scenes(folder: Path) -> list[str]:
+    """Names of the scenes in a folder."""
+    return sorted(path.parent.name for path in folder.glob(f"*/{RECORD}") if not path.parent.name.startswith("."))
+
+
+def _measures(maps: Maps, score: ScoreSettings) -> Measures:
+    values = (
+        top_k_mean(maps.mul, score.top_k),
+        top_k_mean(maps.surprise, score.top_k),
+        maps.surprise.mean((1, 2)),
+        (maps.add if score.aggregation == "add" else maps.mul).half(),
+    )
+    return Measures(*(value.cpu() for value in values))
+
+
+def _measures_within(maps: Maps, area: Tensor, score: ScoreSettings) -> Measures:
+    """Of one image (H W each), as a batch of one."""
+    found = _measures(watched(maps, area), score)
+    heat = torch.zeros(area.shape, dtype=found.map.dtype)
+    heat[area.cpu()] = found.map.flatten()
+    return found._replace(map=heat[None])
+
+
+def _pyramid(model: ModelSettings, weights: dict[str, Tensor] | None) -> Pyramid:
+    return Pyramid(
+        model.backbone, weights, model.stages, model.padding, model.pool, model.pool_kernel, model.weights_seed
+    )
+
+
+def _try(pyramid: Pyramid, settings: Settings) -> None:
+    """Whether the backbone takes an input of that size: a UserError now instead of a crash later."""
+    try:
+        features = pyramid(torch.zeros(1, 3, *settings.input.size))
+        if [f.shape[1] for f in features] != pyramid.channels or any(f.dim() != 4 for f in features):
+            raise ValueError("its features are not B C H W: it is no CNN")
+    except (RuntimeError, AssertionError, ValueError) as error:
+        height, width = settings.input.size
+        raise UserError(
+            f"{settings.model.backbone} with {settings.model.padding} padding cannot be fitted on an input of "
+            f"{height}x{width} ({str(error).splitlines()[0]}): change input.size, model.stages or model.padding"
+        ) from None
+
+
+def _flow(channels: list[int], model: ModelSettings, seed: int) -> MSFlow:
+    try:
+        return MSFlow(channels, model.blocks, model.condition_channels, model.clamp, model.fusion, model.norm, seed)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def _stored(value: Tensor, dtype: str) -> Tensor:
+    value = value.detach().cpu().contiguous()
+    if not value.is_floating_point():
+        return value
+    stored = value.to(getattr(torch, dtype))
+    if not torch.equal(stored.isfinite(), value.isfinite()):
+        raise UserError(f"weights of the scene are too large for {dtype}: set scene.dtype=float32")
+    return stored
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,130 @@
+"""The scenes of many cameras, held once each, with one backbone for all whose features are the same."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+from weakref import WeakValueDictionary
+
+from msflow_stream.config.settings import scene_folder
+from msflow_stream.files import file_hash
+from msflow_stream.machine import choose_device
+from msflow_stream.model.pyramid import Pyramid
+from msflow_stream.model.weights import weights_bytes
+from msflow_stream.scenes.scene import RECORD, Scene
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A scene in memory, and the hash of the scene.json it came from (in which the hash of its weights is)."""
+
+    scene: Scene
+    stamp: str
+
+
+class SceneBank:
+    """Scenes of one folder, loaded when they are asked for; may be used from several threads.
+
+    Scenes whose pyramids are the same function share one: their frames can go through it together.
+
+    Args:
+        folder: with a folder per scene.
+        device: auto, cpu, cuda, cuda:1 and so on.
+        prepare: called with every scene that was loaded, before anyone gets it.
+        flows_wait: whether flows stay in the CPU's memory, for a scoring that takes them to the device in turns.
+
+    Raises:
+        UserError: a device that this machine lacks.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        device: str = "auto",
+        prepare: Callable[[Scene], None] = lambda scene: None,
+        flows_wait: bool = False,
+    ) -> None:
+        self.folder, self.device, self._prepare = folder, choose_device(device), prepare
+        self._flows_wait = flows_wait
+        self._held: dict[str, _Held] = {}
+        self._pyramids: WeakValueDictionary[str, Pyramid] = WeakValueDictionary()  # gone with their last scene
+        self._lock = Lock()  # of changes; who asks for a scene that is held does not wait for one that is loaded
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the weights of all scenes; what they share is counted once."""
+        scenes = [held.scene for held in list(self._held.values())]
+        modules = {id(module): module for scene in scenes for module in (scene.pyramid, scene.flow)}
+        return sum(weights_bytes(module) for module in modules.values())
+
+    def get(self, name: str) -> Scene:
+        """The scene of this name.
+
+        Raises:
+            UserError: as `Scene.load`, or a name that no scene can have.
+        """
+        held = self._held.get(name)
+        if held is None:
+            with self._lock:
+                held = self._held.get(name) or self._load(name)
+                self._held[name] = held
+        return held.scene
+
+    def reload(self, names: Iterable[str]) -> list[str]:
+        """Loads those of the scenes that were fitted again since, or were not held; returns their names.
+
+        Who has the scene of before keeps it.
+
+        Raises:
+            UserError: one cannot be loaded; then nothing has changed.
+        """
+        with self._lock:
+            held = {name: self._held.get(name) for name in names}
+            found = {
+                name: self._load(name) for name, old in held.items() if old is None or old.stamp != self._stamp(name)
+            }
+            self._held.update(found)
+        return list(found)
+
+    def keep(self, names: Collection[str]) -> None:
+        """Drops all scenes but these."""
+        with self._lock:
+            for name in self._held.keys() - set(names):
+                del self._held[name]
+
+    def forget(self, name: str) -> None:
+        """Drops a scene, if it is held."""
+        with self._lock:
+            self._held.pop(name, None)
+
+    def _stamp(self, name: str) -> str | None:
+        try:
+            return file_hash(scene_folder(self.folder, name) / RECORD)
+        except OSError:  # it is for Scene.load to say what is wrong
+            return None
+
+    def _load(self, name: str) -> _Held:
+        stamp = self._stamp(name)  # before: a scene that is replaced meanwhile is then loaded again, not missed
+        scene = Scene.load(scene_folder(self.folder, name))
+        pyramid = self._pyramids.setdefault(_function(scene), scene.pyramid)
+        # By its folder's name, the one it is asked for by: folders are copied and renamed.
+        shared = replace(scene, name=name, pyramid=pyramid)
+        if self._flows_wait:
+            shared.pyramid.to(self.device)
+        else:
+            shared.to(self.device)
+        self._prepare(shared)
+        return _Held(shared, stamp or "")
+
+
+def _function(scene: Scene) -> str:
+    """A hash of what the scene's pyramid computes: its settings and its weights, wherever those came from."""
+    model = scene.settings.model
+    digest = hashlib.sha256(repr((model.backbone, model.stages, model.padding, model.pool, model.pool_kernel)).encode())
+    for name, value in scene.pyramid.backbone.state_dict().items():
+        digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
+        digest.update(value.cpu().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,162 @@
+"""What is normal for the scores of a scene, from footage that its fit has not seen; thresholds for few false alarms."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from msflow_stream.config.settings import ScoreKind
+from msflow_stream.files import replaced
+from msflow_stream.footage import Footage
+from msflow_stream.scenes.normal_scores import NormalScore
+from msflow_stream.scenes.scene import FORMAT, RECORD, Basis, Calibration, Scene, read_record
+from msflow_stream.scenes.tails.excursions import Record, Series
+from msflow_stream.scenes.tails.fitting import Limit, TailFit, fit_tail, limit_without_tail, supported_rate
+from msflow_stream.series import batched
+from msflow_stream.smoothing import smooth
+from msflow_stream.types import SCORE_FIELDS, UserError
+
+KINDS: tuple[ScoreKind, ...] = ("paper", "surprise", "surprise_mean")
+QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
+MAP_QUANTILES = (0.99, 0.9999)  # of normal map values: where the overlay's heat begins, and half of where it is full
+BATCH = 8
+
+
+@dataclass(slots=True)
+class Normal:
+    """Scores of normal frames, source by source, and where the values of their maps end."""
+
+    scores: list[NormalScore] = field(default_factory=list)
+    peaks: list[npt.NDArray[np.float64]] = field(default_factory=list)  # MAP_QUANTILES of every map
+
+    def add(self, score: NormalScore, anomaly_map: npt.NDArray[np.float16]) -> None:
+        """Takes the next frame."""
+        self.scores.append(score)
+        self.peaks.append(np.quantile(anomaly_map.astype(np.float32), MAP_QUANTILES))
+
+    def calibration(self, smoothing: float, fitted: bool = False) -> Calibration:
+        """A summary, with the highest smoothed scores as thresholds.
+
+        Args:
+            smoothing: seconds, of the scores that alarms are about.
+            fitted: whether these are the very frames that the scene was fitted on.
+        """
+        low, high = np.median(self.peaks, axis=0)[0], np.max(self.peaks, axis=0)[1]
+        return Calibration(
+            frames=0 if fitted else len(self.scores),
+            quantiles=quantiles(self.scores),
+            thresholds={kind: record(self.scores, kind, smoothing).highest for kind in KINDS},
+            map_range=(float(low), float(high)),
+        )
+
+
+def measure_normal(scene: Scene, footage: Footage) -> Normal:
+    """Scores of the held-out frames, of all frames where none are held out."""
+    normal = Normal()
+    for part in batched(footage.held_out or footage.fitted, BATCH):
+        measures = scene.measure_features(footage.cache.batch(part))
+        scores = zip(*(values.tolist() for values in measures[:3]), strict=True)
+        for position, values, anomaly_map in zip(part, scores, measures.map.numpy(), strict=True):
+            normal.add(NormalScore(*footage.origin[position], *values), anomaly_map)
+    return normal
+
+
+def calibrate(scene: Scene, footage: Footage) -> Calibration:
+    """Scores of the held-out frames (of all frames, where none are held out), summarised."""
+    normal = measure_normal(scene, footage)
+    return normal.calibration(scene.settings.score.smoothing, fitted=not footage.held_out)
+
+
+def quantiles(scores: Sequence[NormalScore]) -> dict[ScoreKind, dict[str, float]]:
+    """QUANTILES of the finite scores as they are, of every kind."""
+    found: dict[ScoreKind, dict[str, float]] = {}
+    for kind in KINDS:
+        unsmoothed = record(scores, kind, 0.0).values
+        values = np.quantile(unsmoothed, QUANTILES).tolist()
+        found[kind] = {str(q): value for q, value in zip(QUANTILES, values, strict=True)}
+    return found
+
+
+def record(scores: Sequence[NormalScore], kind: ScoreKind, smoothing: float, gap: float = 0.0) -> Record:
+    """The scores as alarms are made of them: smoothed (seconds), anew for every source.
+
+    Raises:
+        UserError: none is finite.
+    """
+    series = []
+    for _, group in groupby(scores, key=lambda one: one.source):
+        frames = list(group)
+        times = [one.time for one in frames]
+        values = smooth(times, [getattr(one, SCORE_FIELDS[kind]) for one in frames], smoothing)
+        series.append(Series(np.array(times), np.array(values)))
+    result = Record(series, gap)
+    if not len(result.values):
+        raise UserError(f"no {kind} score of the normal frames is finite: fit the scene again")
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """For one kind of score: the scores, their tail where one could be fitted, and the threshold."""
+
+    record: Record
+    fit: TailFit | None
+    limit: Limit
+
+
+def find_limit(
+    scores: Sequence[NormalScore],
+    kind: ScoreKind,
+    rate: float,
+    smoothing: float,
+    gap: float,
+    random: np.random.Generator,
+) -> Found:
+    """A threshold for so many false alarms per hour, or for as few as the scores support.
+
+    Args:
+        scores: of normal frames, source by source.
+        kind: which of them.
+        rate: false alarms per hour.
+        smoothing: seconds.
+        gap: seconds; alarms no further apart are one.
+        random: for intervals and tests.
+
+    Raises:
+        UserError: no score is finite.
+    """
+    normal = record(scores, kind, smoothing, gap)
+    fit = fit_tail(normal, rate, random)
+    if fit is None:
+        return Found(normal, None, limit_without_tail(normal))
+    return Found(normal, fit, fit.limit(max(rate, supported_rate(normal.hours)), normal, random))
+
+
+def with_limits(calibration: Calibration, found: dict[ScoreKind, Found], basis: Basis) -> Calibration:
+    """The calibration with these thresholds and their tails in place of its own."""
+    return calibration.model_copy(
+        update={
+            "thresholds": {kind: one.limit.threshold for kind, one in found.items()},
+            "tails": {kind: one.fit.tail for kind, one in found.items() if one.fit is not None},
+            "limits": {kind: one.limit for kind, one in found.items()},
+            "basis": basis,
+        }
+    )
+
+
+def save_calibration(folder: Path, calibration: Calibration) -> None:
+    """Replaces the calibration of a saved scene in one step; its weights are not touched.
+
+    Raises:
+        UserError: no such scene.
+    """
+    content = read_record(folder)
+    content |= {"format": FORMAT, "calibration": calibration.model_dump(mode="json")}
+    with replaced(folder / RECORD) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

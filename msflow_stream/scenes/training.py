@@ -1,0 +1,266 @@
+"""The fit: passes of MSFlow over the cached features of normal frames, from any completed pass on."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from msflow_stream.config.settings import FitSettings, Precision, Settings, differences
+from msflow_stream.footage import Footage, extract, feature_cache
+from msflow_stream.model.msflow import negative_log_likelihood
+from msflow_stream.results import Pass
+from msflow_stream.scenes.checkpoints import Checkpoint, Keeper, MemoryCheckpoints
+from msflow_stream.scenes.scene import Scene
+from msflow_stream.scenes.thresholds import calibrate
+from msflow_stream.series import batched
+from msflow_stream.types import Frame, UserError
+
+log = logging.getLogger(__name__)
+
+DECAY = 0.33  # of the learning rate at each milestone
+WARMUP_START = 0.1  # of the learning rate
+SLOWEST = 1 / 64  # of the learning rate: where rewinding gives up
+SMALLEST_SCALE = 2**-14  # of the loss: float16 gradients that overflow here too are taken for divergence
+EVALUATION_BATCH = 8
+
+
+class _DivergenceError(ArithmeticError):
+    """A loss or gradient that is not finite."""
+
+
+class FlowFit:
+    """The passes of a fit. What is done survives whatever stops it: the flow is always that of a completed pass.
+
+    Args:
+        scene: its flow is changed in place.
+        footage: from `extract`.
+        keeper: where completed passes are kept; in memory if None.
+
+    Attributes:
+        passes: the completed ones.
+
+    Raises:
+        UserError: no frames to fit on.
+    """
+
+    def __init__(self, scene: Scene, footage: Footage, keeper: Keeper | None = None) -> None:
+        if not footage.fitted:
+            raise UserError("no frames to fit on: the sources hold too few")
+        self.scene, self.footage = scene, footage
+        self.settings = scene.settings.fit
+        self.passes: list[Pass] = []
+        self._keeper = keeper or MemoryCheckpoints()
+        self._slowdown = 1.0  # of the learning rate, by rewinds
+        self._parameters = [p for p in scene.flow.parameters() if p.requires_grad]
+        self._optimizer = torch.optim.Adam(self._parameters, lr=self.settings.learning_rate, fused=True)
+        self._dtype = autocast_dtype(self.settings.precision, scene.device)
+        self._scaler = torch.amp.GradScaler(scene.device.type, 1.0, enabled=self._dtype == torch.float16)
+
+    def resume(self) -> None:
+        """Goes on from the newest checkpoint of the keeper, if it has one.
+
+        Raises:
+            UserError: it belongs to a fit with other settings or other footage.
+        """
+        checkpoint = self._keeper.newest()
+        if checkpoint is None:
+            return
+        then = checkpoint.record["identity"]
+        changed = differences(then["settings"], self._identity["settings"])
+        if changed:
+            raise UserError(f"the unfinished fit had other settings ({'; '.join(changed)}): give those, or start again")
+        if then["footage"] != self._identity["footage"]:
+            raise UserError(
+                f"the unfinished fit had other footage ({then['frames']} frames, now {self._identity['frames']}, "
+                "or other sources or times): give the same sources, or start again"
+            )
+        self._restore(checkpoint)
+
+    def run(self, on_batch: Callable[[int], None] = lambda frames: None) -> Iterator[Pass]:
+        """Does the passes that are left, yielding after each; whoever stops early keeps those that are complete.
+
+        Args:
+            on_batch: is told the number of frames of every batch.
+
+        Raises:
+            UserError: a loss or gradient that is not finite, and rewinding is not asked for or does not help.
+        """
+        if not self.passes:
+            self._keep()
+        while len(self.passes) < self.settings.passes:
+            try:
+                done = self._one_pass(len(self.passes), on_batch)
+            except _DivergenceError as error:
+                self._rewind(str(error))
+                continue
+            except BaseException:
+                self._go_back()
+                raise
+            self.passes.append(done)
+            self._keep()
+            yield done
+
+    def _one_pass(self, number: int, on_batch: Callable[[int], None]) -> Pass:
+        """One pass over the fitted frames, in the order of pass `number` (from 0)."""
+        started = time.monotonic()
+        rate = self.settings.learning_rate * self._slowdown * learning_rate_factor(number, self.settings)
+        self._optimizer.param_groups[0]["lr"] = rate
+        flow = self.scene.flow.train()
+        total, values = 0.0, 0
+        for step, positions in enumerate(_shuffled(self.footage.fitted, self.settings, number)):
+            features = [f.to(self.scene.device) for f in self.footage.cache.batch(positions)]
+            with torch.autocast(self.scene.device.type, self._dtype, enabled=self._dtype != torch.float32):
+                z, logdet = flow(features)
+            loss = negative_log_likelihood(z, logdet).mean()
+            if not (torch.isfinite(loss) and self._step(loss)):
+                what = "gradient" if torch.isfinite(loss) else "loss"
+                raise _DivergenceError(f"the {what} is not finite in pass {number + 1}, batch {step + 1}")
+            total += loss.item() * len(positions)
+            values = _values(features)
+            on_batch(len(positions))
+        mean = total / len(self.footage.fitted) / values
+        return Pass(number + 1, mean, self.held_out_loss(), rate, time.monotonic() - started)
+
+    def _step(self, loss: Tensor) -> bool:
+        """Changes the weights; False, and no change, if a gradient is not finite."""
+        self._optimizer.zero_grad(set_to_none=True)
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self._scaler.unscale_(self._optimizer)
+        finite = bool(torch.isfinite(torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.clip)))
+        if not finite and not (self._scaler.is_enabled() and self._scaler.get_scale() > SMALLEST_SCALE):
+            return False
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        return True
+
+    def held_out_loss(self) -> float | None:
+        """Loss per feature value of the held-out frames, in float32; None without any."""
+        footage, flow = self.footage, self.scene.flow.eval()
+        if not footage.held_out:
+            return None
+        total, values = 0.0, 0
+        with torch.inference_mode():
+            for positions in batched(footage.held_out, EVALUATION_BATCH):
+                features = [f.to(self.scene.device) for f in footage.cache.batch(positions)]
+                total += float(negative_log_likelihood(*flow(features)).sum())
+                values = _values(features)
+        return total / len(footage.held_out) / values
+
+    def _rewind(self, error: str) -> None:
+        """Back to the last completed pass with half the learning rate, or a UserError."""
+        self._go_back()
+        last = f"the last good checkpoint is pass {len(self.passes)}" if self.passes else "no pass was completed"
+        if self.settings.on_divergence == "stop":
+            raise UserError(f"{error}; {last}: go on with a lower fit.learning_rate or fit.on_divergence=rewind")
+        if self._slowdown <= SLOWEST:
+            raise UserError(f"{error}, at {self._slowdown:g} of the learning rate too; {last}")
+        self._slowdown /= 2
+        log.warning("%s: back to pass %d with %g of the learning rate", error, len(self.passes), self._slowdown)
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        """What a fit must have in common with the one that it goes on from."""
+        may_change = {"learning_rate", "on_divergence", "cache_memory"}  # the first two: after a divergence
+        left_out: dict[str, Any] = {"score": True, "event": True, "scene": True, "fit": may_change}
+        settings = self.scene.settings.model_dump(mode="json", exclude=left_out)
+        return {"settings": settings, "footage": self.footage.digest, "frames": len(self.footage.origin)}
+
+    def _keep(self) -> None:
+        tensors = {f"flow.{name}": value for name, value in self.scene.flow.state_dict().items()}
+        for number, state in self._optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
+        record = {
+            "identity": self._identity,
+            "passes": [asdict(done) for done in self.passes],
+            "slowdown": self._slowdown,
+            "scaler": self._scaler.state_dict(),
+        }
+        self._keeper.save(len(self.passes), Checkpoint(tensors, record))
+
+    def _go_back(self) -> None:
+        checkpoint = self._keeper.newest()
+        if checkpoint is None:
+            raise UserError("no checkpoint can be read: the fit cannot go back")
+        slowdown = self._slowdown
+        self._restore(checkpoint)
+        self._slowdown = slowdown
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        flow = self.scene.flow.state_dict()
+        flow |= {name: checkpoint.tensors[f"flow.{name}"] for name in flow}
+        self.scene.flow.load_state_dict(flow)
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in checkpoint.tensors.items():
+            if name.startswith("optimizer."):
+                _, number, key = name.split(".", 2)
+                like = self._parameters[int(number)] if value.dim() else value  # its memory format: fused Adam needs it
+                state.setdefault(int(number), {})[key] = torch.empty_like(like).copy_(value)
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": state, "param_groups": groups})
+        self._scaler.load_state_dict(dict(checkpoint.record["scaler"]))
+        self._slowdown = checkpoint.record["slowdown"]
+        self.passes = [Pass(**done) for done in checkpoint.record["passes"]]
+
+
+def fit_scene(
+    name: str, sources: Iterable[Iterable[Frame]], settings: Settings | None = None, device: str = "cpu"
+) -> Scene:
+    """Fits a scene on the frames of normal footage, in one call.
+
+    Args:
+        name: of the scene.
+        sources: readers, or any iterables of frames that are already sampled.
+        settings: all defaults if None.
+        device: such as cpu or cuda.
+
+    Raises:
+        UserError: sources without frames, weights that cannot be had.
+    """
+    scene = Scene.new(name, settings or Settings()).to(device)
+    with feature_cache(scene.settings.fit) as cache:
+        footage = Footage(cache)
+        for footage in extract(scene, sources, cache, scene.settings.fit.holdout):
+            log.debug("%d frames extracted", len(footage.origin))
+        for done in FlowFit(scene, footage).run():
+            log.info("pass %d: loss %.4f", done.number, done.loss)
+        scene.calibration = calibrate(scene, footage)
+    return scene
+
+
+def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """In what the convolutions of a fit are computed; weights are always float32.
+
+    `auto` is bfloat16 on GPUs that have it, else float32: CPUs without matrix units are slower in bfloat16.
+    """
+    if precision == "auto":
+        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+    dtype: torch.dtype = getattr(torch, precision)
+    return dtype
+
+
+def learning_rate_factor(number: int, settings: FitSettings) -> float:
+    """What the learning rate is multiplied with in pass `number` (from 0).
+
+    The paper's schedule: linear warm-up from 0.1 over the first 12 of 100 passes, x0.33 at 70 and at 90.
+    """
+    warmup = round(settings.warmup * settings.passes)
+    rising = WARMUP_START + (1 - WARMUP_START) * number / warmup if number < warmup else 1.0
+    return rising * DECAY ** sum(number >= round(m * settings.passes) for m in settings.milestones)
+
+
+def _shuffled(positions: Sequence[int], settings: FitSettings, number: int) -> Iterator[list[int]]:
+    """Batches in an order that depends on the seed and the pass only, so that a resumed fit sees the same."""
+    order = np.random.default_rng((settings.seed, number)).permutation(len(positions))
+    for part in batched(order.tolist(), settings.batch):
+        yield [positions[i] for i in part]
+
+
+def _values(features: Sequence[Tensor]) -> int:
+    return sum(f[0].numel() for f in features)

@@ -1,0 +1,131 @@
+"""Which engine scores: the one a person names, or the fastest that leaves the scores as they are."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from msflow_stream.config.settings import EngineName, EnginePrecision, EngineSettings
+from msflow_stream.engines.trial_file import TrialFile
+from msflow_stream.scenes.scene import Scene
+from msflow_stream.scoring.engine_trial import BOUND, Verdict, identity, processor, run_trial
+from msflow_stream.scoring.engines.base import Engine
+from msflow_stream.scoring.engines.onnx_engine import OnnxRuntimeEngine, TensorRtEngine
+from msflow_stream.scoring.engines.openvino_engine import STREAMS, OpenVinoEngine
+from msflow_stream.scoring.engines.torch_engine import CompileEngine, TorchEngine
+from msflow_stream.types import UserError
+
+log = logging.getLogger(__name__)
+
+ENGINES: dict[EngineName, Callable[[EnginePrecision], Engine]] = {
+    "torch": TorchEngine,
+    "compile": CompileEngine,
+    "openvino": OpenVinoEngine,
+    "onnxruntime": OnnxRuntimeEngine,
+    "tensorrt": TensorRtEngine,
+}
+TRIALS, EIGHT_BITS = "engines.json", "int8"  # in a cache folder
+TRIED: tuple[tuple[EngineName, EnginePrecision], ...] = (
+    ("torch", "float32"),
+    ("openvino", "float32"),
+    ("openvino", "bf16"),
+    ("onnxruntime", "float32"),
+)  # on a CPU; torch.compile alone would take longer than a trial may
+
+
+class EngineChooser:
+    """Says which engine a scene's networks get: `EngineChooser(settings)(scene)`.
+
+    What is left to `auto` is chosen for the scene's kind of networks and the device where it is: on a GPU, PyTorch and
+    the precision that the GPU is built for; on a CPU, the fastest in a trial, among those within BOUND of the plain
+    scores.
+
+    Args:
+        settings: of the engine.
+        cache: folder that remembers trials, and keeps networks in eight bits; no folder does if None.
+        streams: frames that are scored at a time by engines that can; 1 for frames that come one by one.
+    """
+
+    def __init__(self, settings: EngineSettings, cache: Path | None = None, streams: int = STREAMS) -> None:
+        self.settings, self._streams = settings, streams
+        self._cache, self._file = cache, None if cache is None else TrialFile(cache / TRIALS)
+        self._verdicts: dict[str, Verdict] = {}
+        self._made: dict[str, Engine] = {}
+
+    def __call__(self, scene: Scene) -> Engine:
+        """The engine for a scene.
+
+        Raises:
+            UserError: an engine that is not installed, or does not have that precision or device.
+        """
+        name, precision = self.settings.name, self.settings.precision
+        if scene.device.type == "cuda":
+            return self._of(*_on_gpu(name, precision))
+        if name == "tensorrt":
+            raise UserError("the engine tensorrt needs an NVIDIA GPU: use --device cuda, or another --engine")
+        if name != "auto":
+            return self._of(name, "float32" if precision == "auto" else precision)
+        if precision in ("fp16", "int8"):
+            return self._of("openvino", precision)
+        return self._fastest(scene, [one for one in TRIED if self._is_worth_trying(*one)])
+
+    def _is_worth_trying(self, name: EngineName, precision: EnginePrecision) -> bool:
+        """Each try costs seconds, so those go without it that came second wherever they were measured.
+
+        Those are onnxruntime beside OpenVINO, and bf16 on a CPU without units for it.
+        """
+        wanted = self.settings.precision
+        if wanted not in ("auto", precision):
+            return False
+        if name == "onnxruntime":
+            return not self._installed([("openvino", "float32")])
+        return wanted == precision or precision == "float32" or "amx_bf16" in processor()
+
+    def _of(self, name: EngineName, precision: EnginePrecision) -> Engine:
+        key = f"{name} {precision}"
+        if key not in self._made:
+            self._made[key] = (
+                OpenVinoEngine(precision, self._cache and self._cache / EIGHT_BITS, self._streams)
+                if name == "openvino"
+                else ENGINES[name](precision)
+            )
+        return self._made[key]
+
+    def _fastest(self, scene: Scene, choices: Sequence[tuple[EngineName, EnginePrecision]]) -> Engine:
+        engines = self._installed(choices)
+        if len(engines) < 2:
+            return engines[0] if engines else self._of("torch", self.settings.precision)
+        facts = identity(scene, engines)
+        key = json.dumps(facts)
+        verdict = self._verdicts.get(key) or (self._file.read(facts) if self._file else None)
+        if verdict is None:
+            verdict = run_trial(engines, scene)
+            log.info("%s", verdict)
+            if self._file:
+                self._file.write(facts, verdict)
+        self._verdicts[key] = verdict
+        # A precision that a person asks for is theirs to choose, with the error that it has.
+        name = verdict.fastest(BOUND if self.settings.precision == "auto" else float("inf"))
+        return next(engine for engine in engines if str(engine) == name)
+
+    def _installed(self, choices: Sequence[tuple[EngineName, EnginePrecision]]) -> list[Engine]:
+        found = []
+        for choice in choices:
+            try:
+                found.append(self._of(*choice))
+            except UserError as error:
+                log.debug("not tried: %s", error)
+        return found
+
+
+def _on_gpu(name: EngineName, precision: EnginePrecision) -> tuple[EngineName, EnginePrecision]:
+    if name in ("openvino", "onnxruntime"):
+        raise UserError(f"the engine {name} scores on the CPU: use --device cpu, or --engine torch")
+    if name == "tensorrt":
+        return name, "fp16" if precision == "auto" else precision
+    best: EnginePrecision = "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    return "torch" if name == "auto" else name, best if precision == "auto" else precision

@@ -1,0 +1,146 @@
+"""A short trial: how fast engines are with a scene's networks on this machine, and how far they move its scores."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import median
+from time import monotonic, perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from msflow_stream.config.settings import ScoreKind
+from msflow_stream.machine import usable_cores
+from msflow_stream.scenes.scene import Measures, Scene
+from msflow_stream.scoring.engines.base import Engine
+from msflow_stream.scoring.inference import EngineScoring, Part, PlainScoring, Scoring
+from msflow_stream.types import SCORE_FIELDS, UserError
+
+BOUND = 0.01  # of the spread of scores: what an engine that is chosen by itself may move them by
+BATCH, ROUNDS, SECONDS = 4, 7, 3.0  # images at once; times each engine is timed, unless time is up after one
+KINDS: tuple[ScoreKind, ...] = ("paper", "surprise", "surprise_mean")
+PACKAGES = ("torch", "openvino", "onnxruntime")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Of one engine: milliseconds per frame, and the largest error of a score as a fraction of the scores' spread."""
+
+    milliseconds: float
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Of a trial: by engine and precision, the first being the float32 that is always there."""
+
+    found: dict[str, Found]
+
+    def fastest(self, bound: float) -> str:
+        """The fastest of those within the bound; the first if none is."""
+        kept = {name: one for name, one in self.found.items() if one.error <= bound}
+        return min(kept, key=lambda name: kept[name].milliseconds) if kept else next(iter(self.found))
+
+    def __str__(self) -> str:
+        rows = (
+            f"{name} {one.milliseconds:.1f} ms per frame{'' if one.error <= BOUND else ' (scores differ)'}"
+            for name, one in self.found.items()
+        )
+        return f"engines tried: {', '.join(rows)}; chosen: {self.fastest(BOUND)}"
+
+
+def identity(scene: Scene, engines: Sequence[Engine]) -> dict[str, Any]:
+    """What a trial's outcome depends on: the machine, the packages, the networks' shapes."""
+    settings = scene.settings
+    return {
+        "cpu": processor(),
+        "cores": usable_cores(),
+        "threads": torch.get_num_threads(),
+        "streams": max(engine.streams for engine in engines),
+        "versions": {name: _version(name) for name in PACKAGES},
+        "engines": [str(engine) for engine in engines],
+        "model": settings.model.model_dump(mode="json", exclude={"weights", "weights_seed"}),
+        "size": list(settings.input.size),
+    }
+
+
+def run_trial(engines: Sequence[Engine], scene: Scene) -> Verdict:
+    """Times engines side by side, in turns: a machine that is busy is so for all of them.
+
+    An engine that cannot compile the networks, or whose precision the machine lacks, does not take part.
+    """
+    images = trial_images(scene)
+    expected = _measures(PlainScoring(), scene, images)
+    scorings: dict[str, EngineScoring] = {}
+    errors: dict[str, float] = {}
+    for engine in engines:
+        scoring = EngineScoring(lambda _, engine=engine: engine)  # type: ignore[misc]
+        try:
+            errors[str(engine)] = error_of(_measures(scoring, scene, images), expected, scene)
+        except (UserError, RuntimeError):
+            continue
+        scorings[str(engine)] = scoring
+    times: dict[str, list[float]] = {name: [] for name in scorings}
+    end = monotonic() + SECONDS
+    for _ in range(ROUNDS):
+        for name, ready in scorings.items():
+            start = perf_counter()
+            _measures(ready, scene, images)
+            times[name].append((perf_counter() - start) * 1000 / BATCH)
+        if monotonic() > end:
+            break
+    return Verdict({name: Found(median(times[name]), errors[name]) for name in scorings})
+
+
+def trial_images(scene: Scene) -> Tensor:
+    """Images for a trial (B 3 H W), from smooth to rough."""
+    generator = torch.Generator().manual_seed(0)
+    height, width = scene.settings.input.size
+    rough = [torch.randn(1, 3, height >> n, width >> n, generator=generator) for n in (0, 2, 3, 4)]
+    return torch.cat([F.interpolate(one, (height, width), mode="bilinear") for one in rough])
+
+
+def error_of(found: Measures, expected: Measures, scene: Scene) -> float:
+    """The largest difference of a score, as a fraction of that score's spread.
+
+    The spread is that of the scene's normal frames, from their median to their 99 % quantile; that of the expected
+    scores themselves if the scene is not calibrated.
+    """
+    errors = []
+    for kind in KINDS:
+        mine, plain = (getattr(one, SCORE_FIELDS[kind]) for one in (found, expected))
+        if scene.calibration is not None:
+            quantiles = scene.calibration.quantiles[kind]
+            spread = quantiles["0.99"] - quantiles["0.5"]
+        else:
+            spread = float(plain.max() - plain.min())
+        difference = float((mine - plain).abs().max())
+        errors.append(difference / spread if spread > 0 else float(difference > 0))
+    return max(errors)
+
+
+def _measures(scoring: Scoring, scene: Scene, images: Tensor) -> Measures:
+    return scoring.measures([Part(scene, scoring.features(scene, images), scene.settings.score)])[0]
+
+
+def processor() -> str:
+    """The model of the CPU, and what it can do."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "flags", "Features"))]
+    return " ".join(dict.fromkeys(names)) or platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,134 @@
+"""OpenVINO: compiles for Intel's and ARM's CPUs."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from msflow_stream.config.settings import EnginePrecision
+from msflow_stream.engines.onnx_graph import graph_to_onnx
+from msflow_stream.engines.quantising import check_quantiser, quantised
+from msflow_stream.scoring.engines.base import Engine, Run, Samples, missing
+from msflow_stream.types import UserError
+
+HINTS = {"float32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
+STREAMS = 4  # at most: a frame has a few threads for itself where there are many
+
+
+class OpenVinoEngine(Engine):
+    """Networks compiled by OpenVINO, for the CPU, on as many threads as torch has.
+
+    Frames of a batch go through a network beside one another, each on a thread or a few of its own: threads that
+    share the work on a batch wait for one another at each of its hundreds of steps, and it leaves their caches.
+
+    Args:
+        precision: of the arithmetic inside.
+        cache: folder that keeps networks in eight bits, which take a while to make.
+        streams: frames at a time. With 1, a frame has all threads: for frames that come one by one.
+    """
+
+    name = "openvino"
+    precisions = ("float32", "bf16", "fp16", "int8")
+
+    def __init__(
+        self, precision: EnginePrecision = "float32", cache: Path | None = None, streams: int = STREAMS
+    ) -> None:
+        super().__init__(precision)
+        try:
+            import openvino
+        except ImportError:
+            raise missing("openvino", "openvino") from None
+        if precision == "int8":
+            check_quantiser()
+        self._core, self._cache = openvino.Core(), cache
+        self.streams = min(streams, torch.get_num_threads())
+
+    def compile(self, graph: nn.Module, example: Sequence[Tensor], samples: Samples) -> Run:
+        source = graph_to_onnx(graph, example)
+        if self.precision == "int8":
+            return self.run(quantised(self._core, source, samples, self._cache))
+        return self.run(self._core.read_model(source))
+
+    def run(self, model: Any) -> Run:
+        """What an OpenVINO model computes.
+
+        Raises:
+            UserError: a precision that this CPU lacks.
+        """
+        hint = HINTS[self.precision]
+        asked = {
+            "INFERENCE_PRECISION_HINT": hint,
+            "NUM_STREAMS": self.streams,
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "ENABLE_CPU_PINNING": False,  # or the first stream of every network would be on the same core
+        }
+        try:
+            compiled = self._core.compile_model(model, "CPU", asked)
+        except RuntimeError as error:
+            raise self._lacks(str(error).strip().splitlines()[-1]) from None
+        if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != hint:
+            raise self._lacks("OpenVINO would use float32")
+        return _Streams(compiled, self.streams) if self.streams > 1 else _whole(compiled)
+
+    def _lacks(self, why: str) -> UserError:
+        return UserError(f"OpenVINO does not score in {self.precision} here ({why}): use --precision float32")
+
+
+def _whole(compiled: Any) -> Run:
+    """Takes a batch as it is."""
+    request, lock = compiled.create_infer_request(), Lock()
+
+    def run(inputs: Sequence[Tensor]) -> list[Tensor]:
+        arrays = [one.contiguous().numpy() for one in inputs]
+        with lock:
+            results = request.infer(arrays, share_inputs=True)
+            return [torch.from_numpy(results[output]) for output in compiled.outputs]
+
+    return run
+
+
+class _Streams:
+    """Takes a batch frame by frame, as many at a time as the network was compiled for."""
+
+    def __init__(self, compiled: Any, streams: int) -> None:
+        self._requests = [compiled.create_infer_request() for _ in range(streams)]
+        self._outputs = range(len(compiled.outputs))
+        self._lock = Lock()
+
+    def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        frames = list(zip(*([one[None].contiguous().numpy() for one in each] for each in inputs), strict=True))
+        with self._lock:
+            taken = self._run([list(frame) for frame in frames])
+        return [torch.cat([one[output] for one in taken]) for output in self._outputs]
+
+    def _run(self, frames: Sequence[list[Any]]) -> list[list[Tensor]]:
+        """The outputs for each frame; nothing runs any more when it returns or raises."""
+        taken: list[list[Tensor]] = []
+        running: deque[Any] = deque()
+        try:
+            for number, frame in enumerate(frames):
+                if len(running) == len(self._requests):
+                    taken.append(self._result(running))
+                request = self._requests[number % len(self._requests)]  # the one whose result was taken last
+                request.start_async(frame, share_inputs=True)
+                running.append(request)
+            while running:
+                taken.append(self._result(running))
+        finally:
+            for request in running:
+                with suppress(RuntimeError):
+                    request.wait()
+        return taken
+
+    def _result(self, running: deque[Any]) -> list[Tensor]:
+        """Copies of the outputs of the request that was started first."""
+        running[0].wait()
+        request = running.popleft()
+        return [torch.from_numpy(request.get_output_tensor(output).data.copy()) for output in self._outputs]

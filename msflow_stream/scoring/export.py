@@ -1,0 +1,81 @@
+"""A scene as one network that scores on its own, and the files it goes to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from msflow_stream.engines.onnx_graph import to_onnx
+from msflow_stream.engines.openvino_file import save_openvino
+from msflow_stream.files import replaced
+from msflow_stream.model.fused import FusedModel
+from msflow_stream.model.fused.resize import Preparation
+from msflow_stream.scenes.scene import Scene
+from msflow_stream.scoring.engines.base import missing
+
+Target = Literal["onnx", "openvino", "torch"]
+INPUT, OUTPUTS = "frames", ("score", "surprise", "surprise_mean", "map")
+SUFFIXES: dict[Target, str] = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
+
+
+class Standalone(nn.Module):
+    """Frames (uint8 B h w 3, RGB) to score, surprise and surprise mean (float32 B) and map (float32 B H W).
+
+    What is prepared, computed and aggregated is as the scene's settings say.
+
+    Args:
+        scene: stays as it is.
+        frame_size: (h, w) of the frames, that of the scene's input if None.
+    """
+
+    def __init__(self, scene: Scene, frame_size: tuple[int, int] | None = None) -> None:
+        super().__init__()
+        given, score = scene.settings.input, scene.settings.score
+        self.preparation = Preparation(frame_size or given.size, given.size, given.resize, given.mean, given.std)
+        self.model = FusedModel(scene.pyramid, scene.flow, given.size, score.top_k, score.aggregation, score.alignment)
+        self.example = torch.zeros(2, *(frame_size or given.size), 3, dtype=torch.uint8)
+        self.eval()
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        measures = self.model(self.preparation(frames))
+        return measures.score, measures.surprise, measures.surprise_mean, measures.map.float()
+
+
+def write_onnx(model: Standalone, path: Path) -> None:
+    """As ONNX."""
+    with replaced(path) as partial:
+        partial.write_bytes(to_onnx(model, [model.example], [INPUT], OUTPUTS))
+
+
+def write_openvino(model: Standalone, path: Path) -> None:
+    """As OpenVINO's .xml, with a .bin beside it.
+
+    Raises:
+        UserError: OpenVINO is not installed.
+    """
+    try:
+        import openvino
+    except ImportError:
+        raise missing("openvino", "openvino") from None
+    made = openvino.Core().read_model(to_onnx(model, [model.example], [INPUT], OUTPUTS))
+    save_openvino(made, path)
+
+
+def write_torch(model: Standalone, path: Path) -> None:
+    """As an exported program of PyTorch."""
+    batch = torch.export.Dim("batch", min=1)
+    with torch.no_grad():
+        program = torch.export.export(model, (model.example,), dynamic_shapes=({0: batch},))
+    with replaced(path) as partial:
+        torch.export.save(program, partial)
+
+
+WRITERS: dict[Target, Callable[[Standalone, Path], None]] = {
+    "onnx": write_onnx,
+    "openvino": write_openvino,
+    "torch": write_torch,
+}

@@ -1,0 +1,58 @@
+"""Preparation inside a network: what Pillow and `prepare` make of a frame."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from msflow_stream.config.settings import InputSettings
+from msflow_stream.model.fused.resize import Preparation, Resampling, resampling_matrix
+from msflow_stream.scenes.scene import prepare
+
+sides = st.integers(32, 128)
+
+
+@given(
+    frame=st.tuples(sides, sides),
+    size=st.tuples(sides, sides),
+    resampling=st.sampled_from(get_args(Resampling)),
+    seed=st.integers(0, 99),
+)
+@settings(deadline=None, max_examples=60)
+def test_frames_become_what_pillow_makes_of_them_within_a_grey_level(
+    frame: tuple[int, int], size: tuple[int, int], resampling: Resampling, seed: int
+) -> None:
+    image = np.random.default_rng(seed).integers(0, 256, (*frame, 3), dtype=np.uint8)
+    plain = InputSettings(size=size, resize=resampling, mean=(0, 0, 0), std=(1, 1, 1))
+    found = Preparation(frame, size, resampling, plain.mean, plain.std)(torch.from_numpy(image)[None])[0] * 255
+    expected = prepare(image, plain) * 255
+    differs = (found - expected).abs()
+    assert (differs > 1.01).float().mean() < 1e-4  # two values halfway between levels meet
+    assert differs.max() < 2.01
+
+
+def test_a_camera_s_frames_are_normalised_as_the_scene_does() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (270, 480, 3), dtype=np.uint8)
+    chosen = InputSettings(size=(64, 96))
+    module = Preparation((270, 480), chosen.size, chosen.resize, chosen.mean, chosen.std)
+    found = module(torch.from_numpy(np.stack([image, 255 - image])))
+    for one, frame in zip(found, (image, 255 - image), strict=True):
+        assert torch.allclose(one, prepare(frame, chosen), atol=1.01 / 255 / min(chosen.std))
+
+
+def test_frames_of_the_input_s_size_are_not_changed() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    chosen = InputSettings(size=(64, 96))
+    module = Preparation(chosen.size, chosen.size, chosen.resize, chosen.mean, chosen.std)
+    assert torch.equal(module(torch.from_numpy(image)[None])[0], prepare(image, chosen))
+
+
+@pytest.mark.parametrize("resampling", get_args(Resampling))
+@pytest.mark.parametrize(("length", "wanted"), [(10, 10), (100, 7), (7, 100), (1, 5), (5, 1)])
+def test_a_row_of_equal_pixels_stays_so(resampling: Resampling, length: int, wanted: int) -> None:
+    assert torch.allclose(resampling_matrix(length, wanted, resampling).sum(1), torch.ones(wanted, dtype=torch.float64))

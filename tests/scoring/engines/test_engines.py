@@ -1,0 +1,229 @@
+"""Engines: the same scores as the plain way, whoever shares the batch; one error line where one is not there."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from weakref import WeakSet
+
+import numpy as np
+import pytest
+import torch
+
+from msflow_stream.areas import area_mask
+from msflow_stream.config.settings import EngineName, EnginePrecision, EngineSettings
+from msflow_stream.engines.onnx_graph import graph_to_onnx
+from msflow_stream.scenes.scene import Scene
+from msflow_stream.scenes.training import fit_scene
+from msflow_stream.scoring.engine_choice import ENGINES, EngineChooser
+from msflow_stream.scoring.engines.base import Engine, Run, Samples
+from msflow_stream.scoring.engines.openvino_engine import OpenVinoEngine
+from msflow_stream.scoring.engines.torch_engine import TorchEngine
+from msflow_stream.scoring.inference import EngineScoring, PlainScoring
+from msflow_stream.scoring.scorer import Asked, Scorer, score_batch
+from msflow_stream.types import FrameScore, UserError
+from tests.support.footage import frames, small_settings
+
+FLOAT32: list[EngineName] = ["torch", "openvino", "onnxruntime"]
+LOWER: list[tuple[EngineName, EnginePrecision]] = [("torch", "bf16"), ("openvino", "bf16"), ("openvino", "int8")]
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return fit_scene("gate", [frames(16)], small_settings())
+
+
+@pytest.fixture(scope="module")
+def asked(scene: Scene) -> list[Asked]:
+    """Frames of two scenes that share a pyramid and of one that does not, some with areas and settings of their own."""
+    scenes = [
+        scene,
+        Scene.new("shared", small_settings("fit.seed=2"), scene.pyramid),
+        Scene.new("other", small_settings("model.weights_seed=1", "input.size=[96,80]", "model.fusion=false")),
+    ]
+    found = []
+    for number, frame in enumerate(frames(12)):
+        one = scenes[number % 3]
+        changes = [{}, {"aggregation": "mul", "top_k": 0.2}, {"alignment": "centres"}][number // 4]
+        area = area_mask([[(0, 0), (1, 0), (0.3, 0.9)]], [], one.settings.input.size) if number % 4 == 0 else None
+        found.append(Asked(frame, one, one.settings.score.model_copy(update=changes), area))
+    return found
+
+
+@pytest.fixture(scope="module")
+def scorings() -> dict[str, EngineScoring]:
+    made = {name: ENGINES[name]("float32") for name in FLOAT32}
+    return {name: scoring(engine) for name, engine in made.items()}
+
+
+def scoring(engine: Engine) -> EngineScoring:
+    return EngineScoring(lambda _: engine)
+
+
+def values(scores: list[FrameScore]) -> list[float]:
+    return [value for one in scores for value in (one.score, one.surprise, one.surprise_mean)]
+
+
+@pytest.mark.parametrize("name", FLOAT32)
+def test_scores_and_maps_are_those_of_the_plain_way(
+    asked: list[Asked], scorings: dict[str, EngineScoring], name: str
+) -> None:
+    expected, found = score_batch(asked, PlainScoring()), score_batch(asked, scorings[name])
+    assert values(found) == pytest.approx(values(expected), rel=1e-4)
+    for mine, plain, one in zip(found, expected, asked, strict=True):
+        assert mine.map.dtype == plain.map.dtype
+        assert np.allclose(mine.map, plain.map, atol=2e-3)  # float16 near 1
+        assert one.area is None or not mine.map[~one.area].any()
+
+
+@pytest.mark.parametrize("name", FLOAT32)
+def test_scores_do_not_depend_on_the_batch(asked: list[Asked], scorings: dict[str, EngineScoring], name: str) -> None:
+    alone = [score_batch([one], scorings[name])[0] for one in asked]
+    for size in (2, 5, len(asked)):
+        together = score_batch(asked[:size], scorings[name])
+        assert values(together) == pytest.approx(values(alone[:size]), rel=1e-5)
+
+
+@pytest.mark.parametrize("streams", [1, 2, 4])
+def test_scores_do_not_depend_on_how_many_frames_go_at_a_time(asked: list[Asked], streams: int) -> None:
+    pytest.importorskip("openvino")
+    expected = score_batch(asked, PlainScoring())
+    engine = OpenVinoEngine(streams=streams)
+    found = score_batch(asked, scoring(engine))
+    assert engine.streams == min(streams, torch.get_num_threads())
+    assert values(found) == pytest.approx(values(expected), rel=1e-4)
+
+
+def test_one_function_may_be_called_from_many_threads(scene: Scene) -> None:
+    pytest.importorskip("openvino")
+    both = [scoring(OpenVinoEngine(streams=streams)) for streams in (1, 4)]
+    batches = [list(frames(5)), list(frames(3)), list(frames(4))] * 4
+    for one in both:
+        scorer = Scorer(scene, "cpu", None, one)
+        expected = [values(scorer.score(batch)) for batch in batches]
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(lambda batch: values(scorer.score(batch)), batches)) == expected  # noqa: B023
+
+
+def openvino_has_bf16() -> bool:
+    openvino = pytest.importorskip("openvino")
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@pytest.mark.parametrize(("name", "precision"), LOWER)
+def test_a_lower_precision_keeps_scores_near(scene: Scene, name: EngineName, precision: EnginePrecision) -> None:
+    normal = [torch.stack([scene.prepare(frame.image) for frame in frames(4)])] * 4
+    lower = EngineScoring(lambda _: ENGINES[name](precision), lambda _: normal)
+    if (name, precision) == ("openvino", "bf16") and not openvino_has_bf16():
+        with pytest.raises(UserError, match="OpenVINO does not score in bf16 here"):
+            list(Scorer(scene, "cpu", None, lower)(frames(8)))
+        return
+    found, expected = (list(Scorer(scene, "cpu", None, one)(frames(8))) for one in (lower, PlainScoring()))
+    assert values(found) == pytest.approx(values(expected), rel=0.1)
+    assert values(found) != values(expected)
+
+
+def test_scenes_that_share_a_pyramid_share_its_engine(scene: Scene) -> None:
+    compiled: list[str] = []
+
+    class Counting(TorchEngine):
+        def compile(self, graph: torch.nn.Module, example: Sequence[torch.Tensor], samples: Samples) -> Run:
+            compiled.append(type(graph).__name__)
+            return super().compile(graph, example, samples)
+
+    engine = scoring(Counting())
+    for one in (scene, Scene.new("shared", small_settings("fit.seed=2"), scene.pyramid), scene):
+        engine.prepare(one)
+    assert compiled == ["FeatureGraph", "LikelihoodGraph", "LikelihoodGraph"]
+
+
+@pytest.mark.parametrize(("name", "streams"), [("torch", 1), ("openvino", 1), ("openvino", 2)])
+def test_what_was_made_for_a_scene_goes_with_it(name: EngineName, streams: int) -> None:
+    made, functions = Scene.new("brief", small_settings()), WeakSet[Any]()
+    base = OpenVinoEngine if name == "openvino" else TorchEngine
+
+    class Watched(base):  # type: ignore[misc, valid-type]
+        def compile(self, graph: torch.nn.Module, example: Sequence[torch.Tensor], samples: Samples) -> Run:
+            run: Run = super().compile(graph, example, samples)
+            functions.add(run)
+            return run
+
+    engine = scoring(Watched(**({"streams": streams} if name == "openvino" else {})))
+    list(Scorer(made, "cpu", None, engine)(frames(3)))
+    assert len(functions) == 2
+    assert len(engine._features) == len(engine.likelihoods) == 1
+    del made
+    gc.collect()
+    assert not engine._features
+    assert len(engine.likelihoods) == len(functions) == 0
+
+
+def test_a_batch_that_cannot_be_scored_leaves_the_function_as_it_was() -> None:
+    pytest.importorskip("openvino")
+    torch.manual_seed(0)
+    graph = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3))
+    images = torch.randn(5, 3, 8, 9)
+    run = OpenVinoEngine(streams=2).compile(_Tuple(graph), [images], lambda: [])
+    for _ in range(4):
+        with pytest.raises(RuntimeError):
+            run([torch.cat([images, images], 1)])
+        with torch.inference_mode():
+            assert torch.allclose(run([images])[0], graph(images), atol=1e-5)
+
+
+class _Tuple(torch.nn.Module):
+    def __init__(self, graph: torch.nn.Module) -> None:
+        super().__init__()
+        self.graph = graph
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (self.graph(images),)
+
+
+def test_networks_can_be_exported_in_several_threads_at_once() -> None:
+    pytest.importorskip("onnx")
+    images = torch.randn(2, 3, 8, 9)
+    graphs = [_Tuple(torch.nn.Conv2d(3, channels, 3)) for channels in (2, 3, 4)] * 3
+    with ThreadPoolExecutor(3) as pool:
+        assert all(pool.map(lambda graph: graph_to_onnx(graph, [images]), graphs))
+
+
+@pytest.fixture
+def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for package in ("openvino", "nncf", "onnxruntime"):
+        monkeypatch.setitem(sys.modules, package, None)
+    return
+
+
+@pytest.mark.usefixtures("nothing_installed")
+@pytest.mark.parametrize(
+    ("name", "extra"), [("openvino", "openvino"), ("onnxruntime", "onnx"), ("tensorrt", "tensorrt")]
+)
+def test_a_package_that_is_not_installed_is_one_line(name: EngineName, extra: str) -> None:
+    with pytest.raises(UserError, match=rf"not installed: pip install 'msflow-stream\[{extra}\]'"):
+        ENGINES[name]("float32")
+
+
+def test_int8_needs_its_quantiser(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    with pytest.raises(UserError, match=r"nncf is not installed: pip install 'msflow-stream\[openvino\]'"):
+        ENGINES["openvino"]("int8")
+
+
+def test_tensorrt_is_not_a_provider_of_onnxruntime_on_a_cpu() -> None:
+    with pytest.raises(UserError, match="onnxruntime-gpu with TensorRT is not installed"):
+        ENGINES["tensorrt"]("fp16")
+
+
+@pytest.mark.parametrize(("name", "precision"), [("torch", "int8"), ("onnxruntime", "bf16"), ("compile", "int8")])
+def test_a_precision_that_an_engine_lacks_names_those_it_has(name: EngineName, precision: EnginePrecision) -> None:
+    with pytest.raises(UserError, match=f"the engine {name} has no {precision}: use --precision float32"):
+        ENGINES[name](precision)
+
+
+def test_tensorrt_on_a_cpu_is_refused(scene: Scene) -> None:
+    with pytest.raises(UserError, match="tensorrt needs an NVIDIA GPU"):
+        EngineChooser(EngineSettings(name="tensorrt"))(scene)
