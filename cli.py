@@ -467,9 +467,9 @@ def evaluate(
 ) -> None:
     """Fits a model per class or scene of a data set, scores its test part, and reports beside published results."""
     from msflow_stream.config.settings import load
+    from msflow_stream.evaluation.cases import settings_file
     from pipelines.evaluate import EvaluateJob
     from pipelines.evaluate import evaluate as run
-    from pipelines.subjects import settings_file
 
     job = EvaluateJob(data, root, out, _classes(classes), seeds, device, frames)
     run(job, load(config or settings_file(data), [*(set_ or ()), *_engine(engine, precision)]))
@@ -493,9 +493,9 @@ def ablate(
 ) -> None:
     """Makes one of the paper's ablation tables; features are extracted once for all variants that share them."""
     from msflow_stream.config.settings import load
+    from msflow_stream.evaluation.cases import settings_file
     from pipelines.ablate import AblateJob
     from pipelines.ablate import ablate as run
-    from pipelines.subjects import settings_file
 
     job = AblateJob(table, data, root, out, _classes(classes), device)
     run(job, load(config or settings_file(data), set_ or ()))
@@ -619,8 +619,8 @@ def train_backbone(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what the folder holds.")] = False,
 ) -> None:
     """Trains the backbone that comes with the package, on pictures made from formulas alone."""
-    from msflow_stream.datasets.procedural.bank import BankPlan
     from msflow_stream.pretraining.learner import Recipe
+    from msflow_stream.pretraining.pictures.bank import BankPlan
     from pipelines.train_backbone import TrainJob
     from pipelines.train_backbone import train_backbone as run
 

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
-from msflow_stream.metrics.pro import LIMIT, StreamingAupro
-from msflow_stream.metrics.ranking import StreamingAuroc
+from msflow_stream.evaluation.metrics.pro import LIMIT, StreamingAupro
+from msflow_stream.evaluation.metrics.ranking import StreamingAuroc
 from pipelines.memory import peak_memory
 from pipelines.terminal import progress, table
 

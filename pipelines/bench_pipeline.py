@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 
 from msflow_stream.machine import choose_device, usable_cores
-from msflow_stream.results import write_json
+from msflow_stream.results.score_files import write_json
 from msflow_stream.scenes.normal_scores import NormalScore
 from msflow_stream.scenes.scene import Calibration, Scene
 from msflow_stream.scenes.thresholds import Normal

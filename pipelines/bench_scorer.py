@@ -13,7 +13,7 @@ from torch import Tensor
 
 from msflow_stream.datasets.synthetic import SyntheticScene
 from msflow_stream.machine import choose_device
-from msflow_stream.results import write_json
+from msflow_stream.results.score_files import write_json
 from msflow_stream.scenes.scene import Scene
 from pipelines.bench_ways import PLAIN, Measured, Way, largest_difference, operations, ways_of
 from pipelines.machine_peak import GIGA, Load, Peaks, machine_facts, machine_line

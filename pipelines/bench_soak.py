@@ -22,7 +22,7 @@ from rich.progress import Progress
 
 from msflow_stream.config.settings import load
 from msflow_stream.datasets.synthetic import SyntheticScene
-from msflow_stream.results import write_json
+from msflow_stream.results.score_files import write_json
 from msflow_stream.types import UserError
 from msflow_stream.video.writing.video_writer import VideoWriter
 from pipelines.fit import FitJob, fit

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from msflow_stream.machine import usable_cores
+from msflow_stream.results.overlay_file import PRESET, overlay_style
 from msflow_stream.scoring.inference import Part
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.series import batched
@@ -21,7 +22,6 @@ from msflow_stream.types import Frame, FrameScore
 from msflow_stream.video.drawing.overlay import Overlay
 from msflow_stream.video.sources import open_source
 from msflow_stream.video.writing.video_writer import VideoWriter
-from pipelines.overlay_file import PRESET, overlay_style
 from pipelines.rounds import Spent, spent
 
 DECODING, PREPARING, SCORING, DRAWING, ENCODING = "decode, convert", "prepare", "score", "draw", "encode"

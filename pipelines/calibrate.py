@@ -15,6 +15,7 @@ from rich.console import Console
 
 from msflow_stream.config.settings import EventSettings, ScoreKind, Settings
 from msflow_stream.logs import redact
+from msflow_stream.results.wording import diagnostics, sentences
 from msflow_stream.scenes.normal_scores import NormalScore, read_normal_scores
 from msflow_stream.scenes.scene import Basis, Calibration, Scene, read_record
 from msflow_stream.scenes.tails.fitting import supported_rate
@@ -22,7 +23,6 @@ from msflow_stream.scenes.thresholds import KINDS, Found, Normal, find_limit, qu
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import UserError
 from msflow_stream.video.sources import expand_sources, is_live, open_source
-from pipelines.calibration_words import diagnostics, sentences
 from pipelines.tail_plot import tail_plot
 from pipelines.terminal import progress
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msflow_stream.events.detector import EventDetector
 from msflow_stream.events.journal import Journal
-from msflow_stream.results import ScoreRow
+from msflow_stream.results.score_files import ScoreRow
 from msflow_stream.types import EventMessage, Frame, FrameScore
 from msflow_stream.video.drawing.overlay import OverlayStyle
 from pipelines.evidence_thread import EvidenceThread

@@ -10,7 +10,7 @@ from random import Random
 from threading import Lock, Thread
 
 from msflow_stream.events.evidence.retention import EvidenceRetention
-from msflow_stream.results import ScoreRow
+from msflow_stream.results.score_files import ScoreRow
 from msflow_stream.sinks.outlet import Outlet
 from msflow_stream.sinks.preview import Preview
 from msflow_stream.sinks.recorder import Recorder

@@ -12,13 +12,13 @@ from rich.progress import Progress
 
 from msflow_stream.config.settings import load
 from msflow_stream.datasets.synthetic import SyntheticScene, Violation, default_violations
-from msflow_stream.results import OVERLAY, SCORES, TIMELINE
+from msflow_stream.evaluation.clip_truth import Evaluation
+from msflow_stream.results.score_files import OVERLAY, SCORES, TIMELINE
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import UserError
 from msflow_stream.video.writing.video_writer import VideoWriter
 from pipelines.fit import FitJob, fit
-from pipelines.measure import Evaluation
 from pipelines.score import score
 from pipelines.score_job import ScoreJob
 from pipelines.terminal import progress

@@ -13,18 +13,18 @@ from typing import Any
 from rich.console import Console
 
 from msflow_stream.config.settings import Settings, differences, override
+from msflow_stream.evaluation.cases import Subject, class_settings, find_subjects
+from msflow_stream.evaluation.event_summary import print_events
+from msflow_stream.evaluation.measure import NORMAL, RESULT, measure, some_normal
+from msflow_stream.evaluation.metrics.frames import Frames
+from msflow_stream.evaluation.report import write_report
+from msflow_stream.evaluation.summary import COLUMNS, print_summary, summarise, write_csv
 from msflow_stream.machine import choose_device
-from msflow_stream.metrics.video import Frames
-from msflow_stream.results import read_json, write_json
+from msflow_stream.results.score_files import read_json, write_json
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.types import UserError
 from pipelines.engine_choice import make_scoring, prepared
-from pipelines.event_summary import print_events
 from pipelines.fit import FitJob, fit_frames
-from pipelines.measure_subject import NORMAL, RESULT, measure, some_normal
-from pipelines.report import write_report
-from pipelines.subjects import Subject, class_settings, find_subjects
-from pipelines.summary import COLUMNS, print_summary, summarise, write_csv
 
 CLAIM = "evaluation.json"
 

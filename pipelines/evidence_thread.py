@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from threading import Condition, Thread
 
 from msflow_stream.events.evidence.writer import EvidenceWriter
-from msflow_stream.results import ScoreRow
+from msflow_stream.results.score_files import ScoreRow
 from msflow_stream.types import EventMessage, Frame, FrameScore
 from msflow_stream.video.drawing.overlay import OverlayStyle
 

@@ -21,8 +21,8 @@ from msflow_stream.config.settings import Settings, differences
 from msflow_stream.footage import Footage, extract, feature_cache
 from msflow_stream.machine import choose_device
 from msflow_stream.model.pyramid import Pyramid
-from msflow_stream.report import loss_plot
-from msflow_stream.results import LOSS_PLOT, Pass, write_losses
+from msflow_stream.results.figures import loss_plot
+from msflow_stream.results.score_files import LOSS_PLOT, Pass, write_losses
 from msflow_stream.scenes.checkpoints import FileCheckpoints
 from msflow_stream.scenes.features import FeatureCache
 from msflow_stream.scenes.normal_scores import write_normal_scores

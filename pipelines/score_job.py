@@ -8,12 +8,12 @@ from fractions import Fraction
 from pathlib import Path
 
 from msflow_stream.config.settings import EventSettings
-from msflow_stream.metrics.events import Found
-from msflow_stream.metrics.video import Frames
-from msflow_stream.results import ScoreRow
+from msflow_stream.evaluation.metrics.events import Found
+from msflow_stream.evaluation.metrics.frames import Frames
+from msflow_stream.results.overlay_file import PRESET
+from msflow_stream.results.score_files import ScoreRow
 from msflow_stream.types import Event
 from msflow_stream.video.writing.video_writer import Preset
-from pipelines.overlay_file import PRESET
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from msflow_stream.logs import redact
-from msflow_stream.results import RUN, write_json
+from msflow_stream.results.score_files import RUN, write_json
+from msflow_stream.results.source_results import SourceOutputs
 from msflow_stream.scenes.scene import Calibration
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.video.reading.video_reader import SourceInfo
 from pipelines.fit import versions
-from pipelines.outputs import SourceOutputs
 from pipelines.score_job import Scored, ScoreJob
 
 

@@ -16,7 +16,8 @@ from msflow_stream.events.evidence.writer import EvidenceWriter
 from msflow_stream.events.rows import RowMaker
 from msflow_stream.events.triggers import triggers_of
 from msflow_stream.health.report import CameraReport
-from msflow_stream.results import ScoreRow
+from msflow_stream.results.overlay_file import overlay_style
+from msflow_stream.results.score_files import ScoreRow
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.scene_cache import SceneBank
 from msflow_stream.scoring.scorer import Asked
@@ -34,7 +35,6 @@ from msflow_stream.watch.file_camera import FileCamera, is_file
 from pipelines.camera_events import CameraEvents, Publish
 from pipelines.camera_outputs import CameraOutputs, Written
 from pipelines.evidence_thread import EVIDENCE, EvidenceThread
-from pipelines.overlay_file import overlay_style
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from msflow_stream.config.settings import ScoreKind
 from msflow_stream.files import replaced
-from msflow_stream.report import ALARM, RAW, SMOOTHED
+from msflow_stream.results.figures import ALARM, RAW, SMOOTHED
 from msflow_stream.scenes.tails.fitting import BEYOND, CONFIDENCE, TailFit, supported_rate
 from msflow_stream.scenes.thresholds import Found
 

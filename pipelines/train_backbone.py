@@ -15,11 +15,11 @@ from typing import IO
 from rich.console import Console
 from safetensors.torch import save_file
 
-from msflow_stream.datasets.procedural.bank import Bank, BankPlan, make
 from msflow_stream.files import file_hash, replaced
 from msflow_stream.machine import choose_device, usable_cores
 from msflow_stream.model.embedded import EmbeddedBackbone
 from msflow_stream.pretraining.learner import Learner, Recipe
+from msflow_stream.pretraining.pictures.bank import Bank, BankPlan, make
 from msflow_stream.scenes.checkpoints import FileCheckpoints
 from msflow_stream.types import UserError
 from pipelines.fit import versions

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from msflow_stream.config.settings import ScoreSettings
 from msflow_stream.events.triggers import Trigger
+from msflow_stream.results.wording import every
 from msflow_stream.scenes.scene import Calibration
-from pipelines.calibration_words import every
 
 
 def trigger_words(triggers: Sequence[Trigger], score: ScoreSettings, calibration: Calibration | None) -> str:

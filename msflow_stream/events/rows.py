@@ -6,7 +6,7 @@ import logging
 import math
 
 from msflow_stream.config.settings import ScoreSettings
-from msflow_stream.results import ScoreRow
+from msflow_stream.results.score_files import ScoreRow
 from msflow_stream.scenes.scene import Calibration
 from msflow_stream.smoothing import Smoother
 from msflow_stream.types import SCORE_FIELDS, FrameScore

@@ -13,7 +13,7 @@ from rich.text import Text
 from msflow_stream.health.report import CameraReport
 from msflow_stream.health.trend import Trend
 from msflow_stream.health.words import lag_text, one_line, short_number, short_reason, span
-from msflow_stream.results import ScoreRow
+from msflow_stream.results.score_files import ScoreRow
 from msflow_stream.video.live.states import State
 
 NARROW, WIDE = 100, 140  # columns of a terminal from which on more is shown

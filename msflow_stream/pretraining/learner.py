@@ -12,10 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from msflow_stream.datasets.procedural.fields import FAMILIES
-from msflow_stream.datasets.procedural.scenes import SHAPES
 from msflow_stream.model.embedded import LEARNT, MEAN, STD, WIDTHS, EmbeddedBackbone
 from msflow_stream.pretraining.objective import Heads, Truth, Weights, loss_of
+from msflow_stream.pretraining.pictures.fields import FAMILIES
+from msflow_stream.pretraining.pictures.scenes import SHAPES
 from msflow_stream.pretraining.projection import Moments, observe, project
 from msflow_stream.pretraining.views import View, draw_view
 from msflow_stream.scenes.checkpoints import Checkpoint

@@ -7,7 +7,7 @@ from types import TracebackType
 
 from torch.utils.tensorboard import SummaryWriter
 
-from msflow_stream.results import Pass
+from msflow_stream.results.score_files import Pass
 
 
 class TensorBoardLog:

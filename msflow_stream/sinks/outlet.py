@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Mapping
 
 from msflow_stream.logs import redact
-from msflow_stream.results import ScoreRow
+from msflow_stream.results.score_files import ScoreRow
 from msflow_stream.sinks.sink import Sink
 from msflow_stream.types import Frame, FrameScore
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from msflow_stream.files import replaced
-from msflow_stream.results import ScoreRow
+from msflow_stream.results.score_files import ScoreRow
 from msflow_stream.sinks.drawing import Drawing
 from msflow_stream.sinks.sink import Trouble, make_folder
 from msflow_stream.types import Frame, FrameScore

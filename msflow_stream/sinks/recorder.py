@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from time import monotonic
 
-from msflow_stream.results import ScoreRow
+from msflow_stream.results.score_files import ScoreRow
 from msflow_stream.sinks.drawing import Drawing
 from msflow_stream.sinks.recording import Recording
 from msflow_stream.sinks.retention import Retention, free_path

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from msflow_stream.logs import redact
-from msflow_stream.results import ScoreRow
+from msflow_stream.results.score_files import ScoreRow
 from msflow_stream.sinks.drawing import Drawing
 from msflow_stream.sinks.rtp_encoder import RtpEncoder
 from msflow_stream.sinks.rtsp_login import Address

@@ -9,7 +9,7 @@ from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from msflow_stream.results import SCORES, ScoreRow
+from msflow_stream.results.score_files import SCORES, ScoreRow
 from msflow_stream.sinks.sink import Trouble, arrival, make_folder
 from msflow_stream.sinks.whole_lines import WholeLines
 from msflow_stream.types import Frame, FrameScore

@@ -12,7 +12,7 @@ import pytest
 from av import error as errors
 
 from msflow_stream.health.report import CameraReport, WatchReport
-from msflow_stream.results import ScoreRow
+from msflow_stream.results.score_files import ScoreRow
 from msflow_stream.stream.counters import Counters, SourceCounts
 from msflow_stream.video.live.faults import Fault, open_error
 from msflow_stream.video.live.states import State

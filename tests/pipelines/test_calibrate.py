@@ -17,13 +17,13 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from msflow_stream.results.wording import every, span
 from msflow_stream.scenes.normal_scores import NORMAL_SCORES, NormalScore, read_normal_scores, write_normal_scores
 from msflow_stream.scenes.scene import FORMAT, Scene
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import UserError
 from msflow_stream.video.reading.video_reader import VideoReader
 from pipelines.calibrate import Calibrated, CalibrateJob, calibrate
-from pipelines.calibration_words import every, span
 from pipelines.score import score
 from pipelines.score_job import ScoreJob
 from tests.pipelines.conftest import Workplace

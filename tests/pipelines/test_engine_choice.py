@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from msflow_stream.results import read_scores
+from msflow_stream.results.score_files import read_scores
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring import engine_trial as trial
 from tests.pipelines.conftest import Workplace

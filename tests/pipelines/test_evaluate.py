@@ -14,10 +14,10 @@ from sklearn.metrics import roc_auc_score
 
 from msflow_stream.config.settings import load
 from msflow_stream.datasets.synthetic import Violation
+from msflow_stream.evaluation.cases import class_settings, find_subjects, settings_file
+from msflow_stream.evaluation.summary import summarise
 from msflow_stream.types import UserError
 from pipelines.ablate import TABLES
-from pipelines.subjects import class_settings, find_subjects, settings_file
-from pipelines.summary import summarise
 from tests.support.command import Command
 from tests.support.footage import small_flags, write_clip
 from tests.support.stills import write_mvtec

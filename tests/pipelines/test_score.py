@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 from sklearn.metrics import roc_auc_score
 
 import cli
-from msflow_stream.metrics.ranking import auroc
+from msflow_stream.evaluation.metrics.ranking import auroc
 from tests.pipelines.conftest import Workplace
 from tests.support.command import Command, Outcome
 from tests.support.footage import RATE, SIZE, write_clip

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from msflow_stream.results import read_scores
+from msflow_stream.results.score_files import read_scores
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.video.writing.video_writer import VideoWriter

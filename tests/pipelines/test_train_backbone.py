@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from msflow_stream.datasets.procedural.bank import BankPlan
 from msflow_stream.files import file_hash
 from msflow_stream.model.pyramid import Pyramid, load_weights
 from msflow_stream.pretraining.learner import Recipe
+from msflow_stream.pretraining.pictures.bank import BankPlan
 from msflow_stream.scenes.checkpoints import FileCheckpoints
 from msflow_stream.types import UserError
 from pipelines.train_backbone import RECORD, WEIGHTS, TrainJob, train_backbone

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from msflow_stream.datasets.procedural.fields import FAMILIES
-from msflow_stream.datasets.procedural.scenes import Composer, swatches
 from msflow_stream.model.embedded import LEARNT
 from msflow_stream.pretraining.learner import GAIN, STAGES, Learner, Recipe, normalised, rate_factor
 from msflow_stream.pretraining.objective import Weights, twins
+from msflow_stream.pretraining.pictures.fields import FAMILIES
+from msflow_stream.pretraining.pictures.scenes import Composer, swatches
 from msflow_stream.pretraining.projection import Moments, observe, project
 from msflow_stream.scenes.checkpoints import FileCheckpoints
 from msflow_stream.types import UserError

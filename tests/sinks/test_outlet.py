@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from msflow_stream.results import ScoreRow
+from msflow_stream.results.score_files import ScoreRow
 from msflow_stream.sinks.outlet import Outlet
 from msflow_stream.types import Frame, FrameScore
 from tests.sinks.scored import PATIENCE, eventually, many, scored

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from msflow_stream.results import read_scores
+from msflow_stream.results.score_files import read_scores
 from msflow_stream.sinks.score_log import ScoreLog
 from msflow_stream.types import UserError
 from tests.sinks.scored import START, Item, many, scored

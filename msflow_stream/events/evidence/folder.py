@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from msflow_stream.events.messages import from_json, to_json
-from msflow_stream.results import write_json
+from msflow_stream.results.score_files import write_json
 from msflow_stream.types import EventMessage
 
 EVENT, KEEP, SNAPSHOT, SNAPSHOT_OVERLAY = "event.json", "keep", "snapshot.jpg", "snapshot_overlay.jpg"

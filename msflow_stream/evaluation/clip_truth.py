@@ -1,0 +1,131 @@
+"""How well scores and events agree with labels: collected clip by clip, printed, saved as evaluation.json."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+
+from msflow_stream.datasets.labels import find, load_labels, load_masks, mask_at
+from msflow_stream.evaluation.event_quality import ClipEvents, EventQuality
+from msflow_stream.evaluation.metrics.frames import FrameAuroc, Frames
+from msflow_stream.evaluation.metrics.ranking import StreamingAuroc
+from msflow_stream.results.figures import labelled_spans
+from msflow_stream.results.score_files import write_json
+from msflow_stream.smoothing import smooth
+from msflow_stream.types import SCORE_FIELDS, FrameScore
+from msflow_stream.video.reading.video_reader import count_frames
+from pipelines.score_job import Scored
+from pipelines.terminal import number, table
+
+EVALUATION = "evaluation.json"
+SMOOTHED = " smoothed"
+
+
+@dataclass(slots=True)
+class ClipTruth:
+    """Labels and masks of one clip, and how its maps rank its pixels so far."""
+
+    labels: npt.NDArray[np.bool_] | None = None
+    masks: npt.NDArray[np.generic] | None = None
+    pixels: StreamingAuroc = field(default_factory=StreamingAuroc)
+
+    def see(self, score: FrameScore) -> None:
+        """Adds a scored frame's map to the pixel AUROC."""
+        if self.masks is not None:
+            self.pixels.add(mask_at(self.masks, score.index, (score.map.shape[0], score.map.shape[1])), score.map)
+
+
+def find_truth(
+    spec: str, clip: str, frames: int | None, labels: Path | None, masks: Path | None, alone: bool
+) -> ClipTruth | None:
+    """The labels and masks of a clip, None if none are asked for.
+
+    Raises:
+        UserError: missing files, or another number of frames than the clip has.
+    """
+    if labels is None and masks is None:
+        return None
+    length = count_frames(spec) if frames is None else frames
+    return ClipTruth(
+        load_labels(find(labels, clip, alone), length) if labels else None,
+        load_masks(find(masks, clip, alone), length) if masks else None,
+    )
+
+
+class Evaluation:
+    """Frame-level and pixel-level AUROC over the clips of a run, and how good its events are.
+
+    Args:
+        frames: whether only sampled frames count for the AUROC, or all, each with its newest score.
+        smoothing: seconds, time constant of the smoothed series.
+        events: without clips as yet.
+    """
+
+    def __init__(self, frames: Frames, smoothing: float, events: EventQuality) -> None:
+        self.frames, self.smoothing, self.events = frames, smoothing, events
+        self._frame = FrameAuroc(frames)
+        self._pixel: dict[str, StreamingAuroc] = {}
+
+    def add(self, clip: str, truth: ClipTruth, scored: Scored) -> None:
+        """One clip; of one that was cut short, what was scored of it."""
+        if truth.labels is not None:
+            rows, labels = scored.rows, truth.labels[: scored.frames]
+            times = [row.time for row in rows]
+            series = {kind: [getattr(row, name) for row in rows] for kind, name in SCORE_FIELDS.items()}
+            series |= {kind + SMOOTHED: smooth(times, values, self.smoothing) for kind, values in series.items()}
+            self._frame.add(clip, labels, [row.index for row in rows], series)
+            spans = labelled_spans(labels, scored.rate)
+            self.events.add(ClipEvents(clip, scored.found, spans, scored.frames / scored.rate))
+        if truth.masks is not None:
+            self._pixel[clip] = truth.pixels
+
+    def result(self) -> dict[str, Any]:
+        """AUROC per clip and pooled over clips, by name of series, all in 0-1; of labelled clips, their events too."""
+        clips: dict[str, dict[str, float | None]] = {}
+        pooled: dict[str, float | None] = {}
+        if self._frame.labelled:
+            clips = {name: dict(values) for name, values in self._frame.clips().items()}
+            pooled = self._frame.pooled()
+        everything = StreamingAuroc()
+        for clip, pixels in self._pixel.items():
+            clips.setdefault(clip, {})["pixel"] = pixels.value()
+            everything.merge(pixels)
+        if self._pixel:
+            pooled["pixel"] = everything.value()
+        result = {"frames": self.frames, "smoothing_seconds": self.smoothing, "clips": clips, "pooled": pooled}
+        return result | ({"events": self.events.result()} if self._frame.labelled else {})
+
+    def print(self, console: Console) -> None:
+        """The tables: AUROC for every clip and for all of them, raw and smoothed; then the events."""
+        result = self.result()
+        rows = [row for clip, values in result["clips"].items() for row in self._rows(clip, clip, values)]
+        rows += self._rows("all, pooled", None, result["pooled"])
+        counted = "sampled frames" if self.frames == "sampled" else "all frames, each with its newest score"
+        columns = ["clip", "anomalous", "", *(kind.replace("_", " ") for kind in SCORE_FIELDS), "pixel"]
+        caption = f"over {counted}; smoothed: causal mean, {self.smoothing:g} s; –: only one label occurs"
+        console.print(table("frame-level and pixel-level AUROC", columns, rows, caption))
+        if self._frame.labelled:
+            self.events.print(console)
+
+    def _rows(self, title: str, clip: str | None, values: dict[str, float | None]) -> list[list[str]]:
+        raw = [number(values.get(kind)) for kind in SCORE_FIELDS]
+        smoothed = [number(values.get(kind + SMOOTHED)) for kind in SCORE_FIELDS]
+        return [
+            [title, self._counts(clip), "raw", *raw, number(values.get("pixel"))],
+            ["", "", "smoothed", *smoothed, ""],
+        ]
+
+    def save(self, folder: Path) -> None:
+        """Writes evaluation.json."""
+        write_json(folder / EVALUATION, self.result())
+
+    def _counts(self, clip: str | None) -> str:
+        if not self._frame.labelled:
+            return "–"
+        frames, anomalous = self._frame.counts(clip)
+        return f"{anomalous} of {frames}"

@@ -1,0 +1,111 @@
+"""Events in an evaluation: found in the scores of labelled clips, and summed up over seeds and scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.markup import escape
+
+from msflow_stream.evaluation.collector import Scored
+from msflow_stream.evaluation.event_quality import ClipEvents, EventQuality, figures
+from msflow_stream.evaluation.metrics.events import EventCriteria
+from msflow_stream.events.detector import EventDetector
+from msflow_stream.events.triggers import triggers_of
+from msflow_stream.results.figures import labelled_spans
+from msflow_stream.scenes.scene import Scene
+from msflow_stream.types import FrameScore
+from pipelines.event_list import find_events
+from pipelines.terminal import number, table
+from pipelines.trigger_words import trigger_words
+
+METRICS = ("precision", "recall", "alarms_per_hour", "false_alarms_per_hour", "time_to_detection")
+COUNTS = ("events", "right", "spans", "spans_found", "hours")
+COLUMNS = ("precision", "recall", "hours", "alarms/h", "false/h", "delay (s)")
+NOTHING = np.zeros((1, 1), np.float16)  # a map without regions: where something is does not matter here
+
+
+def event_quality(
+    scene: Scene, scored: Sequence[Scored], all_labels: Callable[[str], npt.ArrayLike] | None = None
+) -> EventQuality:
+    """The events of all clips, found as `watch` and `score` find them, beside what is labelled.
+
+    Args:
+        scene: with its thresholds.
+        scored: sampled frames, clip by clip.
+        all_labels: of a clip, a label for every frame; without, spans are those of the sampled frames.
+    """
+    score, event, calibration = scene.settings.score, scene.settings.event, scene.calibration
+    triggers = triggers_of(event, score, calibration)
+    found = EventQuality(f"scene {scene.name}: {trigger_words(triggers, score, calibration)}")
+    for clip, group in groupby(scored, key=lambda one: one.clip):
+        frames = list(group)
+        detector = EventDetector(triggers, event, smoothing=score.smoothing, level=1.0, size=(1, 1))
+        events = find_events(detector, _scores(frames, scene.name))
+        flags, rate = _flags(frames, None if all_labels is None else all_labels(clip))
+        found.add(ClipEvents(clip, events, labelled_spans(flags, rate), len(flags) / rate))
+    return found
+
+
+def _scores(frames: Sequence[Scored], scene: str) -> Iterator[FrameScore]:
+    for one in frames:
+        values = one.values["paper"], one.values["surprise"], one.values["surprise_mean"]
+        yield FrameScore(one.clip, scene, one.index, one.time, None, *values, NOTHING)
+
+
+def _flags(frames: Sequence[Scored], labels: npt.ArrayLike | None) -> tuple[npt.NDArray[np.bool_], float]:
+    """Labels at regular times from the clip's start on, and how many there are a second (of a single frame: 1)."""
+    seconds = frames[-1].time - frames[0].time
+    if labels is None:
+        steps, flags = len(frames) - 1, np.array([one.anomalous for one in frames])
+    else:
+        steps, flags = frames[-1].index - frames[0].index, np.asarray(labels) != 0
+    return flags, steps / seconds if seconds else 1.0
+
+
+def event_metrics(found: EventCriteria) -> dict[str, float | None]:
+    """Those that are averaged over seeds and scenes."""
+    values = figures(found)
+    return {f"event_{key}": values[key] for key in METRICS}
+
+
+def summarise_events(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """Of every scene of video, the mean of each figure over seeds, and what the first seed's events were judged by."""
+    summary = {}
+    for name, seeds in results.items():
+        events = [seed["events"] for seed in seeds if seed.get("events")]
+        if events:
+            pooled = {key: [one["pooled"][key] for one in events] for key in (*COUNTS, *METRICS)}
+            means = {key: None if None in values else fmean(values) for key, values in pooled.items()}
+            summary[name] = {**means, "of": events[0]["of"]}
+    return summary
+
+
+def print_events(console: Console, summary: Mapping[str, Any]) -> None:
+    """Prints a line per scene, and their sums and means."""
+    events = summary["events"]
+    if not events:
+        return
+    rows = [[name, *_row(values)] for name, values in events.items()]
+    if len(rows) > 1:
+        sums = {key: sum(values[key] for values in events.values()) for key in COUNTS}
+        rows.append(["sum, mean", *_row({**sums, **{key: summary["mean"].get(f"event_{key}") for key in METRICS}})])
+    caption = "precision: of the events, recall: of the labelled spans, those that overlap one of the others; "
+    caption += "delay: from a span's start to the first message; "
+    caption += next(iter(events.values()))["of"] if len(events) == 1 else "thresholds: in results.json, by scene"
+    console.print(table("events", ["", *COLUMNS], rows, escape(caption)))
+
+
+def _row(values: Mapping[str, Any]) -> list[str]:
+    shares = (("precision", "right", "events"), ("recall", "spans_found", "spans"))
+    return [
+        *(f"{number(values[key])} ({values[part]:.4g}/{values[whole]:.4g})" for key, part, whole in shares),
+        f"{values['hours']:.3g}",
+        *(number(values[key], 1) for key in ("alarms_per_hour", "false_alarms_per_hour")),
+        number(values["time_to_detection"], 2),
+    ]

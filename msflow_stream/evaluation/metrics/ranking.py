@@ -1,0 +1,110 @@
+"""How well scores rank anomalous above normal: AUROC, average precision, F1; of images, and of pixels as they come."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import average_precision_score, confusion_matrix_at_thresholds, roc_auc_score
+
+from msflow_stream.evaluation.metrics.streaming import ValueCounts, halves
+from msflow_stream.metrics.curves import Curve
+
+
+class F1(NamedTuple):
+    """An F1 score, and the threshold (`score >= threshold` is anomalous) that reaches it."""
+
+    value: float
+    threshold: float
+
+
+def auroc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float | None:
+    """Area under the ROC curve; None where only one of the two labels occurs (it is undefined then)."""
+    labels = np.asarray(labels, bool)
+    if labels.all() or not labels.any():
+        return None
+    return float(roc_auc_score(labels, np.asarray(scores, np.float64)))
+
+
+def average_precision(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float | None:
+    """Precision at every distinct score, weighted by the recall gained there; None where nothing is anomalous."""
+    labels = np.asarray(labels, bool)
+    return float(average_precision_score(labels, np.asarray(scores, np.float64))) if labels.any() else None
+
+
+def f1_max(labels: npt.ArrayLike, scores: npt.ArrayLike) -> F1 | None:
+    """The best F1 over all thresholds, with the highest threshold that reaches it; None where nothing is anomalous.
+
+    The threshold is chosen with the labels in hand: a bound of what a threshold can do, not what one will do.
+    """
+    labels = np.asarray(labels, bool)
+    if not labels.any():
+        return None
+    _, false, missed, true, thresholds = confusion_matrix_at_thresholds(labels, np.asarray(scores, np.float64))
+    f1 = 2 * true / (2 * true + false + missed)
+    best = int(np.argmax(f1))  # the first of the equal ones; thresholds descend
+    return F1(float(f1[best]), float(thresholds[best]))
+
+
+class StreamingAuroc:
+    """AUROC, average precision and ROC curve of any number of pixels in constant memory.
+
+    Scores are compared at float16 resolution (11 significant bits, one part in 2048) and then exactly, ties as ties.
+    Rounding keeps the order or makes a tie, so the AUROC differs from that of the unrounded scores by at most half
+    the share of (anomalous, normal) pairs that it makes equal. Scores that crowd at the upper end of a range, such
+    as 1 - exp(-x) near 1, are better added as the x that they come from.
+    """
+
+    def __init__(self) -> None:
+        self._normal, self._anomalous = ValueCounts(), ValueCounts()
+
+    def add(self, labels: npt.ArrayLike, scores: npt.ArrayLike) -> None:
+        """Adds values with their labels (nonzero: anomalous), both of one shape."""
+        values, anomalous = halves(scores), np.asarray(labels) != 0
+        self._anomalous.add(values[anomalous])
+        self._normal.add(values[~anomalous])
+
+    def merge(self, other: StreamingAuroc) -> None:
+        """Adds all that another one has seen."""
+        self._normal.merge(other._normal)
+        self._anomalous.merge(other._anomalous)
+
+    def value(self) -> float | None:
+        """The AUROC so far, None where only one of the two labels occurred."""
+        normal, anomalous = self._normal.ascending(), self._anomalous.ascending()
+        pairs = normal.sum() * anomalous.sum()
+        if not pairs:
+            return None
+        below = np.cumsum(normal) - normal / 2  # of each value: normal ones below, equal ones by half
+        return float((anomalous * below).sum() / pairs)
+
+    def average_precision(self) -> float | None:
+        """The average precision so far, as `average_precision` has it; None where nothing was anomalous."""
+        anomalous = self._anomalous.ascending()[::-1]
+        if not anomalous.any():
+            return None
+        true, false = np.cumsum(anomalous), np.cumsum(self._normal.ascending()[::-1])
+        occurred = anomalous > 0  # recall is gained at these thresholds only
+        return float(np.average((true / np.maximum(true + false, 1))[occurred], weights=anomalous[occurred]))
+
+    def roc(self) -> Curve | None:
+        """True over false positive rate from (0, 0) to (1, 1), a corner for each distinct value; None as the AUROC."""
+        return rates(self._normal.ascending(), self._anomalous.ascending())
+
+
+def rates(normal: npt.NDArray[np.float64], anomalous: npt.NDArray[np.float64]) -> Curve | None:
+    """Share of `anomalous` over share of `normal` at or above each threshold, from the highest down.
+
+    Args:
+        normal: count (or weight) of each value, ascending by value.
+        anomalous: the same values' other count.
+
+    Returns:
+        From (0, 0), a threshold above all, to (1, 1); None where either holds nothing.
+    """
+    if not normal.any() or not anomalous.any():
+        return None
+    occurred = (normal > 0) | (anomalous > 0)
+    false, true = (np.append(0, np.cumsum(counts[occurred][::-1])) for counts in (normal, anomalous))
+    return Curve(false / false[-1], true / true[-1])

@@ -1,0 +1,91 @@
+"""report.html: one file that holds an evaluation's tables, curves, histograms and pictures, and needs no network."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, select_autoescape
+from matplotlib.figure import Figure
+
+from msflow_stream.evaluation.gallery import GROUPS
+from msflow_stream.files import replaced
+
+NORMAL, ANOMALOUS = "#1f4e79", "#c0392b"
+COLOURS = ("#1f4e79", "#c0392b", "#e08e0b", "#2e8b57", "#7d3c98")
+LINES = {"images": "-", "frames": "-", "pixels": "--", "PRO": ":"}
+BINS = 40
+
+
+def write_report(path: Path, summary: dict[str, Any], folders: dict[str, Path], main: Sequence[str]) -> None:
+    """Writes the report.
+
+    Args:
+        path: of the HTML file.
+        summary: what results.json holds.
+        folders: of every class, where its curves, scores and gallery are.
+        main: the metrics that are shown first.
+    """
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=select_autoescape(("j2",)))
+    environment.filters["figure"] = lambda value: "–" if value is None else f"{value:.3f}"
+    environment.filters["score"] = lambda value: f"{value:.5g}"
+    keys = list(summary["mean"])
+    sections = [
+        {
+            "name": name,
+            "counts": summary["counts"][name],
+            "plots": _embedded(_plots(folder, summary["settings"]["score"]["kind"]), "png"),
+            "gallery": _gallery(folder / "gallery"),
+        }
+        for name, folder in folders.items()
+    ]
+    text = environment.get_template("report.html.j2").render(summary=summary, main=main, keys=keys, sections=sections)
+    with replaced(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def _plots(folder: Path, kind: str) -> bytes:
+    """ROC and PRO curves beside the histogram of the scores, as PNG."""
+    curves = json.loads((folder / "curves.json").read_text(encoding="utf-8"))
+    figure = Figure(figsize=(11, 3.6), dpi=90, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for colour, (name, curve) in zip(COLOURS, curves.items(), strict=False):
+        style = LINES.get(name.split(",")[0], "-")
+        left.plot(curve["x"], curve["y"], color=colour, ls=style, label=name)
+    left.plot([0, 1], [0, 1], color="#bbbbbb", lw=0.7)
+    left.set(xlabel="false positive rate", ylabel="true positive rate, overlap", xlim=(0, 1), ylim=(0, 1.01))
+    if curves:
+        left.legend(frameon=False, fontsize=8, loc="lower right")
+    with (folder / "scores.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    groups = [[float(row[kind]) for row in rows if int(row["anomalous"]) == flag] for flag in (0, 1)]
+    look = {"color": [NORMAL, ANOMALOUS], "label": ["normal", "anomalous"], "histtype": "stepfilled", "alpha": 0.6}
+    right.hist(groups, BINS, density=True, **look)
+    right.set(xlabel=f"score ({kind})", ylabel="density")
+    right.legend(frameon=False, fontsize=8)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _gallery(folder: Path) -> list[dict[str, Any]]:
+    """The groups of pictures, embedded; empty groups are left out."""
+    pictures = json.loads((folder / "gallery.json").read_text(encoding="utf-8"))
+    for picture in pictures:
+        picture["source"] = _embedded((folder / picture["file"]).read_bytes(), "jpeg")
+    groups = [
+        {"title": title, "pictures": [picture for picture in pictures if picture["group"] == group]}
+        for group, title in GROUPS.items()
+    ]
+    return [group for group in groups if group["pictures"]]
+
+
+def _embedded(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

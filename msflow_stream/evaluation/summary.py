@@ -1,0 +1,117 @@
+"""The summary of an evaluation: means over seeds and classes, as a table, as CSV, and beside what was published."""
+
+from __future__ import annotations
+
+import csv
+import statistics
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from msflow_stream.config.settings import Settings
+from msflow_stream.evaluation.event_summary import summarise_events
+from pipelines.fit import versions
+from pipelines.published import CLASSES, PUBLISHED
+from pipelines.terminal import number, table
+
+COLUMNS = {
+    "image_auroc_paper": "image AUROC paper",
+    "image_auroc_surprise": "image AUROC surprise",
+    "image_auroc_surprise_mean": "image AUROC surprise mean",
+    "frame_auroc_micro_paper": "frame AUROC paper",
+    "frame_auroc_micro_surprise": "frame AUROC surprise",
+    "frame_auroc_micro_surprise_mean": "frame AUROC surprise mean",
+    "pixel_auroc": "pixel AUROC",
+    "aupro": "AUPRO",
+    "rbdc": "RBDC",
+    "tbdc": "TBDC",
+}
+
+
+def summarise(
+    data: str, settings: Settings, results: dict[str, list[dict[str, Any]]], failed: dict[str, str]
+) -> dict[str, Any]:
+    """Per class the mean over seeds and its spread (standard deviation), and the mean over classes."""
+    classes, spread = {}, {}
+    for name, seeds in results.items():
+        metrics = {key: [seed["metrics"].get(key) for seed in seeds] for key in seeds[0]["metrics"]}
+        classes[name] = {key: None if None in values else statistics.fmean(values) for key, values in metrics.items()}
+        if len(seeds) > 1:
+            spread[name] = {key: None if None in vs else statistics.stdev(vs) for key, vs in metrics.items()}
+    keys = dict.fromkeys(key for values in classes.values() for key in values)
+    known = {key: [value for v in classes.values() if (value := v.get(key)) is not None] for key in keys}
+    return {
+        "data": data,
+        "classes": classes,
+        "mean": {key: statistics.fmean(values) if values else None for key, values in known.items()},
+        "spread over seeds": spread,
+        "spread of the mean": _spread_of_mean(list(results.values()), list(known)),
+        "seeds": [seed["seed"] for seed in next(iter(results.values()), [])],
+        "counts": {
+            name: {key: seeds[0][key] for key in ("frames fitted", "cases", "anomalous", "masks")}
+            for name, seeds in results.items()
+        },
+        "events": summarise_events(results),
+        "failed": failed,
+        "published": {
+            source: {key: value for key, value in values.items() if len(known.get(key, ())) == CLASSES[data]}
+            for source, values in PUBLISHED.get(data, {}).items()
+            if len(classes) == CLASSES[data]
+        },
+        "settings": settings.model_dump(mode="json"),
+        "versions": versions(),
+    }
+
+
+def print_summary(console: Console, summary: dict[str, Any]) -> None:
+    """Prints the main metrics of every class, and their means beside what was published."""
+    columns = [key for key in COLUMNS if key in summary["mean"]]
+    rows = [
+        [name, *(_with_spread(values.get(key), summary["spread over seeds"].get(name, {}).get(key)) for key in columns)]
+        for name, values in summary["classes"].items()
+    ]
+    if len(rows) > 1:
+        spread = summary["spread of the mean"]
+        rows.append(["mean", *(_with_spread(summary["mean"][key], spread.get(key)) for key in columns)])
+    seeds = len(summary["seeds"])
+    caption = f"last pass of {summary['settings']['fit']['passes']}" + (f", mean of {seeds} seeds" if seeds > 1 else "")
+    if any(key.startswith("frame_") for key in columns):
+        counted = "sampled frames" if summary["frames"] == "sampled" else "all frames, each with its newest score"
+        caption += f"; frame AUROC pooled over clips, {counted}"
+    console.print(table(summary["data"], ["", *(COLUMNS[key] for key in columns)], rows, caption))
+    if not summary["published"]:
+        return
+    sources = list(summary["published"])
+    rows = [
+        [COLUMNS[key], number(summary["mean"][key]), *(number(summary["published"][one].get(key)) for one in sources)]
+        for key in columns
+        if any(key in summary["published"][one] for one in sources)
+    ]
+    console.print(table("beside what was published (mean over classes)", ["", "ours", *sources], rows))
+
+
+def _spread_of_mean(classes: list[list[dict[str, Any]]], keys: list[str]) -> dict[str, float | None]:
+    """Standard deviation over seeds of the mean over classes."""
+    if not classes or len(classes[0]) < 2:
+        return {}
+    result: dict[str, float | None] = {}
+    for key in keys:
+        means = [[one["metrics"].get(key) for one in seed] for seed in zip(*classes, strict=True)]
+        known = [statistics.fmean(values) for values in means if None not in values]
+        result[key] = statistics.stdev(known) if len(known) == len(means) else None
+    return result
+
+
+def _with_spread(value: float | None, spread: float | None) -> str:
+    return number(value) if spread is None else f"{number(value)} ± {number(spread)}"
+
+
+def write_csv(path: Path, summary: dict[str, Any]) -> None:
+    """Writes all metrics, a line per class and one of their means."""
+    keys = list(summary["mean"])
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["class", *keys])
+        for name, values in [*summary["classes"].items(), ("mean", summary["mean"])]:
+            rows.writerow([name, *("" if values.get(key) is None else f"{values[key]:.6f}" for key in keys)])

@@ -1,0 +1,83 @@
+"""An overlay: what it looks like for a scene, and the video that it is drawn on."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from msflow_stream.config.settings import ScoreKind, ScoreSettings
+from msflow_stream.results.score_files import ScoreRow
+from msflow_stream.scenes.scene import Calibration
+from msflow_stream.types import Frame, FrameScore
+from msflow_stream.video.drawing.overlay import Overlay, OverlayStyle
+from msflow_stream.video.reading.video_reader import SourceInfo
+from msflow_stream.video.writing.video_writer import Preset, VideoWriter
+
+PRESET: Preset = "ultrafast"  # of every frame of a source: it is to take less time than scoring every fifth
+
+
+class OverlayFile:
+    """overlay.mp4: every frame of the source with its newest score drawn on it; a context manager.
+
+    A frame is encoded, in a thread of its own, while the next one is drawn.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        info: SourceInfo,
+        style: OverlayStyle,
+        audio_from: Path | None,
+        preset: Preset = PRESET,
+    ) -> None:
+        self._time_base = info.time_base
+        self._overlay = Overlay(style, info.width, info.height)
+        self._writer = VideoWriter(path, info.width, info.height, info.time_base, info.rate, audio_from, preset=preset)
+        self._encoder, self._encoding = ThreadPoolExecutor(1, "encode"), Future[None]()
+        self._encoding.set_result(None)
+
+    def __enter__(self) -> Self:
+        self._writer.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._encoder.shutdown()
+            self._writer.__exit__(kind, error, trace)
+            return
+        with ExitStack() as stack:  # the writer learns of what the last frame could not be encoded for
+            stack.push(self._writer)
+            self._encoder.shutdown()
+            self._encoding.result()
+
+    def write(self, frame: Frame, score: FrameScore | None, row: ScoreRow | None) -> None:
+        """Draws one frame; `score` gives the heat map, `row` the number, either may be missing.
+
+        Raises:
+            Exception: what the frame before could not be encoded for.
+        """
+        drawn = self._overlay.draw(
+            frame.image, score, row.smoothed if row else None, frame.time, alarm=bool(row and row.alarm)
+        )
+        self._encoding.result()
+        ticks = round(frame.time / self._time_base) if frame.pts is None else frame.pts
+        self._encoding = self._encoder.submit(self._writer.write, drawn, ticks)
+
+
+def overlay_style(calibration: Calibration | None, settings: ScoreSettings) -> OverlayStyle:
+    """Heat that begins where normal maps end, and a score bar whose middle is about the threshold."""
+    if calibration is None:
+        return OverlayStyle(low=1.0, high=2.0, threshold=settings.threshold)
+    kind: ScoreKind = settings.kind
+    normal, highest = calibration.quantiles[kind]["0.5"], calibration.thresholds[kind]
+    threshold = highest if settings.threshold is None else settings.threshold
+    reach = max(abs(threshold - normal), 1e-3)
+    low, high = calibration.map_range
+    return OverlayStyle(
+        low=low, high=max(high, low + 1e-3), threshold=threshold, score_range=(normal - reach, normal + 3 * reach)
+    )

@@ -1,0 +1,167 @@
+"""What is written for one source while it is scored: rows, maps, events with their evidence, and the overlay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from msflow_stream.config.settings import EventSettings, ScoreSettings
+from msflow_stream.evaluation.metrics.events import Found
+from msflow_stream.events.detector import EventDetector
+from msflow_stream.events.evidence.settings import EvidenceSettings
+from msflow_stream.events.evidence.writer import EvidenceWriter
+from msflow_stream.events.ids import origin_of
+from msflow_stream.events.rows import RowMaker
+from msflow_stream.events.triggers import triggers_of
+from msflow_stream.results.overlay_file import PRESET, OverlayFile, overlay_style
+from msflow_stream.results.score_files import OVERLAY, MapWriter, ScoreRow, ScoreWriter, write_events
+from msflow_stream.scenes.scene import Calibration
+from msflow_stream.types import Event, EventMessage, Frame, FrameScore
+from msflow_stream.video.drawing.overlay import OverlayStyle
+from msflow_stream.video.reading.video_reader import SourceInfo
+from msflow_stream.video.writing.video_writer import Preset
+from msflow_stream.watch.file_camera import FileCamera
+from pipelines.event_list import EventList
+from pipelines.evidence_thread import EVIDENCE, EvidenceThread
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is written of a source beside its scores and its events.
+
+    Attributes:
+        overlay: overlay.mp4.
+        maps: maps.safetensors.
+        evidence: of every event, in a folder of its own: a clip, an overlay, pictures.
+        preset: how quickly the overlay is encoded.
+    """
+
+    overlay: bool = True
+    maps: bool = False
+    evidence: bool = True
+    preset: Preset = PRESET
+
+
+class SourceOutputs:
+    """Takes the frames of one source in their order and writes as it goes; a context manager.
+
+    Args:
+        folder: where the files go.
+        file: that the source is, or folder of images; None for a camera. The overlay has its sound, clips its packets.
+        info: of the source.
+        settings: smoothing, threshold, and which score they are about.
+        event: when an event begins and when it is over.
+        calibration: of the scene; without one there are no alarms.
+        wanted: what is written.
+
+    Attributes:
+        rows: what scores.csv holds.
+        triggers: what events are judged by.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        file: Path | None,
+        info: SourceInfo,
+        settings: ScoreSettings,
+        event: EventSettings,
+        calibration: Calibration | None,
+        wanted: Wanted,
+    ) -> None:
+        self.rows: list[ScoreRow] = []
+        self._newest: FrameScore | None = None
+        self.style = overlay_style(calibration, settings)
+        self.triggers = triggers_of(event, settings, calibration)
+        self._folder, self._make_row = folder, RowMaker(settings, calibration)
+        self._heard = EventList()
+        self._detector = EventDetector(
+            self.triggers,
+            event,
+            smoothing=settings.smoothing,
+            level=self.style.middle,
+            size=(info.width, info.height),
+            origin="" if file is None else origin_of(file),
+        )
+        self._stack = ExitStack()
+        self._csv = self._stack.enter_context(ScoreWriter(folder))
+        self._maps = self._stack.enter_context(MapWriter(folder)) if wanted.maps else None
+        self._drawing: OverlayFile | None = None
+        if wanted.overlay:
+            sound = file if info.has_audio else None
+            self._drawing = self._stack.enter_context(
+                OverlayFile(folder / OVERLAY, info, self.style, sound, wanted.preset)
+            )
+        self._evidence: EvidenceThread | None = None
+        if wanted.evidence and self.triggers:
+            self._evidence = keep_evidence(folder / EVIDENCE, file, info, settings.every, self.style)
+            self._stack.callback(_remove_if_empty, folder / EVIDENCE)
+            self._stack.callback(self._evidence.close)
+        write_events(folder, self.events)
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """What was found so far."""
+        return self._heard.events
+
+    @property
+    def found(self) -> Sequence[Found]:
+        """The same, for measuring it."""
+        return self._heard.found
+
+    @property
+    def lost(self) -> Mapping[str, int]:
+        """What the evidence lacks, by cause."""
+        return {} if self._evidence is None else {cause: n for cause, n in self._evidence.losses.items() if n}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._stack:
+            self._hear(self._detector.close(), self.rows[-1].time if self.rows else 0.0)
+
+    def take(self, frame: Frame, score: FrameScore | None) -> None:
+        """Writes one frame; without a score of its own it is drawn with the newest one."""
+        if score is not None:
+            self._newest = score
+            self._take_score(frame, score)
+        if self._drawing is not None:
+            self._drawing.write(frame, self._newest, self.rows[-1] if self.rows else None)
+
+    def _take_score(self, frame: Frame, score: FrameScore) -> None:
+        row = self._make_row(score)
+        self.rows.append(row)
+        self._csv.write(row)
+        if self._maps is not None:
+            self._maps.write(score.index, score.map)
+        if self._evidence is not None:
+            self._evidence.take(frame, score, row)
+        self._hear(self._detector.update(score), score.time)
+
+    def _hear(self, messages: Sequence[EventMessage], time: float) -> None:
+        self._heard.hear(messages, time)
+        if self._evidence is not None:
+            for message in messages:
+                self._evidence.event(message)
+        if any(message.kind != "update" for message in messages):
+            write_events(self._folder, self.events)
+
+
+def keep_evidence(folder: Path, file: Path | None, info: SourceInfo, every: int, style: OverlayStyle) -> EvidenceThread:
+    """What keeps the evidence of a source's events in a folder: nothing of it is left out for want of time."""
+    settings = EvidenceSettings(rate_hint=float(info.rate) / every)
+    packets = None if file is None else FileCamera(str(file)).packets(settings.memory_seconds)
+    writer = EvidenceWriter(folder, style, packets=packets, settings=settings)
+    return EvidenceThread(writer, info.name, lossless=True)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
