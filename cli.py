@@ -294,8 +294,8 @@ def watch(
         return
     from msflow_stream.config.settings import EngineSettings
     from msflow_stream.events.evidence.retention import EvidenceRetention
-    from msflow_stream.sinks.retention import Retention
-    from pipelines.camera_outputs import Written
+    from msflow_stream.watch.camera_outputs import Written
+    from msflow_stream.watch.outputs.retention import Retention
     from pipelines.watch import WatchJob
     from pipelines.watch import watch as run
 

@@ -16,7 +16,7 @@ from msflow_stream.scenes.scene_cache import SceneBank
 from msflow_stream.scoring.inference import Scoring
 from msflow_stream.scoring.scorer import Asked, score_batch
 from msflow_stream.stream.contract import Deliver, Limits
-from msflow_stream.stream.engine import Engine
+from msflow_stream.stream.runner import Engine
 from msflow_stream.types import Frame, FrameScore
 from pipelines.rounds import Spent, spent
 

@@ -17,7 +17,7 @@ from msflow_stream.results.source_results import SourceOutputs, Wanted
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.scoring.static_gate import Gated, StaticGate
 from msflow_stream.stream.contract import Deliver, Limits
-from msflow_stream.stream.engine import Engine
+from msflow_stream.stream.runner import Engine
 from msflow_stream.stream.signals import stopped_by_signals
 from msflow_stream.types import SCORE_FIELDS, Frame, FrameScore, UserError
 from msflow_stream.video.sources import Reader, is_live, open_source, source_name

@@ -8,13 +8,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from msflow_stream.areas import area_mask
 from msflow_stream.config.cameras import Camera
 from msflow_stream.config.cameras_file import load_cameras
 from msflow_stream.config.settings import scene_folder
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.types import UserError
 from msflow_stream.video.live_options import LiveOptions
+from msflow_stream.watch.areas import area_mask
 from msflow_stream.watch.probe import Probe, probe
 from pipelines.terminal import table
 

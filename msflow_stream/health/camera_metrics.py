@@ -8,10 +8,10 @@ from functools import partial
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
-from msflow_stream.health.report import CameraReport
 from msflow_stream.stream.counters import NEWER_FRAME, SourceCounts
 from msflow_stream.video.live.faults import Fault
 from msflow_stream.video.live.states import State
+from msflow_stream.watch.report import CameraReport
 
 Kind = type[CounterMetricFamily] | type[GaugeMetricFamily]
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from msflow_stream.health.report import WatchReport
 from msflow_stream.stream.counters import LATENCY_BOUNDS, Latency
 from msflow_stream.video.live.states import State
 from msflow_stream.video.live.status import CameraStatus
+from msflow_stream.watch.report import WatchReport
 
 WINDOW = 10.0  # seconds, over which rates are taken
 AWAY = frozenset({State.CONNECTING, State.RECONNECTING})  # they alternate while a camera cannot be reached

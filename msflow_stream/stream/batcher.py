@@ -8,7 +8,7 @@ from threading import Condition
 
 from msflow_stream.stream.clock import Clock
 from msflow_stream.stream.counters import STOPPED, SourceCounter
-from msflow_stream.stream.inbox import Inbox, TooLargeError
+from msflow_stream.stream.queues import Inbox, TooLargeError
 from msflow_stream.types import Frame
 
 

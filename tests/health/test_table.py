@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from msflow_stream.health.columns import BAR, bar
-from msflow_stream.health.report import CameraReport, WatchReport
 from msflow_stream.health.table import StatusTable, status_table
 from msflow_stream.stream.counters import Counters
 from msflow_stream.video.live.states import State
-from tests.health.reports import (
+from msflow_stream.watch.report import CameraReport, WatchReport
+from tests.web.reports import (
     HOSTILE,
     NOW,
     ROW,

@@ -4,8 +4,8 @@ import doctest
 
 import pytest
 
-from msflow_stream.health import words
 from msflow_stream.health.words import lag_text, one_line, short_number, short_reason, span
+from msflow_stream.web import words
 
 
 def test_the_examples_hold() -> None:

@@ -10,11 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from msflow_stream.areas import area_mask
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import fit_scene
 from msflow_stream.scoring.scorer import Asked, FrameError, Scorer, score_batch
 from msflow_stream.types import Frame, FrameScore
+from msflow_stream.watch.areas import area_mask
 from tests.support.footage import frames, small_settings
 
 

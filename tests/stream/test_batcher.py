@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from msflow_stream.stream.batcher import Batch, Batcher
 from msflow_stream.stream.counters import STOPPED
-from msflow_stream.stream.inbox import Mailbox, Queue
+from msflow_stream.stream.queues import Mailbox, Queue
 from tests.stream.scripted import SimulatedClock, frame
 
 SOURCES = "abc"

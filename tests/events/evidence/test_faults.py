@@ -16,11 +16,11 @@ from msflow_stream.events.evidence.writer import CUT_OFF, EvidenceWriter
 from msflow_stream.video.packets.file_packets import FilePackets
 from msflow_stream.video.reading.video_reader import VideoReader
 from tests.events.evidence.playing import EVERY, RATE, STYLE, evidence, names, play, said, scored
-from tests.sinks.scored import Hands
 from tests.support.clips import codes, shown
 from tests.support.data import REPOSITORY
 from tests.support.small_disk import fill, small_disk
 from tests.support.videos import write_video
+from tests.watch.outputs.scored import Hands
 
 SETTINGS = EvidenceSettings(pre_roll=2.0, post_roll=1.0)
 LENGTH = 500

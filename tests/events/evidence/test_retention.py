@@ -14,9 +14,9 @@ from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.events.evidence.writer import EvidenceWriter
 from msflow_stream.types import UserError
 from tests.events.evidence.playing import STYLE, names, said
-from tests.sinks.scored import Hands
-from tests.sinks.scored import scored as item
 from tests.support.small_disk import fill, small_disk
+from tests.watch.outputs.scored import Hands
+from tests.watch.outputs.scored import scored as item
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-from msflow_stream.areas import area_mask
 from msflow_stream.config.settings import EngineName, EnginePrecision, EngineSettings
 from msflow_stream.engines.onnx_graph import graph_to_onnx
 from msflow_stream.scenes.scene import Scene
@@ -25,6 +24,7 @@ from msflow_stream.scoring.engines.torch_engine import TorchEngine
 from msflow_stream.scoring.inference import EngineScoring, PlainScoring
 from msflow_stream.scoring.scorer import Asked, Scorer, score_batch
 from msflow_stream.types import FrameScore, UserError
+from msflow_stream.watch.areas import area_mask
 from tests.support.footage import frames, small_settings
 
 FLOAT32: list[EngineName] = ["torch", "openvino", "onnxruntime"]

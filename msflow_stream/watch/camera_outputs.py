@@ -1,0 +1,133 @@
+"""What a watch writes of one camera: its scores, and as far as wanted recordings, a preview, and a stream."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from threading import Lock, Thread
+
+from msflow_stream.events.evidence.retention import EvidenceRetention
+from msflow_stream.results.score_files import ScoreRow
+from msflow_stream.types import Frame, FrameScore
+from msflow_stream.video.drawing.overlay import OverlayStyle
+from msflow_stream.watch.outputs.preview import Preview
+from msflow_stream.watch.outputs.recorder import Recorder
+from msflow_stream.watch.outputs.restream import Restream
+from msflow_stream.watch.outputs.retention import Retention
+from msflow_stream.watch.outputs.score_log import ScoreLog
+from msflow_stream.watch.outputs.sink import Sink
+from msflow_stream.watch.outputs.threaded import Outlet
+
+RECORDINGS, PREVIEW = "recordings", "preview.jpg"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What is written of every camera.
+
+    Attributes:
+        out: a folder, with one below it for each camera.
+        record: overlay videos of the scored frames.
+        preview: a picture that is replaced every second.
+        evidence: of every event, in a folder of its own: a clip, an overlay, pictures.
+        keep_days: finished files of scores older than that are removed; None keeps them.
+        retention: which recordings are removed.
+        evidence_retention: which events' evidence is removed.
+        is_kept: whether an event, by its id, is marked to be kept.
+    """
+
+    out: Path
+    record: bool = False
+    preview: bool = False
+    keep_days: float | None = None
+    retention: Retention | None = None
+    evidence: bool = True
+    evidence_retention: EvidenceRetention | None = None
+    is_kept: Callable[[str], bool] = lambda _: False
+
+
+class CameraOutputs:
+    """Takes the scored frames of one camera. What is slow to write has a thread of its own and delays nobody.
+
+    Args:
+        name: of the camera.
+        rate: about how many scored frames a second come.
+        written: what is wanted.
+        restream: where its overlay is sent to, None for nowhere.
+        random: for the jitter of reconnects.
+    """
+
+    def __init__(self, name: str, rate: float, written: Written, restream: str | None, random: Random) -> None:
+        self._rate, self._written, self._restream, self._random = rate, written, restream, random
+        self._name, self._folder = name, written.out / name
+        self._log = ScoreLog(self._folder, keep_days=written.keep_days)
+        self._lock = Lock()
+        self._outlets: dict[str, Outlet] = {}
+        self._style: OverlayStyle | None = None
+        self._closing: list[tuple[str, Outlet, Thread]] = []
+        self._lost: Counter[str] = Counter()  # by sinks that are closed
+
+    def take(self, frame: Frame, score: FrameScore, row: ScoreRow, style: OverlayStyle) -> None:
+        """Writes a frame; another `style` than before begins new pictures."""
+        self._log.take(frame, score, row)
+        if style is not self._style:
+            self.finish()
+            self._style = style
+            with self._lock:
+                self._outlets = self._open(style)
+        for outlet in self._outlets.values():
+            outlet.take(frame, score, row)
+
+    def _open(self, style: OverlayStyle) -> dict[str, Outlet]:
+        written, opened = self._written, dict[str, Outlet]()
+        if written.record:
+            recorder = Recorder(self._folder / RECORDINGS, style, rate_hint=self._rate, retention=written.retention)
+            opened["recorder"] = Outlet(recorder, name=f"{self._name} recorder")
+        if written.preview:
+            opened["preview"] = Outlet(Preview(self._folder / PREVIEW, style), name=f"{self._name} preview")
+        if self._restream is not None:
+            restream = Restream(self._restream, style, rate_hint=self._rate, random=self._random)
+            opened["restream"] = Outlet(restream, name=f"{self._name} restream")
+        return opened
+
+    @property
+    def lost(self) -> Mapping[str, int]:
+        """Frames that could not be kept, by "sink:cause"."""
+        with self._lock:
+            lost = Counter(self._lost)
+            for name, outlet in [*self._outlets.items(), *((name, outlet) for name, outlet, _ in self._closing)]:
+                lost.update(_losses(name, outlet))
+        lost.update(_losses("scores", self._log))
+        return lost
+
+    def finish(self, timeout: float = 10.0) -> None:
+        """Begins to close what draws, each in a thread, within so many seconds."""
+        with self._lock:  # held to the end, so that who closes at the same time waits for these too
+            self._forget_closed()
+            closing, self._outlets = self._outlets, {}
+            for name, outlet in closing.items():
+                thread = Thread(target=outlet.close, args=(timeout,), name=f"close {name}", daemon=True)
+                thread.start()
+                self._closing.append((name, outlet, thread))
+
+    def _forget_closed(self) -> None:
+        for name, outlet, thread in self._closing:
+            if not thread.is_alive():
+                self._lost.update(_losses(name, outlet))
+        self._closing = [one for one in self._closing if one[2].is_alive()]
+
+    def close(self, timeout: float) -> None:
+        """Closes everything within so many seconds."""
+        self.finish(timeout)
+        with self._lock:
+            threads = [thread for _, _, thread in self._closing]
+        for thread in threads:
+            thread.join(timeout + 1.0)
+        self._log.close()
+
+
+def _losses(name: str, sink: Sink) -> dict[str, int]:
+    return {f"{name}:{cause}": count for cause, count in sink.losses.items()}

@@ -1,0 +1,72 @@
+"""The newest picture of a camera as a JPEG that is replaced again and again."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from time import monotonic
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from msflow_stream.files import replaced
+from msflow_stream.results.score_files import ScoreRow
+from msflow_stream.sinks.drawing import Drawing
+from msflow_stream.types import Frame, FrameScore
+from msflow_stream.video.drawing.overlay import OverlayStyle
+from msflow_stream.watch.outputs.sink import Trouble, make_folder
+
+logger = logging.getLogger(__name__)
+
+QUALITY = 85  # of the JPEG, 0 to 100
+
+
+class Preview:
+    """A JPEG with the overlay, at most so often; whoever opens it sees a whole picture."""
+
+    def __init__(
+        self, path: Path, style: OverlayStyle, every_seconds: float = 1.0, *, clock: Callable[[], float] = monotonic
+    ) -> None:
+        """Prepares; nothing is written before the first frame.
+
+        Raises:
+            UserError: its folder cannot be made.
+        """
+        make_folder(path.parent)
+        self._path, self._drawing, self._every, self._clock = path, Drawing(style), every_seconds, clock
+        self._last = -math.inf
+        self._lost = 0
+        self._trouble = Trouble(logger)
+
+    @property
+    def losses(self) -> Mapping[str, int]:
+        return {"disk": self._lost}
+
+    def take(self, frame: Frame, score: FrameScore, row: ScoreRow) -> None:
+        """Shows a frame if it is time for one."""
+        now = self._clock()
+        if now - self._last < self._every:
+            return
+        self._last = now
+        content = jpeg(self._drawing.draw(frame, score, row))
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with replaced(self._path) as partial:
+                partial.write_bytes(content)
+        except OSError as error:
+            self._lost += 1
+            self._trouble.begin(f"cannot write {self._path}: {error.strerror}; it stays as it was")
+        else:
+            self._trouble.end(f"{self._path} is written again")
+
+    def close(self) -> None:
+        """Leaves the last picture there."""
+
+
+def jpeg(image: npt.NDArray[np.uint8]) -> bytes:
+    """A picture, uint8 H x W x 3, RGB, as a JPEG file."""
+    _, content = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    return bytes(content)
