@@ -9,7 +9,7 @@ from typing import Literal
 from rich.console import Console
 from rich.markup import escape
 
-from msflow_stream.events.evidence.folder import KEEP
+from msflow_stream.events.evidence.event_folder import KEEP
 from msflow_stream.events.store import EventFilter, EventStore, Label, StoredEvent
 from msflow_stream.events.store.export import snapshot, to_coco, to_csv, to_full_json
 from msflow_stream.files import replaced

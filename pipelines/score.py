@@ -9,12 +9,12 @@ from rich.console import Console
 
 from msflow_stream.evaluation.clip_truth import ClipTruth, Evaluation, find_truth
 from msflow_stream.evaluation.event_quality import EventQuality
-from msflow_stream.events.triggers import triggers_of
+from msflow_stream.events.detection.triggers import triggers_of
+from msflow_stream.events.store.run_events import EventShelf
 from msflow_stream.logs import redact
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import UserError
 from msflow_stream.video.sources import expand_sources, is_live, open_source, source_name
-from pipelines.event_shelf import EventShelf
 from pipelines.score_job import Scored, ScoreJob
 from pipelines.score_source import score_source
 from pipelines.terminal import progress, table

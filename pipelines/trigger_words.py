@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from msflow_stream.config.settings import ScoreSettings
-from msflow_stream.events.triggers import Trigger
+from msflow_stream.events.detection.triggers import Trigger
 from msflow_stream.results.wording import every
 from msflow_stream.scenes.scene import Calibration
 

@@ -15,12 +15,12 @@ from rich.markup import escape
 from msflow_stream.evaluation.collector import Scored
 from msflow_stream.evaluation.event_quality import ClipEvents, EventQuality, figures
 from msflow_stream.evaluation.metrics.events import EventCriteria
-from msflow_stream.events.detector import EventDetector
-from msflow_stream.events.triggers import triggers_of
+from msflow_stream.events.detection.collector import find_events
+from msflow_stream.events.detection.detector import EventDetector
+from msflow_stream.events.detection.triggers import triggers_of
 from msflow_stream.results.figures import labelled_spans
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.types import FrameScore
-from pipelines.event_list import find_events
 from pipelines.terminal import number, table
 from pipelines.trigger_words import trigger_words
 

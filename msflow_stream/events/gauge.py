@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from msflow_stream.config.settings import EventSettings
-from msflow_stream.events.triggers import Trigger
+from msflow_stream.events.detection.triggers import Trigger
 from msflow_stream.smoothing import Smoother
 from msflow_stream.types import SCORE_FIELDS, FrameScore
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msflow_stream.events.triggers import Trigger
+from msflow_stream.events.detection.triggers import Trigger
 from msflow_stream.types import Severity
 
 SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high")

@@ -11,12 +11,14 @@ from typing import Self
 
 from msflow_stream.config.settings import EventSettings, ScoreSettings
 from msflow_stream.evaluation.metrics.events import Found
-from msflow_stream.events.detector import EventDetector
+from msflow_stream.events.detection.collector import EventList
+from msflow_stream.events.detection.detector import EventDetector
+from msflow_stream.events.detection.ids import origin_of
+from msflow_stream.events.detection.score_rows import RowMaker
+from msflow_stream.events.detection.triggers import triggers_of
+from msflow_stream.events.evidence.recorder import EvidenceWriter
 from msflow_stream.events.evidence.settings import EvidenceSettings
-from msflow_stream.events.evidence.writer import EvidenceWriter
-from msflow_stream.events.ids import origin_of
-from msflow_stream.events.rows import RowMaker
-from msflow_stream.events.triggers import triggers_of
+from msflow_stream.events.evidence.thread import EVIDENCE, EvidenceThread
 from msflow_stream.results.overlay_file import PRESET, OverlayFile, overlay_style
 from msflow_stream.results.score_files import OVERLAY, MapWriter, ScoreRow, ScoreWriter, write_events
 from msflow_stream.scenes.scene import Calibration
@@ -25,8 +27,6 @@ from msflow_stream.video.drawing.overlay import OverlayStyle
 from msflow_stream.video.reading.video_reader import SourceInfo
 from msflow_stream.video.writing.video_writer import Preset
 from msflow_stream.watch.file_camera import FileCamera
-from pipelines.event_list import EventList
-from pipelines.evidence_thread import EVIDENCE, EvidenceThread
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from random import Random
 
 from msflow_stream.config.cameras import Camera
-from msflow_stream.events.detector import EventDetector
+from msflow_stream.events.detection.detector import EventDetector
+from msflow_stream.events.detection.score_rows import RowMaker
+from msflow_stream.events.detection.triggers import triggers_of
+from msflow_stream.events.evidence.recorder import EvidenceWriter
 from msflow_stream.events.evidence.settings import EvidenceSettings
-from msflow_stream.events.evidence.writer import EvidenceWriter
-from msflow_stream.events.rows import RowMaker
-from msflow_stream.events.triggers import triggers_of
+from msflow_stream.events.evidence.thread import EVIDENCE, EvidenceThread
 from msflow_stream.results.overlay_file import overlay_style
 from msflow_stream.results.score_files import ScoreRow
 from msflow_stream.scenes.scene import Scene
@@ -34,7 +35,6 @@ from msflow_stream.watch.camera_events import CameraEvents, Publish
 from msflow_stream.watch.camera_outputs import CameraOutputs, Written
 from msflow_stream.watch.file_camera import FileCamera, is_file
 from msflow_stream.watch.report import CameraReport
-from pipelines.evidence_thread import EVIDENCE, EvidenceThread
 
 log = logging.getLogger(__name__)
 

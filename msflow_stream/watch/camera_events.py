@@ -6,12 +6,12 @@ import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from msflow_stream.events.detector import EventDetector
-from msflow_stream.events.journal import Journal
+from msflow_stream.events.detection.detector import EventDetector
+from msflow_stream.events.evidence.thread import EvidenceThread
+from msflow_stream.events.recovery import Journal
 from msflow_stream.results.score_files import ScoreRow
 from msflow_stream.types import EventMessage, Frame, FrameScore
 from msflow_stream.video.drawing.overlay import OverlayStyle
-from pipelines.evidence_thread import EvidenceThread
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from random import Random
 
 from msflow_stream.config.cameras import Cameras
-from msflow_stream.events.alerts.courier import AlertReport
-from msflow_stream.events.alerts.hub import AlertHub
-from msflow_stream.events.alerts.sink import retrying
+from msflow_stream.events.alerts.delivery import AlertReport
+from msflow_stream.events.alerts.dispatcher import AlertHub
+from msflow_stream.events.alerts.sinks.base import retrying
 from msflow_stream.events.store import EventStore, StoreUnavailable
 from msflow_stream.types import Event, EventMessage
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from msflow_stream.events.alerts.courier import AlertReport
+from msflow_stream.events.alerts.delivery import AlertReport
 from msflow_stream.results.score_files import ScoreRow
 from msflow_stream.stream.counters import Snapshot, SourceCounts
 from msflow_stream.video.live.status import CameraStatus

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from msflow_stream.events.alerts.courier import AlertReport
+from msflow_stream.events.alerts.delivery import AlertReport
 from msflow_stream.health.camera_metrics import camera_metrics, label
 from msflow_stream.stream.counters import LATENCY_BOUNDS, Latency, Snapshot
 from msflow_stream.watch.report import WatchReport

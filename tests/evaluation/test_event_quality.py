@@ -12,7 +12,7 @@ from msflow_stream.config.settings import EventSettings, ScoreSettings
 from msflow_stream.evaluation.event_quality import ClipEvents, EventQuality
 from msflow_stream.evaluation.event_summary import print_events, summarise_events
 from msflow_stream.evaluation.metrics.events import Found
-from msflow_stream.events.triggers import triggers_of
+from msflow_stream.events.detection.triggers import triggers_of
 from msflow_stream.scenes.scene import Basis, Calibration
 from msflow_stream.scenes.tails.fitting import Limit
 from pipelines.trigger_words import trigger_words

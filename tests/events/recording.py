@@ -10,11 +10,11 @@ from pathlib import Path
 from random import Random
 
 from msflow_stream.config.settings import EventSettings
-from msflow_stream.events.detector import EventDetector
-from msflow_stream.events.journal import Journal
-from msflow_stream.events.messages import to_json
+from msflow_stream.events.detection.detector import EventDetector
+from msflow_stream.events.recovery import Journal
+from msflow_stream.events.serialization import to_json
 from msflow_stream.types import EventMessage
-from tests.events.detecting import PAPER, START, STEP, SURPRISE, scored
+from tests.events.detection.detecting import PAPER, START, STEP, SURPRISE, scored
 
 
 class Sent:

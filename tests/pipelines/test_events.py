@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from msflow_stream.events.evidence.folder import write_event
+from msflow_stream.events.evidence.event_folder import write_event
 from msflow_stream.events.evidence.retention import EvidenceRetention
-from msflow_stream.events.messages import from_json
+from msflow_stream.events.serialization import from_json
 from msflow_stream.events.store import EventFilter, EventStore
 from msflow_stream.types import UserError
 from pipelines.events import export, keep, label, list_events, show

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from msflow_stream.events.messages import event_from_json
+from msflow_stream.events.serialization import event_from_json
 from msflow_stream.events.store import EventStore
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.scorer import Asked, score_batch

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from msflow_stream.events.evidence.folder import read_event
+from msflow_stream.events.evidence.event_folder import read_event
 from msflow_stream.events.store import EventStore, StoredEvent
 from msflow_stream.results.figures import labelled_spans
 from msflow_stream.video.reading.video_reader import VideoReader

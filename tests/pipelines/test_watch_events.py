@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from msflow_stream.events.journal import REFRESH_SECONDS
+from msflow_stream.events.recovery import REFRESH_SECONDS
 from msflow_stream.events.store import EventStore
 from msflow_stream.video.reading.video_reader import VideoReader
 from tests.pipelines.conftest import Workplace

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from msflow_stream.events.evidence.folder import OURS
+from msflow_stream.events.evidence.event_folder import OURS
 from msflow_stream.events.store import EventStore
 from tests.pipelines.conftest import Workplace
 from tests.support.rtsp import need_server

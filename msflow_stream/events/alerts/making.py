@@ -14,11 +14,11 @@ from msflow_stream.config.alerts import (
     MqttSettings,
     WebhookSettings,
 )
-from msflow_stream.events.alerts.command import Command
 from msflow_stream.events.alerts.hiding import Hide
-from msflow_stream.events.alerts.json_lines import JsonLines
-from msflow_stream.events.alerts.mail import Mail, Snapshot
-from msflow_stream.events.alerts.sink import Sink
+from msflow_stream.events.alerts.sinks.base import Sink
+from msflow_stream.events.alerts.sinks.command import Command
+from msflow_stream.events.alerts.sinks.email import Mail, Snapshot
+from msflow_stream.events.alerts.sinks.jsonl import JsonLines
 from msflow_stream.video.backoff import Backoff
 
 
@@ -45,11 +45,11 @@ def make_sink(
         case JsonLinesSettings():
             return JsonLines(alert)
         case WebhookSettings():
-            from msflow_stream.events.alerts.webhook import Webhook
+            from msflow_stream.events.alerts.sinks.webhook import Webhook
 
             return Webhook(alert)
         case MqttSettings():
-            from msflow_stream.events.alerts.mqtt import Mqtt
+            from msflow_stream.events.alerts.sinks.mqtt import Mqtt
 
             return Mqtt(alert, cameras, random, backoff)
         case EmailSettings():

@@ -16,8 +16,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from msflow_stream.config.alerts import MqttSettings
-from msflow_stream.events.alerts.mqtt_topics import OFFLINE, ONLINE, Note, Topics
-from msflow_stream.events.alerts.sink import Retry, tls_context
+from msflow_stream.events.alerts.sinks.base import Retry, tls_context
+from msflow_stream.events.alerts.sinks.mqtt_topics import OFFLINE, ONLINE, Note, Topics
 from msflow_stream.video.backoff import Backoff
 
 logger = logging.getLogger(__name__)

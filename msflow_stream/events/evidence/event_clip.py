@@ -8,11 +8,11 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.events.evidence.clip import ClipWriter
-from msflow_stream.events.evidence.folder import CLIP
+from msflow_stream.events.evidence.copied_clip import ClipWriter
+from msflow_stream.events.evidence.event_folder import CLIP
+from msflow_stream.events.evidence.frame_clip import PictureClip
 from msflow_stream.events.evidence.parts import Part
-from msflow_stream.events.evidence.pictures import PictureClip
-from msflow_stream.events.evidence.recent import Recent, Scored
+from msflow_stream.events.evidence.recent_frames import Recent, Scored
 from msflow_stream.events.evidence.record import Record
 from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.types import UserError

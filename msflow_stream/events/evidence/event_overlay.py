@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from msflow_stream.events.evidence.event_clip import cut, guarded
-from msflow_stream.events.evidence.folder import OVERLAY
+from msflow_stream.events.evidence.event_folder import OVERLAY
+from msflow_stream.events.evidence.frame_clip import PictureClip
 from msflow_stream.events.evidence.parts import Part
-from msflow_stream.events.evidence.pictures import PictureClip
-from msflow_stream.events.evidence.recent import Scored
+from msflow_stream.events.evidence.recent_frames import Scored
 from msflow_stream.events.evidence.record import Record
 from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.video.drawing.overlay import Overlay, OverlayStyle

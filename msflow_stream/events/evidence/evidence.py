@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from msflow_stream.events.evidence.event_clip import EventClip
 from msflow_stream.events.evidence.event_overlay import EventOverlay
-from msflow_stream.events.evidence.recent import Recent, Scored
+from msflow_stream.events.evidence.recent_frames import Recent, Scored
 from msflow_stream.events.evidence.record import Record
 from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.events.evidence.snapshots import write_snapshots

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from msflow_stream.events.evidence.folder import CLOSED, write_event
+from msflow_stream.events.evidence.event_folder import CLOSED, write_event
 from msflow_stream.events.evidence.parts import Part
 from msflow_stream.types import EventMessage
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from msflow_stream.events.evidence.folder import EVENT, KEEP, event_folders
+from msflow_stream.events.evidence.event_folder import EVENT, KEEP, event_folders
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.events.evidence.folder import SNAPSHOT, SNAPSHOT_OVERLAY
-from msflow_stream.events.evidence.recent import Scored
+from msflow_stream.events.evidence.event_folder import SNAPSHOT, SNAPSHOT_OVERLAY
+from msflow_stream.events.evidence.recent_frames import Scored
 from msflow_stream.files import replaced
 from msflow_stream.video.drawing.jpeg import to_jpeg
 from msflow_stream.video.drawing.overlay import Overlay, OverlayStyle

@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from msflow_stream.events.messages import to_json
+from msflow_stream.events.serialization import to_json
 from msflow_stream.events.store.tables import StoredEvent
 from msflow_stream.types import Box, Event, EventMessage, UserError
 

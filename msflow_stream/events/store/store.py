@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
-from msflow_stream.events.store.addresses import (
+from msflow_stream.events.store.connection import (
     BUSY_SECONDS,
     database_file,
     make_engine,

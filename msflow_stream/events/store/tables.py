@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Double, Index, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from msflow_stream.events.messages import event_from_json, event_to_json
+from msflow_stream.events.serialization import event_from_json, event_to_json
 from msflow_stream.types import Event
 
 Label = Literal["normal", "violation"]

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from msflow_stream.events.evidence.folder import read_event
-from msflow_stream.events.evidence.writer import EvidenceWriter
+from msflow_stream.events.evidence.event_folder import read_event
+from msflow_stream.events.evidence.recorder import EvidenceWriter
 from msflow_stream.results.score_files import ScoreRow
 from msflow_stream.types import EventMessage, Frame, FrameScore
 from msflow_stream.video.backoff import Backoff

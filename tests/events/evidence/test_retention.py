@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from msflow_stream.events.evidence.folder import KEEP, write_event
+from msflow_stream.events.evidence.event_folder import KEEP, write_event
+from msflow_stream.events.evidence.recorder import EvidenceWriter
 from msflow_stream.events.evidence.retention import EvidenceRetention
 from msflow_stream.events.evidence.settings import EvidenceSettings
-from msflow_stream.events.evidence.writer import EvidenceWriter
 from msflow_stream.types import UserError
 from tests.events.evidence.playing import STYLE, names, said
 from tests.support.small_disk import fill, small_disk

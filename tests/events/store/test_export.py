@@ -11,7 +11,7 @@ import pytest
 from jsonschema import validate
 from PIL import Image
 
-from msflow_stream.events.messages import event_to_json, from_json
+from msflow_stream.events.serialization import event_to_json, from_json
 from msflow_stream.events.store import StoredEvent
 from msflow_stream.events.store.export import to_coco, to_csv, to_full_json
 from msflow_stream.types import UserError

@@ -110,7 +110,7 @@ def test_a_disk_that_is_full_loses_nothing_once_it_has_room(tmp_path: Path) -> N
 def test_a_file_that_another_program_holds_locked_can_be_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("msflow_stream.events.store.addresses.BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("msflow_stream.events.store.connection.BUSY_SECONDS", 0.2)
     path = tmp_path / "events.db"
     with EventStore(f"sqlite:///{path}") as store:
         store.save(message("a"))
@@ -127,7 +127,7 @@ def test_a_file_that_another_program_holds_locked_can_be_tried_again(
 def test_a_new_file_that_is_locked_while_it_is_opened_can_be_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("msflow_stream.events.store.addresses.BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("msflow_stream.events.store.connection.BUSY_SECONDS", 0.2)
     monkeypatch.setattr(store_module, "BUSY_SECONDS", 0.2)
     path = tmp_path / "events.db"
     other = sqlite3.connect(path, isolation_level=None)

@@ -1,0 +1,124 @@
+"""One alert: its filters, its queue, its thread and its sink."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from random import Random
+
+from msflow_stream.config.alerts import Alert, CommandSettings
+from msflow_stream.events.alerts.delivery import AlertReport, Courier
+from msflow_stream.events.alerts.filters import Choice, local_now
+from msflow_stream.events.alerts.hiding import hiding
+from msflow_stream.events.alerts.making import make_sink
+from msflow_stream.events.alerts.queue import Outbox
+from msflow_stream.events.alerts.sinks.base import Delivery
+from msflow_stream.events.alerts.sinks.email import Snapshot
+from msflow_stream.types import EventMessage
+from msflow_stream.video.backoff import Backoff
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all alerts of a program share.
+
+    Attributes:
+        folder: of the queues.
+        random, backoff: for the waits after failures.
+        snapshot: where the picture of an event is, for mails.
+        clock: local time, for filters by time.
+    """
+
+    folder: Path
+    random: Random
+    backoff: Backoff | None = None
+    snapshot: Snapshot | None = None
+    clock: Callable[[], datetime] = local_now
+
+
+class Post:
+    """Takes the messages that an alert is for. To be closed."""
+
+    def __init__(self, name: str, alert: Alert, cameras: Collection[str], shared: Surroundings) -> None:
+        """Starts to deliver what an earlier run left.
+
+        Args:
+            cameras: whose events go to this alert.
+
+        Raises:
+            UserError: the sink cannot begin.
+        """
+        self.name, self._alert = name, alert
+        self._choice = Choice(alert, shared.clock)
+        hide = hiding(alert.secrets())
+        own = Random(shared.random.getrandbits(64))  # the generator of another thread is not to be used
+        self._sink = make_sink(alert, self._wanted(cameras), own, hide, shared.snapshot, shared.backoff)
+        self._outbox = Outbox(shared.folder, name, alert.queue)
+        self._courier = Courier(
+            self._outbox,
+            self._sink.deliver,
+            random=Random(shared.random.getrandbits(64)),
+            end=self._sink.close,
+            backoff=shared.backoff,
+            attempts=alert.attempts if isinstance(alert, CommandSettings) else None,
+            give_up_after=alert.give_up_after,
+            hide=hide,
+        )
+
+    def offer(self, message: EventMessage, camera: str, routed: bool) -> None:
+        """Puts the message in the queue if it is for this alert.
+
+        Args:
+            routed: whether the camera's events go here; the end of an event that was begun here does in any case.
+        """
+        event = message.event.id
+        followed = self._outbox.follows(event)
+        if not (followed or routed):
+            return
+        chosen = self._choice(message, camera, followed)
+        if chosen is not None:
+            self._courier.put(chosen)
+        elif message.kind == "close" and followed:
+            self._outbox.forget(event)
+
+    def announce(self, cameras: Collection[str]) -> None:
+        """These are the cameras whose events go here from now on."""
+        self._sink.announce(self._wanted(cameras))
+
+    def report(self) -> AlertReport:
+        return self._courier.report()
+
+    def ask_to_close(self) -> None:
+        self._courier.ask_to_close()
+
+    def close(self, timeout: float) -> None:
+        self._courier.close(timeout)
+
+    def _wanted(self, cameras: Collection[str]) -> list[str]:
+        return [camera for camera in cameras if not self._alert.cameras or camera in self._alert.cameras]
+
+
+class Tap:
+    """Takes every message of every camera, for a delivery that is not set up by a person, such as the store's."""
+
+    def __init__(self, name: str, deliver: Delivery, shared: Surroundings) -> None:
+        self.name = name
+        random = Random(shared.random.getrandbits(64))
+        self._courier = Courier(Outbox(shared.folder, name), deliver, random=random, backoff=shared.backoff)
+
+    def offer(self, message: EventMessage, camera: str, routed: bool) -> None:
+        self._courier.put(message)
+
+    def announce(self, cameras: Collection[str]) -> None:
+        return None
+
+    def report(self) -> AlertReport:
+        return self._courier.report()
+
+    def ask_to_close(self) -> None:
+        self._courier.ask_to_close()
+
+    def close(self, timeout: float) -> None:
+        self._courier.close(timeout)

@@ -1,0 +1,164 @@
+"""What waits for a receiver: a bounded queue on disk that outlives the program, however it ends."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from time import time
+
+from msflow_stream.events.alerts.dead_letters import DeadLetters
+from msflow_stream.events.alerts.queue_file import Letter, Spool
+from msflow_stream.events.alerts.sinks.base import encode
+from msflow_stream.events.alerts.trouble import Trouble
+from msflow_stream.types import EventMessage
+
+logger = logging.getLogger(__name__)
+
+BATCH = 100  # messages that are saved at once; a disk that stays full is tried with no more than these
+
+
+class Outbox:
+    """Messages in their order, from any thread, each kept until it was delivered or given up. To be closed.
+
+    What finds no room on the disk waits in memory until it does. When `capacity` messages wait, the oldest one is
+    given up for each new one. Nothing here ever raises because of the disk, or waits for a receiver.
+    """
+
+    def __init__(self, folder: Path, name: str, capacity: int = 10_000, clock: Callable[[], float] = time) -> None:
+        """Goes on with what an earlier run left in `folder`, in NAME.sqlite; NAME.dead.jsonl is for what is given up.
+
+        Args:
+            clock: seconds since 1970.
+        """
+        if capacity < 1:
+            raise ValueError(f"capacity must be at least 1, not {capacity}")
+        self.name = name
+        self._capacity, self._clock = capacity, clock
+        self._spool, self._dead = Spool(folder / f"{name}.sqlite"), DeadLetters(folder / f"{name}.dead.jsonl")
+        self._lock = threading.RLock()
+        self._saved, self._followed, self._loaded = 0, set[str](), False
+        self._unsaved: deque[Letter] = deque()  # newer than all that are saved
+        self._head: Letter | None = None
+        self._over = set[int]()  # numbers of what was removed, though a full disk may still have it
+        self._given_up = 0
+        self._closed = False
+        self._full = Trouble(logger)
+        self._save()
+
+    @property
+    def given_up(self) -> int:
+        """Messages that were given up since the start."""
+        with self._lock:
+            return self._given_up
+
+    def __len__(self) -> int:
+        """How many messages wait."""
+        with self._lock:
+            return self._saved + len(self._unsaved)
+
+    def age(self, letter: Letter) -> float:
+        """Seconds since a message was put in."""
+        return self._clock() - letter.added
+
+    def follows(self, event: str) -> bool:
+        """Whether the beginning of this event was put in, in this run or an earlier one, and not its end."""
+        with self._lock:
+            return event in self._followed
+
+    def forget(self, event: str) -> None:
+        """Follows an event no longer, as its end is not asked for."""
+        with self._lock:
+            if event in self._followed and not self._closed:
+                self._followed.discard(event)
+                self._spool.forget(event)
+
+    def put(self, message: EventMessage) -> None:
+        """Adds a message."""
+        letter = Letter(encode(message), self._clock(), message.kind, message.event.id)
+        with self._lock:
+            if self._closed:
+                self._bury(letter, "the program was ending")
+                return
+            while len(self) >= self._capacity and (oldest := self.first()) is not None:
+                self._full.begin("full", f"{self.name}: {len(self)} messages wait; the oldest ones are given up")
+                self.give_up(oldest, "the queue was full")
+            if letter.kind == "open":
+                self._followed.add(letter.event)
+            elif letter.kind == "close":
+                self._followed.discard(letter.event)
+            self._unsaved.append(letter)
+            self._save()
+
+    def first(self) -> Letter | None:
+        """The oldest message, which stays until it is removed; None if none waits."""
+        with self._lock:
+            if self._unsaved:
+                self._save()
+            if self._head is None and not self._closed:
+                self._head = self._spool.first(self._over)
+            if self._head is None and self._unsaved:
+                self._head = self._unsaved[0]
+            return self._head
+
+    def remove(self, letter: Letter) -> bool:
+        """Takes the first message out: it was delivered. False if it had been given up in the meantime."""
+        with self._lock:
+            if letter is not self._head:
+                return False
+            self._head = None
+            if letter.number is None:
+                self._unsaved.remove(letter)
+            else:
+                self._over.add(letter.number)
+                self._saved -= 1
+            self._save()
+            if not len(self):
+                self._full.end(f"{self.name}: no message waits any more; {self._given_up} were given up so far")
+            return True
+
+    def give_up(self, letter: Letter, reason: str) -> None:
+        """Moves the first message to the dead letters, unless it is there already."""
+        with self._lock:
+            if letter is self._head:
+                self._bury(letter, reason)
+                self.remove(letter)
+
+    def close(self) -> None:
+        """What waits stays on the disk; what found no room there is given up."""
+        with self._lock:
+            if self._closed:
+                return
+            self._save()
+            for letter in self._unsaved:
+                self._bury(letter, "no room on the disk")
+            self._closed = True
+            self._spool.close()
+
+    def _save(self) -> None:
+        """Brings the disk up to date, if it can be read and written."""
+        if self._closed or not (self._loaded or self._load()):
+            return
+        while self._unsaved or self._over:
+            letters = list(islice(self._unsaved, BATCH))
+            if not self._spool.save(letters, self._over):
+                return
+            self._saved += len(letters)
+            self._over.clear()
+            for _ in letters:
+                self._unsaved.popleft()
+
+    def _load(self) -> bool:
+        """Finds what an earlier run left."""
+        if (found := self._spool.load()) is not None:
+            self._loaded = True
+            self._saved += found[0]
+            self._followed |= found[1]
+        return self._loaded
+
+    def _bury(self, letter: Letter, reason: str) -> None:
+        self._given_up += 1
+        self._dead.add(letter.body, reason)

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, inspect
+
+from msflow_stream.events.store import EventStore
+from msflow_stream.events.store.connection import make_engine, read_address
+from msflow_stream.events.store.migrating import MIGRATIONS, VERSION_TABLE, migrate
+from msflow_stream.events.store.tables import Base
+from msflow_stream.types import UserError
+from tests.support.events import message
+
+LATER = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "later"
+down_revision = "0001"
+
+
+def upgrade():
+    op.add_column("events", sa.Column("plate", sa.String()))
+"""
+
+
+def later_migrations(folder: Path) -> Path:
+    """Those of a later version of the program, which has a column more."""
+    shutil.copytree(MIGRATIONS, folder)
+    (folder / "versions" / "r0002_plates.py").write_text(LATER)
+    return folder
+
+
+def migrate_to(url: str, migrations: Path) -> None:
+    engine = make_engine(read_address(url))
+    try:
+        migrate(engine, "it", migrations)
+    finally:
+        engine.dispose()
+
+
+def test_the_migrations_make_the_tables_that_the_program_uses(store_url: str) -> None:
+    with EventStore(store_url) as store:
+        store.open()
+    engine = make_engine(read_address(store_url))
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+    engine.dispose()
+
+
+def test_an_old_database_is_migrated_with_all_that_is_in_it(store_url: str, tmp_path: Path) -> None:
+    with EventStore(store_url) as store:
+        store.save(message("old"))
+        store.label("old", "normal")
+    migrate_to(store_url, later_migrations(tmp_path / "later"))
+    engine = make_engine(read_address(store_url))
+    with engine.connect() as connection:
+        assert "plate" in {column["name"] for column in inspect(connection).get_columns("events")}
+        assert connection.exec_driver_sql("SELECT id, label, plate FROM events").all() == [("old", "normal", None)]
+        assert connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").all() == [("later",)]
+    engine.dispose()
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(store_url: str, tmp_path: Path) -> None:
+    with EventStore(store_url) as store:
+        store.open()
+    migrate_to(store_url, later_migrations(tmp_path / "later"))
+    with EventStore(store_url) as store:
+        with pytest.raises(UserError, match="was written by a newer version of msflow-stream: update this one"):
+            store.open()
+        with pytest.raises(UserError, match="newer version"):
+            store.save(message())
+
+
+def test_a_migration_that_fails_leaves_the_database_as_it_was(store_url: str, tmp_path: Path) -> None:
+    with EventStore(store_url) as store:
+        store.save(message("old"))
+    migrations = later_migrations(tmp_path / "later")
+    with (migrations / "versions" / "r0002_plates.py").open("a") as file:
+        file.write("    raise RuntimeError('half way')\n")
+    with pytest.raises(RuntimeError, match="half way"):
+        migrate_to(store_url, migrations)
+    with EventStore(store_url) as store:
+        assert [one.event.id for one in store.find()] == ["old"]
+    engine = make_engine(read_address(store_url))
+    assert "plate" not in {column["name"] for column in inspect(engine).get_columns("events")}
+    engine.dispose()
+
+
+def test_a_database_that_has_another_programs_tables_is_shared(store_url: str) -> None:
+    url = read_address(store_url)
+    if url.database and url.drivername == "sqlite":
+        Path(url.database).parent.mkdir(parents=True)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+        connection.exec_driver_sql("INSERT INTO alembic_version VALUES ('theirs')")
+    with EventStore(store_url) as store:
+        store.save(message())
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").all() == [("theirs",)]
+    engine.dispose()
+
+
+def test_the_migrations_are_packages_so_that_a_wheel_has_them() -> None:
+    for folder in (MIGRATIONS, MIGRATIONS / "versions"):
+        assert (folder / "__init__.py").is_file()
+    assert MIGRATIONS.is_relative_to(Path(sys.modules["msflow_stream"].__path__[0]))
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    path.write_text("these are my notes\n" * 100)
+    with (
+        EventStore(f"sqlite:///{path}") as store,
+        pytest.raises(UserError, match=r"is damaged, or is none: file is not"),
+    ):
+        store.open()
+    assert path.read_text() == "these are my notes\n" * 100
+
+
+def test_a_database_with_a_table_of_that_name_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE events (concert TEXT)")
+    connection.close()
+    with EventStore(f"sqlite:///{path}") as store, pytest.raises(UserError, match="table events already exists"):
+        store.open()
