@@ -437,7 +437,7 @@ def build_mstc(
 ) -> None:
     """Makes mSTC of ShanghaiTech Campus: every fifth frame, with its masks. Run again, it goes on where it was."""
     from pipelines.build_mstc import build_mstc as run
-    from pipelines.mstc_video import BuildJob
+    from pipelines.build_mstc_video import BuildJob
 
     job = BuildJob(index_only, quality) if workers is None else BuildJob(index_only, quality, workers)
     run(shanghaitech, out, job)
@@ -517,8 +517,8 @@ def export(
     overwrite: Overwrite = False,
 ) -> None:
     """Writes a scene as a file that scores on its own: uint8 frames in, scores and maps out."""
-    from pipelines.export import ExportJob
-    from pipelines.export import export as run
+    from pipelines.convert import ExportJob
+    from pipelines.convert import export as run
 
     run(_scene_folder(scenes, scene), ExportJob(to, out, None if frame_size is None else _size(frame_size), overwrite))
 
@@ -650,7 +650,7 @@ def bench_fit(
     out: Figures = None,
 ) -> None:
     """Time per pass of a fit: as the original release does it, features recomputed, features cached."""
-    from pipelines.bench import bench_fit as run
+    from pipelines.bench.fit import bench_fit as run
 
     run(backbone, _size(input_size), frames, repeats, device, set_ or (), out)
 
@@ -681,9 +681,9 @@ def bench_scorer(
 ) -> None:
     """Time per frame of every engine and precision beside a plain PyTorch MSFlow, and share of the machine's peak."""
     from msflow_stream.scenes.scene import Scene
+    from pipelines.bench.scorer import ScorerJob
+    from pipelines.bench.scorer import bench_scorer as run
     from pipelines.bench_scenes import random_scene
-    from pipelines.bench_scorer import ScorerJob
-    from pipelines.bench_scorer import bench_scorer as run
 
     if scene is None:
         chosen = [random_scene(name, _size(input_size), set_ or ()) for name in backbone]
@@ -722,8 +722,8 @@ def bench_pipeline(
     """
     from msflow_stream.config.settings import load_for_scoring
     from msflow_stream.scenes.scene import Scene
-    from pipelines.bench_pipeline import PipelineJob
-    from pipelines.bench_pipeline import bench_pipeline as run
+    from pipelines.bench.pipeline import PipelineJob
+    from pipelines.bench.pipeline import bench_pipeline as run
     from pipelines.bench_scenes import random_settings
 
     changes = [*(set_ or ()), *_engine(engine, precision)]
@@ -758,8 +758,8 @@ def bench_scale(
     out: Figures = None,
 ) -> None:
     """One process with many cameras over one scene and over many: frames per second, latency, drops, memory."""
-    from pipelines.bench_scale import ScaleJob
-    from pipelines.bench_scale import bench_scale as run
+    from pipelines.bench.scale import ScaleJob
+    from pipelines.bench.scale import bench_scale as run
     from pipelines.bench_scenes import random_settings
 
     counts = _numbers(cameras, ",", "--cameras", "1,4,16"), _numbers(scene_counts, ",", "--scenes", "1,13")
@@ -775,7 +775,7 @@ def bench_memory(
     set_: Overrides = None,
 ) -> None:
     """Peak memory of a fit on the CPU, with features in memory and on disk."""
-    from pipelines.bench import bench_memory as run
+    from pipelines.bench.fit import bench_memory as run
 
     run(backbone, _size(input_size), frames, set_ or ())
 
@@ -791,7 +791,7 @@ def bench_metrics(
     out: Figures = None,
 ) -> None:
     """AUPRO beside the usual loop over thresholds, and the memory of a pixel AUROC."""
-    from pipelines.bench_metrics import bench_metrics as run
+    from pipelines.bench.metrics import bench_metrics as run
 
     run(masks, size, pixels, thresholds, out)
 
@@ -808,7 +808,7 @@ def bench_soak(
     out: Figures = None,
 ) -> None:
     """Watches many cameras and measures memory over time, drops by cause, and how far behind live it is."""
-    from pipelines.bench_soak import bench_soak as run
+    from pipelines.bench.soak import bench_soak as run
 
     run(cameras, minutes, every, set_ or (), out)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from msflow_stream.datasets.synthetic import SyntheticScene
 from msflow_stream.files import replaced
 from msflow_stream.video.writing.video_writer import VideoWriter
-from pipelines.terminal import progress
+from pipelines.terminal.progress import progress
 
 RATE = Fraction(25)
 DRAWN = 50  # pictures, shown forwards and backwards again and again: to draw one takes far longer than to score it

@@ -24,7 +24,7 @@ from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import UserError
 from msflow_stream.video.sources import expand_sources, is_live, open_source
 from pipelines.tail_plot import tail_plot
-from pipelines.terminal import progress
+from pipelines.terminal.progress import progress
 
 SEED = 0  # of what is drawn for intervals and tests: the same scores give the same figures
 

@@ -31,7 +31,7 @@ from msflow_stream.scenes.thresholds import Normal, measure_normal
 from msflow_stream.scenes.training import FlowFit
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.sources import expand_sources, open_source
-from pipelines.terminal import progress
+from pipelines.terminal.progress import progress
 
 
 @dataclass(frozen=True, slots=True)

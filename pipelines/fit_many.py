@@ -13,7 +13,7 @@ from msflow_stream.machine import choose_device
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.types import UserError
 from pipelines.fit import FitJob, fit
-from pipelines.terminal import number, table
+from pipelines.terminal.progress import number, table
 
 CAMPUS_NAME = re.compile(r"(\d+)_\d+")  # of ShanghaiTech Campus: scene, clip
 

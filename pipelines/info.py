@@ -18,7 +18,7 @@ from msflow_stream.scoring.engine_trial import BOUND
 from msflow_stream.types import UserError
 from pipelines.engine_choice import cache_folder
 from pipelines.fit import versions
-from pipelines.terminal import number, table
+from pipelines.terminal.progress import number, table
 
 CODECS = ("h264", "hevc", "av1", "vp9", "mpeg4", "mjpeg")
 

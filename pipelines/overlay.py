@@ -14,7 +14,7 @@ from msflow_stream.results.score_files import MAPS, OVERLAY, MapReader, ScoreRow
 from msflow_stream.types import Frame, FrameScore, UserError
 from msflow_stream.video.drawing.overlay import OverlayStyle
 from msflow_stream.video.sources import Reader, open_source
-from pipelines.terminal import progress
+from pipelines.terminal.progress import progress
 
 
 def redraw(

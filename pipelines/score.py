@@ -17,7 +17,7 @@ from msflow_stream.types import UserError
 from msflow_stream.video.sources import expand_sources, is_live, open_source, source_name
 from pipelines.score_job import Scored, ScoreJob
 from pipelines.score_source import score_source
-from pipelines.terminal import progress, table
+from pipelines.terminal.progress import progress, table
 from pipelines.trigger_words import trigger_words
 
 

@@ -18,7 +18,6 @@ from rich.live import Live
 from msflow_stream.config.cameras import Cameras
 from msflow_stream.config.cameras_file import load_file
 from msflow_stream.config.settings import EngineSettings
-from msflow_stream.health.table import StatusTable
 from msflow_stream.machine import settle_memory
 from msflow_stream.scenes.scene_cache import SceneBank
 from msflow_stream.scoring.engines.openvino_engine import STREAMS
@@ -32,7 +31,8 @@ from msflow_stream.watch.report import WatchReport
 from msflow_stream.watch.watcher import Fleet
 from msflow_stream.web.server import HealthServer
 from pipelines.engine_choice import make_scoring
-from pipelines.logs import Discreet, LogKind, logged
+from pipelines.terminal.log_setup import Discreet, LogKind, logged
+from pipelines.terminal.status_table import StatusTable
 
 log = logging.getLogger(__name__)
 

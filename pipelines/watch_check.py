@@ -16,7 +16,7 @@ from msflow_stream.types import UserError
 from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.watch.areas import area_mask
 from msflow_stream.watch.probe import Probe, probe
-from pipelines.terminal import table
+from pipelines.terminal.progress import table
 
 AT_ONCE = 16  # cameras that are opened at the same time
 

@@ -20,7 +20,7 @@ from msflow_stream.smoothing import smooth
 from msflow_stream.types import SCORE_FIELDS, FrameScore
 from msflow_stream.video.reading.video_reader import count_frames
 from pipelines.score_job import Scored
-from pipelines.terminal import number, table
+from pipelines.terminal.progress import number, table
 
 EVALUATION = "evaluation.json"
 SMOOTHED = " smoothed"

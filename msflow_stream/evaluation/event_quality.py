@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from msflow_stream.evaluation.metrics.events import HOUR, EventCriteria, Found, Span, side_by_side
 from msflow_stream.results.wording import span as length
-from pipelines.terminal import clock, number, table
+from pipelines.terminal.progress import clock, number, table
 
 COLUMNS = ["clip", "labelled", "event", "told after", ""]
 MISSED, WRONG, RIGHT = "missed", "false alarm", "found"

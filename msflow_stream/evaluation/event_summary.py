@@ -21,7 +21,7 @@ from msflow_stream.events.detection.triggers import triggers_of
 from msflow_stream.results.figures import labelled_spans
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.types import FrameScore
-from pipelines.terminal import number, table
+from pipelines.terminal.progress import number, table
 from pipelines.trigger_words import trigger_words
 
 METRICS = ("precision", "recall", "alarms_per_hour", "false_alarms_per_hour", "time_to_detection")

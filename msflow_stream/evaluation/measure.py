@@ -24,7 +24,7 @@ from msflow_stream.scoring.inference import PlainScoring, Scoring
 from msflow_stream.series import batched
 from msflow_stream.types import SCORE_FIELDS, Frame
 from pipelines.fit import versions
-from pipelines.terminal import progress
+from pipelines.terminal.progress import progress
 
 RESULT, SCORES, CURVES, GALLERY = "result.json", "scores.csv", "curves.json", "gallery"
 NORMAL_PER_SOURCE, NORMAL = 8, 64  # frames to fit on whose maps give the thresholds of RBDC and TBDC

@@ -13,7 +13,7 @@ from msflow_stream.config.settings import Settings
 from msflow_stream.evaluation.event_summary import summarise_events
 from pipelines.fit import versions
 from pipelines.published import CLASSES, PUBLISHED
-from pipelines.terminal import number, table
+from pipelines.terminal.progress import number, table
 
 COLUMNS = {
     "image_auroc_paper": "image AUROC paper",

@@ -10,11 +10,11 @@ from typing import Literal
 
 from rich.text import Text
 
-from msflow_stream.health.trend import Trend
 from msflow_stream.health.words import lag_text, one_line, short_number, short_reason, span
 from msflow_stream.results.score_files import ScoreRow
 from msflow_stream.video.live.states import State
 from msflow_stream.watch.report import CameraReport
+from pipelines.terminal.trend import Trend
 
 NARROW, WIDE = 100, 140  # columns of a terminal from which on more is shown
 LATE = 5.0  # seconds behind live that are worth a colour

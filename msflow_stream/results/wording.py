@@ -10,7 +10,7 @@ from msflow_stream.config.settings import ScoreKind
 from msflow_stream.scenes.scene import Basis, Calibration
 from msflow_stream.scenes.tails.fitting import BEYOND, CONFIDENCE, FEWEST, Interval, Limit, TailFit
 from msflow_stream.scenes.thresholds import Found
-from pipelines.terminal import table
+from pipelines.terminal.progress import table
 
 POOR_FIT = 0.05  # p-values below it are worth a word
 FEW = 20  # excursions, below which the tail is a guess

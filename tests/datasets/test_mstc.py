@@ -16,7 +16,7 @@ from msflow_stream.datasets.mstc import mstc
 from msflow_stream.types import UserError
 from msflow_stream.video.sources import open_source
 from pipelines.build_mstc import build_mstc
-from pipelines.mstc_video import BuildJob
+from pipelines.build_mstc_video import BuildJob
 from tests.support import campus
 from tests.support.campus import write_campus
 from tests.support.videos import read_code

@@ -18,7 +18,7 @@ from msflow_stream.video.reading.image_folder import read_image
 from msflow_stream.video.reading.video_reader import VideoReader
 from pipelines import build_mstc as pipeline
 from pipelines.build_mstc import build_mstc
-from pipelines.mstc_video import BuildJob, Video
+from pipelines.build_mstc_video import BuildJob, Video
 from tests.support import campus, data
 from tests.support.campus import TEST, TRAIN, write_campus
 from tests.support.command import Command

@@ -14,7 +14,7 @@ from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.export import SUFFIXES, Target
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import Frame, UserError
-from pipelines.export import ExportJob, export
+from pipelines.convert import ExportJob, export
 from tests.support.footage import small_settings
 
 RUN = """

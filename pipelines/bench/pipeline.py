@@ -20,13 +20,13 @@ from msflow_stream.scenes.normal_scores import NormalScore
 from msflow_stream.scenes.scene import Calibration, Scene
 from msflow_stream.scenes.thresholds import Normal
 from msflow_stream.scoring.scorer import Scorer
-from pipelines.bench_stages import Footage, Stages, read_footage
+from pipelines.bench.machine import machine_facts, machine_line
+from pipelines.bench.stages import Footage, Stages, read_footage
+from pipelines.bench.timing import Spent, in_turn, median
 from pipelines.bench_video import footage_folder, synthetic_video
 from pipelines.engine_choice import make_scoring
-from pipelines.machine_peak import machine_facts, machine_line
 from pipelines.markdown import print_markdown
 from pipelines.memory import peak_memory
-from pipelines.rounds import Spent, in_turn, median
 from pipelines.score import score
 from pipelines.score_job import ScoreJob
 

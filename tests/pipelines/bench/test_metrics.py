@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from scipy.stats import norm
 
-from pipelines import bench_metrics as bench
+from pipelines.bench import metrics as bench
 from pipelines.memory import peak_memory
 
 

@@ -15,10 +15,10 @@ from msflow_stream.datasets.synthetic import SyntheticScene
 from msflow_stream.machine import choose_device
 from msflow_stream.results.score_files import write_json
 from msflow_stream.scenes.scene import Scene
-from pipelines.bench_ways import PLAIN, Measured, Way, largest_difference, operations, ways_of
-from pipelines.machine_peak import GIGA, Load, Peaks, machine_facts, machine_line
+from pipelines.bench.machine import GIGA, Load, Peaks, machine_facts, machine_line
+from pipelines.bench.timing import Spent, in_turn, median, spent
+from pipelines.bench.variants import PLAIN, Measured, Way, largest_difference, operations, ways_of
 from pipelines.markdown import print_markdown
-from pipelines.rounds import Spent, in_turn, median, spent
 
 COMPARED = 8  # images at least, whose scores are compared
 NORMAL = 16  # other images, in which int8 finds its ranges

@@ -24,7 +24,7 @@ from msflow_stream.scenes.training import FlowFit
 from msflow_stream.series import batched
 from pipelines.fit import versions
 from pipelines.memory import peak_memory
-from pipelines.terminal import progress, table
+from pipelines.terminal.progress import progress, table
 
 PLAIN, RECOMPUTED, CACHED = "as the original release", "features recomputed", "features cached"
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from msflow_stream.evaluation.metrics.pro import LIMIT, StreamingAupro
 from msflow_stream.evaluation.metrics.ranking import StreamingAuroc
 from pipelines.memory import peak_memory
-from pipelines.terminal import progress, table
+from pipelines.terminal.progress import progress, table
 
 USUAL, REGIONS_ONCE, STREAMING = "loop over thresholds", "the same, regions found once", "streaming, every value"
 MAP_PIXELS = 2**20  # of each of the maps that the pixels of the second part come in

@@ -9,7 +9,7 @@ import torch
 
 from msflow_stream.config.settings import load
 from msflow_stream.scenes.scene import Scene
-from pipelines import bench
+from pipelines.bench import fit as bench
 from tests.support.command import Command
 
 SMALL = (

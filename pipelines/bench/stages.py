@@ -22,7 +22,7 @@ from msflow_stream.types import Frame, FrameScore
 from msflow_stream.video.drawing.overlay import Overlay
 from msflow_stream.video.sources import open_source
 from msflow_stream.video.writing.video_writer import VideoWriter
-from pipelines.rounds import Spent, spent
+from pipelines.bench.timing import Spent, spent
 
 DECODING, PREPARING, SCORING, DRAWING, ENCODING = "decode, convert", "prepare", "score", "draw", "encode"
 HELD = 32  # pictures in memory that a stage is fed with, again and again

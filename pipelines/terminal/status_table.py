@@ -9,10 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from msflow_stream.health.columns import COLUMNS, NARROW, WIDE, View
-from msflow_stream.health.trend import Trend
 from msflow_stream.health.words import one_line, size_text, span
 from msflow_stream.video.live.states import State
 from msflow_stream.watch.report import WatchReport
+from pipelines.terminal.trend import Trend
 
 
 class StatusTable:

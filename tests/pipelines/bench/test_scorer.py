@@ -14,10 +14,10 @@ import torch
 from msflow_stream.model.fused import FusedMeasures
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.types import UserError
-from pipelines import bench_ways as ways
+from pipelines.bench import variants as ways
+from pipelines.bench.machine import Load
+from pipelines.bench.scorer import ScorerJob, ScorerRow, bench_scorer, prepared_images
 from pipelines.bench_scenes import random_scene
-from pipelines.bench_scorer import ScorerJob, ScorerRow, bench_scorer, prepared_images
-from pipelines.machine_peak import Load
 from tests.support.command import Command
 from tests.support.footage import small_settings
 

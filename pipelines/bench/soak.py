@@ -26,7 +26,7 @@ from msflow_stream.results.score_files import write_json
 from msflow_stream.types import UserError
 from msflow_stream.video.writing.video_writer import VideoWriter
 from pipelines.fit import FitJob, fit
-from pipelines.terminal import number, table
+from pipelines.terminal.progress import number, table
 
 SIZE, RATE, CLIP_SECONDS, FIT_SECONDS = (640, 360), Fraction(25), 10, 8
 SMALL = ("input.size=[128,192]", "model.weights=random", "fit.passes=1", "model.blocks=[1,2,2]")  # a scene for 2 cores
@@ -121,7 +121,7 @@ def _footage(folder: Path) -> Path:
 @contextmanager
 def _serving(clip: Path) -> Iterator[int]:
     """The cameras, in a process of their own so that they do not count as the watch's; yields their port."""
-    command = [sys.executable, "-m", "pipelines.looping_cameras", str(clip)]
+    command = [sys.executable, "-m", "pipelines.bench.looping_cameras", str(clip)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

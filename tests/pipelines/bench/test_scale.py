@@ -10,7 +10,7 @@ import pytest
 
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.scene_cache import SceneBank
-from pipelines.bench_cameras import Cameras, Live
+from pipelines.bench.memory_cameras import Cameras, Live
 from tests.support.command import Command
 from tests.support.footage import small_flags, small_settings
 

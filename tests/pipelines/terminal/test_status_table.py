@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from msflow_stream.health.columns import BAR, bar
-from msflow_stream.health.table import StatusTable, status_table
 from msflow_stream.stream.counters import Counters
 from msflow_stream.video.live.states import State
 from msflow_stream.watch.report import CameraReport, WatchReport
+from pipelines.terminal.status_table import StatusTable, status_table
 from tests.web.reports import (
     HOSTILE,
     NOW,

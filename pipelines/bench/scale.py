@@ -17,13 +17,13 @@ from msflow_stream.results.score_files import write_json
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.scene_cache import SceneBank
 from msflow_stream.types import UserError
-from pipelines.bench_cameras import Cameras, Live
+from pipelines.bench.machine import machine_facts, machine_line
+from pipelines.bench.memory_cameras import Cameras, Live
+from pipelines.bench.timing import in_turn
 from pipelines.engine_choice import make_scoring
-from pipelines.machine_peak import machine_facts, machine_line
 from pipelines.markdown import print_markdown
 from pipelines.memory import resident_memory
-from pipelines.rounds import in_turn
-from pipelines.terminal import number
+from pipelines.terminal.progress import number
 
 MEBI = 2**20
 # What one more scene takes, from mobilenetv2_100, resnet18 and wide_resnet50_2 with OpenVINO in float32: its modules, a

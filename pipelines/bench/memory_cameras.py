@@ -18,7 +18,7 @@ from msflow_stream.scoring.scorer import Asked, score_batch
 from msflow_stream.stream.contract import Deliver, Limits
 from msflow_stream.stream.runner import Engine
 from msflow_stream.types import Frame, FrameScore
-from pipelines.rounds import Spent, spent
+from pipelines.bench.timing import Spent, spent
 
 PICTURES = 8
 
