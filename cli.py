@@ -105,7 +105,7 @@ def fit(
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's logs.")] = None,
 ) -> None:
     """Fits a scene on normal footage of one camera view, or one scene for each of many views."""
-    from msflow_stream.config.settings import load
+    from msflow_stream.config.loading import load
     from pipelines.fit import FitJob
     from pipelines.fit import fit as run
     from pipelines.fit_many import fit_many
@@ -204,7 +204,7 @@ def score(
 
     A camera is read until it ends or fails, and its clips are made of scored frames; `watch` is for days and nights.
     """
-    from msflow_stream.config.settings import load_for_scoring
+    from msflow_stream.config.loading import load_for_scoring
     from msflow_stream.scenes.scene import Scene
     from msflow_stream.scoring.scorer import Scorer
     from pipelines.engine_choice import images_of, make_scoring
@@ -466,9 +466,8 @@ def evaluate(
     precision: Precision = None,
 ) -> None:
     """Fits a model per class or scene of a data set, scores its test part, and reports beside published results."""
-    from msflow_stream.config.settings import load
-    from msflow_stream.evaluation.cases import settings_file
-    from pipelines.evaluate import EvaluateJob
+    from msflow_stream.config.loading import load
+    from pipelines.evaluate import EvaluateJob, settings_file
     from pipelines.evaluate import evaluate as run
 
     job = EvaluateJob(data, root, out, _classes(classes), seeds, device, frames)
@@ -492,10 +491,10 @@ def ablate(
     device: Device = "auto",
 ) -> None:
     """Makes one of the paper's ablation tables; features are extracted once for all variants that share them."""
-    from msflow_stream.config.settings import load
-    from msflow_stream.evaluation.cases import settings_file
+    from msflow_stream.config.loading import load
     from pipelines.ablate import AblateJob
     from pipelines.ablate import ablate as run
+    from pipelines.evaluate import settings_file
 
     job = AblateJob(table, data, root, out, _classes(classes), device)
     run(job, load(config or settings_file(data), set_ or ()))
@@ -720,7 +719,7 @@ def bench_pipeline(
     stage dominates, or where it leaves cores to the others: the table shows the core time of each, and what the cores
     could do if they did nothing else.
     """
-    from msflow_stream.config.settings import load_for_scoring
+    from msflow_stream.config.loading import load_for_scoring
     from msflow_stream.scenes.scene import Scene
     from pipelines.bench.pipeline import PipelineJob
     from pipelines.bench.pipeline import bench_pipeline as run
@@ -835,7 +834,7 @@ def options(
 
 
 def _scene_folder(scenes: Path, name: str) -> Path:
-    from msflow_stream.config.settings import scene_folder
+    from msflow_stream.scenes.folder import scene_folder
 
     return scene_folder(scenes, name)
 

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import re
+from collections.abc import Iterable
+from urllib.parse import unquote
+
+from msflow_stream.logs import MASK
 
 MASK = "***"
+
+
 URL = re.compile(r"([a-z][a-z0-9+.-]*://)(.+)", re.IGNORECASE | re.DOTALL)
+
+
 HOST_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:]*)(:\d*)?")
+
+
 # A secret's value reaches up to the next "&name=", as people forget to escape what is in their passwords.
 SECRET = re.compile(
     r"([?&;][^=&;?]*(?:pass|pwd|pw|token|secret|key|auth|sig|cred|user|login|sess|streamid)[^=&;?]*=)"
     r".*?(?=[&;][^=&;]*=|$)",
     re.IGNORECASE | re.DOTALL,
 )
+
+
 # What tells the cameras of one recorder apart where they share a path, and is harmless to show.
 CHANNEL = re.compile(r"[?&](?:ch|channel|cam|camera|stream|subtype|id)=[A-Za-z0-9_.-]+", re.IGNORECASE)
+
+
 DEFAULT_PORTS = {"rtsp": ":554", "rtsps": ":322", "http": ":80", "https": ":443", "rtmp": ":1935"}
 
 
@@ -40,17 +56,64 @@ def _without_secrets(rest: str) -> str:
     return SECRET.sub(rf"\1{MASK}", rest)
 
 
-def live_name(url_or_index: str) -> str:
-    """Returns a name safe for a folder: host, port where it is not the usual one, path and channel; or webcam0.
+class Outage:
+    """Says once that something does not work, however often it fails, and once that it works again."""
 
-    >>> live_name("rtsp://admin:secret@camera.example/stream1")
-    'camera.example-stream1'
-    """
-    if url_or_index.isdecimal():
-        return f"webcam{int(url_or_index)}"
-    scheme, _, rest = redact(url_or_index).partition("://")
-    place, _, query = rest.removeprefix(f"{MASK}@").partition("?")
-    authority, slash, path = place.partition("/")
-    place = authority.removesuffix(DEFAULT_PORTS.get(scheme.lower(), "/")) + slash + path
-    channel = "-".join(match[1:] for match in CHANNEL.findall(f"?{query}"))
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", f"{place}-{channel}").strip("-.") or "camera"
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._reason: str | None = None
+
+    @property
+    def lasts(self) -> bool:
+        return self._reason is not None
+
+    def begin(self, message: str, reason: str = "") -> None:
+        """Warns, unless the trouble lasts already for this reason."""
+        if reason != self._reason:
+            self._reason = reason
+            self._logger.warning("%s", message)
+
+    def end(self, message: str) -> None:
+        """Says that it is over, if it lasted."""
+        if self._reason is not None:
+            self._reason = None
+            self._logger.info("%s", message)
+
+
+USER_INFO = re.compile(r"^[a-z][a-z0-9+.-]*://([^/?#]*)@", re.IGNORECASE)
+
+
+class Discreet(logging.Formatter):
+    """Formats as another formatter does, and masks what is known to be secret, tracebacks included."""
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
+        self._secrets: list[str] = []
+
+    def hide(self, urls: Iterable[str], others: Iterable[str] = ()) -> None:
+        """From now on the credentials in these URLs, and the others as they are, are masked wherever they turn up."""
+        plain = {secret for url in urls for secret in secrets_in(url)} | {one for one in others if len(one) > 2}
+        found = plain | {json.dumps(secret)[1:-1] for secret in plain}
+        self._secrets = sorted(found, key=len, reverse=True)  # a password before the user that it begins with
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = self._inner.format(record)
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        return text
+
+
+def secrets_in(url: str) -> set[str]:
+    """The credentials in a URL: as written and as meant, the password alone and with its user."""
+    match = USER_INFO.match(url)
+    if match is None:
+        return set()
+    written = match[1]
+    password = written.partition(":")[2]
+    return {secret for secret in (written, password, unquote(written), unquote(password)) if len(secret) > 2}
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and without what a terminal would take for a command."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)

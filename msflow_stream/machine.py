@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from pathlib import Path
 
 import joblib
@@ -12,6 +13,8 @@ import torch
 from msflow_stream.types import UserError
 
 MALLOC_ARENAS, MALLOC_MAP_FROM, MALLOC_TRIM_FROM = -8, -3, -1  # M_ARENA_MAX and so on of glibc's malloc.h
+
+
 CGROUP_MEMORY = Path("/sys/fs/cgroup/memory.max")  # of a container
 
 
@@ -69,3 +72,13 @@ def usable_memory() -> int:
         return min(physical, int(CGROUP_MEMORY.read_text()))
     except (OSError, ValueError):  # no such file, or "max"
         return physical
+
+
+def cache_folder() -> Path:
+    """Where the platform wants programs to keep what they can make again."""
+    home = Path.home()
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "msflow-stream"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "msflow-stream" / "cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "msflow-stream"

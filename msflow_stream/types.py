@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from msflow_stream.types import Event, UserError
 
 # The field of FrameScore that each kind of score is in.
 SCORE_FIELDS = {"paper": "score", "surprise": "surprise", "surprise_mean": "surprise_mean"}
@@ -60,6 +62,8 @@ class FrameScore:
 
 
 Box = tuple[int, int, int, int]  # x, y, width, height in source pixels
+
+
 Severity = Literal["low", "medium", "high"]
 
 
@@ -120,3 +124,37 @@ class EventMessage:
 
     kind: Literal["open", "update", "close"]
     event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRow:
+    """One scored frame as scores.csv holds it.
+
+    `alarm` is 0 or 1; `probability` is that of so high a smoothed score in a normal frame, None where the scene is not
+    calibrated for it. `reused` is 1 where the frame showed nothing new and took the scores of an earlier one.
+    """
+
+    index: int
+    time: float
+    score: float
+    surprise: float
+    surprise_mean: float
+    smoothed: float
+    threshold: float
+    alarm: int
+    probability: float | None = None
+    reused: int = 0
+
+    def cells(self) -> list[str]:
+        """As text, column by column."""
+        index, time, *values, alarm, probability, reused = astuple(self)
+        chance = "" if probability is None else f"{probability:.7g}"
+        return [str(index), f"{time:.6f}", *(f"{value:.7g}" for value in values), str(alarm), chance, str(reused)]
+
+
+class Found(NamedTuple):
+    """An event that was found: its first and last activity, and when it was first told of; seconds of the clip."""
+
+    start: float
+    end: float
+    told: float

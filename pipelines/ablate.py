@@ -14,21 +14,22 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from msflow_stream.config.settings import Settings, override
+from msflow_stream.config.loading import override
+from msflow_stream.config.settings import Settings
 from msflow_stream.evaluation.cases import Case, Subject, find_subjects
 from msflow_stream.evaluation.collector import Judge
 from msflow_stream.evaluation.measure import judge_batch
 from msflow_stream.evaluation.summary import COLUMNS
+from msflow_stream.files import read_json, write_json
 from msflow_stream.footage import Footage, extract, feature_cache
 from msflow_stream.machine import choose_device
 from msflow_stream.model.aggregate import Maps, depth
-from msflow_stream.results.score_files import read_json, write_json
+from msflow_stream.results.run_folder import versions
 from msflow_stream.scenes.features import FeatureCache
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import FlowFit
 from msflow_stream.series import batched
 from msflow_stream.types import UserError
-from pipelines.fit import versions
 from pipelines.terminal.progress import number, progress, table
 
 BLOCKS = {1: 2, 2: 5, 3: 8, 4: 8}  # of a stage, wherever it is used

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msflow_stream.config.settings import Settings, load, override
+from msflow_stream.config.loading import load, override
+from msflow_stream.config.settings import Settings
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.types import UserError
 

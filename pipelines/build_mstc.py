@@ -20,7 +20,7 @@ from msflow_stream.datasets import mstc
 from msflow_stream.datasets.clips import holds, visible
 from msflow_stream.datasets.mstc import TEST, TRAIN, VideoRow
 from msflow_stream.datasets.shanghaitech import EVERY, shanghaitech
-from msflow_stream.results.score_files import write_json
+from msflow_stream.files import write_json
 from msflow_stream.types import UserError
 from msflow_stream.video.reading.image_folder import image_files
 from pipelines.build_mstc_video import BuildJob, Video, is_whole, remove, write_video

@@ -15,9 +15,11 @@ from rich.console import Console
 
 from msflow_stream.config.settings import EventSettings, ScoreKind, Settings
 from msflow_stream.logs import redact
-from msflow_stream.results.wording import diagnostics, sentences
+from msflow_stream.results.wording import sentences
+from msflow_stream.scenes.calibration import Basis, Calibration
+from msflow_stream.scenes.folder import read_record
 from msflow_stream.scenes.normal_scores import NormalScore, read_normal_scores
-from msflow_stream.scenes.scene import Basis, Calibration, Scene, read_record
+from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.tails.fitting import supported_rate
 from msflow_stream.scenes.thresholds import KINDS, Found, Normal, find_limit, quantiles, save_calibration, with_limits
 from msflow_stream.scoring.scorer import Scorer
@@ -25,6 +27,7 @@ from msflow_stream.types import UserError
 from msflow_stream.video.sources import expand_sources, is_live, open_source
 from pipelines.tail_plot import tail_plot
 from pipelines.terminal.progress import progress
+from pipelines.terminal.tables import diagnostics
 
 SEED = 0  # of what is drawn for intervals and tests: the same scores give the same figures
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from msflow_stream.config.settings import EngineSettings
+from msflow_stream.machine import cache_folder
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.engine_choice import EngineChooser
 from msflow_stream.scoring.engines.openvino_engine import STREAMS
@@ -21,17 +19,9 @@ from msflow_stream.types import Frame
 from msflow_stream.video.sources import expand_sources, open_source
 
 FRAMES, BATCH = 64, 4  # normal frames that show the ranges of numbers; so many at once
+
+
 APART = 5  # of the frames that would be scored, every so manieth: neighbours look alike
-
-
-def cache_folder() -> Path:
-    """Where the platform wants programs to keep what they can make again."""
-    home = Path.home()
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "msflow-stream"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "msflow-stream" / "cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "msflow-stream"
 
 
 def make_scoring(

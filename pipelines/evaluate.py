@@ -12,19 +12,31 @@ from typing import Any
 
 from rich.console import Console
 
-from msflow_stream.config.settings import Settings, differences, override
+from msflow_stream.config.loading import differences, override
+from msflow_stream.config.settings import Settings
 from msflow_stream.evaluation.cases import Subject, class_settings, find_subjects
-from msflow_stream.evaluation.event_summary import print_events
 from msflow_stream.evaluation.measure import NORMAL, RESULT, measure, some_normal
 from msflow_stream.evaluation.metrics.frames import Frames
 from msflow_stream.evaluation.report import write_report
-from msflow_stream.evaluation.summary import COLUMNS, print_summary, summarise, write_csv
+from msflow_stream.evaluation.summary import COLUMNS, summarise, write_csv
+from msflow_stream.files import read_json, write_json
 from msflow_stream.machine import choose_device
-from msflow_stream.results.score_files import read_json, write_json
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.types import UserError
 from pipelines.engine_choice import make_scoring, prepared
 from pipelines.fit import FitJob, fit_frames
+from pipelines.terminal.tables import print_events, print_summary
+
+SETTINGS = {"mvtec": "mvtec", "visa": "mvtec", "mtd": "mtd", "folder": "mvtec"}  # of stills; videos: mstc
+
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+def settings_file(data: str) -> Path:
+    """The settings that a data set is evaluated with unless others are given."""
+    return CONFIGS / f"{SETTINGS.get(data, 'mstc')}.yaml"
+
 
 CLAIM = "evaluation.json"
 

@@ -13,7 +13,7 @@ from msflow_stream.events.evidence.event_folder import KEEP
 from msflow_stream.events.store import EventFilter, EventStore, Label, StoredEvent
 from msflow_stream.events.store.export import snapshot, to_coco, to_csv, to_full_json
 from msflow_stream.files import replaced
-from msflow_stream.health.words import one_line
+from msflow_stream.logs import one_line
 from msflow_stream.types import Box, Event, Track, UserError
 from pipelines.terminal.progress import clock, number, table
 

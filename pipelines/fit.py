@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import Progress
 
-import msflow_stream
-from msflow_stream.config.settings import Settings, differences
+from msflow_stream.config.loading import differences
+from msflow_stream.config.settings import Settings
 from msflow_stream.footage import Footage, extract, feature_cache
 from msflow_stream.machine import choose_device
 from msflow_stream.model.pyramid import Pyramid
 from msflow_stream.results.figures import loss_plot
-from msflow_stream.results.score_files import LOSS_PLOT, Pass, write_losses
+from msflow_stream.results.run_folder import versions
 from msflow_stream.scenes.checkpoints import FileCheckpoints
 from msflow_stream.scenes.features import FeatureCache
+from msflow_stream.scenes.folder import read_record
+from msflow_stream.scenes.losses import LOSS_PLOT, Pass, write_losses
 from msflow_stream.scenes.normal_scores import write_normal_scores
-from msflow_stream.scenes.scene import Scene, read_record
+from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.thresholds import Normal, measure_normal
 from msflow_stream.scenes.training import FlowFit
 from msflow_stream.types import Frame, UserError
@@ -228,13 +228,6 @@ def _record(scene: Scene, footage: Footage, passes: Sequence[Pass], seconds: flo
         "held_out_loss": [done.held_out_loss and round(done.held_out_loss, 6) for done in passes],
         "versions": versions(),
     }
-
-
-def versions() -> dict[str, str]:
-    """What a result depends on."""
-    packages = ("torch", "timm", "FrEIA", "numpy", "pillow", "av")
-    own = {"msflow_stream": msflow_stream.__version__, "python": platform.python_version()}
-    return own | {package: version(package) for package in packages}
 
 
 def _report(console: Console, folder: Path, scene: Scene) -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from msflow_stream.config.settings import Settings, scene_folder
-from msflow_stream.files import VIDEO_SUFFIXES
+from msflow_stream.config.settings import Settings
 from msflow_stream.machine import choose_device
+from msflow_stream.scenes.folder import scene_folder
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.types import UserError
+from msflow_stream.video.sources import group_by_scene
 from pipelines.fit import FitJob, fit
 from pipelines.terminal.progress import number, table
 
@@ -51,27 +52,3 @@ def fit_many(root: Path, scenes: Path, settings: Settings, job: FitJob | None = 
     if failed:
         raise UserError(f"{failed} of {len(groups)} scenes failed; the reasons are above")
     return not interrupted
-
-
-def group_by_scene(root: Path) -> dict[str, list[str]]:
-    """Sources by scene: a sub-folder is a scene, a file belongs to the scene before the first underscore of its name.
-
-    Sub-folders named as in ShanghaiTech Campus (01_014) are clips of the scene before the underscore.
-
-    Raises:
-        UserError: no such folder, or nothing in it.
-    """
-    if not root.is_dir():
-        raise UserError(f"no folder {root}: --scenes-from takes one with a sub-folder or a name prefix per scene")
-    groups: dict[str, list[str]] = {}
-    for path in sorted(root.iterdir()):
-        if path.name.startswith("."):
-            continue
-        campus = CAMPUS_NAME.fullmatch(path.stem)
-        if path.is_file() and path.suffix.lower() not in VIDEO_SUFFIXES:
-            continue  # a note, a list of labels
-        name = campus.group(1) if campus else path.name if path.is_dir() else path.stem.split("_")[0] or path.stem
-        groups.setdefault(name, []).append(str(path))
-    if not groups:
-        raise UserError(f"nothing in {root}: --scenes-from takes a folder with a sub-folder or a name prefix per scene")
-    return groups

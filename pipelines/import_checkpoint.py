@@ -7,11 +7,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from msflow_stream.config.settings import load
+from msflow_stream.config.loading import load
 from msflow_stream.model import reference_checkpoint
+from msflow_stream.results.run_folder import versions
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.types import UserError
-from pipelines.fit import versions
 
 
 def import_checkpoint(

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
 from msflow_stream.config.settings import EventSettings
-from msflow_stream.evaluation.metrics.events import Found
 from msflow_stream.evaluation.metrics.frames import Frames
 from msflow_stream.results.overlay_file import PRESET
-from msflow_stream.results.score_files import ScoreRow
-from msflow_stream.types import Event
 from msflow_stream.video.writing.video_writer import Preset
 
 
@@ -47,32 +43,3 @@ class ScoreJob:
     store: str | None = None
     skip_static: bool = False
     overlay_preset: Preset = PRESET
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """What came of one source.
-
-    Attributes:
-        frames: that were read.
-        rate: frames per second.
-        found: the events as they are measured.
-        lost: what the evidence lacks, by cause.
-        seconds: that it took.
-    """
-
-    folder: Path
-    rows: Sequence[ScoreRow]
-    frames: int
-    rate: float
-    damaged: int
-    events: Sequence[Event]
-    found: Sequence[Found]
-    lost: Mapping[str, int]
-    seconds: float
-    interrupted: bool
-
-    @property
-    def reused(self) -> int:
-        """Frames that showed nothing new and took the score of an earlier one."""
-        return sum(row.reused for row in self.rows)

@@ -6,14 +6,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from msflow_stream.files import write_json
 from msflow_stream.logs import redact
-from msflow_stream.results.score_files import RUN, write_json
-from msflow_stream.results.source_results import SourceOutputs
-from msflow_stream.scenes.scene import Calibration
+from msflow_stream.results.run_folder import RUN, versions
+from msflow_stream.results.source_results import Scored, SourceOutputs
+from msflow_stream.scenes.calibration import Calibration
 from msflow_stream.scoring.scorer import Scorer
-from msflow_stream.video.reading.video_reader import SourceInfo
-from pipelines.fit import versions
-from pipelines.score_job import Scored, ScoreJob
+from msflow_stream.video.reading.source_info import SourceInfo
+from pipelines.score_job import ScoreJob
 
 
 def write_record(

@@ -11,17 +11,18 @@ from pathlib import Path
 from rich.progress import Progress
 
 from msflow_stream.evaluation.clip_truth import ClipTruth
-from msflow_stream.results.figures import labelled_spans, timeline
+from msflow_stream.results.figures import timeline
 from msflow_stream.results.score_files import TIMELINE
-from msflow_stream.results.source_results import SourceOutputs, Wanted
+from msflow_stream.results.source_results import Scored, SourceOutputs, Wanted
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.scoring.static_gate import Gated, StaticGate
+from msflow_stream.series import labelled_spans
 from msflow_stream.stream.contract import Deliver, Limits
 from msflow_stream.stream.runner import Engine
 from msflow_stream.stream.signals import stopped_by_signals
 from msflow_stream.types import SCORE_FIELDS, Frame, FrameScore, UserError
 from msflow_stream.video.sources import Reader, is_live, open_source, source_name
-from pipelines.score_job import Scored, ScoreJob
+from pipelines.score_job import ScoreJob
 from pipelines.score_record import write_record
 
 log = logging.getLogger(__name__)

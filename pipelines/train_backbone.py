@@ -20,9 +20,9 @@ from msflow_stream.machine import choose_device, usable_cores
 from msflow_stream.model.embedded import EmbeddedBackbone
 from msflow_stream.pretraining.learner import Learner, Recipe
 from msflow_stream.pretraining.pictures.bank import Bank, BankPlan, make
+from msflow_stream.results.run_folder import versions
 from msflow_stream.scenes.checkpoints import FileCheckpoints
 from msflow_stream.types import UserError
-from pipelines.fit import versions
 from pipelines.terminal.progress import progress
 
 WEIGHTS, RECORD, LOSSES = "embedded.safetensors", "embedded.json", "losses.csv"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msflow_stream.config.settings import ScoreSettings
 from msflow_stream.events.detection.triggers import Trigger
 from msflow_stream.results.wording import every
-from msflow_stream.scenes.scene import Calibration
+from msflow_stream.scenes.calibration import Calibration
 
 
 def trigger_words(triggers: Sequence[Trigger], score: ScoreSettings, calibration: Calibration | None) -> str:

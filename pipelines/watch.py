@@ -18,6 +18,8 @@ from rich.live import Live
 from msflow_stream.config.cameras import Cameras
 from msflow_stream.config.cameras_file import load_file
 from msflow_stream.config.settings import EngineSettings
+from msflow_stream.files import make_folder
+from msflow_stream.logs import Discreet
 from msflow_stream.machine import settle_memory
 from msflow_stream.scenes.scene_cache import SceneBank
 from msflow_stream.scoring.engines.openvino_engine import STREAMS
@@ -26,12 +28,11 @@ from msflow_stream.stream.signals import heard, stopped_by_signals
 from msflow_stream.types import UserError
 from msflow_stream.watch.camera_outputs import Written
 from msflow_stream.watch.event_router import EventDesk, secrets_of
-from msflow_stream.watch.outputs.sink import make_folder
 from msflow_stream.watch.report import WatchReport
 from msflow_stream.watch.watcher import Fleet
 from msflow_stream.web.server import HealthServer
 from pipelines.engine_choice import make_scoring
-from pipelines.terminal.log_setup import Discreet, LogKind, logged
+from pipelines.terminal.log_setup import LogKind, logged
 from pipelines.terminal.status_table import StatusTable
 
 log = logging.getLogger(__name__)

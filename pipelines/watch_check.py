@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from msflow_stream.config.cameras import Camera
 from msflow_stream.config.cameras_file import load_cameras
-from msflow_stream.config.settings import scene_folder
+from msflow_stream.scenes.folder import scene_folder
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.types import UserError
 from msflow_stream.video.live_options import LiveOptions

@@ -13,9 +13,17 @@ from msflow_stream.config.alerts import Alert, AlertName
 from msflow_stream.config.settings import Section
 
 NAME = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?$"  # of a folder, on any system
+
+
 CLOCK = r"^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$"
+
+
 FILE_SCHEME = "file://"
+
+
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "rtp", "udp", "tcp", "srt", "file")
+
+
 RESTREAM_SCHEMES = ("rtsp", "rtsps")
 
 
@@ -56,14 +64,32 @@ def _clock(value: Any) -> Any:
 
 
 ADDRESS = {"anyOf": [{"type": "string", "minLength": 1}, {"type": "integer", "minimum": 0}]}
+
+
 Seconds = Annotated[FiniteFloat, Field(gt=0)]
+
+
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
 Point = tuple[Share, Share]  # x, y: shares of the picture
+
+
 Polygon = Annotated[tuple[Point, ...], Field(min_length=3)]
+
+
 Name = Annotated[str, AfterValidator(_checked_name)]
+
+
 SceneName = Annotated[str, Field(min_length=1)]
+
+
 ClockTime = Annotated[time, BeforeValidator(_clock), WithJsonSchema({"type": "string", "pattern": CLOCK})]
+
+
 Address = Annotated[SecretStr, BeforeValidator(_webcam), AfterValidator(_checked_url), WithJsonSchema(ADDRESS)]
+
+
 Restream = Annotated[SecretStr, AfterValidator(_checked_restream), WithJsonSchema({"type": "string"})]
 
 
@@ -179,3 +205,6 @@ class Cameras(Section):
         default=None,
         description="database of events, sqlite:/// or postgresql://; null: events.db in the output folder",
     )
+
+
+Decode = Literal["auto", "cpu", "cuda"]

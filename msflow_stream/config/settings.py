@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator, model_validator
-
-from msflow_stream.types import UserError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
 
 ScoreKind = Literal["paper", "surprise", "surprise_mean"]
+
+
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
 EngineName = Literal["auto", "torch", "compile", "openvino", "onnxruntime", "tensorrt"]
+
+
 EnginePrecision = Literal["auto", "float32", "bf16", "fp16", "int8"]
+
+
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -150,126 +152,3 @@ class Settings(Section):
     @classmethod
     def _an_empty_section_is_the_default(cls, value: Any) -> Any:
         return {} if value is None else value
-
-
-def load(path: Path | None = None, overrides: Sequence[str] = (), base: Settings | None = None) -> Settings:
-    """Settings from a YAML file and `section.key=value` overrides, the later winning.
-
-    Args:
-        path: a YAML file, or None.
-        overrides: such as `input.size=[256,384]`; the value is read as YAML.
-        base: what both change, the defaults if None.
-
-    Raises:
-        UserError: no such file, unknown keys (with the nearest valid name), values out of range.
-    """
-    tree: dict[str, Any] = base.model_dump(exclude_unset=True) if base is not None else {}
-    if path is not None:
-        _merge(tree, _read(path))
-    for override in overrides:
-        _merge(tree, _parse(override))
-    try:
-        return Settings.model_validate(tree)
-    except ValidationError as error:
-        raise UserError(_explain(error)) from None
-
-
-def override(settings: Settings, overrides: Sequence[str]) -> Settings:
-    """The settings with `section.key=value` overrides, as `load` takes them.
-
-    Raises:
-        UserError: as `load`.
-    """
-    return load(None, overrides, settings)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read the settings file {path}: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date or number that cannot be
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(tree, dict | None):
-        raise UserError(f"{path} should hold sections such as 'model:' and 'fit:', not a {type(tree).__name__}")
-    return tree or {}
-
-
-def _parse(override: str) -> dict[str, Any]:
-    name, separator, text = override.partition("=")
-    if not separator or "." not in name:
-        raise UserError(f"--set takes section.key=value, such as fit.passes=8, not {override!r}")
-    try:
-        value: Any = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
-        value = text
-    for part in reversed(name.strip().split(".")):
-        value = {part: value}
-    return dict(value)
-
-
-def _merge(tree: dict[str, Any], changes: dict[str, Any]) -> None:
-    for key, value in changes.items():
-        if isinstance(value, dict | None) and isinstance(tree.get(key), dict):
-            _merge(tree[key], value or {})  # an empty section changes nothing
-        else:
-            tree[key] = value
-
-
-def _names(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
-    for key, field in model.model_fields.items():
-        yield prefix + key
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            yield from _names(field.annotation, f"{prefix}{key}.")
-
-
-def _explain(error: ValidationError) -> str:
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(name, list(_names()), n=1, cutoff=0.0)
-        return f"unknown setting {name!r}: did you mean {near[0]!r}?"
-    message = first["msg"].removeprefix("Value error, ")
-    return (
-        f"setting {name}: {message} (found {first['input']!r})"
-        if first["type"] != "value_error"
-        else f"setting {name}: {message}"
-    )
-
-
-def load_for_scoring(fitted: Settings, path: Path | None = None, overrides: Sequence[str] = ()) -> Settings:
-    """The settings of a fitted scene with changes of `score`, `event` and `engine`; the fit fixed the rest.
-
-    Raises:
-        UserError: as `load`, or a change of another section.
-    """
-    changed = load(path, overrides, fitted)
-    for section in ("input", "model", "fit", "scene"):
-        if getattr(changed, section) != getattr(fitted, section):
-            raise UserError(
-                f"{section} settings were fixed when the scene was fitted: "
-                "only score, event and engine settings can change now"
-            )
-    return changed
-
-
-def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
-    """What differs between two dumps of settings, as `section.key was 1, is 2`; sections that `first` lacks do not."""
-    return [
-        f"{section}.{key} was {first[section].get(key)!r}, is {value!r}"
-        for section, values in second.items()
-        if section in first  # a program that did not know it wrote the first
-        for key, value in values.items()
-        if first[section].get(key) != value
-    ]
-
-
-def scene_folder(scenes: Path, name: str) -> Path:
-    """Where a scene of this name is or goes.
-
-    Raises:
-        UserError: a name that is not that of a plain folder below `scenes`.
-    """
-    if not name or name.startswith(".") or Path(name).name != name:
-        raise UserError(f"{name!r} cannot be a scene's name: it is the name of a folder in {scenes}")
-    return scenes / name

@@ -12,7 +12,8 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.config.settings import Settings, override
+from msflow_stream.config.loading import override
+from msflow_stream.config.settings import Settings
 from msflow_stream.datasets.avenue import avenue
 from msflow_stream.datasets.clips import Clip, Flags, VideoScene, holds
 from msflow_stream.datasets.folder import folder
@@ -30,11 +31,13 @@ from msflow_stream.types import Frame, UserError
 from msflow_stream.video.sources import open_source
 
 DataSet = Literal["mvtec", "visa", "mtd", "folder", "mstc", "ped1", "ped2", "avenue"]
-SETTINGS = {"mvtec": "mvtec", "visa": "mvtec", "mtd": "mtd", "folder": "mvtec"}  # of stills; videos: mstc
+
+
 DATA_SETS = get_args(DataSet)
-CONFIGS = Path(__file__).parents[1] / "configs"
+
 
 IMAGE_RATE = Fraction(25)  # frames per second of a clip that is a folder of images
+
 
 Size = tuple[int, int]  # height, width
 
@@ -217,8 +220,3 @@ def class_settings(data: str, name: str, settings: Settings) -> Settings:
     if data == "mvtec" and name == "transistor" and settings.input.size == (512, 512):
         return override(settings, ["input.size=[256,256]"])
     return settings
-
-
-def settings_file(data: str) -> Path:
-    """The settings that a data set is evaluated with unless others are given."""
-    return CONFIGS / f"{SETTINGS.get(data, 'mstc')}.yaml"

@@ -14,12 +14,12 @@ from msflow_stream.datasets.labels import find, load_labels, load_masks, mask_at
 from msflow_stream.evaluation.event_quality import ClipEvents, EventQuality
 from msflow_stream.evaluation.metrics.frames import FrameAuroc, Frames
 from msflow_stream.evaluation.metrics.ranking import StreamingAuroc
-from msflow_stream.results.figures import labelled_spans
-from msflow_stream.results.score_files import write_json
+from msflow_stream.files import write_json
+from msflow_stream.results.source_results import Scored
+from msflow_stream.series import labelled_spans
 from msflow_stream.smoothing import smooth
 from msflow_stream.types import SCORE_FIELDS, FrameScore
 from msflow_stream.video.reading.video_reader import count_frames
-from pipelines.score_job import Scored
 from pipelines.terminal.progress import number, table
 
 EVALUATION = "evaluation.json"

@@ -9,8 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from msflow_stream.evaluation.metrics.events import HOUR, EventCriteria, Found, Span, side_by_side
+from msflow_stream.evaluation.metrics.events import HOUR, EventCriteria, Span, side_by_side
 from msflow_stream.results.wording import span as length
+from msflow_stream.types import Found
 from pipelines.terminal.progress import clock, number, table
 
 COLUMNS = ["clip", "labelled", "event", "told after", ""]

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
-from rich.markup import escape
 
 from msflow_stream.evaluation.collector import Scored
 from msflow_stream.evaluation.event_quality import ClipEvents, EventQuality, figures
@@ -18,15 +16,20 @@ from msflow_stream.evaluation.metrics.events import EventCriteria
 from msflow_stream.events.detection.collector import find_events
 from msflow_stream.events.detection.detector import EventDetector
 from msflow_stream.events.detection.triggers import triggers_of
-from msflow_stream.results.figures import labelled_spans
 from msflow_stream.scenes.scene import Scene
+from msflow_stream.series import labelled_spans
 from msflow_stream.types import FrameScore
-from pipelines.terminal.progress import number, table
 from pipelines.trigger_words import trigger_words
 
 METRICS = ("precision", "recall", "alarms_per_hour", "false_alarms_per_hour", "time_to_detection")
+
+
 COUNTS = ("events", "right", "spans", "spans_found", "hours")
+
+
 COLUMNS = ("precision", "recall", "hours", "alarms/h", "false/h", "delay (s)")
+
+
 NOTHING = np.zeros((1, 1), np.float16)  # a map without regions: where something is does not matter here
 
 
@@ -84,28 +87,3 @@ def summarise_events(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict
             means = {key: None if None in values else fmean(values) for key, values in pooled.items()}
             summary[name] = {**means, "of": events[0]["of"]}
     return summary
-
-
-def print_events(console: Console, summary: Mapping[str, Any]) -> None:
-    """Prints a line per scene, and their sums and means."""
-    events = summary["events"]
-    if not events:
-        return
-    rows = [[name, *_row(values)] for name, values in events.items()]
-    if len(rows) > 1:
-        sums = {key: sum(values[key] for values in events.values()) for key in COUNTS}
-        rows.append(["sum, mean", *_row({**sums, **{key: summary["mean"].get(f"event_{key}") for key in METRICS}})])
-    caption = "precision: of the events, recall: of the labelled spans, those that overlap one of the others; "
-    caption += "delay: from a span's start to the first message; "
-    caption += next(iter(events.values()))["of"] if len(events) == 1 else "thresholds: in results.json, by scene"
-    console.print(table("events", ["", *COLUMNS], rows, escape(caption)))
-
-
-def _row(values: Mapping[str, Any]) -> list[str]:
-    shares = (("precision", "right", "events"), ("recall", "spans_found", "spans"))
-    return [
-        *(f"{number(values[key])} ({values[part]:.4g}/{values[whole]:.4g})" for key, part, whole in shares),
-        f"{values['hours']:.3g}",
-        *(number(values[key], 1) for key in ("alarms_per_hour", "false_alarms_per_hour")),
-        number(values["time_to_detection"], 2),
-    ]

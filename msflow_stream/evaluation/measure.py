@@ -17,13 +17,13 @@ from msflow_stream.evaluation.event_summary import event_metrics, event_quality
 from msflow_stream.evaluation.gallery import Gallery
 from msflow_stream.evaluation.metrics.frames import Frames
 from msflow_stream.evaluation.metrics.streaming import ValueCounts, halves
+from msflow_stream.files import write_json
 from msflow_stream.model.aggregate import Maps, depth
-from msflow_stream.results.score_files import write_json
+from msflow_stream.results.run_folder import versions
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.inference import PlainScoring, Scoring
 from msflow_stream.series import batched
 from msflow_stream.types import SCORE_FIELDS, Frame
-from pipelines.fit import versions
 from pipelines.terminal.progress import progress
 
 RESULT, SCORES, CURVES, GALLERY = "result.json", "scores.csv", "curves.json", "gallery"

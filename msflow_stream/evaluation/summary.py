@@ -7,13 +7,10 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from msflow_stream.config.settings import Settings
 from msflow_stream.evaluation.event_summary import summarise_events
-from pipelines.fit import versions
+from msflow_stream.results.run_folder import versions
 from pipelines.published import CLASSES, PUBLISHED
-from pipelines.terminal.progress import number, table
 
 COLUMNS = {
     "image_auroc_paper": "image AUROC paper",
@@ -64,33 +61,6 @@ def summarise(
     }
 
 
-def print_summary(console: Console, summary: dict[str, Any]) -> None:
-    """Prints the main metrics of every class, and their means beside what was published."""
-    columns = [key for key in COLUMNS if key in summary["mean"]]
-    rows = [
-        [name, *(_with_spread(values.get(key), summary["spread over seeds"].get(name, {}).get(key)) for key in columns)]
-        for name, values in summary["classes"].items()
-    ]
-    if len(rows) > 1:
-        spread = summary["spread of the mean"]
-        rows.append(["mean", *(_with_spread(summary["mean"][key], spread.get(key)) for key in columns)])
-    seeds = len(summary["seeds"])
-    caption = f"last pass of {summary['settings']['fit']['passes']}" + (f", mean of {seeds} seeds" if seeds > 1 else "")
-    if any(key.startswith("frame_") for key in columns):
-        counted = "sampled frames" if summary["frames"] == "sampled" else "all frames, each with its newest score"
-        caption += f"; frame AUROC pooled over clips, {counted}"
-    console.print(table(summary["data"], ["", *(COLUMNS[key] for key in columns)], rows, caption))
-    if not summary["published"]:
-        return
-    sources = list(summary["published"])
-    rows = [
-        [COLUMNS[key], number(summary["mean"][key]), *(number(summary["published"][one].get(key)) for one in sources)]
-        for key in columns
-        if any(key in summary["published"][one] for one in sources)
-    ]
-    console.print(table("beside what was published (mean over classes)", ["", "ours", *sources], rows))
-
-
 def _spread_of_mean(classes: list[list[dict[str, Any]]], keys: list[str]) -> dict[str, float | None]:
     """Standard deviation over seeds of the mean over classes."""
     if not classes or len(classes[0]) < 2:
@@ -101,10 +71,6 @@ def _spread_of_mean(classes: list[list[dict[str, Any]]], keys: list[str]) -> dic
         known = [statistics.fmean(values) for values in means if None not in values]
         result[key] = statistics.stdev(known) if len(known) == len(means) else None
     return result
-
-
-def _with_spread(value: float | None, spread: float | None) -> str:
-    return number(value) if spread is None else f"{number(value)} ± {number(spread)}"
 
 
 def write_csv(path: Path, summary: dict[str, Any]) -> None:

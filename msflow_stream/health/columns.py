@@ -10,8 +10,9 @@ from typing import Literal
 
 from rich.text import Text
 
-from msflow_stream.health.words import lag_text, one_line, short_number, short_reason, span
-from msflow_stream.results.score_files import ScoreRow
+from msflow_stream.health.words import lag_text, short_number, short_reason, span
+from msflow_stream.logs import one_line
+from msflow_stream.types import ScoreRow
 from msflow_stream.video.live.states import State
 from msflow_stream.watch.report import CameraReport
 from pipelines.terminal.trend import Trend

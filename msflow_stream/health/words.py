@@ -6,13 +6,12 @@ import math
 import re
 from itertools import pairwise
 
+from msflow_stream.logs import one_line
+
 URL_BEFORE = re.compile(r"^[a-z][a-z0-9+.-]*://\S+: ", re.IGNORECASE)
+
+
 UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
-
-
-def one_line(text: str) -> str:
-    """The text without line breaks and without what a terminal would take for a command."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def short_reason(reason: str) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from msflow_stream.results.score_files import Pass, ScoreRow
+from msflow_stream.scenes.losses import Pass
+from msflow_stream.types import ScoreRow
 
 RAW, SMOOTHED, ALARM, LABEL = "#9db2c4", "#1f4e79", "#c0392b", "#f3c623"
 
@@ -71,10 +71,3 @@ def loss_plot(path: Path, title: str, passes: Sequence[Pass]) -> None:
     for axes in (upper, lower):
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path)
-
-
-def labelled_spans(labels: npt.ArrayLike, rate: float) -> list[tuple[float, float]]:
-    """Spans (start, end) in seconds of consecutive nonzero labels, one label per frame at `rate` frames per second."""
-    flags = np.concatenate([[0], np.asarray(labels) != 0, [0]]).astype(np.int8)
-    edges = np.flatnonzero(np.diff(flags))
-    return [(start / rate, end / rate) for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)]

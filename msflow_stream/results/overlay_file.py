@@ -8,12 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from msflow_stream.config.settings import ScoreKind, ScoreSettings
-from msflow_stream.results.score_files import ScoreRow
-from msflow_stream.scenes.scene import Calibration
-from msflow_stream.types import Frame, FrameScore
+from msflow_stream.types import Frame, FrameScore, ScoreRow
 from msflow_stream.video.drawing.overlay import Overlay, OverlayStyle
-from msflow_stream.video.reading.video_reader import SourceInfo
+from msflow_stream.video.reading.source_info import SourceInfo
 from msflow_stream.video.writing.video_writer import Preset, VideoWriter
 
 PRESET: Preset = "ultrafast"  # of every frame of a source: it is to take less time than scoring every fifth
@@ -67,17 +64,3 @@ class OverlayFile:
         self._encoding.result()
         ticks = round(frame.time / self._time_base) if frame.pts is None else frame.pts
         self._encoding = self._encoder.submit(self._writer.write, drawn, ticks)
-
-
-def overlay_style(calibration: Calibration | None, settings: ScoreSettings) -> OverlayStyle:
-    """Heat that begins where normal maps end, and a score bar whose middle is about the threshold."""
-    if calibration is None:
-        return OverlayStyle(low=1.0, high=2.0, threshold=settings.threshold)
-    kind: ScoreKind = settings.kind
-    normal, highest = calibration.quantiles[kind]["0.5"], calibration.thresholds[kind]
-    threshold = highest if settings.threshold is None else settings.threshold
-    reach = max(abs(threshold - normal), 1e-3)
-    low, high = calibration.map_range
-    return OverlayStyle(
-        low=low, high=max(high, low + 1e-3), threshold=threshold, score_range=(normal - reach, normal + 3 * reach)
-    )

@@ -8,9 +8,8 @@ from __future__ import annotations
 import csv
 import json
 import struct
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, astuple, dataclass, fields
-from datetime import datetime
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, cast
@@ -19,39 +18,13 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
-from msflow_stream.files import replaced
-from msflow_stream.types import Event, UserError
+from msflow_stream.results.run_folder import MAPS, SCORES
+from msflow_stream.types import ScoreRow, UserError
 
-SCORES, MAPS, EVENTS, RUN = "scores.csv", "maps.safetensors", "events.json", "run.json"
 OVERLAY, TIMELINE = "overlay.mp4", "timeline.png"
-LOSSES, LOSS_PLOT = "loss.csv", "loss.png"  # in a scene's folder
+
+
 HEADER_BYTES = 512  # reserved at the front of maps.safetensors, filled in when the number of maps is known
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreRow:
-    """One scored frame as scores.csv holds it.
-
-    `alarm` is 0 or 1; `probability` is that of so high a smoothed score in a normal frame, None where the scene is not
-    calibrated for it. `reused` is 1 where the frame showed nothing new and took the scores of an earlier one.
-    """
-
-    index: int
-    time: float
-    score: float
-    surprise: float
-    surprise_mean: float
-    smoothed: float
-    threshold: float
-    alarm: int
-    probability: float | None = None
-    reused: int = 0
-
-    def cells(self) -> list[str]:
-        """As text, column by column."""
-        index, time, *values, alarm, probability, reused = astuple(self)
-        chance = "" if probability is None else f"{probability:.7g}"
-        return [str(index), f"{time:.6f}", *(f"{value:.7g}" for value in values), str(alarm), chance, str(reused)]
 
 
 PARSERS: dict[Any, Callable[[str], Any]] = {
@@ -163,73 +136,3 @@ class MapReader:
         """The map (float16 h w) of the frame with this source index."""
         result: npt.NDArray[np.float16] = self._file.get_slice("maps")[self._position[index]]
         return result
-
-
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """One pass of a fit: its number from 1, mean loss per feature value, and that of the held-out frames."""
-
-    number: int
-    loss: float
-    held_out_loss: float | None
-    learning_rate: float
-    seconds: float
-
-
-def write_losses(folder: Path, passes: Sequence[Pass]) -> None:
-    """loss.csv: a line per pass."""
-    with (folder / LOSSES).open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["pass", "loss", "held_out_loss", "learning_rate", "seconds"])
-        for one in passes:
-            held_out = "" if one.held_out_loss is None else f"{one.held_out_loss:.7g}"
-            rows.writerow([one.number, f"{one.loss:.7g}", held_out, f"{one.learning_rate:.7g}", f"{one.seconds:.3f}"])
-
-
-def write_events(folder: Path, events: Sequence[Event]) -> None:
-    """events.json: all events so far."""
-    write_json(folder / EVENTS, [_plain(asdict(event)) for event in events])
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: value.isoformat() if isinstance(value, datetime) else value for key, value in values.items()}
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes a file in one step."""
-    with replaced(path) as partial:
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file of ours.
-
-    Raises:
-        UserError: it is damaged.
-    """
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError):
-        raise UserError(f"{path} is damaged: remove it and run the same command again") from None
-
-
-def read_run(folder: Path) -> dict[str, Any]:
-    """run.json of a folder.
-
-    Raises:
-        UserError: no such file, or unreadable.
-    """
-    try:
-        return dict(json.loads((folder / RUN).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise UserError(f"no {RUN} in {folder}: give a folder that `msflow-stream score` wrote") from None
-    except (ValueError, TypeError):
-        raise UserError(f"{folder / RUN} is damaged; score again") from None
-
-
-def run_folders(folder: Path) -> Iterator[Path]:
-    """The folder itself if it holds one source's results, else its sub-folders that do."""
-    if (folder / RUN).is_file():
-        yield folder
-    else:
-        yield from sorted(path.parent for path in folder.glob(f"*/{RUN}"))

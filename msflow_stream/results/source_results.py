@@ -10,21 +10,22 @@ from types import TracebackType
 from typing import Self
 
 from msflow_stream.config.settings import EventSettings, ScoreSettings
-from msflow_stream.evaluation.metrics.events import Found
 from msflow_stream.events.detection.collector import EventList
 from msflow_stream.events.detection.detector import EventDetector
 from msflow_stream.events.detection.ids import origin_of
 from msflow_stream.events.detection.score_rows import RowMaker
 from msflow_stream.events.detection.triggers import triggers_of
+from msflow_stream.events.evidence.event_folder import EVIDENCE_FOLDER
 from msflow_stream.events.evidence.recorder import EvidenceWriter
 from msflow_stream.events.evidence.settings import EvidenceSettings
-from msflow_stream.events.evidence.thread import EVIDENCE, EvidenceThread
-from msflow_stream.results.overlay_file import PRESET, OverlayFile, overlay_style
-from msflow_stream.results.score_files import OVERLAY, MapWriter, ScoreRow, ScoreWriter, write_events
-from msflow_stream.scenes.scene import Calibration
-from msflow_stream.types import Event, EventMessage, Frame, FrameScore
+from msflow_stream.events.evidence.thread import EvidenceThread
+from msflow_stream.results.overlay_file import PRESET, OverlayFile
+from msflow_stream.results.run_folder import write_events
+from msflow_stream.results.score_files import OVERLAY, MapWriter, ScoreWriter
+from msflow_stream.scenes.calibration import Calibration, overlay_style
+from msflow_stream.types import Event, EventMessage, Found, Frame, FrameScore, ScoreRow
 from msflow_stream.video.drawing.overlay import OverlayStyle
-from msflow_stream.video.reading.video_reader import SourceInfo
+from msflow_stream.video.reading.source_info import SourceInfo
 from msflow_stream.video.writing.video_writer import Preset
 from msflow_stream.watch.file_camera import FileCamera
 
@@ -98,8 +99,8 @@ class SourceOutputs:
             )
         self._evidence: EvidenceThread | None = None
         if wanted.evidence and self.triggers:
-            self._evidence = keep_evidence(folder / EVIDENCE, file, info, settings.every, self.style)
-            self._stack.callback(_remove_if_empty, folder / EVIDENCE)
+            self._evidence = keep_evidence(folder / EVIDENCE_FOLDER, file, info, settings.every, self.style)
+            self._stack.callback(_remove_if_empty, folder / EVIDENCE_FOLDER)
             self._stack.callback(self._evidence.close)
         write_events(folder, self.events)
 
@@ -165,3 +166,32 @@ def keep_evidence(folder: Path, file: Path | None, info: SourceInfo, every: int,
 def _remove_if_empty(folder: Path) -> None:
     with suppress(OSError):
         folder.rmdir()
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What came of one source.
+
+    Attributes:
+        frames: that were read.
+        rate: frames per second.
+        found: the events as they are measured.
+        lost: what the evidence lacks, by cause.
+        seconds: that it took.
+    """
+
+    folder: Path
+    rows: Sequence[ScoreRow]
+    frames: int
+    rate: float
+    damaged: int
+    events: Sequence[Event]
+    found: Sequence[Found]
+    lost: Mapping[str, int]
+    seconds: float
+    interrupted: bool
+
+    @property
+    def reused(self) -> int:
+        """Frames that showed nothing new and took the score of an earlier one."""
+        return sum(row.reused for row in self.rows)

@@ -4,72 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rich.table import Table
-
 from msflow_stream.config.settings import ScoreKind
-from msflow_stream.scenes.scene import Basis, Calibration
-from msflow_stream.scenes.tails.fitting import BEYOND, CONFIDENCE, FEWEST, Interval, Limit, TailFit
+from msflow_stream.scenes.calibration import Basis, Calibration
+from msflow_stream.scenes.tails.fitting import BEYOND, CONFIDENCE, FEWEST, Interval, Limit
 from msflow_stream.scenes.thresholds import Found
-from pipelines.terminal.progress import table
 
 POOR_FIT = 0.05  # p-values below it are worth a word
+
+
 FEW = 20  # excursions, below which the tail is a guess
-TAIL_FACTS = (
-    "probability of a frame above",
-    "u",
-    "  frames above",
-    "  excursions above",
-    "  extremal index",
-    "shape",
-    "scale",
-    "Anderson-Darling",
-    "  p (bootstrap)",
-)
+
+
 NEVER = 1e-4  # alarms an hour: one in more than a year
+
+
 SECOND, MINUTE, DAY = 1 / 3600, 1 / 60, 24.0  # in hours
-
-
-def diagnostics(title: str, found: Mapping[ScoreKind, Found]) -> Table:
-    """A column per kind of score."""
-    columns = [_column(one) for one in found.values()]
-    names = list(columns[0])
-    rows = [[name, *(column[name] for column in columns)] for name in names]
-    caption = (
-        f"u: where the generalised Pareto tail begins; intervals at {CONFIDENCE:.0%}; scores smoothed as for alarms; "
-        f"an excursion is one alarm"
-    )
-    return table(title, ["", *found], rows, caption)
-
-
-def _column(found: Found) -> dict[str, str]:
-    limit, fit, record = found.limit, found.fit, found.record
-    facts = {
-        "threshold": _figure(limit.threshold),
-        "  its interval": _interval(limit.threshold_interval),
-        "alarms per hour to expect": _figure(limit.rate),
-        "  their interval": _interval(limit.rate_interval),
-        "alarms in this footage": str(limit.counted),
-        "scores": str(len(record.values)),
-        "  not finite, left out": str(record.broken),
-        "hours": _figure(record.hours),
-    }
-    return facts | (dict.fromkeys(TAIL_FACTS, "–") if fit is None else _tail(fit, limit.threshold))
-
-
-def _tail(fit: TailFit, threshold: float) -> dict[str, str]:
-    tail, more = fit.tail, fit.diagnostics
-    values = (
-        _figure(tail.probability(threshold)),
-        _figure(tail.level),
-        str(more.frames_above),
-        str(tail.excursions),
-        _figure(more.extremal_index),
-        f"{tail.shape:.3f} ± {more.shape_error:.3f}",
-        f"{tail.scale:.3g} ± {more.scale_error:.2g}",
-        _figure(more.anderson_darling),
-        f"{more.p_value:.3f}",
-    )
-    return dict(zip(TAIL_FACTS, values, strict=True))
 
 
 def sentences(

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from torch.utils.tensorboard import SummaryWriter
 
-from msflow_stream.results.score_files import Pass
+LOSSES, LOSS_PLOT = "loss.csv", "loss.png"  # in a scene's folder
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One pass of a fit: its number from 1, mean loss per feature value, and that of the held-out frames."""
+
+    number: int
+    loss: float
+    held_out_loss: float | None
+    learning_rate: float
+    seconds: float
+
+
+def write_losses(folder: Path, passes: Sequence[Pass]) -> None:
+    """loss.csv: a line per pass."""
+    with (folder / LOSSES).open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["pass", "loss", "held_out_loss", "learning_rate", "seconds"])
+        for one in passes:
+            held_out = "" if one.held_out_loss is None else f"{one.held_out_loss:.7g}"
+            rows.writerow([one.number, f"{one.loss:.7g}", held_out, f"{one.learning_rate:.7g}", f"{one.seconds:.3f}"])
 
 
 class TensorBoardLog:

@@ -7,6 +7,7 @@ from threading import Lock
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
 
 from msflow_stream.config.settings import InputSettings
@@ -16,7 +17,7 @@ KEPT = 64  # sizes of frames and settings that were used last
 
 
 class DevicePreparing:
-    """Prepares pictures on a device, each within a grey level of what `msflow_stream.scenes.scene.prepare` makes of it."""
+    """Prepares pictures on a device, each within a grey level of what `msflow_stream.scenes.preparation.prepare` makes of it."""
 
     def __init__(self) -> None:
         self._made: dict[tuple[object, ...], Preparation] = {}
@@ -42,3 +43,34 @@ class DevicePreparing:
             while len(self._made) > KEPT:
                 del self._made[next(iter(self._made))]
         return made
+
+
+RESAMPLING = {
+    "lanczos": Image.Resampling.LANCZOS,
+    "area": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+}
+
+
+def prepare(image: npt.NDArray[np.uint8], settings: InputSettings) -> Tensor:
+    """uint8 H x W x 3 RGB to the backbone's input: 3 x height x width, resized straight, normalised.
+
+    Raises:
+        ValueError: an image of another shape or type, or without pixels.
+    """
+    check_image(image)
+    height, width = settings.size
+    resized = Image.fromarray(image).resize((width, height), RESAMPLING[settings.resize])
+    x = torch.from_numpy(np.array(resized)).permute(2, 0, 1).float().div(255)  # 3 H W
+    return (x - torch.tensor(settings.mean)[:, None, None]) / torch.tensor(settings.std)[:, None, None]
+
+
+def check_image(image: npt.NDArray[np.uint8]) -> None:
+    """Whether it is one.
+
+    Raises:
+        ValueError: an image of another shape or type, or without pixels.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        shape = " x ".join(map(str, image.shape))
+        raise ValueError(f"an image is uint8 and H x W x 3, not {image.dtype} and {shape}")

@@ -14,29 +14,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from msflow_stream.config.settings import InputSettings, ModelSettings, ScoreKind, ScoreSettings, Settings
+from msflow_stream.config.settings import ModelSettings, ScoreSettings, Settings
 from msflow_stream.files import file_hash
 from msflow_stream.model.aggregate import Maps, anomaly_maps, top_k_mean, watched
 from msflow_stream.model.msflow import MSFlow
 from msflow_stream.model.pyramid import Pyramid, load_weights
-from msflow_stream.scenes.tails.fitting import Limit
-from msflow_stream.tails.tail import Tail
+from msflow_stream.scenes.calibration import Calibration
+from msflow_stream.scenes.folder import FORMAT, RECORD, WEIGHTS, read_record
+from msflow_stream.scenes.preparation import prepare
 from msflow_stream.types import UserError
 
 log = logging.getLogger(__name__)
-
-FORMAT = 2  # of scene.json; raised when an older program could not read a newer scene
-WEIGHTS, RECORD = "model.safetensors", "scene.json"
-RESAMPLING = {
-    "lanczos": Image.Resampling.LANCZOS,
-    "area": Image.Resampling.BOX,
-    "bilinear": Image.Resampling.BILINEAR,
-}
 
 
 class Measures(NamedTuple):
@@ -46,76 +38,6 @@ class Measures(NamedTuple):
     surprise: Tensor
     surprise_mean: Tensor
     map: Tensor
-
-
-class Basis(BaseModel):
-    """What a calibration to a number of false alarms was asked for, and what it rests on.
-
-    Attributes:
-        asked: false alarms per hour.
-        supported: the fewest that so much footage supports; None where its length is unknown.
-        hours: of normal footage, in `sources` with so many frames each.
-        smoothing, gap: seconds; scores were smoothed so, and alarms no further apart than the gap were one.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    created: str
-    asked: float
-    supported: float | None
-    hours: float
-    sources: dict[str, int]
-    smoothing: float
-    gap: float
-
-
-class Calibration(BaseModel):
-    """What the scores of normal frames look like, from footage that was held out of the fit.
-
-    Attributes:
-        frames: number of normal frames that were not fitted; 0 means that the fitted frames themselves were used.
-        quantiles: per kind of score, quantile (as text) to value.
-        thresholds: per kind, the highest smoothed score of a normal frame, or the one for the false alarms in `basis`.
-        map_range: map values at which the overlay's heat begins and is full.
-        tails: per kind, what turns a smoothed score into a probability; none before `basis` is there, or where there
-            is too little footage.
-        limits: per kind, what to expect of the threshold.
-        basis: of the thresholds, once they are for a number of false alarms.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    frames: int
-    quantiles: dict[ScoreKind, dict[str, float]]
-    thresholds: dict[ScoreKind, float]
-    map_range: tuple[float, float]
-    tails: dict[ScoreKind, Tail] = {}
-    limits: dict[ScoreKind, Limit] = {}
-    basis: Basis | None = None
-
-
-def prepare(image: npt.NDArray[np.uint8], settings: InputSettings) -> Tensor:
-    """uint8 H x W x 3 RGB to the backbone's input: 3 x height x width, resized straight, normalised.
-
-    Raises:
-        ValueError: an image of another shape or type, or without pixels.
-    """
-    check_image(image)
-    height, width = settings.size
-    resized = Image.fromarray(image).resize((width, height), RESAMPLING[settings.resize])
-    x = torch.from_numpy(np.array(resized)).permute(2, 0, 1).float().div(255)  # 3 H W
-    return (x - torch.tensor(settings.mean)[:, None, None]) / torch.tensor(settings.std)[:, None, None]
-
-
-def check_image(image: npt.NDArray[np.uint8]) -> None:
-    """Whether it is one.
-
-    Raises:
-        ValueError: an image of another shape or type, or without pixels.
-    """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        shape = " x ".join(map(str, image.shape))
-        raise ValueError(f"an image is uint8 and H x W x 3, not {image.dtype} and {shape}")
 
 
 @dataclass(slots=True)
@@ -264,30 +186,6 @@ class Scene:
         except RuntimeError:
             raise UserError(f"{folder} has weights of another architecture than its settings; fit it again") from None
         return cls(content["name"], settings, pyramid, flow, calibration, content["fit"]).to(device)
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """The content of a scene's scene.json, checked for its format.
-
-    Raises:
-        UserError: no such scene (the nearest ones are named), or a newer format.
-    """
-    try:
-        content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        version = int(content["format"])
-    except FileNotFoundError:
-        known = ", ".join(list_scenes(folder.parent)) or "none"
-        raise UserError(f"no scene {folder.name!r} in {folder.parent} (there: {known})") from None
-    except (ValueError, KeyError, TypeError, OSError):
-        raise UserError(f"{folder / RECORD} cannot be read as a scene; fit it again") from None
-    if version > FORMAT:
-        raise UserError(f"{folder} has scene format {version}, this program reads up to {FORMAT}: update msflow-stream")
-    return dict(content)
-
-
-def list_scenes(folder: Path) -> list[str]:
-    """Names of the scenes in a folder."""
-    return sorted(path.parent.name for path in folder.glob(f"*/{RECORD}") if not path.parent.name.startswith("."))
 
 
 def _measures(maps: Maps, score: ScoreSettings) -> Measures:

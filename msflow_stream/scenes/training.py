@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from msflow_stream.config.settings import FitSettings, Precision, Settings, differences
+from msflow_stream.config.loading import differences
+from msflow_stream.config.settings import FitSettings, Precision, Settings
 from msflow_stream.footage import Footage, extract, feature_cache
 from msflow_stream.model.msflow import negative_log_likelihood
-from msflow_stream.results.score_files import Pass
 from msflow_stream.scenes.checkpoints import Checkpoint, Keeper, MemoryCheckpoints
+from msflow_stream.scenes.losses import Pass
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.thresholds import calibrate
 from msflow_stream.series import batched

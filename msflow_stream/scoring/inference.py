@@ -17,8 +17,8 @@ from msflow_stream.config.settings import ScoreSettings
 from msflow_stream.engines.graphs import FeatureGraph, LikelihoodGraph
 from msflow_stream.model.aggregate import Maps, anomaly_maps
 from msflow_stream.model.fused import FusedMaps
-from msflow_stream.scenes.preparation import DevicePreparing
-from msflow_stream.scenes.scene import Measures, Scene, check_image
+from msflow_stream.scenes.preparation import DevicePreparing, check_image
+from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scoring.compiled_scenes import Readiness
 from msflow_stream.scoring.engines.base import Engine, Run
 from msflow_stream.types import UserError
@@ -49,7 +49,7 @@ class Scoring(Protocol):
         """The backbone's input (3 H W) for a picture of any size; may be called from several threads.
 
         Raises:
-            ValueError: as `msflow_stream.scenes.scene.prepare`.
+            ValueError: as `msflow_stream.scenes.preparation.prepare`.
         """
 
     def features(self, scene: Scene, images: Tensor) -> list[Tensor]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.results.score_files import ScoreRow
-from msflow_stream.types import Frame, FrameScore
+from msflow_stream.types import Frame, FrameScore, ScoreRow
 from msflow_stream.video.drawing.overlay import Overlay, OverlayStyle
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
 
+from msflow_stream.config.cameras import Decode
 from msflow_stream.video.backoff import Backoff
-from msflow_stream.video.live.hardware import Decode
 
 
 @dataclass(frozen=True, slots=True)

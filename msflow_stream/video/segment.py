@@ -13,7 +13,7 @@ from msflow_stream.video.live.status import Counts
 from msflow_stream.video.live.timeline import Timeline
 from msflow_stream.video.packets.packet_ring import PacketTap
 from msflow_stream.video.reading.colour import RgbConverter, displayed_size
-from msflow_stream.video.reading.video_reader import SourceInfo
+from msflow_stream.video.reading.source_info import SourceInfo
 
 
 class Incoming(Protocol):

@@ -10,11 +10,13 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from msflow_stream.files import VIDEO_SUFFIXES
-from msflow_stream.logs import live_name, redact
+from msflow_stream.logs import redact
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.live.live_reader import LiveReader
 from msflow_stream.video.reading.image_folder import ImageFolderReader, image_files, natural_order
-from msflow_stream.video.reading.video_reader import SourceInfo, VideoReader
+from msflow_stream.video.reading.source_info import SourceInfo, live_name
+from msflow_stream.video.reading.video_reader import VideoReader
+from pipelines.fit_many import CAMPUS_NAME
 
 LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "rtp", "udp", "tcp", "srt"})
 
@@ -161,3 +163,27 @@ def _check_names(specs: Sequence[str]) -> None:
                 f"two sources have the same name, {name}: {redact(other)} and {redact(spec)}; "
                 "rename one, or run them separately"
             )
+
+
+def group_by_scene(root: Path) -> dict[str, list[str]]:
+    """Sources by scene: a sub-folder is a scene, a file belongs to the scene before the first underscore of its name.
+
+    Sub-folders named as in ShanghaiTech Campus (01_014) are clips of the scene before the underscore.
+
+    Raises:
+        UserError: no such folder, or nothing in it.
+    """
+    if not root.is_dir():
+        raise UserError(f"no folder {root}: --scenes-from takes one with a sub-folder or a name prefix per scene")
+    groups: dict[str, list[str]] = {}
+    for path in sorted(root.iterdir()):
+        if path.name.startswith("."):
+            continue
+        campus = CAMPUS_NAME.fullmatch(path.stem)
+        if path.is_file() and path.suffix.lower() not in VIDEO_SUFFIXES:
+            continue  # a note, a list of labels
+        name = campus.group(1) if campus else path.name if path.is_dir() else path.stem.split("_")[0] or path.stem
+        groups.setdefault(name, []).append(str(path))
+    if not groups:
+        raise UserError(f"nothing in {root}: --scenes-from takes a folder with a sub-folder or a name prefix per scene")
+    return groups

@@ -12,11 +12,11 @@ from msflow_stream.config.cameras import Camera
 from msflow_stream.events.detection.detector import EventDetector
 from msflow_stream.events.detection.score_rows import RowMaker
 from msflow_stream.events.detection.triggers import triggers_of
+from msflow_stream.events.evidence.event_folder import EVIDENCE_FOLDER
 from msflow_stream.events.evidence.recorder import EvidenceWriter
 from msflow_stream.events.evidence.settings import EvidenceSettings
-from msflow_stream.events.evidence.thread import EVIDENCE, EvidenceThread
-from msflow_stream.results.overlay_file import overlay_style
-from msflow_stream.results.score_files import ScoreRow
+from msflow_stream.events.evidence.thread import EvidenceThread
+from msflow_stream.scenes.calibration import overlay_style
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.scene_cache import SceneBank
 from msflow_stream.scoring.scorer import Asked
@@ -24,7 +24,7 @@ from msflow_stream.scoring.static_gate import StaticGate
 from msflow_stream.stream.counters import SourceCounts
 from msflow_stream.stream.runner import Engine
 from msflow_stream.stream.source_feed import Feed
-from msflow_stream.types import Frame, FrameScore
+from msflow_stream.types import Frame, FrameScore, ScoreRow
 from msflow_stream.video.live.camera_reader import Supervisor
 from msflow_stream.video.live.faults import Fault
 from msflow_stream.video.live.states import State
@@ -128,7 +128,7 @@ class Station:
         if isinstance(reader, FileCamera):
             packets = reader.packets(self._evidence.memory_seconds)
         writer = EvidenceWriter(
-            self._written.out / self.name / EVIDENCE,
+            self._written.out / self.name / EVIDENCE_FOLDER,
             self._views[self._scene].style,
             packets=packets,
             settings=self._evidence,

@@ -9,8 +9,7 @@ from pathlib import Path
 from msflow_stream.events.detection.detector import EventDetector
 from msflow_stream.events.evidence.thread import EvidenceThread
 from msflow_stream.events.recovery import Journal
-from msflow_stream.results.score_files import ScoreRow
-from msflow_stream.types import EventMessage, Frame, FrameScore
+from msflow_stream.types import EventMessage, Frame, FrameScore, ScoreRow
 from msflow_stream.video.drawing.overlay import OverlayStyle
 
 log = logging.getLogger(__name__)

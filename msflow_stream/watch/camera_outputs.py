@@ -10,8 +10,7 @@ from random import Random
 from threading import Lock, Thread
 
 from msflow_stream.events.evidence.retention import EvidenceRetention
-from msflow_stream.results.score_files import ScoreRow
-from msflow_stream.types import Frame, FrameScore
+from msflow_stream.types import Frame, FrameScore, ScoreRow
 from msflow_stream.video.drawing.overlay import OverlayStyle
 from msflow_stream.watch.outputs.preview import Preview
 from msflow_stream.watch.outputs.recorder import Recorder

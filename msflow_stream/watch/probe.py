@@ -9,7 +9,7 @@ from time import monotonic
 from msflow_stream.video.live.connection import Connection
 from msflow_stream.video.live.hardware import Decoder
 from msflow_stream.video.live_options import LiveOptions
-from msflow_stream.video.reading.video_reader import SourceInfo
+from msflow_stream.video.reading.source_info import SourceInfo
 from msflow_stream.video.sources import open_source
 from msflow_stream.watch.file_camera import is_file
 

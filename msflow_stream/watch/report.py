@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from msflow_stream.events.alerts.delivery import AlertReport
-from msflow_stream.results.score_files import ScoreRow
 from msflow_stream.stream.counters import Snapshot, SourceCounts
+from msflow_stream.types import ScoreRow
 from msflow_stream.video.live.status import CameraStatus
 
 Alive = Callable[[], str | None]  # why the process does not make progress, None where it does

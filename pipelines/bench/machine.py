@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from msflow_stream.machine import usable_cores, usable_memory
+from msflow_stream.results.run_folder import versions
 from pipelines.bench.timing import Spent, spent
-from pipelines.fit import versions
 
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
 SLOW = 2.0  # seconds: what takes longer is only imitated on this machine, and not waited for again

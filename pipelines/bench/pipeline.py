@@ -14,10 +14,11 @@ from typing import Any
 
 from rich.console import Console
 
+from msflow_stream.files import write_json
 from msflow_stream.machine import choose_device, usable_cores
-from msflow_stream.results.score_files import write_json
+from msflow_stream.scenes.calibration import Calibration
 from msflow_stream.scenes.normal_scores import NormalScore
-from msflow_stream.scenes.scene import Calibration, Scene
+from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.thresholds import Normal
 from msflow_stream.scoring.scorer import Scorer
 from pipelines.bench.machine import machine_facts, machine_line

@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from msflow_stream.config.settings import EngineSettings, Settings, override
+from msflow_stream.config.loading import override
+from msflow_stream.config.settings import EngineSettings, Settings
+from msflow_stream.files import write_json
 from msflow_stream.machine import choose_device, settle_memory
-from msflow_stream.results.score_files import write_json
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.scene_cache import SceneBank
 from msflow_stream.types import UserError

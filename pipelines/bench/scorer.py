@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from msflow_stream.datasets.synthetic import SyntheticScene
+from msflow_stream.files import write_json
 from msflow_stream.machine import choose_device
-from msflow_stream.results.score_files import write_json
 from msflow_stream.scenes.scene import Scene
 from pipelines.bench.machine import GIGA, Load, Peaks, machine_facts, machine_line
 from pipelines.bench.timing import Spent, in_turn, median, spent

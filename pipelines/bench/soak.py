@@ -20,9 +20,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.progress import Progress
 
-from msflow_stream.config.settings import load
+from msflow_stream.config.loading import load
 from msflow_stream.datasets.synthetic import SyntheticScene
-from msflow_stream.results.score_files import write_json
+from msflow_stream.files import write_json
 from msflow_stream.types import UserError
 from msflow_stream.video.writing.video_writer import VideoWriter
 from pipelines.fit import FitJob, fit

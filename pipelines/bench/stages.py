@@ -14,7 +14,8 @@ import numpy.typing as npt
 import torch
 
 from msflow_stream.machine import usable_cores
-from msflow_stream.results.overlay_file import PRESET, overlay_style
+from msflow_stream.results.overlay_file import PRESET
+from msflow_stream.scenes.calibration import overlay_style
 from msflow_stream.scoring.inference import Part
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.series import batched

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import re
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
-from urllib.parse import unquote
 
 from pythonjsonlogger.json import JsonFormatter
 from rich.console import Console
 from rich.highlighter import NullHighlighter
 from rich.logging import RichHandler
 
-from msflow_stream.logs import MASK
+from msflow_stream.logs import Discreet
 from msflow_stream.types import UserError
 
 log = logging.getLogger(__name__)
 
+
 LogKind = Literal["text", "json"]
-USER_INFO = re.compile(r"^[a-z][a-z0-9+.-]*://([^/?#]*)@", re.IGNORECASE)
 
 
 @contextmanager
@@ -77,34 +74,3 @@ def _log_failed_thread(failed: threading.ExceptHookArgs) -> None:
     name = "a thread" if failed.thread is None else failed.thread.name
     error = failed.exc_value or failed.exc_type()
     log.critical("internal error in %s; report it with the log", name, exc_info=error)
-
-
-class Discreet(logging.Formatter):
-    """Formats as another formatter does, and masks what is known to be secret, tracebacks included."""
-
-    def __init__(self, inner: logging.Formatter) -> None:
-        super().__init__()
-        self._inner = inner
-        self._secrets: list[str] = []
-
-    def hide(self, urls: Iterable[str], others: Iterable[str] = ()) -> None:
-        """From now on the credentials in these URLs, and the others as they are, are masked wherever they turn up."""
-        plain = {secret for url in urls for secret in secrets_in(url)} | {one for one in others if len(one) > 2}
-        found = plain | {json.dumps(secret)[1:-1] for secret in plain}
-        self._secrets = sorted(found, key=len, reverse=True)  # a password before the user that it begins with
-
-    def format(self, record: logging.LogRecord) -> str:
-        text = self._inner.format(record)
-        for secret in self._secrets:
-            text = text.replace(secret, MASK)
-        return text
-
-
-def secrets_in(url: str) -> set[str]:
-    """The credentials in a URL: as written and as meant, the password alone and with its user."""
-    match = USER_INFO.match(url)
-    if match is None:
-        return set()
-    written = match[1]
-    password = written.partition(":")[2]
-    return {secret for secret in (written, password, unquote(written), unquote(password)) if len(secret) > 2}

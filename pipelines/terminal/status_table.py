@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from msflow_stream.health.columns import COLUMNS, NARROW, WIDE, View
-from msflow_stream.health.words import one_line, size_text, span
+from msflow_stream.health.words import size_text, span
+from msflow_stream.logs import one_line
 from msflow_stream.video.live.states import State
 from msflow_stream.watch.report import WatchReport
 from pipelines.terminal.trend import Trend

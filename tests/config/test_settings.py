@@ -8,15 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from msflow_stream.config.settings import (
-    EventSettings,
-    ModelSettings,
-    ScoreSettings,
-    Settings,
-    differences,
-    load,
-    load_for_scoring,
-)
+from msflow_stream.config.loading import differences, load, load_for_scoring
+from msflow_stream.config.settings import EventSettings, ModelSettings, ScoreSettings, Settings
 from msflow_stream.types import UserError
 from tests.support.data import REPOSITORY
 

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from msflow_stream.config.settings import load
+from msflow_stream.config.loading import load
 from msflow_stream.datasets.synthetic import Violation
-from msflow_stream.evaluation.cases import class_settings, find_subjects, settings_file
+from msflow_stream.evaluation.cases import class_settings, find_subjects
 from msflow_stream.evaluation.summary import summarise
 from msflow_stream.types import UserError
 from pipelines.ablate import TABLES
+from pipelines.evaluate import settings_file
 from tests.support.command import Command
 from tests.support.footage import small_flags, write_clip
 from tests.support.stills import write_mvtec

@@ -12,7 +12,7 @@ import pytest
 
 from msflow_stream.events.evidence.event_folder import read_event
 from msflow_stream.events.store import EventStore, StoredEvent
-from msflow_stream.results.figures import labelled_spans
+from msflow_stream.series import labelled_spans
 from msflow_stream.video.reading.video_reader import VideoReader
 from tests.pipelines.conftest import Workplace
 from tests.support.command import Command, Outcome

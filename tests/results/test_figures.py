@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from msflow_stream.results.figures import ALARM, LABEL, SMOOTHED, labelled_spans, loss_plot, timeline
-from msflow_stream.results.score_files import Pass, ScoreRow
+from msflow_stream.results.figures import ALARM, LABEL, SMOOTHED, loss_plot, timeline
+from msflow_stream.scenes.losses import Pass
+from msflow_stream.series import labelled_spans
+from msflow_stream.types import ScoreRow
 
 RATES = st.sampled_from([1.0, 25.0, 30000 / 1001, 59.94])
 

@@ -11,7 +11,8 @@ import pytest
 from msflow_stream.results.overlay_file import OverlayFile
 from msflow_stream.types import Frame
 from msflow_stream.video.drawing.overlay import OverlayStyle
-from msflow_stream.video.reading.video_reader import SourceInfo, VideoReader
+from msflow_stream.video.reading.source_info import SourceInfo
+from msflow_stream.video.reading.video_reader import VideoReader
 from tests.support.videos import coded_image
 
 STYLE = OverlayStyle(low=1.0, high=2.0, threshold=None)

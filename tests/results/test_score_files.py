@@ -15,25 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from msflow_stream.results.score_files import (
-    EVENTS,
-    LOSSES,
-    MAPS,
-    RUN,
-    SCORES,
-    MapReader,
-    MapWriter,
-    Pass,
-    ScoreRow,
-    ScoreWriter,
-    read_run,
-    read_scores,
-    run_folders,
-    write_events,
-    write_json,
-    write_losses,
-)
-from msflow_stream.types import Event, Track, UserError
+from msflow_stream.files import write_json
+from msflow_stream.results.run_folder import EVENTS, MAPS, RUN, SCORES, read_run, run_folders, write_events
+from msflow_stream.results.score_files import MapReader, MapWriter, ScoreWriter, read_scores
+from msflow_stream.scenes.losses import LOSSES, Pass, write_losses
+from msflow_stream.types import Event, ScoreRow, Track, UserError
 
 VALUES = st.floats(-1e6, 1e6) | st.just(math.inf)
 ROWS = st.builds(

@@ -17,7 +17,9 @@ from safetensors.torch import load_file
 
 from msflow_stream.config.settings import InputSettings
 from msflow_stream.model.aggregate import Maps, anomaly_maps
-from msflow_stream.scenes.scene import Measures, Scene, list_scenes, prepare
+from msflow_stream.scenes.folder import list_scenes
+from msflow_stream.scenes.preparation import prepare
+from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scenes.training import fit_scene
 from msflow_stream.types import UserError
 from tests.support.footage import frames, small_settings

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from msflow_stream.config.settings import Settings, load
+from msflow_stream.config.loading import load
+from msflow_stream.config.settings import Settings
 from msflow_stream.datasets.synthetic import SyntheticScene, Violation
 from msflow_stream.types import Frame
 from msflow_stream.video.writing.video_writer import VideoWriter

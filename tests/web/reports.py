@@ -11,12 +11,12 @@ from fractions import Fraction
 import pytest
 from av import error as errors
 
-from msflow_stream.results.score_files import ScoreRow
 from msflow_stream.stream.counters import Counters, SourceCounts
+from msflow_stream.types import ScoreRow
 from msflow_stream.video.live.faults import Fault, open_error
 from msflow_stream.video.live.states import State
 from msflow_stream.video.live.status import CameraStatus
-from msflow_stream.video.reading.video_reader import SourceInfo
+from msflow_stream.video.reading.source_info import SourceInfo
 from msflow_stream.watch.report import CameraReport, WatchReport
 
 STARTED = datetime(2026, 3, 1, 6, 0, tzinfo=UTC)

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from msflow_stream.types import Found
 
 HOUR = 3600.0
 
+
 Span = tuple[float, float]  # start and end in seconds; the end is not in it
-
-
-class Found(NamedTuple):
-    """An event that was found: its first and last activity, and when it was first told of; seconds of the clip."""
-
-    start: float
-    end: float
-    told: float
 
 
 class EventCriteria:

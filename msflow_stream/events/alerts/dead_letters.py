@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from msflow_stream.events.alerts.lines import append_line
-from msflow_stream.events.alerts.trouble import Trouble
+from msflow_stream.logs import Outage
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ class DeadLetters:
 
     def __init__(self, path: Path, max_bytes: int = MAX_BYTES) -> None:
         self._path, self._max_bytes = path, max_bytes
-        self._trouble = Trouble(logger)
+        self._trouble = Outage(logger)
 
     def add(self, body: str, reason: str) -> None:
         """Notes a message; where that fails it is logged once, never raised."""
@@ -34,7 +34,7 @@ class DeadLetters:
             append_line(self._path, json.dumps(line, ensure_ascii=False), self._max_bytes, KEPT)
         except OSError as error:
             self._trouble.begin(
-                f"{error.strerror}", f"cannot write {self._path}: {error.strerror}; alerts that are given up are lost"
+                f"cannot write {self._path}: {error.strerror}; alerts that are given up are lost", f"{error.strerror}"
             )
         else:
             self._trouble.end(f"{self._path} is written again")

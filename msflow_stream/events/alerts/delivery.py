@@ -14,9 +14,8 @@ from msflow_stream.events.alerts.hiding import Hide
 from msflow_stream.events.alerts.queue import Outbox
 from msflow_stream.events.alerts.queue_file import Letter
 from msflow_stream.events.alerts.sinks.base import Delivery, GiveUp, Retry
-from msflow_stream.events.alerts.trouble import Trouble
 from msflow_stream.events.serialization import from_json
-from msflow_stream.logs import redact
+from msflow_stream.logs import Outage, redact
 from msflow_stream.types import EventMessage
 from msflow_stream.video.backoff import Backoff
 
@@ -79,7 +78,7 @@ class Courier:
         self._attempts, self._give_up_after = attempts, give_up_after
         self._delivered = self._retried = self._failures = 0
         self._last_error: str | None = None
-        self._trouble, self._hopeless = Trouble(logger), Trouble(logger)
+        self._trouble, self._hopeless = Outage(logger), Outage(logger)
         self._news, self._closing, self._halted = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"alert-{self.name}", daemon=True)
         self._thread.start()
@@ -161,7 +160,7 @@ class Courier:
         else:
             self._retried += 1
             self._last_error = reason
-            self._trouble.begin(reason, f"alert {self.name}: {reason}; messages wait until it works")
+            self._trouble.begin(f"alert {self.name}: {reason}; messages wait until it works", reason)
             if self._closing.is_set():
                 self._halted.set()
             else:
@@ -169,12 +168,12 @@ class Courier:
 
     def _give_up(self, letter: Letter, reason: str) -> None:
         self._last_error = reason
-        self._hopeless.begin(reason, f"alert {self.name}: {reason}; given up, and kept among its dead letters")
+        self._hopeless.begin(f"alert {self.name}: {reason}; given up, and kept among its dead letters", reason)
         self._outbox.give_up(letter, reason)
 
     def _say_bug(self, error: Exception) -> None:
         trace = "".join(self._hide(line) for line in traceback.format_exception(error))
-        self._trouble.begin(_bug(error), f"alert {self.name} has failed:\n{trace}")
+        self._trouble.begin(f"alert {self.name} has failed:\n{trace}", _bug(error))
 
 
 def _bug(error: Exception) -> str:

@@ -13,7 +13,7 @@ from time import time
 from msflow_stream.events.alerts.dead_letters import DeadLetters
 from msflow_stream.events.alerts.queue_file import Letter, Spool
 from msflow_stream.events.alerts.sinks.base import encode
-from msflow_stream.events.alerts.trouble import Trouble
+from msflow_stream.logs import Outage
 from msflow_stream.types import EventMessage
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Outbox:
         self._over = set[int]()  # numbers of what was removed, though a full disk may still have it
         self._given_up = 0
         self._closed = False
-        self._full = Trouble(logger)
+        self._full = Outage(logger)
         self._save()
 
     @property
@@ -84,7 +84,7 @@ class Outbox:
                 self._bury(letter, "the program was ending")
                 return
             while len(self) >= self._capacity and (oldest := self.first()) is not None:
-                self._full.begin("full", f"{self.name}: {len(self)} messages wait; the oldest ones are given up")
+                self._full.begin(f"{self.name}: {len(self)} messages wait; the oldest ones are given up")
                 self.give_up(oldest, "the queue was full")
             if letter.kind == "open":
                 self._followed.add(letter.event)

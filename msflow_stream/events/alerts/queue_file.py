@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from msflow_stream.events.alerts.trouble import Trouble
+from msflow_stream.logs import Outage
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Spool:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._db: sqlite3.Connection | None = None
-        self._trouble = Trouble(logger)
+        self._trouble = Outage(logger)
 
     def load(self) -> tuple[int, set[str]] | None:
         """How many letters there are, and the events that are followed; None where they cannot be read."""
@@ -107,7 +107,7 @@ class Spool:
         except (sqlite3.Error, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             self._trouble.begin(
-                reason, f"cannot write {self._path}: {reason}; alerts wait in memory, where a kill would lose them"
+                f"cannot write {self._path}: {reason}; alerts wait in memory, where a kill would lose them", reason
             )
             if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_FULL:
                 self.close()  # opened anew at the next call

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from msflow_stream.evaluation.metrics.events import Found
 from msflow_stream.events.detection.detector import EventDetector
-from msflow_stream.types import Event, EventMessage, FrameScore
+from msflow_stream.types import Event, EventMessage, Found, FrameScore
 
 
 class EventList:

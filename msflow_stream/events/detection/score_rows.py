@@ -6,10 +6,9 @@ import logging
 import math
 
 from msflow_stream.config.settings import ScoreSettings
-from msflow_stream.results.score_files import ScoreRow
-from msflow_stream.scenes.scene import Calibration
+from msflow_stream.scenes.calibration import Calibration
 from msflow_stream.smoothing import Smoother
-from msflow_stream.types import SCORE_FIELDS, FrameScore
+from msflow_stream.types import SCORE_FIELDS, FrameScore, ScoreRow
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msflow_stream.config.settings import EventSettings, ScoreKind, ScoreSettings
 
 if TYPE_CHECKING:
-    from msflow_stream.scenes.scene import Calibration  # which needs torch
+    from msflow_stream.scenes.calibration import Calibration  # which needs torch
 
 Probability = Callable[[float], float]  # of a smoothed score as high as that, or higher, in a normal frame
 

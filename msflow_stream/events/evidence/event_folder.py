@@ -9,16 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from msflow_stream.events.serialization import from_json, to_json
-from msflow_stream.results.score_files import write_json
+from msflow_stream.files import write_json
 from msflow_stream.types import EventMessage
 
 EVENT, KEEP, SNAPSHOT, SNAPSHOT_OVERLAY = "event.json", "keep", "snapshot.jpg", "snapshot_overlay.jpg"
+
+
 CLIP, OVERLAY = "clip", "overlay"
-EVIDENCE = "evidence"  # the key of event.json under which the files and what is to be said of them are
+
+
+EVIDENCE_KEY = "evidence"  # the key of event.json under which the files and what is to be said of them are
+
+
 OURS = re.compile(
     r"event\.json|keep|snapshot(_overlay)?\.jpg|(clip|overlay)(-\d+)?\.(mp4|mkv)"
     r"|\.(event\.json|snapshot(_overlay)?\.jpg)\.partial"
 )
+
+
 CLOSED = "close"
 
 
@@ -28,7 +36,7 @@ def write_event(folder: Path, message: EventMessage, evidence: Mapping[str, Any]
     Raises:
         OSError: it cannot be written.
     """
-    write_json(folder / EVENT, {**to_json(message), EVIDENCE: dict(evidence)})
+    write_json(folder / EVENT, {**to_json(message), EVIDENCE_KEY: dict(evidence)})
 
 
 def read_event(folder: Path) -> tuple[EventMessage, dict[str, Any]] | None:
@@ -36,7 +44,7 @@ def read_event(folder: Path) -> tuple[EventMessage, dict[str, Any]] | None:
     try:
         values = json.loads((folder / EVENT).read_text(encoding="utf-8"))
         message = from_json(values)
-        evidence = dict(values.get(EVIDENCE) or {})
+        evidence = dict(values.get(EVIDENCE_KEY) or {})
     except (OSError, ValueError, TypeError):
         return None
     return (message, evidence) if message.event.id == folder.name else None
@@ -64,3 +72,6 @@ def free_stem(folder: Path, stem: str) -> str:
     while (name := stem if number == 1 else f"{stem}-{number}") in taken:
         number += 1
     return name
+
+
+EVIDENCE_FOLDER = "events"  # the folder, below the source's

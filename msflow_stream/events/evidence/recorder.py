@@ -17,8 +17,7 @@ from msflow_stream.events.evidence.record import Record
 from msflow_stream.events.evidence.retention import EvidenceRetention
 from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.logs import redact
-from msflow_stream.results.score_files import ScoreRow
-from msflow_stream.types import EventMessage, Frame, FrameScore, UserError
+from msflow_stream.types import EventMessage, Frame, FrameScore, ScoreRow, UserError
 from msflow_stream.video.drawing.overlay import OverlayStyle
 from msflow_stream.video.packets.packet_ring import PacketRing
 

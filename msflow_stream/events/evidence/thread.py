@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from threading import Condition, Thread
 
 from msflow_stream.events.evidence.recorder import EvidenceWriter
-from msflow_stream.results.score_files import ScoreRow
-from msflow_stream.types import EventMessage, Frame, FrameScore
+from msflow_stream.types import EventMessage, Frame, FrameScore, ScoreRow
 from msflow_stream.video.drawing.overlay import OverlayStyle
 
 log = logging.getLogger(__name__)
 
-EVIDENCE = "events"  # the folder, below the source's
+
 MOST_FRAMES = 8  # that wait for a slow disk; then the oldest is not in the evidence
 
 

@@ -12,7 +12,6 @@ from time import monotonic
 from types import TracebackType
 from typing import Self
 
-from msflow_stream.logs import live_name
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.live.connection import Arrival, Connection
 from msflow_stream.video.live.faults import ADVICE, CameraError, Fault
@@ -22,6 +21,7 @@ from msflow_stream.video.live.states import Observer, State
 from msflow_stream.video.live.status import CameraStatus, Counts
 from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.packets.packet_ring import PacketTap
+from msflow_stream.video.reading.source_info import live_name
 from msflow_stream.video.reporter import Reporter
 from msflow_stream.video.segment import Incoming, Segments
 

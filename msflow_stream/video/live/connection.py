@@ -13,7 +13,6 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from msflow_stream.logs import live_name
 from msflow_stream.video.live.faults import CameraError, Fault, read_error
 from msflow_stream.video.live.hardware import DecoderChoice
 from msflow_stream.video.live.open_camera import camera_stream, is_ahead, is_timed, open_camera
@@ -22,7 +21,7 @@ from msflow_stream.video.packets.packet_ring import PacketTap
 from msflow_stream.video.reading.colour import displayed_size
 from msflow_stream.video.reading.demuxer import ASSUMED_RATE, Restarts
 from msflow_stream.video.reading.frame_counter import FrameCounter
-from msflow_stream.video.reading.video_reader import SourceInfo
+from msflow_stream.video.reading.source_info import SourceInfo, live_name
 
 
 class Arrival(NamedTuple):

@@ -10,10 +10,14 @@ from av.codec import Codec
 from av.codec.hwaccel import HWAccel
 from av.video.codeccontext import VideoCodecContext
 
+from msflow_stream.config.cameras import Decode
+
 logger = logging.getLogger(__name__)
 
-Decode = Literal["auto", "cpu", "cuda"]
+
 Decoder = Literal["cpu", "cuda"]
+
+
 TRIAL_CODEC = "h264"  # every card that decodes anything decodes this
 
 

@@ -14,7 +14,7 @@ from msflow_stream.video.live.connection import Connection
 from msflow_stream.video.live.faults import CameraError
 from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.reading.colour import RgbConverter
-from msflow_stream.video.reading.video_reader import Limits
+from msflow_stream.video.reading.source_info import Limits
 
 logger = logging.getLogger(__name__)
 

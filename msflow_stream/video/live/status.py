@@ -8,7 +8,7 @@ from datetime import datetime
 
 from msflow_stream.video.live.faults import Fault
 from msflow_stream.video.live.states import Condition, State
-from msflow_stream.video.reading.video_reader import SourceInfo
+from msflow_stream.video.reading.source_info import SourceInfo
 
 
 @dataclass(frozen=True, slots=True)

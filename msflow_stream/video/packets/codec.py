@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Self
@@ -11,12 +10,8 @@ from typing import Self
 import av
 from av.video.stream import VideoStream
 
-START_CODE = re.compile(b"\x00\x00\x01")
-# Where the first byte of a unit keeps its kind, and which kinds are parameter sets; pictures have lower numbers.
-SHIFT = {"h264": 0, "hevc": 1}
-MASK = {"h264": 31, "hevc": 63}
-SETS = {"h264": frozenset({7, 8}), "hevc": frozenset({32, 33, 34})}
-LAST_PICTURE = {"h264": 5, "hevc": 31}
+from msflow_stream.video.reading.nal_units import parameter_sets
+
 UNCODED = frozenset({"rawvideo", "wrapped_avframe", "v210", "bitpacked"})  # a second of them fills any memory
 
 
@@ -62,27 +57,3 @@ class Coding:
         own = self.template is not None and (self.template.codec_context.extradata or b"")[:1] != b"\x01"
         found = parameter_sets(key, self.codec) if own else None
         return replace(self, size=size, parameters=found or self.parameters)
-
-
-def parameter_sets(packet: bytes, codec: str) -> bytes | None:
-    """The parameter sets in front of a picture of H.264 or H.265 in Annex B, with start codes; None without any."""
-    if codec not in SETS:
-        return None
-    found, begin = b"", 0
-    for match in START_CODE.finditer(packet):
-        if begin:
-            found += _set(packet[begin : match.start()], codec)
-        begin = match.end()
-        if begin >= len(packet) or _kind(packet[begin], codec) <= LAST_PICTURE[codec]:
-            break
-    else:
-        found += _set(packet[begin:], codec) if begin else b""
-    return found or None
-
-
-def _set(unit: bytes, codec: str) -> bytes:
-    return b"\0\0\0\1" + unit.rstrip(b"\0") if unit and _kind(unit[0], codec) in SETS[codec] else b""
-
-
-def _kind(first: int, codec: str) -> int:
-    return first >> SHIFT[codec] & MASK[codec]

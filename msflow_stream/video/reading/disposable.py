@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from av.video.codeccontext import VideoCodecContext
 
-from msflow_stream.video.packets.codec import START_CODE
+from msflow_stream.video.reading.nal_units import units
 
 PROGRESSIVE = 1  # AV_FIELD_PROGRESSIVE: a packet of an interlaced stream may be half a picture
 
+
 # H.264, ITU-T H.264 table 7-1: a slice, and what may come with it without being needed later.
 SLICE, HARMLESS = 1, frozenset({6, 9, 12})  # SEI, delimiter, filler
+
+
 SEI, PASSING_SEI = 6, frozenset({1, 4, 5})  # picture timing, user data: of this picture only
+
 
 # H.265, ITU-T H.265 table 7-1: even types up to 14 are no reference within their sub-layer.
 LAST_NON_REFERENCE, HEVC_SPS, HEVC_HARMLESS = 14, 33, frozenset({35, 38, 40})  # delimiter, filler, SEI behind
 
+
 # JPEG, ITU-T T.81 table B.1
 SOI, SOS, DQT, DHT = 0xD8, 0xDA, 0xDB, 0xC4
+
 
 Disposable = Callable[[bytes], bool]  # whether a packet's picture, if nobody wants it, need not be decoded
 
@@ -92,28 +98,6 @@ class Jpeg:
         if self._first is None and tables is not None and any(kind == DQT for kind, _ in tables):
             self._first = tables
         return tables is not None and tables == self._first
-
-
-def units(packet: bytes, length: int | None) -> Iterator[memoryview]:
-    """The units of an H.264 or H.265 packet; an empty one where it is damaged.
-
-    Args:
-        packet: its bytes.
-        length: bytes of the length in front of each unit; None where start codes stand between them.
-    """
-    view, place = memoryview(packet), 0
-    if length is None:
-        begins = [match.end() for match in START_CODE.finditer(packet)] or [len(packet)]
-        for begin, end in zip(begins, [*(place - 3 for place in begins[1:]), len(packet)], strict=True):
-            yield view[begin:end]
-        return
-    while place < len(packet):
-        begin = place + length
-        place = begin + int.from_bytes(view[place:begin], "big")
-        if place > len(packet) or begin >= place:
-            yield view[:0]
-            return
-        yield view[begin:place]
 
 
 def jpeg_tables(packet: bytes) -> frozenset[tuple[int, int]] | None:

@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from msflow_stream.files import IMAGE_SUFFIXES
 from msflow_stream.types import Frame, UserError
-from msflow_stream.video.reading.video_reader import Limits, SourceInfo
+from msflow_stream.video.reading.source_info import Limits, SourceInfo
 
 # What Pillow raises for a file that is not an image, is cut off or damaged; Image.DecompressionBombError for a bomb.
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)

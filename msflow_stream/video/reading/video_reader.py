@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,48 +14,7 @@ from msflow_stream.types import Frame, UserError
 from msflow_stream.video.reading.colour import RgbConverter, displayed_size
 from msflow_stream.video.reading.decoder import Decoder
 from msflow_stream.video.reading.open_file import exact_frames, first_video_stream, open_file
-
-
-@dataclass(frozen=True, slots=True)
-class SourceInfo:
-    """What is known of a source before its frames are read.
-
-    Attributes:
-        name: the source's name, safe as a folder name.
-        width, height: of the frames as displayed, in pixels.
-        rate: average frames per second.
-        time_base: seconds per tick of pts.
-        frames: exact number of frames, None where finding out would mean reading the file.
-        duration: seconds, None where unknown.
-        codec: the codec's name, as FFmpeg calls it.
-        live: frames come as they happen.
-        start_pts: pts of the first frame: a frame's time is (pts - start_pts) * time_base.
-    """
-
-    name: str
-    width: int
-    height: int
-    rate: Fraction
-    time_base: Fraction
-    frames: int | None
-    duration: float | None
-    codec: str
-    has_audio: bool
-    live: bool
-    start_pts: int
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Where to stop before the end: after so many source frames, or so many seconds of the source."""
-
-    max_frames: int | None = None
-    duration: float | None = None
-
-    def reached(self, index: int, time: float) -> bool:
-        """Whether the frame at this index and time (seconds) lies beyond."""
-        too_many = self.max_frames is not None and index >= self.max_frames
-        return too_many or (self.duration is not None and time >= self.duration)
+from msflow_stream.video.reading.source_info import Limits, SourceInfo
 
 
 class VideoReader:

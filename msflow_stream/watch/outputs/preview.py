@@ -12,12 +12,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.files import replaced
-from msflow_stream.results.score_files import ScoreRow
+from msflow_stream.files import make_folder, replaced
+from msflow_stream.logs import Outage
 from msflow_stream.sinks.drawing import Drawing
-from msflow_stream.types import Frame, FrameScore
+from msflow_stream.types import Frame, FrameScore, ScoreRow
 from msflow_stream.video.drawing.overlay import OverlayStyle
-from msflow_stream.watch.outputs.sink import Trouble, make_folder
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +38,7 @@ class Preview:
         self._path, self._drawing, self._every, self._clock = path, Drawing(style), every_seconds, clock
         self._last = -math.inf
         self._lost = 0
-        self._trouble = Trouble(logger)
+        self._trouble = Outage(logger)
 
     @property
     def losses(self) -> Mapping[str, int]:

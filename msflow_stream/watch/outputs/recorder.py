@@ -10,13 +10,14 @@ from fractions import Fraction
 from pathlib import Path
 from time import monotonic
 
-from msflow_stream.results.score_files import ScoreRow
+from msflow_stream.files import make_folder
+from msflow_stream.logs import Outage
 from msflow_stream.sinks.drawing import Drawing
 from msflow_stream.sinks.recording import Recording
-from msflow_stream.types import Frame, FrameScore, UserError
+from msflow_stream.types import Frame, FrameScore, ScoreRow, UserError
 from msflow_stream.video.drawing.overlay import OverlayStyle
 from msflow_stream.watch.outputs.retention import Retention, free_path
-from msflow_stream.watch.outputs.sink import Trouble, arrival, make_folder
+from msflow_stream.watch.outputs.sink import arrival
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class Recorder:
         self._tidied = -math.inf
         self._lost = 0
         self._closed = False
-        self._trouble, self._untidy = Trouble(logger), Trouble(logger)
+        self._trouble, self._untidy = Outage(logger), Outage(logger)
 
     @property
     def lost(self) -> int:

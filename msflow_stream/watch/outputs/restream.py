@@ -13,16 +13,14 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.logs import redact
-from msflow_stream.results.score_files import ScoreRow
+from msflow_stream.logs import Outage, redact
 from msflow_stream.sinks.drawing import Drawing
 from msflow_stream.sinks.rtp_encoder import RtpEncoder
 from msflow_stream.sinks.rtsp_login import Address
-from msflow_stream.types import Frame, FrameScore
+from msflow_stream.types import Frame, FrameScore, ScoreRow
 from msflow_stream.video.backoff import Backoff
 from msflow_stream.video.drawing.overlay import OverlayStyle
 from msflow_stream.watch.outputs.rtsp_process import PublishError, RtspPublisher
-from msflow_stream.watch.outputs.sink import Trouble
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +64,7 @@ class Restream:
         self._failures = 0
         self._away = 0
         self._closed = False
-        self._trouble = Trouble(logger)
+        self._trouble = Outage(logger)
 
     @property
     def losses(self) -> Mapping[str, int]:

@@ -9,10 +9,12 @@ from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from msflow_stream.results.score_files import SCORES, ScoreRow
+from msflow_stream.files import make_folder
+from msflow_stream.logs import Outage
+from msflow_stream.results.run_folder import SCORES
 from msflow_stream.sinks.whole_lines import WholeLines
-from msflow_stream.types import Frame, FrameScore
-from msflow_stream.watch.outputs.sink import Trouble, arrival, make_folder
+from msflow_stream.types import Frame, FrameScore, ScoreRow
+from msflow_stream.watch.outputs.sink import arrival
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ class ScoreLog:
         self._checked: date | None = None  # the day on which old files were last looked for
         self._lost = 0
         self._closed = False
-        self._trouble, self._untidy = Trouble(logger), Trouble(logger)
+        self._trouble, self._untidy = Outage(logger), Outage(logger)
 
     @property
     def lost(self) -> int:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Protocol
 
-from msflow_stream.results.score_files import ScoreRow
-from msflow_stream.types import Frame, FrameScore, UserError
+from msflow_stream.types import Frame, FrameScore, ScoreRow
 
 
 class Sink(Protocol):
@@ -33,42 +30,6 @@ class Sink(Protocol):
         ...
 
 
-class Trouble:
-    """Says once that something does not work, however often it fails, and once that it works again."""
-
-    def __init__(self, logger: logging.Logger) -> None:
-        self._logger = logger
-        self._reason: str | None = None
-
-    @property
-    def lasts(self) -> bool:
-        return self._reason is not None
-
-    def begin(self, message: str, reason: str = "") -> None:
-        """Warns, unless the trouble lasts already for this reason."""
-        if reason != self._reason:
-            self._reason = reason
-            self._logger.warning("%s", message)
-
-    def end(self, message: str) -> None:
-        """Says that it is over, if it lasted."""
-        if self._reason is not None:
-            self._reason = None
-            self._logger.info("%s", message)
-
-
 def arrival(score: FrameScore) -> datetime:
     """When a frame arrived, in UTC; a frame of a file arrives when it is scored."""
     return (score.wall or datetime.now(UTC)).astimezone(UTC)
-
-
-def make_folder(folder: Path) -> None:
-    """Makes the folder of a sink when the program starts.
-
-    Raises:
-        UserError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot create the folder {folder}: {error.strerror}; choose another one") from None

@@ -9,8 +9,7 @@ from collections import deque
 from collections.abc import Mapping
 
 from msflow_stream.logs import redact
-from msflow_stream.results.score_files import ScoreRow
-from msflow_stream.types import Frame, FrameScore
+from msflow_stream.types import Frame, FrameScore, ScoreRow
 from msflow_stream.watch.outputs.sink import Sink
 
 logger = logging.getLogger(__name__)

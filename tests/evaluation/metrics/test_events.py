@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msflow_stream.evaluation.metrics.events import EventCriteria, Found, side_by_side
+from msflow_stream.evaluation.metrics.events import EventCriteria, side_by_side
+from msflow_stream.types import Found
 
 TICKS = 40  # of half a second, in a clip
 EVENTS = st.lists(

@@ -8,7 +8,7 @@ import pytest
 
 from msflow_stream.config.settings import ScoreSettings
 from msflow_stream.events.detection.score_rows import RowMaker
-from msflow_stream.scenes.scene import Basis, Calibration
+from msflow_stream.scenes.calibration import Basis, Calibration
 from msflow_stream.smoothing import smooth
 from msflow_stream.tails.tail import Tail
 from msflow_stream.types import FrameScore

@@ -13,8 +13,7 @@ import numpy as np
 
 from msflow_stream.events.evidence.event_folder import read_event
 from msflow_stream.events.evidence.recorder import EvidenceWriter
-from msflow_stream.results.score_files import ScoreRow
-from msflow_stream.types import EventMessage, Frame, FrameScore
+from msflow_stream.types import EventMessage, Frame, FrameScore, ScoreRow
 from msflow_stream.video.backoff import Backoff
 from msflow_stream.video.drawing.overlay import OverlayStyle
 from msflow_stream.video.live.camera_reader import Supervisor

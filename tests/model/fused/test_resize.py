@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from msflow_stream.config.settings import InputSettings
 from msflow_stream.model.fused.resize import Preparation, Resampling, resampling_matrix
-from msflow_stream.scenes.scene import prepare
+from msflow_stream.scenes.preparation import prepare
 
 sides = st.integers(32, 128)
 

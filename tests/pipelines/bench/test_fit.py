@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from msflow_stream.config.settings import load
+from msflow_stream.config.loading import load
 from msflow_stream.scenes.scene import Scene
 from pipelines.bench import fit as bench
 from tests.support.command import Command

@@ -4,7 +4,8 @@ import doctest
 
 import pytest
 
-from msflow_stream.health.words import lag_text, one_line, short_number, short_reason, span
+from msflow_stream.health.words import lag_text, short_number, short_reason, span
+from msflow_stream.logs import one_line
 from msflow_stream.web import words
 
 

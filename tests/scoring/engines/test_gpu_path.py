@@ -12,8 +12,8 @@ from torch import Tensor
 from msflow_stream.config.settings import InputSettings
 from msflow_stream.engines.replaying import SHAPES, Recorded, Replaying
 from msflow_stream.scenes import preparation as preparing
-from msflow_stream.scenes.preparation import DevicePreparing
-from msflow_stream.scenes.scene import Scene, prepare
+from msflow_stream.scenes.preparation import DevicePreparing, prepare
+from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.engines.base import Run
 from msflow_stream.scoring.engines.torch_engine import TorchEngine
 from msflow_stream.scoring.inference import EngineScoring

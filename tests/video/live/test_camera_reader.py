@@ -19,7 +19,7 @@ from msflow_stream.video.live.connection import Arrival
 from msflow_stream.video.live.faults import CameraError, Fault
 from msflow_stream.video.live.states import State
 from msflow_stream.video.live_options import LiveOptions
-from msflow_stream.video.reading.video_reader import SourceInfo
+from msflow_stream.video.reading.source_info import SourceInfo
 from msflow_stream.video.segment import Incoming
 from tests.support.videos import coded_image
 

@@ -14,8 +14,9 @@ from av.codec import Codec
 from av.codec.hwaccel import HWAccel
 from av.video.frame import VideoFrame
 
+from msflow_stream.config.cameras import Decode
 from msflow_stream.video.live.connection import Connection
-from msflow_stream.video.live.hardware import Decode, DecoderChoice
+from msflow_stream.video.live.hardware import DecoderChoice
 from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.reading.colour import RgbConverter
 from tests.support.httpd import Pages

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msflow_stream.logs import live_name, redact
+from msflow_stream.logs import redact
 from msflow_stream.types import UserError
 from msflow_stream.video.live.live_reader import LiveReader
+from msflow_stream.video.reading.source_info import live_name
 from msflow_stream.video.sources import Reader, open_source
 from tests.support.videos import read_code, write_video
 

@@ -12,8 +12,8 @@ import pytest
 from msflow_stream.types import Frame
 from msflow_stream.video.live.camera_reader import Supervisor
 from msflow_stream.video.live_options import LiveOptions
-from msflow_stream.video.packets.codec import parameter_sets
 from msflow_stream.video.packets.packet_ring import OVERHEAD, PacketRing
+from msflow_stream.video.reading.nal_units import parameter_sets
 from tests.support.httpd import Pages
 from tests.support.videos import write_video
 from tests.video.live.pouring import pour

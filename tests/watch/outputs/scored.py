@@ -9,8 +9,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.results.score_files import ScoreRow
-from msflow_stream.types import Frame, FrameScore
+from msflow_stream.types import Frame, FrameScore, ScoreRow
 from msflow_stream.video.drawing.overlay import OverlayStyle
 
 START = datetime(2026, 11, 23, 23, 21, 38, tzinfo=UTC)

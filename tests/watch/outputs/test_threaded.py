@@ -8,8 +8,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from msflow_stream.results.score_files import ScoreRow
-from msflow_stream.types import Frame, FrameScore
+from msflow_stream.types import Frame, FrameScore, ScoreRow
 from msflow_stream.watch.outputs.threaded import Outlet
 from tests.watch.outputs.scored import PATIENCE, eventually, many, scored
 

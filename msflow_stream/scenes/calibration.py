@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from msflow_stream.config.settings import ScoreKind, ScoreSettings
+from msflow_stream.scenes.calibration import Calibration
+from msflow_stream.scenes.tails.fitting import Limit
+from msflow_stream.tails.tail import Tail
+from msflow_stream.video.drawing.overlay import OverlayStyle
+
+
+class Basis(BaseModel):
+    """What a calibration to a number of false alarms was asked for, and what it rests on.
+
+    Attributes:
+        asked: false alarms per hour.
+        supported: the fewest that so much footage supports; None where its length is unknown.
+        hours: of normal footage, in `sources` with so many frames each.
+        smoothing, gap: seconds; scores were smoothed so, and alarms no further apart than the gap were one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    created: str
+    asked: float
+    supported: float | None
+    hours: float
+    sources: dict[str, int]
+    smoothing: float
+    gap: float
+
+
+class Calibration(BaseModel):
+    """What the scores of normal frames look like, from footage that was held out of the fit.
+
+    Attributes:
+        frames: number of normal frames that were not fitted; 0 means that the fitted frames themselves were used.
+        quantiles: per kind of score, quantile (as text) to value.
+        thresholds: per kind, the highest smoothed score of a normal frame, or the one for the false alarms in `basis`.
+        map_range: map values at which the overlay's heat begins and is full.
+        tails: per kind, what turns a smoothed score into a probability; none before `basis` is there, or where there
+            is too little footage.
+        limits: per kind, what to expect of the threshold.
+        basis: of the thresholds, once they are for a number of false alarms.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    frames: int
+    quantiles: dict[ScoreKind, dict[str, float]]
+    thresholds: dict[ScoreKind, float]
+    map_range: tuple[float, float]
+    tails: dict[ScoreKind, Tail] = {}
+    limits: dict[ScoreKind, Limit] = {}
+    basis: Basis | None = None
+
+
+def overlay_style(calibration: Calibration | None, settings: ScoreSettings) -> OverlayStyle:
+    """Heat that begins where normal maps end, and a score bar whose middle is about the threshold."""
+    if calibration is None:
+        return OverlayStyle(low=1.0, high=2.0, threshold=settings.threshold)
+    kind: ScoreKind = settings.kind
+    normal, highest = calibration.quantiles[kind]["0.5"], calibration.thresholds[kind]
+    threshold = highest if settings.threshold is None else settings.threshold
+    reach = max(abs(threshold - normal), 1e-3)
+    low, high = calibration.map_range
+    return OverlayStyle(
+        low=low, high=max(high, low + 1e-3), threshold=threshold, score_range=(normal - reach, normal + 3 * reach)
+    )

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from msflow_stream.types import UserError
+
+
+def scene_folder(scenes: Path, name: str) -> Path:
+    """Where a scene of this name is or goes.
+
+    Raises:
+        UserError: a name that is not that of a plain folder below `scenes`.
+    """
+    if not name or name.startswith(".") or Path(name).name != name:
+        raise UserError(f"{name!r} cannot be a scene's name: it is the name of a folder in {scenes}")
+    return scenes / name
+
+
+FORMAT = 2  # of scene.json; raised when an older program could not read a newer scene
+
+
+WEIGHTS, RECORD = "model.safetensors", "scene.json"
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """The content of a scene's scene.json, checked for its format.
+
+    Raises:
+        UserError: no such scene (the nearest ones are named), or a newer format.
+    """
+    try:
+        content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        version = int(content["format"])
+    except FileNotFoundError:
+        known = ", ".join(list_scenes(folder.parent)) or "none"
+        raise UserError(f"no scene {folder.name!r} in {folder.parent} (there: {known})") from None
+    except (ValueError, KeyError, TypeError, OSError):
+        raise UserError(f"{folder / RECORD} cannot be read as a scene; fit it again") from None
+    if version > FORMAT:
+        raise UserError(f"{folder} has scene format {version}, this program reads up to {FORMAT}: update msflow-stream")
+    return dict(content)
+
+
+def list_scenes(folder: Path) -> list[str]:
+    """Names of the scenes in a folder."""
+    return sorted(path.parent.name for path in folder.glob(f"*/{RECORD}") if not path.parent.name.startswith("."))

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from msflow_stream.logs import CHANNEL, DEFAULT_PORTS, MASK, redact
+
+
+def live_name(url_or_index: str) -> str:
+    """Returns a name safe for a folder: host, port where it is not the usual one, path and channel; or webcam0.
+
+    >>> live_name("rtsp://admin:secret@camera.example/stream1")
+    'camera.example-stream1'
+    """
+    if url_or_index.isdecimal():
+        return f"webcam{int(url_or_index)}"
+    scheme, _, rest = redact(url_or_index).partition("://")
+    place, _, query = rest.removeprefix(f"{MASK}@").partition("?")
+    authority, slash, path = place.partition("/")
+    place = authority.removesuffix(DEFAULT_PORTS.get(scheme.lower(), "/")) + slash + path
+    channel = "-".join(match[1:] for match in CHANNEL.findall(f"?{query}"))
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", f"{place}-{channel}").strip("-.") or "camera"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What is known of a source before its frames are read.
+
+    Attributes:
+        name: the source's name, safe as a folder name.
+        width, height: of the frames as displayed, in pixels.
+        rate: average frames per second.
+        time_base: seconds per tick of pts.
+        frames: exact number of frames, None where finding out would mean reading the file.
+        duration: seconds, None where unknown.
+        codec: the codec's name, as FFmpeg calls it.
+        live: frames come as they happen.
+        start_pts: pts of the first frame: a frame's time is (pts - start_pts) * time_base.
+    """
+
+    name: str
+    width: int
+    height: int
+    rate: Fraction
+    time_base: Fraction
+    frames: int | None
+    duration: float | None
+    codec: str
+    has_audio: bool
+    live: bool
+    start_pts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where to stop before the end: after so many source frames, or so many seconds of the source."""
+
+    max_frames: int | None = None
+    duration: float | None = None
+
+    def reached(self, index: int, time: float) -> bool:
+        """Whether the frame at this index and time (seconds) lies beyond."""
+        too_many = self.max_frames is not None and index >= self.max_frames
+        return too_many or (self.duration is not None and time >= self.duration)
