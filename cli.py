@@ -106,9 +106,8 @@ def fit(
 ) -> None:
     """Fits a scene on normal footage of one camera view, or one scene for each of many views."""
     from msflow_stream.config.loading import load
-    from pipelines.fit import FitJob
+    from pipelines.fit import FitJob, fit_many
     from pipelines.fit import fit as run
-    from pipelines.fit_many import fit_many
 
     if resume and overwrite:
         raise UserError("--resume goes on with a fit, --overwrite starts it again: give one of them")
@@ -206,10 +205,10 @@ def score(
     """
     from msflow_stream.config.loading import load_for_scoring
     from msflow_stream.scenes.scene import Scene
+    from msflow_stream.scoring.engine_choice import images_of, make_scoring
     from msflow_stream.scoring.scorer import Scorer
-    from pipelines.engine_choice import images_of, make_scoring
     from pipelines.score import score as run
-    from pipelines.score_job import ScoreJob
+    from pipelines.score_source import ScoreJob
 
     loaded = Scene.load(_scene_folder(scenes, scene))
     sampled = [] if every is None else [f"score.every={every}"]
@@ -288,7 +287,7 @@ def watch(
     if cameras is None:
         raise UserError("give a cameras file; configs/cameras.example.yaml is one")
     if check:
-        from pipelines.watch_check import check as run_check
+        from pipelines.watch import check as run_check
 
         run_check(cameras, scenes)
         return
@@ -409,7 +408,7 @@ def import_checkpoint(
     overwrite: Overwrite = False,
 ) -> None:
     """Makes a scene of a checkpoint of the original MSFlow release."""
-    from pipelines.import_checkpoint import import_checkpoint as run
+    from pipelines.convert import import_checkpoint as run
 
     chosen = None if order is None else _numbers(order, ",", "--order", "2,0,1")
     run(file, _scene_folder(scenes, scene), backbone, _size(input_size), set_ or (), chosen, overwrite)
@@ -680,9 +679,9 @@ def bench_scorer(
 ) -> None:
     """Time per frame of every engine and precision beside a plain PyTorch MSFlow, and share of the machine's peak."""
     from msflow_stream.scenes.scene import Scene
+    from pipelines.bench.memory_cameras import random_scene
     from pipelines.bench.scorer import ScorerJob
     from pipelines.bench.scorer import bench_scorer as run
-    from pipelines.bench_scenes import random_scene
 
     if scene is None:
         chosen = [random_scene(name, _size(input_size), set_ or ()) for name in backbone]
@@ -721,9 +720,9 @@ def bench_pipeline(
     """
     from msflow_stream.config.loading import load_for_scoring
     from msflow_stream.scenes.scene import Scene
+    from pipelines.bench.memory_cameras import random_settings
     from pipelines.bench.pipeline import PipelineJob
     from pipelines.bench.pipeline import bench_pipeline as run
-    from pipelines.bench_scenes import random_settings
 
     changes = [*(set_ or ()), *_engine(engine, precision)]
     if scene is None:
@@ -757,9 +756,9 @@ def bench_scale(
     out: Figures = None,
 ) -> None:
     """One process with many cameras over one scene and over many: frames per second, latency, drops, memory."""
+    from pipelines.bench.memory_cameras import random_settings
     from pipelines.bench.scale import ScaleJob
     from pipelines.bench.scale import bench_scale as run
-    from pipelines.bench_scenes import random_settings
 
     counts = _numbers(cameras, ",", "--cameras", "1,4,16"), _numbers(scene_counts, ",", "--scenes", "1,13")
     settings = random_settings([*(set_ or ()), *_engine(engine, precision)])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +68,120 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot create the folder {folder}: {error.strerror}; choose another one") from None
+
+
+def append_line(path: Path, text: str, max_bytes: int, keep: int) -> None:
+    """Adds a line to a file, whole or not at all; one that a kill cut off is taken away first.
+
+    A file that would become larger than `max_bytes` is first renamed to NAME.1, the one before it to NAME.2, and so
+    on; `keep` of them are kept.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    line = text.encode() + b"\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    size = _whole(path)
+    if size and size + len(line) > max_bytes:
+        _put_aside(path, keep)
+        size = 0
+    with path.open("ab", buffering=0) as file:
+        file.truncate(size)
+        try:
+            left = memoryview(line)
+            while left:  # a disk that is nearly full takes a part, and refuses only the rest
+                left = left[file.write(left) :]
+        except OSError:
+            with suppress(OSError):
+                file.truncate(size)
+            raise
+
+
+def _whole(path: Path) -> int:
+    """How many bytes of a file, if there is one, are whole lines."""
+    if not path.exists() or path.stat().st_size == 0:
+        return 0
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.rfind(b"\n") + 1
+
+
+def _put_aside(path: Path, keep: int) -> None:
+    for number in range(keep, 1, -1):
+        with suppress(FileNotFoundError):
+            _numbered(path, number - 1).replace(_numbered(path, number))
+    if keep:
+        path.replace(_numbered(path, 1))
+    else:
+        path.unlink()
+
+
+def _numbered(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.{number}")
+
+
+class WholeLines:
+    """A file that lines are appended to, each in a single write. To be closed.
+
+    Attributes:
+        size: bytes of whole lines.
+    """
+
+    def __init__(self, path: Path, header: bytes) -> None:
+        """Opens or creates the file, cuts off a torn last line, and begins an empty file with the header.
+
+        Raises:
+            OSError: it cannot be opened, or there is no room for the header.
+        """
+        self._path = path
+        self._file = path.open("ab", buffering=0)
+        try:
+            self.size = whole(path)
+            self._torn = True
+            if self.size == 0:
+                self.append(header)
+            self._mend()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def append(self, line: bytes) -> None:
+        """Adds a line, which ends in a line feed.
+
+        Raises:
+            OSError: it could not be written; nothing of it is left in the file.
+        """
+        self._mend()
+        left = memoryview(line)
+        self._torn = True
+        try:
+            while left:  # a disk that is nearly full takes a part, and refuses only the rest
+                left = left[self._file.write(left) :]
+        except OSError:
+            with suppress(OSError):  # tried again before the next line
+                self._mend()
+            raise
+        self._torn = False
+        self.size += len(line)
+
+    def is_gone(self) -> bool:
+        """Whether the file was moved or removed under our hands, so that nobody would ever see what is added."""
+        try:
+            return not os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
+        except FileNotFoundError:
+            return True
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _mend(self) -> None:
+        if self._torn:
+            self._file.truncate(self.size)
+            self._torn = False
+
+
+def whole(path: Path) -> int:
+    """How many bytes of a file are whole lines."""
+    if path.stat().st_size == 0:  # which cannot be mapped
+        return 0
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.rfind(b"\n") + 1

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable
-from urllib.parse import unquote
+from collections.abc import Callable, Iterable, Iterator
+from urllib.parse import unquote, urlsplit
 
-from msflow_stream.logs import MASK
+from msflow_stream.logs import MASK, redact
 
 MASK = "***"
 
@@ -117,3 +117,43 @@ def secrets_in(url: str) -> set[str]:
 def one_line(text: str) -> str:
     """The text without line breaks and without what a terminal would take for a command."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+SHORTEST = 3  # of what is hidden; a shorter one would be found everywhere
+
+
+Hide = Callable[[str], str]
+
+
+def hiding(secrets: Iterable[str]) -> Hide:
+    """A function that replaces every secret in a text by ***, and the credentials in addresses.
+
+    >>> hiding(["https://hooks.example/services/T0/abcdef"])("POST /services/T0/abcdef: 404")
+    'POST ***: 404'
+    """
+    pieces = {piece for secret in secrets for piece in _pieces(secret) if len(piece) >= SHORTEST}
+    longest_first = sorted(pieces, key=len, reverse=True)
+
+    def hide(text: str) -> str:
+        for piece in longest_first:
+            text = text.replace(piece, MASK)
+        return redact(text)
+
+    return hide
+
+
+def _pieces(secret: str) -> Iterator[str]:
+    """A secret, and what of it can stand alone where it is an address."""
+    yield secret
+    if "://" not in secret:
+        return
+    try:
+        parts = urlsplit(secret)
+    except ValueError:
+        return
+    wholes = (parts.username, parts.password, parts.path, parts.query, parts.path.rpartition("/")[2])
+    values = (pair.partition("=")[2] for pair in parts.query.split("&"))
+    for piece in (*wholes, *values):
+        if piece:
+            yield piece
+            yield unquote(piece)

@@ -21,11 +21,10 @@ from msflow_stream.evaluation.collector import Judge
 from msflow_stream.evaluation.measure import judge_batch
 from msflow_stream.evaluation.summary import COLUMNS
 from msflow_stream.files import read_json, write_json
-from msflow_stream.footage import Footage, extract, feature_cache
 from msflow_stream.machine import choose_device
 from msflow_stream.model.aggregate import Maps, depth
 from msflow_stream.results.run_folder import versions
-from msflow_stream.scenes.features import FeatureCache
+from msflow_stream.scenes.features import FeatureCache, Footage, extract, feature_cache
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import FlowFit
 from msflow_stream.series import batched

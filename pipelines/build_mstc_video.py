@@ -13,8 +13,7 @@ import numpy as np
 from PIL import Image
 
 from msflow_stream.datasets import mstc
-from msflow_stream.datasets.clips import Clip, Truth
-from msflow_stream.datasets.labels import load_labels, load_masks
+from msflow_stream.datasets.clips import Clip, Truth, load_labels, load_masks
 from msflow_stream.datasets.mstc import TEST, VideoRow
 from msflow_stream.datasets.shanghaitech import EVERY
 from msflow_stream.files import replaced

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from msflow_stream.config.settings import EventSettings, ScoreKind, Settings
 from msflow_stream.logs import redact
+from msflow_stream.results.figures import tail_plot
 from msflow_stream.results.wording import sentences
 from msflow_stream.scenes.calibration import Basis, Calibration
 from msflow_stream.scenes.folder import read_record
@@ -25,7 +26,6 @@ from msflow_stream.scenes.thresholds import KINDS, Found, Normal, find_limit, qu
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import UserError
 from msflow_stream.video.sources import expand_sources, is_live, open_source
-from pipelines.tail_plot import tail_plot
 from pipelines.terminal.progress import progress
 from pipelines.terminal.tables import diagnostics
 

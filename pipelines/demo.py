@@ -21,7 +21,7 @@ from msflow_stream.types import UserError
 from msflow_stream.video.writing.video_writer import VideoWriter
 from pipelines.fit import FitJob, fit
 from pipelines.score import score
-from pipelines.score_job import ScoreJob
+from pipelines.score_source import ScoreJob
 from pipelines.terminal.progress import progress
 
 SETTINGS = Path(__file__).parents[1] / "configs" / "demo.yaml"

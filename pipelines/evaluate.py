@@ -22,8 +22,8 @@ from msflow_stream.evaluation.summary import COLUMNS, summarise, write_csv
 from msflow_stream.files import read_json, write_json
 from msflow_stream.machine import choose_device
 from msflow_stream.scenes.scene import Scene
+from msflow_stream.scoring.engine_choice import make_scoring, prepared
 from msflow_stream.types import UserError
-from pipelines.engine_choice import make_scoring, prepared
 from pipelines.fit import FitJob, fit_frames
 from pipelines.terminal.tables import print_events, print_summary
 

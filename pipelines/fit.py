@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -16,22 +17,22 @@ from rich.progress import Progress
 
 from msflow_stream.config.loading import differences
 from msflow_stream.config.settings import Settings
-from msflow_stream.footage import Footage, extract, feature_cache
 from msflow_stream.machine import choose_device
 from msflow_stream.model.pyramid import Pyramid
 from msflow_stream.results.figures import loss_plot
 from msflow_stream.results.run_folder import versions
 from msflow_stream.scenes.checkpoints import FileCheckpoints
-from msflow_stream.scenes.features import FeatureCache
-from msflow_stream.scenes.folder import read_record
+from msflow_stream.scenes.features import FeatureCache, Footage, extract, feature_cache
+from msflow_stream.scenes.folder import read_record, scene_folder
 from msflow_stream.scenes.losses import LOSS_PLOT, Pass, write_losses
 from msflow_stream.scenes.normal_scores import write_normal_scores
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.thresholds import Normal, measure_normal
 from msflow_stream.scenes.training import FlowFit
 from msflow_stream.types import Frame, UserError
-from msflow_stream.video.sources import expand_sources, open_source
-from pipelines.terminal.progress import progress
+from msflow_stream.video.sources import expand_sources, group_by_scene, open_source
+from pipelines.fit import FitJob, fit
+from pipelines.terminal.progress import number, progress, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,3 +239,41 @@ def _report(console: Console, folder: Path, scene: Scene) -> None:
         f"{facts['seconds']:.0f} s; saved in {folder}"
     )
     console.print(f"weights sha256 {read_record(folder)['weights_sha256']}", highlight=False)
+
+
+CAMPUS_NAME = re.compile(r"(\d+)_\d+")  # of ShanghaiTech Campus: scene, clip
+
+
+def fit_many(root: Path, scenes: Path, settings: Settings, job: FitJob | None = None) -> bool:
+    """Fits a scene for every camera in a folder, see `group_by_scene`; one that fails does not stop the others.
+
+    Returns:
+        Whether all were finished: False after Ctrl-C.
+
+    Raises:
+        UserError: nothing there, or, after all are done, the number of scenes that failed.
+    """
+    job, console = job or FitJob(), Console()
+    groups = group_by_scene(root)
+    pyramid = Scene.new("shared", settings).pyramid.to(choose_device(job.device))
+    rows, failed, interrupted = [], 0, False
+    for name, sources in groups.items():
+        if interrupted:
+            rows.append([name, "not started", "", "", "", ""])
+            continue
+        console.print(f"[bold]{name}[/]: {len(sources)} source{'s' * (len(sources) > 1)}")
+        try:
+            outcome = fit(sources, scene_folder(scenes, name), settings, job, console, pyramid)
+        except (UserError, OSError, RuntimeError) as error:  # RuntimeError: out of memory on a GPU, for one
+            failed += 1
+            console.print(f"  [red]failed:[/] {error}", highlight=False)
+            rows.append([name, "failed", "", "", "", ""])
+            continue
+        interrupted = outcome.state == "interrupted"
+        facts = outcome.record
+        figures = [str(facts["frames"]), str(facts["passes"]), number(facts["loss"][-1]), f"{facts['seconds']:.0f}"]
+        rows.append([name, outcome.state, *figures])
+    console.print(table(f"scenes in {scenes}", ["scene", "", "frames", "passes", "loss", "seconds"], rows))
+    if failed:
+        raise UserError(f"{failed} of {len(groups)} scenes failed; the reasons are above")
+    return not interrupted

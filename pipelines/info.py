@@ -11,12 +11,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from msflow_stream.config.settings import EngineName
-from msflow_stream.engines.trial_file import TrialFile
 from msflow_stream.machine import cache_folder
 from msflow_stream.results.run_folder import versions
 from msflow_stream.scenes.folder import list_scenes, read_record
 from msflow_stream.scoring.engine_choice import ENGINES, TRIALS
-from msflow_stream.scoring.engine_trial import BOUND
+from msflow_stream.scoring.engine_trial import BOUND, TrialFile
 from msflow_stream.types import UserError
 from pipelines.terminal.progress import number, table
 

@@ -13,13 +13,12 @@ from msflow_stream.events.detection.triggers import triggers_of
 from msflow_stream.events.store.run_events import EventShelf
 from msflow_stream.logs import redact
 from msflow_stream.results.source_results import Scored
+from msflow_stream.results.wording import trigger_words
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import UserError
 from msflow_stream.video.sources import expand_sources, is_live, open_source, source_name
-from pipelines.score_job import ScoreJob
-from pipelines.score_source import score_source
+from pipelines.score_source import ScoreJob, score_source
 from pipelines.terminal.progress import progress, table
-from pipelines.trigger_words import trigger_words
 
 
 def score(

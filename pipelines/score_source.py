@@ -6,14 +6,24 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from rich.progress import Progress
 
+from msflow_stream.config.settings import EventSettings
 from msflow_stream.evaluation.clip_truth import ClipTruth
+from msflow_stream.evaluation.metrics.frames import Frames
+from msflow_stream.files import write_json
+from msflow_stream.logs import redact
 from msflow_stream.results.figures import timeline
+from msflow_stream.results.overlay_file import PRESET
+from msflow_stream.results.run_folder import RUN, versions
 from msflow_stream.results.score_files import TIMELINE
 from msflow_stream.results.source_results import Scored, SourceOutputs, Wanted
+from msflow_stream.scenes.calibration import Calibration
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.scoring.static_gate import Gated, StaticGate
 from msflow_stream.series import labelled_spans
@@ -21,14 +31,93 @@ from msflow_stream.stream.contract import Deliver, Limits
 from msflow_stream.stream.runner import Engine
 from msflow_stream.stream.signals import stopped_by_signals
 from msflow_stream.types import SCORE_FIELDS, Frame, FrameScore, UserError
+from msflow_stream.video.reading.source_info import SourceInfo
 from msflow_stream.video.sources import Reader, is_live, open_source, source_name
-from pipelines.score_job import ScoreJob
-from pipelines.score_record import write_record
+from msflow_stream.video.writing.video_writer import Preset
+from pipelines.score_source import ScoreJob
+
+
+def write_record(
+    folder: Path, spec: str, info: SourceInfo, scorer: Scorer, job: ScoreJob, outputs: SourceOutputs, result: Scored
+) -> None:
+    """Writes it; no credentials are in it."""
+    write_json(
+        folder / RUN,
+        {
+            "source": redact(spec) if info.live else str(Path(spec).resolve()),
+            "scene": scorer.scene.name,
+            "settings": scorer.settings.model_dump(mode="json"),
+            "event": job.event.model_dump(mode="json"),
+            "triggers": {trigger.kind: trigger.threshold for trigger in outputs.triggers},
+            "calibration": _basis(scorer.scene.calibration),
+            "overlay": asdict(outputs.style),
+            "size": [info.width, info.height],
+            "rate": str(info.rate),
+            "frames": result.frames,
+            "scored_frames": len(result.rows),
+            "reused_scores": result.reused,
+            "damaged_packets": result.damaged,
+            "events": len(result.events),
+            "evidence_lost": dict(result.lost),
+            "interrupted": result.interrupted,
+            "seconds": round(result.seconds, 2),
+            "frames_per_second": round(result.frames / result.seconds, 1),
+            "device": str(scorer.scene.device),
+            "versions": versions(),
+        },
+    )
+
+
+def _basis(calibration: Calibration | None) -> dict[str, Any] | None:
+    """What the thresholds rest on, where they are for a number of false alarms."""
+    if calibration is None or calibration.basis is None:
+        return None
+    rates = {kind: limit.rate for kind, limit in calibration.limits.items()}
+    return {**calibration.basis.model_dump(mode="json", exclude={"sources"}), "false_alarms_per_hour": rates}
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreJob:
+    """What `score` is asked for, apart from the scene and the sources.
+
+    Attributes:
+        out: the run's folder; each source gets a sub-folder of its name.
+        labels, masks: a .npy file, or a folder with one per source.
+        frames: which frames count for the AUROC.
+        max_frames, duration: stop each source after so many frames or seconds.
+        event: when an event begins and when it is over.
+        evidence: of every event, in a folder of its own: a clip, an overlay, pictures.
+        store: address of a database that takes the events, None for none.
+        skip_static: frames that show nothing new take the score of an earlier one.
+        overlay_preset: how quickly the overlay is encoded.
+    """
+
+    out: Path
+    labels: Path | None = None
+    masks: Path | None = None
+    frames: Frames = "sampled"
+    overlay: bool = True
+    save_maps: bool = False
+    overwrite: bool = False
+    max_frames: int | None = None
+    duration: float | None = None
+    image_rate: Fraction = Fraction(25)
+    event: EventSettings = field(default_factory=EventSettings)
+    evidence: bool = True
+    store: str | None = None
+    skip_static: bool = False
+    overlay_preset: Preset = PRESET
+
 
 log = logging.getLogger(__name__)
 
+
 HELD_BYTES = 128 * 2**20  # of pictures that wait, and of a batch: a 4K video makes smaller batches instead
+
+
 FILL_SECONDS = 0.5  # a file's batch waits for so long until it is full
+
+
 STOP_SECONDS = 10.0  # that what is on its way may take after Ctrl-C
 
 

@@ -6,6 +6,7 @@ import fcntl
 import logging
 import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,28 +15,36 @@ from random import Random
 
 from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.markup import escape
 
-from msflow_stream.config.cameras import Cameras
-from msflow_stream.config.cameras_file import load_file
+from msflow_stream.config.cameras import Camera, Cameras
+from msflow_stream.config.cameras_file import load_cameras, load_file
 from msflow_stream.config.settings import EngineSettings
 from msflow_stream.files import make_folder
 from msflow_stream.logs import Discreet
 from msflow_stream.machine import settle_memory
+from msflow_stream.scenes.folder import scene_folder
+from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.scene_cache import SceneBank
+from msflow_stream.scoring.engine_choice import make_scoring
 from msflow_stream.scoring.engines.openvino_engine import STREAMS
 from msflow_stream.stream.contract import Limits
 from msflow_stream.stream.signals import heard, stopped_by_signals
 from msflow_stream.types import UserError
+from msflow_stream.video.live_options import LiveOptions
+from msflow_stream.watch.areas import area_mask
 from msflow_stream.watch.camera_outputs import Written
 from msflow_stream.watch.event_router import EventDesk, secrets_of
+from msflow_stream.watch.probe import Probe, probe
 from msflow_stream.watch.report import WatchReport
 from msflow_stream.watch.watcher import Fleet
 from msflow_stream.web.server import HealthServer
-from pipelines.engine_choice import make_scoring
 from pipelines.terminal.log_setup import LogKind, logged
+from pipelines.terminal.progress import table
 from pipelines.terminal.status_table import StatusTable
 
 log = logging.getLogger(__name__)
+
 
 STOP_SECONDS, CLOSE_SECONDS, DESK_SECONDS = 5.0, 2.5, 1.5  # of the 10 s of a stop: frames on their way, files, alerts
 
@@ -172,3 +181,52 @@ def table(report: Callable[[], WatchReport], console: Console) -> Iterator[None]
 
     with Live(get_renderable=render, console=console, refresh_per_second=1):
         yield
+
+
+AT_ONCE = 16  # cameras that are opened at the same time
+
+
+def check(file: Path, scenes: Path, console: Console | None = None) -> None:
+    """Prints a line for every camera.
+
+    Raises:
+        UserError: the file, a scene or a camera cannot be used.
+    """
+    console = console or Console()
+    cameras = load_cameras(file)
+    missing = {name: wrong for name, camera in cameras.items() if (wrong := _scene_trouble(camera, scenes))}
+    with console.status("opening the cameras"), ThreadPoolExecutor(AT_ONCE) as pool:
+        found = dict(zip(cameras, pool.map(_probed, cameras.items()), strict=True))
+    rows = [_row(name, camera, found[name], missing.get(name)) for name, camera in cameras.items()]
+    console.print(table(f"{file}", ["camera", "scene", "picture", "codec", "first picture", "result"], rows))
+    failed = [name for name in cameras if name in missing or isinstance(found[name], UserError)]
+    if failed:
+        raise UserError(f"{len(failed)} of {len(cameras)} cameras cannot be watched: {', '.join(failed)}")
+
+
+def _probed(item: tuple[str, Camera]) -> Probe | UserError:
+    name, camera = item
+    try:
+        return probe(camera.url.get_secret_value(), name, LiveOptions.of(camera))
+    except UserError as error:
+        return error
+
+
+def _scene_trouble(camera: Camera, scenes: Path) -> str | None:
+    try:
+        for name in camera.scenes:
+            scene = Scene.load(scene_folder(scenes, name))
+            area_mask(camera.watch, camera.ignore, scene.settings.input.size)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def _row(name: str, camera: Camera, found: Probe | UserError, missing: str | None) -> list[str]:
+    trouble = "; ".join(str(one) for one in (missing, found) if isinstance(one, str | UserError))
+    result = f"[red]{escape(trouble)}[/]" if trouble else "[green]good[/]"
+    scene = ", ".join(camera.scenes)
+    if isinstance(found, UserError):
+        return [name, scene, "–", "–", "–", result]
+    facts = f"{found.width} x {found.height}, {float(found.rate):.3g}/s"
+    return [name, scene, facts, f"{found.codec} ({found.decoder})", f"{found.seconds:.1f} s", result]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msflow_stream.smoothing import Smoother, smooth
+from msflow_stream.series import Smoother, smooth
 
 SECONDS = st.sampled_from([0.1, 0.5, 2.0, 60.0])
 GAPS = st.floats(0, 5)

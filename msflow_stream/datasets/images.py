@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from msflow_stream.datasets.labels import mask_at
+from msflow_stream.datasets.clips import mask_at
 from msflow_stream.types import UserError
 
 # What Pillow raises for a file that is not an image, is cut off or damaged.

@@ -15,10 +15,9 @@ import numpy.typing as npt
 from msflow_stream.config.loading import override
 from msflow_stream.config.settings import Settings
 from msflow_stream.datasets.avenue import avenue
-from msflow_stream.datasets.clips import Clip, Flags, VideoScene, holds
+from msflow_stream.datasets.clips import Clip, Flags, VideoScene, holds, mask_at
 from msflow_stream.datasets.folder import folder
 from msflow_stream.datasets.images import load_images, load_mask
-from msflow_stream.datasets.labels import mask_at
 from msflow_stream.datasets.mstc import FACTS, mstc
 from msflow_stream.datasets.mtd import mtd
 from msflow_stream.datasets.mvtec import mvtec

@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
-from msflow_stream.datasets.labels import find, load_labels, load_masks, mask_at
+from msflow_stream.datasets.clips import find, load_labels, load_masks, mask_at
 from msflow_stream.evaluation.event_quality import ClipEvents, EventQuality
 from msflow_stream.evaluation.metrics.frames import FrameAuroc, Frames
 from msflow_stream.evaluation.metrics.ranking import StreamingAuroc
 from msflow_stream.files import write_json
 from msflow_stream.results.source_results import Scored
-from msflow_stream.series import labelled_spans
-from msflow_stream.smoothing import smooth
+from msflow_stream.series import labelled_spans, smooth
 from msflow_stream.types import SCORE_FIELDS, FrameScore
 from msflow_stream.video.reading.video_reader import count_frames
 from pipelines.terminal.progress import number, table

@@ -15,10 +15,9 @@ from msflow_stream.evaluation.cases import Case
 from msflow_stream.evaluation.metrics.frames import FrameAuroc
 from msflow_stream.evaluation.metrics.pro import StreamingAupro
 from msflow_stream.evaluation.metrics.ranking import StreamingAuroc, auroc, average_precision, f1_max
-from msflow_stream.evaluation.metrics.regions import RegionCriteria
-from msflow_stream.metrics.curves import Curve
-from msflow_stream.metrics.tracks import Boxes, tracked
-from msflow_stream.smoothing import smooth
+from msflow_stream.evaluation.metrics.regions import Boxes, RegionCriteria, tracked
+from msflow_stream.evaluation.metrics.streaming import Curve
+from msflow_stream.series import smooth
 from msflow_stream.types import SCORE_FIELDS
 
 POINTS = 200  # of a curve in a report

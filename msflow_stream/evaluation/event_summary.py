@@ -16,10 +16,10 @@ from msflow_stream.evaluation.metrics.events import EventCriteria
 from msflow_stream.events.detection.collector import find_events
 from msflow_stream.events.detection.detector import EventDetector
 from msflow_stream.events.detection.triggers import triggers_of
+from msflow_stream.results.wording import trigger_words
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.series import labelled_spans
 from msflow_stream.types import FrameScore
-from pipelines.trigger_words import trigger_words
 
 METRICS = ("precision", "recall", "alarms_per_hour", "false_alarms_per_hour", "time_to_detection")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def as_pixels(x: Tensor) -> Tensor:
@@ -13,3 +13,8 @@ def as_pixels(x: Tensor) -> Tensor:
 def as_images(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     """(B H W) C to B C H W, channels-last."""
     return pixels.view(-1, *size, pixels.shape[1]).permute(0, 3, 1, 2)
+
+
+def weights_bytes(module: nn.Module) -> int:
+    """Of its parameters and buffers."""
+    return sum(value.nbytes for value in (*module.parameters(), *module.buffers()))

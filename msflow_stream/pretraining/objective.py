@@ -4,19 +4,65 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from math import pi
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from msflow_stream.pretraining.edges import EDGES, edges
 from msflow_stream.pretraining.views import View, centres, project
 
+DIRECTIONS = 6
+
+
+SCALES = (1, 3)  # width of the mean before the gradient, in pixels
+
+
+EDGES = len(SCALES) * (DIRECTIONS + 1)  # numbers per place
+
+
+FAINT = 0.02  # gradient, of a range of 1: below it directions do not count
+
+
+def edges(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Targets for h x w places of pictures (B 3 H W, within 0 and 1): B EDGES h w, all of the order of 1.
+
+    Per scale: the strength, as a logarithm, and the shares of the directions, in a window twice as wide as a place.
+    """
+    grey = images.mean(1, keepdim=True)
+    stride = images.shape[2] // size[0]
+    turns = torch.arange(DIRECTIONS, device=images.device) * pi / DIRECTIONS
+    found = []
+    for width in SCALES:
+        x = F.avg_pool2d(F.pad(grey, (width // 2 + 1,) * 4, mode="reflect"), width, 1)
+        across, down = (x[:, :, 1:-1, 2:] - x[:, :, 1:-1, :-2]) / 2, (x[:, :, 2:, 1:-1] - x[:, :, :-2, 1:-1]) / 2
+        along = torch.cos(turns).view(1, -1, 1, 1) * across + torch.sin(turns).view(1, -1, 1, 1) * down  # B D H W
+        energy = _windows(along.square(), stride)
+        total = energy.sum(1, keepdim=True)
+        shares = energy / (total + DIRECTIONS * FAINT**2 / 2) * DIRECTIONS - 1
+        found += [torch.log(total / FAINT**2 + 0.1) / 2, shares]
+    return torch.cat(found, 1)
+
+
+def _windows(x: Tensor, stride: int) -> Tensor:
+    """Means over windows of twice the stride, centred on the places: B D h w."""
+    half = stride // 2
+    return F.avg_pool2d(F.pad(x, (half,) * 4, mode="reflect"), 2 * stride, stride)
+
+
 PLACES = 36  # of every picture and stage
+
+
 HIDDEN = 192
+
+
 PATCH = 4  # a place's clean look: PATCH x PATCH pixels of the picture at a quarter of the stage's stride
+
+
 WINDOW = 5  # what lies around a place: the means of WINDOW x WINDOW places, itself in the middle
+
+
 UNKNOWN = -100  # a place beyond the scene
 
 
@@ -127,5 +173,9 @@ def _cross_entropy(said: Tensor, label: Tensor) -> Tensor:
 
 
 TARGETS: dict[str, Callable[[Tensor, tuple[int, int]], Tensor]] = {"clean": _looks, "edges": edges, "around": _context}
+
+
 CLASSES = ("texture", "shape")
+
+
 SAID = (*TARGETS, *CLASSES)  # in the order of `Heads.sizes`

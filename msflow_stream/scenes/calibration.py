@@ -4,8 +4,7 @@ from pydantic import BaseModel, ConfigDict
 
 from msflow_stream.config.settings import ScoreKind, ScoreSettings
 from msflow_stream.scenes.calibration import Calibration
-from msflow_stream.scenes.tails.fitting import Limit
-from msflow_stream.tails.tail import Tail
+from msflow_stream.scenes.tails.fitting import Limit, Tail
 from msflow_stream.video.drawing.overlay import OverlayStyle
 
 

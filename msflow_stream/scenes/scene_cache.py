@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 from msflow_stream.files import file_hash
 from msflow_stream.machine import choose_device
 from msflow_stream.model.pyramid import Pyramid
-from msflow_stream.model.weights import weights_bytes
+from msflow_stream.model.tensors import weights_bytes
 from msflow_stream.scenes.folder import RECORD, scene_folder
 from msflow_stream.scenes.scene import Scene
 

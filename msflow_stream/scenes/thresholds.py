@@ -13,15 +13,14 @@ import numpy.typing as npt
 
 from msflow_stream.config.settings import ScoreKind
 from msflow_stream.files import replaced
-from msflow_stream.footage import Footage
 from msflow_stream.scenes.calibration import Basis, Calibration
+from msflow_stream.scenes.features import Footage
 from msflow_stream.scenes.folder import FORMAT, RECORD, read_record
 from msflow_stream.scenes.normal_scores import NormalScore
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.tails.excursions import Record, Series
 from msflow_stream.scenes.tails.fitting import Limit, TailFit, fit_tail, limit_without_tail, supported_rate
-from msflow_stream.series import batched
-from msflow_stream.smoothing import smooth
+from msflow_stream.series import batched, smooth
 from msflow_stream.types import SCORE_FIELDS, UserError
 
 KINDS: tuple[ScoreKind, ...] = ("paper", "surprise", "surprise_mean")

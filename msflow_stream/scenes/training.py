@@ -14,9 +14,9 @@ from torch import Tensor
 
 from msflow_stream.config.loading import differences
 from msflow_stream.config.settings import FitSettings, Precision, Settings
-from msflow_stream.footage import Footage, extract, feature_cache
 from msflow_stream.model.msflow import negative_log_likelihood
 from msflow_stream.scenes.checkpoints import Checkpoint, Keeper, MemoryCheckpoints
+from msflow_stream.scenes.features import Footage, extract, feature_cache
 from msflow_stream.scenes.losses import Pass
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.thresholds import calibrate

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from torch import nn
 
-from msflow_stream.model.weights import weights_bytes
+from msflow_stream.model.tensors import weights_bytes
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.engines.base import Run
 

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from msflow_stream.config.settings import EngineName, EnginePrecision, EngineSettings
-from msflow_stream.engines.trial_file import TrialFile
+from msflow_stream.machine import cache_folder
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.scoring.engine_trial import BOUND, Verdict, identity, processor, run_trial
+from msflow_stream.scoring.engine_choice import EngineChooser
+from msflow_stream.scoring.engine_trial import BOUND, TrialFile, Verdict, identity, processor, run_trial
 from msflow_stream.scoring.engines.base import Engine
 from msflow_stream.scoring.engines.onnx_engine import OnnxRuntimeEngine, TensorRtEngine
 from msflow_stream.scoring.engines.openvino_engine import STREAMS, OpenVinoEngine
 from msflow_stream.scoring.engines.torch_engine import CompileEngine, TorchEngine
-from msflow_stream.types import UserError
+from msflow_stream.scoring.inference import EngineScoring, Normal
+from msflow_stream.series import batched
+from msflow_stream.types import Frame, UserError
+from msflow_stream.video.sources import expand_sources, open_source
 
 log = logging.getLogger(__name__)
+
 
 ENGINES: dict[EngineName, Callable[[EnginePrecision], Engine]] = {
     "torch": TorchEngine,
@@ -28,7 +35,11 @@ ENGINES: dict[EngineName, Callable[[EnginePrecision], Engine]] = {
     "onnxruntime": OnnxRuntimeEngine,
     "tensorrt": TensorRtEngine,
 }
+
+
 TRIALS, EIGHT_BITS = "engines.json", "int8"  # in a cache folder
+
+
 TRIED: tuple[tuple[EngineName, EnginePrecision], ...] = (
     ("torch", "float32"),
     ("openvino", "float32"),
@@ -129,3 +140,46 @@ def _on_gpu(name: EngineName, precision: EnginePrecision) -> tuple[EngineName, E
         return name, "fp16" if precision == "auto" else precision
     best: EnginePrecision = "bf16" if torch.cuda.is_bf16_supported() else "fp16"
     return "torch" if name == "auto" else name, best if precision == "auto" else precision
+
+
+FRAMES, BATCH = 64, 4  # normal frames that show the ranges of numbers; so many at once
+
+
+APART = 5  # of the frames that would be scored, every so manieth: neighbours look alike
+
+
+def make_scoring(
+    settings: EngineSettings, normal: Normal | None = None, room: int | None = None, streams: int = STREAMS
+) -> EngineScoring:
+    """What scores as the settings say.
+
+    Args:
+        settings: of the engine.
+        normal: footage for a precision that has to know the ranges of numbers.
+        room: bytes of weights of scenes that are ready to score; None: no end to it.
+        streams: frames scored at a time by engines that can; 1 for frames that come one by one.
+    """
+    return EngineScoring(EngineChooser(settings, cache_folder(), streams), normal, room)
+
+
+def images_of(sources: Sequence[str]) -> Normal:
+    """Prepared frames of the sources, as many from each.
+
+    Raises:
+        UserError: there is no such source.
+    """
+    specs = expand_sources(sources)
+
+    def images(scene: Scene) -> list[Tensor]:
+        found: list[Tensor] = []
+        for spec in specs:
+            with open_source(spec, APART * scene.settings.score.every) as frames:
+                found += prepared(scene, islice(frames, max(BATCH, FRAMES // len(specs))))
+        return found
+
+    return images
+
+
+def prepared(scene: Scene, frames: Iterable[Frame]) -> list[Tensor]:
+    """Batches of images (B 3 H W) as the scene takes them."""
+    return [torch.stack([scene.prepare(frame.image) for frame in batch]) for batch in batched(frames, BATCH)]

@@ -9,13 +9,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from msflow_stream.engines.onnx_graph import to_onnx
-from msflow_stream.engines.openvino_file import save_openvino
 from msflow_stream.files import replaced
 from msflow_stream.model.fused import FusedModel
 from msflow_stream.model.fused.resize import Preparation
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.engines.base import missing
+from msflow_stream.scoring.engines.onnx_engine import to_onnx
+from msflow_stream.scoring.engines.openvino_engine import save_openvino
 
 Target = Literal["onnx", "openvino", "torch"]
 INPUT, OUTPUTS = "frames", ("score", "surprise", "surprise_mean", "map")

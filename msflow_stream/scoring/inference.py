@@ -14,13 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from msflow_stream.config.settings import ScoreSettings
-from msflow_stream.engines.graphs import FeatureGraph, LikelihoodGraph
 from msflow_stream.model.aggregate import Maps, anomaly_maps
 from msflow_stream.model.fused import FusedMaps
 from msflow_stream.scenes.preparation import DevicePreparing, check_image
 from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scoring.compiled_scenes import Readiness
-from msflow_stream.scoring.engines.base import Engine, Run
+from msflow_stream.scoring.engines.base import Engine, FeatureGraph, LikelihoodGraph, Run
 from msflow_stream.types import UserError
 
 Normal = Callable[[Scene], Sequence[Tensor]]  # batches of prepared images (B 3 H W) of a scene's normal frames

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from threading import Condition
 
-from msflow_stream.stream.clock import Clock
+from msflow_stream.stream.contract import Clock
 from msflow_stream.stream.counters import STOPPED, SourceCounter
 from msflow_stream.stream.queues import Inbox, TooLargeError
 from msflow_stream.types import Frame

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from threading import Condition
+from typing import Protocol
 
 from msflow_stream.types import Frame, FrameScore
 
 Sampled = Callable[[Frame], bool]  # whether a frame of a source is to be scored, or only travels along
+
+
 Score = Callable[[Sequence[tuple[str, Frame]]], Sequence[FrameScore]]  # (source, frame) of a batch -> in its order
+
+
 Deliver = Callable[[str, Frame, FrameScore | None], None]  # source, frame, its score if it is sampled
+
+
 Ended = Callable[[str, Exception | None], None]  # source, what it failed with
 
 
@@ -47,3 +56,29 @@ class Limits:
     queue_frames: int = 16
     queue_bytes: int = 256 * 2**20
     grace: float = 1.0
+
+
+class Clock(Protocol):
+    """Seconds from some start, and a wait that ends by them."""
+
+    def now(self) -> float:
+        """Seconds; never goes back."""
+        ...
+
+    def wait(self, condition: Condition, until: float | None) -> None:
+        """Waits, with the lock of `condition` held, for a notification or until a time; may return early.
+
+        Args:
+            until: on this clock, in seconds; None waits for a notification only.
+        """
+        ...
+
+
+class MonotonicClock:
+    """The machine's own, unmoved by corrections of the date."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def wait(self, condition: Condition, until: float | None) -> None:
+        condition.wait(None if until is None else max(0.0, until - self.now()))

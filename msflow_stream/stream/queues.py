@@ -8,8 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Condition
 
-from msflow_stream.stream.clock import Clock, MonotonicClock
-from msflow_stream.stream.contract import Sampled
+from msflow_stream.stream.contract import Clock, MonotonicClock, Sampled
 from msflow_stream.stream.counters import NEWER_FRAME, SourceCounter
 from msflow_stream.types import Frame
 

@@ -10,14 +10,12 @@ from types import TracebackType
 from typing import Self
 
 from msflow_stream.stream.batcher import Batch, Batcher
-from msflow_stream.stream.clock import Clock, MonotonicClock
-from msflow_stream.stream.contract import Deliver, Ended, Limits, Sampled, Score
+from msflow_stream.stream.contract import Clock, Deliver, Ended, Limits, MonotonicClock, Sampled, Score
 from msflow_stream.stream.counters import ABORTED, RUN_FAILED, Counters, Snapshot
-from msflow_stream.stream.handover import Handover
 from msflow_stream.stream.queues import Inbox, Mailbox, Queue
 from msflow_stream.stream.source_feed import Feed
 from msflow_stream.stream.steps import Stages, drop
-from msflow_stream.stream.threads import Crew
+from msflow_stream.stream.threads import Crew, Handover
 from msflow_stream.types import Frame, FrameScore
 
 log = logging.getLogger(__name__)

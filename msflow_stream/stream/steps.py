@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from msflow_stream.stream.batcher import Batch, Taken
-from msflow_stream.stream.clock import Clock
-from msflow_stream.stream.contract import Deliver, Score, SourceError
+from msflow_stream.stream.contract import Clock, Deliver, Score, SourceError
 from msflow_stream.stream.counters import SOURCE_FAILED, Counters
 from msflow_stream.stream.source_feed import Feed
 from msflow_stream.types import FrameScore

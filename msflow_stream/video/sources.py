@@ -16,7 +16,7 @@ from msflow_stream.video.live.live_reader import LiveReader
 from msflow_stream.video.reading.image_folder import ImageFolderReader, image_files, natural_order
 from msflow_stream.video.reading.source_info import SourceInfo, live_name
 from msflow_stream.video.reading.video_reader import VideoReader
-from pipelines.fit_many import CAMPUS_NAME
+from pipelines.fit import CAMPUS_NAME
 
 LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "rtp", "udp", "tcp", "srt"})
 

@@ -11,11 +11,10 @@ from time import monotonic
 
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.live.faults import ADVICE, Fault
-from msflow_stream.video.live.states import Observer, State
+from msflow_stream.video.live.states import Observer, Reporter, State
 from msflow_stream.video.live.status import CameraStatus, Counts
 from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.packets.file_packets import FilePackets
-from msflow_stream.video.reporter import Reporter
 from msflow_stream.video.sources import Reader, open_source, source_name
 
 

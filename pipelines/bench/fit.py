@@ -16,15 +16,15 @@ from torch import Tensor
 
 from msflow_stream.config.loading import load
 from msflow_stream.config.settings import Settings
-from msflow_stream.footage import Footage, feature_cache
 from msflow_stream.machine import choose_device
 from msflow_stream.model.flows import make_plain
 from msflow_stream.model.msflow import negative_log_likelihood
 from msflow_stream.results.run_folder import versions
+from msflow_stream.scenes.features import Footage, feature_cache
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import FlowFit
 from msflow_stream.series import batched
-from pipelines.memory import peak_memory
+from pipelines.bench.machine import peak_memory
 from pipelines.terminal.progress import progress, table
 
 PLAIN, RECOMPUTED, CACHED = "as the original release", "features recomputed", "features cached"

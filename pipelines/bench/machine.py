@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import resource
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,8 +19,13 @@ from msflow_stream.results.run_folder import versions
 from pipelines.bench.timing import Spent, spent
 
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
+
+
 SLOW = 2.0  # seconds: what takes longer is only imitated on this machine, and not waited for again
+
+
 GIGA = 1e9
+
 
 Key = tuple[str, str, int]
 
@@ -143,3 +149,27 @@ def _cpu_name() -> str:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor() or platform.machine())
+
+
+def peak_memory() -> int:
+    """Most bytes of memory that this process has had.
+
+    Linux hands the peak of getrusage on to the programs that a process starts, so a large parent would hide a small
+    child; the peak in /proc begins anew with the program.
+    """
+    return _status("VmHWM:") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def resident_memory() -> int:
+    """Bytes of memory that this process has now; its peak where the system does not say."""
+    return _status("VmRSS:") or peak_memory()
+
+
+def _status(name: str) -> int | None:
+    """Bytes of a line of /proc/self/status; None elsewhere than on Linux."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith(name):
+                return int(line.split()[1]) * 1024
+    return None

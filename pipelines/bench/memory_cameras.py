@@ -10,6 +10,8 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from msflow_stream.config.loading import load, override
+from msflow_stream.config.settings import Settings
 from msflow_stream.datasets.synthetic import SyntheticScene
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.scene_cache import SceneBank
@@ -17,7 +19,7 @@ from msflow_stream.scoring.inference import Scoring
 from msflow_stream.scoring.scorer import Asked, score_batch
 from msflow_stream.stream.contract import Deliver, Limits
 from msflow_stream.stream.runner import Engine
-from msflow_stream.types import Frame, FrameScore
+from msflow_stream.types import Frame, FrameScore, UserError
 from pipelines.bench.timing import Spent, spent
 
 PICTURES = 8
@@ -125,3 +127,22 @@ def pictures(size: tuple[int, int]) -> list[npt.NDArray[np.uint8]]:
     height, width = size
     footage = SyntheticScene(width, height, Fraction(1), seed=0, traffic_seed=0)
     return [footage.frame(index).image for index in range(PICTURES)]
+
+
+def random_settings(overrides: Sequence[str] = ()) -> Settings:
+    """The default settings with these changes, and with random weights where others would have to be downloaded."""
+    settings = load(None, overrides)
+    return override(settings, ["model.weights=random"]) if settings.model.weights == "pretrained" else settings
+
+
+def random_scene(backbone: str, size: tuple[int, int], overrides: Sequence[str] = ()) -> Scene:
+    """A scene of that backbone and input size (height, width).
+
+    Raises:
+        UserError: an override of either of them.
+    """
+    for setting, option in (("model.backbone", "--backbone"), ("input.size", "--input-size")):
+        if any(one.partition("=")[0].strip() == setting for one in overrides):
+            raise UserError(f"{setting} is set by {option} here")
+    given = (f"model.backbone={backbone}", "model.weights=random", f"input.size={list(size)}")
+    return Scene.new(backbone, load(None, [*given, *overrides]))

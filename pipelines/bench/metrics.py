@@ -16,7 +16,7 @@ from rich.console import Console
 
 from msflow_stream.evaluation.metrics.pro import LIMIT, StreamingAupro
 from msflow_stream.evaluation.metrics.ranking import StreamingAuroc
-from pipelines.memory import peak_memory
+from pipelines.bench.machine import peak_memory
 from pipelines.terminal.progress import progress, table
 
 USUAL, REGIONS_ONCE, STREAMING = "loop over thresholds", "the same, regions found once", "streaming, every value"

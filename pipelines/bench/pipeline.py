@@ -20,16 +20,14 @@ from msflow_stream.scenes.calibration import Calibration
 from msflow_stream.scenes.normal_scores import NormalScore
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.thresholds import Normal
+from msflow_stream.scoring.engine_choice import make_scoring
 from msflow_stream.scoring.scorer import Scorer
-from pipelines.bench.machine import machine_facts, machine_line
-from pipelines.bench.stages import Footage, Stages, read_footage
+from pipelines.bench.machine import machine_facts, machine_line, peak_memory
+from pipelines.bench.stages import Footage, Stages, footage_folder, read_footage, synthetic_video
 from pipelines.bench.timing import Spent, in_turn, median
-from pipelines.bench_video import footage_folder, synthetic_video
-from pipelines.engine_choice import make_scoring
-from pipelines.markdown import print_markdown
-from pipelines.memory import peak_memory
 from pipelines.score import score
-from pipelines.score_job import ScoreJob
+from pipelines.score_source import ScoreJob
+from pipelines.terminal.progress import print_markdown
 
 MEBI = 2**20
 END_TO_END = "end to end"

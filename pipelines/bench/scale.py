@@ -17,14 +17,12 @@ from msflow_stream.files import write_json
 from msflow_stream.machine import choose_device, settle_memory
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.scene_cache import SceneBank
+from msflow_stream.scoring.engine_choice import make_scoring
 from msflow_stream.types import UserError
-from pipelines.bench.machine import machine_facts, machine_line
+from pipelines.bench.machine import machine_facts, machine_line, resident_memory
 from pipelines.bench.memory_cameras import Cameras, Live
 from pipelines.bench.timing import in_turn
-from pipelines.engine_choice import make_scoring
-from pipelines.markdown import print_markdown
-from pipelines.memory import resident_memory
-from pipelines.terminal.progress import number
+from pipelines.terminal.progress import number, print_markdown
 
 MEBI = 2**20
 # What one more scene takes, from mobilenetv2_100, resnet18 and wide_resnet50_2 with OpenVINO in float32: its modules, a

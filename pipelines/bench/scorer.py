@@ -18,7 +18,7 @@ from msflow_stream.scenes.scene import Scene
 from pipelines.bench.machine import GIGA, Load, Peaks, machine_facts, machine_line
 from pipelines.bench.timing import Spent, in_turn, median, spent
 from pipelines.bench.variants import PLAIN, Measured, Way, largest_difference, operations, ways_of
-from pipelines.markdown import print_markdown
+from pipelines.terminal.progress import print_markdown
 
 COMPARED = 8  # images at least, whose scores are compared
 NORMAL = 16  # other images, in which int8 finds its ranges

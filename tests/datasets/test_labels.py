@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from msflow_stream.datasets.labels import find, load_labels, load_masks, mask_at
+from msflow_stream.datasets.clips import find, load_labels, load_masks, mask_at
 from msflow_stream.types import UserError
 
 FRAMES = 5

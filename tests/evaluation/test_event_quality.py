@@ -12,11 +12,11 @@ from msflow_stream.config.settings import EventSettings, ScoreSettings
 from msflow_stream.evaluation.event_quality import ClipEvents, EventQuality
 from msflow_stream.evaluation.event_summary import summarise_events
 from msflow_stream.events.detection.triggers import triggers_of
+from msflow_stream.results.wording import trigger_words
 from msflow_stream.scenes.calibration import Basis, Calibration
 from msflow_stream.scenes.tails.fitting import Limit
 from msflow_stream.types import Found
 from pipelines.terminal.tables import print_events
-from pipelines.trigger_words import trigger_words
 
 RIGHT, SECOND, WRONG = Found(4.0, 7.5, 5.4), Found(7.6, 8.0, 8.0), Found(3700.0, 3701.25, 3700.4)
 YARD = ClipEvents("yard [1]", [RIGHT, SECOND, WRONG], [(5.0, 8.0), (20.0, 30.0)], 5400.0)

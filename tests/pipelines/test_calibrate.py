@@ -26,7 +26,7 @@ from msflow_stream.types import UserError
 from msflow_stream.video.reading.video_reader import VideoReader
 from pipelines.calibrate import Calibrated, CalibrateJob, calibrate
 from pipelines.score import score
-from pipelines.score_job import ScoreJob
+from pipelines.score_source import ScoreJob
 from tests.pipelines.conftest import Workplace
 from tests.support.data import REPOSITORY
 from tests.support.footage import write_clip

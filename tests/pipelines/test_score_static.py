@@ -16,7 +16,7 @@ from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.video.writing.video_writer import VideoWriter
 from pipelines.score import score
-from pipelines.score_job import ScoreJob
+from pipelines.score_source import ScoreJob
 from tests.pipelines.conftest import Workplace
 from tests.support.footage import RATE, SIZE
 from tests.support.watching import Watching

@@ -15,8 +15,8 @@ import pytest
 
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.scorer import Asked, score_batch
-from msflow_stream.sinks.recording import frames_in
 from msflow_stream.video.reading.video_reader import VideoReader
+from msflow_stream.watch.outputs.recorder import frames_in
 from pipelines.fit import FitJob, fit
 from tests.pipelines.conftest import Workplace
 from tests.support.babbler import Babbler

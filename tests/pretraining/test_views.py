@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from msflow_stream.pretraining.edges import DIRECTIONS, EDGES, edges
+from msflow_stream.pretraining.objective import DIRECTIONS, EDGES, edges
 from msflow_stream.pretraining.views import _blurred, centres, draw_view, project
 
 SCENES = F.interpolate(torch.rand(6, 3, 9, 9, generator=torch.Generator().manual_seed(0)), (96, 96), mode="bilinear")

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from msflow_stream.config.settings import FitSettings
-from msflow_stream.footage import BATCH, Footage, extract, feature_cache
 from msflow_stream.machine import usable_memory
-from msflow_stream.scenes.features import FeatureCache
+from msflow_stream.scenes.features import BATCH, FeatureCache, Footage, extract, feature_cache
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.types import Frame
 from tests.support.footage import frames, small_settings

@@ -11,13 +11,12 @@ import pytest
 import torch
 
 from msflow_stream.config.settings import ScoreKind
-from msflow_stream.footage import extract
 from msflow_stream.scenes.calibration import Basis, Calibration
-from msflow_stream.scenes.features import FeatureCache
+from msflow_stream.scenes.features import FeatureCache, extract
 from msflow_stream.scenes.normal_scores import NormalScore
 from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scenes.thresholds import BATCH, Found, calibrate, find_limit, measure_normal, quantiles, with_limits
-from msflow_stream.smoothing import smooth
+from msflow_stream.series import smooth
 from msflow_stream.types import SCORE_FIELDS, Frame, UserError
 from tests.support.footage import frames, small_settings
 

@@ -11,9 +11,8 @@ import pytest
 import torch
 
 from msflow_stream.config.settings import FitSettings
-from msflow_stream.footage import Footage, extract
 from msflow_stream.scenes.checkpoints import FileCheckpoints
-from msflow_stream.scenes.features import FeatureCache
+from msflow_stream.scenes.features import FeatureCache, Footage, extract
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import FlowFit, fit_scene, learning_rate_factor
 from msflow_stream.types import UserError

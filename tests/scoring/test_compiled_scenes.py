@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from msflow_stream.model.weights import weights_bytes
+from msflow_stream.model.tensors import weights_bytes
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.scene_cache import SceneBank
 from msflow_stream.scoring.compiled_scenes import Readiness

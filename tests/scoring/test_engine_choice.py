@@ -13,12 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from msflow_stream.config.settings import EngineName, EnginePrecision, EngineSettings
-from msflow_stream.engines.trial_file import TrialFile
 from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scoring import engine_choice as choosing
 from msflow_stream.scoring import engine_trial as trial
 from msflow_stream.scoring.engine_choice import EngineChooser
-from msflow_stream.scoring.engine_trial import BOUND, Found, Verdict, error_of, trial_images
+from msflow_stream.scoring.engine_trial import BOUND, Found, TrialFile, Verdict, error_of, trial_images
 from msflow_stream.scoring.engines.base import Engine, Run, Samples
 from msflow_stream.scoring.engines.torch_engine import TorchEngine
 from msflow_stream.scoring.inference import Part, PlainScoring

@@ -5,6 +5,6 @@ The ground is a plane in metres: u runs along the walkway, v across it, away fro
 """
 
 from msflow_stream.datasets.synthetic.scene import VISIBLE_SHARE, LabelledFrame, SyntheticScene
-from msflow_stream.datasets.synthetic.violations import Kind, Violation, default_violations
+from msflow_stream.datasets.synthetic.traffic import Kind, Violation, default_violations
 
 __all__ = ["VISIBLE_SHARE", "Kind", "LabelledFrame", "SyntheticScene", "Violation", "default_violations"]

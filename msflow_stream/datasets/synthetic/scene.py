@@ -9,13 +9,11 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.datasets.synthetic.camera import Body, Camera
-from msflow_stream.datasets.synthetic.exposure import Exposure
+from msflow_stream.datasets.synthetic.camera import Body, Camera, Exposure
 from msflow_stream.datasets.synthetic.place import draw_place
 from msflow_stream.datasets.synthetic.shapes import Floats
 from msflow_stream.datasets.synthetic.sprites import paste, shaded
-from msflow_stream.datasets.synthetic.traffic import Traffic
-from msflow_stream.datasets.synthetic.violations import Violation
+from msflow_stream.datasets.synthetic.traffic import Traffic, Violation
 from msflow_stream.types import UserError
 
 VISIBLE_SHARE = 0.0005  # of the picture's pixels: with fewer of them in sight, a violation is not labelled

@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from msflow_stream.evaluation.metrics.ranking import rates
-from msflow_stream.evaluation.metrics.streaming import ValueCounts, halves
-from msflow_stream.metrics.curves import Curve
+from msflow_stream.evaluation.metrics.streaming import Curve, ValueCounts, halves
 
 LIMIT = 0.3  # of the false positive rate, in Bergmann et al.
 

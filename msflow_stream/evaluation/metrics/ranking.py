@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import average_precision_score, confusion_matrix_at_thresholds, roc_auc_score
 
-from msflow_stream.evaluation.metrics.streaming import ValueCounts, halves
-from msflow_stream.metrics.curves import Curve
+from msflow_stream.evaluation.metrics.streaming import Curve, ValueCounts, halves
 
 
 class F1(NamedTuple):

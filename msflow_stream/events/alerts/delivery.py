@@ -10,12 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from msflow_stream.events.alerts.hiding import Hide
 from msflow_stream.events.alerts.queue import Outbox
 from msflow_stream.events.alerts.queue_file import Letter
 from msflow_stream.events.alerts.sinks.base import Delivery, GiveUp, Retry
 from msflow_stream.events.serialization import from_json
-from msflow_stream.logs import Outage, redact
+from msflow_stream.logs import Hide, Outage, redact
 from msflow_stream.types import EventMessage
 from msflow_stream.video.backoff import Backoff
 

@@ -10,8 +10,7 @@ from itertools import islice
 from pathlib import Path
 from time import time
 
-from msflow_stream.events.alerts.dead_letters import DeadLetters
-from msflow_stream.events.alerts.queue_file import Letter, Spool
+from msflow_stream.events.alerts.queue_file import DeadLetters, Letter, Spool
 from msflow_stream.events.alerts.sinks.base import encode
 from msflow_stream.logs import Outage
 from msflow_stream.types import EventMessage

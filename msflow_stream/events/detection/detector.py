@@ -9,8 +9,7 @@ from msflow_stream.config.settings import EventSettings, ScoreKind
 from msflow_stream.events.detection.ids import event_id
 from msflow_stream.events.detection.open_event import Draft
 from msflow_stream.events.detection.regions import regions_of
-from msflow_stream.events.detection.triggers import Trigger
-from msflow_stream.events.gauge import SLACK, Gauge
+from msflow_stream.events.detection.triggers import SLACK, Gauge, Trigger
 from msflow_stream.types import Box, Event, EventMessage, FrameScore
 
 PAUSE = 5.0  # seconds without a frame, beyond which what comes next has nothing to do with what was

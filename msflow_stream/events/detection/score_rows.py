@@ -7,7 +7,7 @@ import math
 
 from msflow_stream.config.settings import ScoreSettings
 from msflow_stream.scenes.calibration import Calibration
-from msflow_stream.smoothing import Smoother
+from msflow_stream.series import Smoother
 from msflow_stream.types import SCORE_FIELDS, FrameScore, ScoreRow
 
 log = logging.getLogger(__name__)

@@ -5,15 +5,46 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.events.evidence.event_clip import EventClip
-from msflow_stream.events.evidence.event_overlay import EventOverlay
+from msflow_stream.events.evidence.copied_clip import EventClip, cut, guarded
+from msflow_stream.events.evidence.event_folder import OVERLAY, Part, Record
+from msflow_stream.events.evidence.frame_clip import PictureClip, write_snapshots
 from msflow_stream.events.evidence.recent_frames import Recent, Scored
-from msflow_stream.events.evidence.record import Record
 from msflow_stream.events.evidence.settings import EvidenceSettings
-from msflow_stream.events.evidence.snapshots import write_snapshots
 from msflow_stream.types import EventMessage
-from msflow_stream.video.drawing.overlay import OverlayStyle
+from msflow_stream.video.drawing.overlay import Overlay, OverlayStyle
 from msflow_stream.video.packets.packet_ring import PacketRing
+
+
+class EventOverlay:
+    """Writes overlay.mp4; what the disk does to it is noted, not raised."""
+
+    def __init__(self, record: Record, style: OverlayStyle, settings: EvidenceSettings) -> None:
+        self._record, self._style, self._settings = record, style, settings
+        self._clip = PictureClip(record.folder, OVERLAY, settings.rate_hint, settings.max_seconds)
+        self._drawing: Overlay | None = None
+
+    @property
+    def parts(self) -> list[Part]:
+        """Its file, if there is one."""
+        return self._clip.parts
+
+    def take(self, scored: Scored, image: npt.NDArray[np.uint8]) -> None:
+        """Takes the next scored frame, with its picture."""
+        if self._clip.over or scored.time > self._record.until(self._settings.post_roll):
+            return
+        if self._drawing is None:
+            self._drawing = Overlay(self._style, image.shape[1], image.shape[0])
+        row = scored.row
+        drawn = self._drawing.draw(image, scored.score, row.smoothed, scored.time, alarm=bool(row.alarm))
+        guarded(self._record, OVERLAY, self._clip, lambda: self._clip.write(drawn, scored.time))
+        if self._clip.cut_short:
+            self._record.note(cut(OVERLAY, self._settings))
+
+    def finish(self) -> None:
+        """Ends it as it is; twice is fine."""
+        if not self._clip.over:
+            guarded(self._record, OVERLAY, self._clip, self._clip.finish)
+
 
 PATIENCE = 5.0  # seconds of scored frames beyond the clips' end, after which packets are waited for no longer
 

@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
-from msflow_stream.events.evidence.event_folder import CLOSED, event_folders, read_event, write_event
+from msflow_stream.events.evidence.event_folder import CLOSED, Record, event_folders, read_event, write_event
 from msflow_stream.events.evidence.evidence import Evidence
 from msflow_stream.events.evidence.recent_frames import Recent
-from msflow_stream.events.evidence.record import Record
 from msflow_stream.events.evidence.retention import EvidenceRetention
 from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.logs import redact

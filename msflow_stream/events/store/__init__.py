@@ -1,8 +1,7 @@
 """The store: what became of every event, and what people said of it, in SQLite or PostgreSQL."""
 
 from msflow_stream.events.store.connection import StoreUnavailable
-from msflow_stream.events.store.filters import EventFilter, parse_moment
 from msflow_stream.events.store.store import EventStore
-from msflow_stream.events.store.tables import Label, StoredEvent
+from msflow_stream.events.store.tables import EventFilter, Label, StoredEvent, parse_moment
 
 __all__ = ["EventFilter", "EventStore", "Label", "StoreUnavailable", "StoredEvent", "parse_moment"]

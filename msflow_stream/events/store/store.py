@@ -19,14 +19,13 @@ from msflow_stream.events.store.connection import (
     BUSY_SECONDS,
     database_file,
     make_engine,
+    migrate,
     read_address,
     reason,
     shown,
     told_plainly,
 )
-from msflow_stream.events.store.filters import EventFilter
-from msflow_stream.events.store.migrating import migrate
-from msflow_stream.events.store.tables import EVENT_COLUMNS, EventRow, Label, StoredEvent, event_values
+from msflow_stream.events.store.tables import EVENT_COLUMNS, EventFilter, EventRow, Label, StoredEvent, event_values
 from msflow_stream.types import EventMessage, UserError
 
 

@@ -9,16 +9,65 @@ import numpy as np
 
 from msflow_stream.scenes.tails import pareto
 from msflow_stream.scenes.tails.excursions import Record
-from msflow_stream.scenes.tails.pareto import Floats, Pareto
-from msflow_stream.tails.posterior import Posterior
-from msflow_stream.tails.tail import LEAST, Tail
+from msflow_stream.scenes.tails.pareto import Floats, Pareto, Posterior
+
+LEAST = 1e-12  # the lowest probability that is told apart from 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """A table from score to probability: what was counted up to `level`, a generalised Pareto tail above it.
+
+    Attributes:
+        level: where the tail begins.
+        share: of the normal frames above it.
+        excursions: above it, in `hours` of footage.
+        shape, scale: of the most likely tail.
+        scores: ascending.
+        log_probabilities: log10 of the probability that a normal frame has at least such a smoothed score.
+    """
+
+    level: float
+    share: float
+    excursions: int
+    hours: float
+    shape: float
+    scale: float
+    scores: tuple[float, ...]
+    log_probabilities: tuple[float, ...]
+
+    def probability(self, score: float) -> float:
+        """Of at least such a smoothed score in a normal frame; LEAST or more, NaN for NaN."""
+        return float(10 ** np.interp(score, self.scores, self.log_probabilities))
+
+    def rate(self, score: float) -> float:
+        """Alarms per hour to expect of normal footage with this threshold, which is `level` or higher."""
+        return self.probability(score) / self.share * self.excursions / self.hours
+
+    def threshold(self, rate: float) -> float:
+        """The score with so many alarms per hour; `level` where there are never so many."""
+        log_probability = np.log10(rate * self.hours / self.excursions * self.share)
+        descending = self.scores[::-1], self.log_probabilities[::-1]
+        return max(self.level, float(np.interp(log_probability, descending[1], descending[0])))
+
 
 FEWEST = 5  # excursions that a tail can be fitted on
+
+
 BEYOND = 10  # times the footage: the longest mean time between alarms that it supports
+
+
 CONFIDENCE = 0.95
+
+
 BOUNDS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
+
+
 DRAWS = 4000  # for the intervals
+
+
 POINTS = 80  # of each half of a tail's table
+
 
 Interval = tuple[float, float]
 

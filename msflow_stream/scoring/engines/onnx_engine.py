@@ -2,15 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from msflow_stream.config.settings import EngineName, EnginePrecision
-from msflow_stream.engines.onnx_graph import graph_to_onnx
 from msflow_stream.scoring.engines.base import Engine, Run, Samples, missing
+
+OPSET = 17  # has LayerNormalization
+
+
+ONE_AT_A_TIME = Lock()  # torch's exporter keeps its state for the whole process
+
+
+class _FixedPooling(TorchFunctionMode):
+    """Adaptive pooling for the one size that is there: ONNX has no adaptive one."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is F.adaptive_avg_pool2d:
+            return pooled(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+def pooled(input: Tensor, output_size: int | Sequence[int | None]) -> Tensor:
+    """`adaptive_avg_pool2d`: average pooling where sizes divide, else two matrix products."""
+    height, width = int(input.shape[2]), int(input.shape[3])
+    rows, columns = (output_size, output_size) if isinstance(output_size, int) else output_size
+    rows, columns = rows or height, columns or width
+    if height % rows == 0 and width % columns == 0:
+        return F.avg_pool2d(input, (height // rows, width // columns))
+    return _means(height, rows) @ input @ _means(width, columns).T
+
+
+def _means(length: int, count: int) -> Tensor:
+    """The matrix (count x length) of `adaptive_avg_pool1d`: cell i is the mean from floor(i n/m) to ceil((i+1) n/m)."""
+    matrix = torch.zeros(count, length)
+    for row in range(count):
+        start, end = row * length // count, -(-(row + 1) * length // count)
+        matrix[row, start:end] = 1 / (end - start)
+    return matrix
+
+
+def to_onnx(graph: nn.Module, example: Sequence[Tensor], inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
+    """The graph as an ONNX model with a free batch dimension.
+
+    torch has two exporters; this uses the older one, which records what a call does: the newer one takes more than ten
+    times as long for a flow.
+
+    Args:
+        graph: returns a tensor or a tuple of them, all B x ..; what it computes depends on no value.
+        example: inputs, of at least two images.
+        inputs, outputs: names to give.
+
+    Raises:
+        UserError: the package onnx is not installed.
+    """
+    try:
+        import onnx  # noqa: F401  torch asks for it at the end
+    except ImportError:
+        raise missing("onnx", "onnx") from None
+    file: Any = io.BytesIO()
+    names = [*inputs, *outputs]
+    exporter = logging.getLogger("torch.onnx")
+    level = exporter.level
+    exporter.setLevel(logging.ERROR)
+    try:
+        with ONE_AT_A_TIME, torch.no_grad(), warnings.catch_warnings(), _FixedPooling():
+            warnings.simplefilter("ignore")  # of the exporter's age, and of sizes that become constants, as they should
+            torch.onnx.export(
+                graph.eval(),
+                tuple(example),
+                file,
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=list(inputs),
+                output_names=list(outputs),
+                dynamic_axes={name: {0: "batch"} for name in names},
+            )
+    finally:
+        exporter.setLevel(level)
+    return bytes(file.getvalue())
+
+
+def graph_to_onnx(graph: nn.Module, example: Sequence[Tensor]) -> bytes:
+    """As `to_onnx`, with numbers for names."""
+    with torch.inference_mode():
+        count = len(graph(*example))
+    inputs, outputs = ([f"{kind}{number}" for number in range(n)] for kind, n in (("in", len(example)), ("out", count)))
+    return to_onnx(graph, [one.clone() for one in example], inputs, outputs)
 
 
 class OnnxRuntimeEngine(Engine):

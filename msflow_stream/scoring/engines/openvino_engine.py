@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import logging
+import tempfile
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
+from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -13,12 +18,65 @@ import torch
 from torch import Tensor, nn
 
 from msflow_stream.config.settings import EnginePrecision
-from msflow_stream.engines.onnx_graph import graph_to_onnx
-from msflow_stream.engines.quantising import check_quantiser, quantised
 from msflow_stream.scoring.engines.base import Engine, Run, Samples, missing
+from msflow_stream.scoring.engines.onnx_engine import graph_to_onnx
+from msflow_stream.scoring.engines.openvino_engine import save_openvino
 from msflow_stream.types import UserError
 
+log = logging.getLogger(__name__)
+
+
+def check_quantiser() -> None:
+    """Whether it is there.
+
+    Raises:
+        UserError: it is not.
+    """
+    try:
+        import nncf  # noqa: F401
+    except ImportError:
+        raise missing("nncf", "openvino") from None
+
+
+def quantised(core: Any, source: bytes, samples: Samples, cache: Path | None) -> Any:
+    """An OpenVINO model in eight bits (NNCF's post-training quantisation).
+
+    Args:
+        core: of OpenVINO.
+        source: the network, as ONNX.
+        samples: batches of its inputs, of normal frames; not asked for if the cache has the model.
+        cache: folder with models by what they were made of; one that cannot be written to stays as it is.
+    """
+    kept = None if cache is None else cache / f"{_digest(source)}.xml"
+    if kept is not None and kept.exists():
+        return core.read_model(kept)
+    import nncf
+
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    batches = [[one.numpy() for one in sample] for sample in samples()]
+    log.info("finding the ranges of numbers in %d batches of normal frames, once for these weights", len(batches))
+    with redirect_stdout(io.StringIO()):  # bars of progress
+        model = nncf.quantize(core.read_model(source), nncf.Dataset(batches), subset_size=len(batches))
+    if kept is not None:
+        _keep(model, kept)
+    return model
+
+
+def _keep(model: Any, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_openvino(model, path)
+    except (OSError, RuntimeError) as error:
+        log.debug("the model in eight bits is not kept: %s", error)
+
+
+def _digest(source: bytes) -> str:
+    return hashlib.sha256(f"{version('openvino')} {version('nncf')} ".encode() + source).hexdigest()[:32]
+
+
 HINTS = {"float32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
+
+
 STREAMS = 4  # at most: a frame has a few threads for itself where there are many
 
 
@@ -132,3 +190,14 @@ class _Streams:
         running[0].wait()
         request = running.popleft()
         return [torch.from_numpy(request.get_output_tensor(output).data.copy()) for output in self._outputs]
+
+
+def save_openvino(model: object, path: Path) -> None:
+    """Writes both files of an OpenVINO model, the one that names the other last."""
+    import openvino
+
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
+        made = Path(folder) / path.name
+        openvino.save_model(model, made, compress_to_fp16=False)
+        for suffix in (".bin", ".xml"):
+            made.with_suffix(suffix).replace(path.with_suffix(suffix))

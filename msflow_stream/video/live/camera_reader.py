@@ -17,13 +17,12 @@ from msflow_stream.video.live.connection import Arrival, Connection
 from msflow_stream.video.live.faults import ADVICE, CameraError, Fault
 from msflow_stream.video.live.hardware import DecoderChoice
 from msflow_stream.video.live.picture_check import PictureWatch
-from msflow_stream.video.live.states import Observer, State
+from msflow_stream.video.live.states import Observer, Reporter, State
 from msflow_stream.video.live.status import CameraStatus, Counts
+from msflow_stream.video.live.timeline import Incoming, Segments
 from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.packets.packet_ring import PacketTap
 from msflow_stream.video.reading.source_info import live_name
-from msflow_stream.video.reporter import Reporter
-from msflow_stream.video.segment import Incoming, Segments
 
 logger = logging.getLogger(__name__)
 

@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import Protocol
+
+from msflow_stream.types import Frame
+from msflow_stream.video.live.connection import Arrival
+from msflow_stream.video.live.status import Counts
+from msflow_stream.video.live.timeline import Timeline
+from msflow_stream.video.packets.packet_ring import PacketTap
+from msflow_stream.video.reading.colour import RgbConverter, displayed_size
+from msflow_stream.video.reading.source_info import SourceInfo
+
 TOLERANCE = 10.0  # seconds between the stream's clock and ours, beyond which the stream's must have jumped
+
+
 SETBACK = 1.0  # seconds by which timestamps must fall back to have been set anew, not just disordered
+
+
 TICK = 0.001  # seconds by which a frame follows the one before, where its timestamp says it does not
+
+
 DRIFT = 1e-4  # by so much may a camera's clock be slow without seeming to fall behind
 
 
@@ -64,3 +83,69 @@ class Timeline:
             if fresh:
                 self._promptest = elapsed - time
         return time
+
+
+class Incoming(Protocol):
+    """What a supervisor needs of a connection; see `Connection`."""
+
+    info: SourceInfo
+
+    @property
+    def damaged(self) -> int: ...
+    @property
+    def received(self) -> int: ...
+    @property
+    def ahead(self) -> bool: ...
+    def __iter__(self) -> Iterator[Arrival]: ...
+    def close(self) -> None: ...
+
+
+class Segments:
+    """Numbers and times the frames of one connection after the other. Used by the reader thread alone."""
+
+    def __init__(self, name: str, every: int, counts: Counts, packets: PacketTap | None = None) -> None:
+        self._name, self._every, self._counts, self._packets = name, every, counts, packets
+        self._timeline, self._to_rgb = Timeline(), RgbConverter(threads=False)
+        self._index_base = self._errors_base = 0
+
+    def open(self, incoming: Incoming) -> None:
+        """Starts a segment."""
+        self._timeline.begin()
+        counts = self._counts
+        with counts.lock:
+            self._index_base, self._errors_base = counts.read, counts.errors
+            counts.segment = 0 if counts.segment is None else counts.segment + 1
+            counts.info = incoming.info
+
+    def early(self, incoming: Incoming, arrival: Arrival, now: float) -> float:
+        """Returns how many seconds a frame should wait, so that what comes all at once passes as it happened."""
+        return self._timeline.early(_media(incoming, arrival), now) if incoming.ahead else 0.0
+
+    def take(self, incoming: Incoming, arrival: Arrival, now: float, wall: datetime) -> Frame | None:
+        """Counts what arrived, and returns it as a frame if it is one of those sampled."""
+        index = self._index_base + arrival.number
+        time = self._timeline.stamp(_media(incoming, arrival), now)
+        if self._packets is not None:
+            self._packets.frame(arrival.frame, time)
+        sampled = index % self._every == 0
+        image = self._to_rgb(arrival.frame) if sampled else None
+        self.count(incoming)
+        with self._counts.lock:
+            self._counts.sampled += sampled
+            self._counts.last_wall, self._counts.last_arrival, self._counts.lag = wall, now, self._timeline.lag
+            if self._counts.info is not None:
+                width, height = displayed_size(arrival.frame)
+                if (width, height) != (self._counts.info.width, self._counts.info.height):
+                    self._counts.info = replace(self._counts.info, width=width, height=height)
+        return None if image is None else Frame(self._name, index, arrival.pts, time, wall, image)
+
+    def count(self, incoming: Incoming) -> None:
+        """Notes what arrived so far; what is never decoded keeps its place in the count."""
+        with self._counts.lock:
+            self._counts.read = self._index_base + incoming.received
+            self._counts.errors = self._errors_base + incoming.damaged
+
+
+def _media(incoming: Incoming, arrival: Arrival) -> float | None:
+    """The frame's timestamp in seconds of the stream's clock."""
+    return None if arrival.pts is None else float(arrival.pts * incoming.info.time_base)

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from msflow_stream.files import make_folder, replaced
 from msflow_stream.logs import Outage
-from msflow_stream.sinks.drawing import Drawing
 from msflow_stream.types import Frame, FrameScore, ScoreRow
 from msflow_stream.video.drawing.overlay import OverlayStyle
+from msflow_stream.watch.outputs.sink import Drawing
 
 logger = logging.getLogger(__name__)
 

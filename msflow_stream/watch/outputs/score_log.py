@@ -9,10 +9,9 @@ from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from msflow_stream.files import make_folder
+from msflow_stream.files import WholeLines, make_folder
 from msflow_stream.logs import Outage
 from msflow_stream.results.run_folder import SCORES
-from msflow_stream.sinks.whole_lines import WholeLines
 from msflow_stream.types import Frame, FrameScore, ScoreRow
 from msflow_stream.watch.outputs.sink import arrival
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from msflow_stream.metrics.tracks import boxes_of, iou, tracked
+from msflow_stream.evaluation.metrics.regions import boxes_of, iou, tracked
 
 Box = tuple[int, int, int, int]
 BOX = st.tuples(st.integers(0, 8), st.integers(0, 8), st.integers(1, 6), st.integers(1, 6))

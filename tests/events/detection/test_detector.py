@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msflow_stream.config.settings import EventSettings
 from msflow_stream.events.detection.triggers import Trigger
 from msflow_stream.events.serialization import from_json, to_json
-from msflow_stream.smoothing import smooth
+from msflow_stream.series import smooth
 from msflow_stream.types import EventMessage, FrameScore
 from tests.events.detection.detecting import (
     COLD,

@@ -9,8 +9,8 @@ import pytest
 from msflow_stream.config.settings import ScoreSettings
 from msflow_stream.events.detection.score_rows import RowMaker
 from msflow_stream.scenes.calibration import Basis, Calibration
-from msflow_stream.smoothing import smooth
-from msflow_stream.tails.tail import Tail
+from msflow_stream.scenes.tails.fitting import Tail
+from msflow_stream.series import smooth
 from msflow_stream.types import FrameScore
 
 PAPER = Tail(2.0, 0.1, 50, 1.0, 0.0, 1.0, (0.0, 2.0, 8.0), (0.0, -1.0, -4.0))

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from msflow_stream.events.detection.open_event import severity_of
 from msflow_stream.events.detection.triggers import Trigger
-from msflow_stream.events.severity import severity_of
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msflow_stream.events.detection.regions import regions_of
-from msflow_stream.events.tracks import MAX_POINTS, MAX_TRACKS, MISSES, Tracker
+from msflow_stream.events.detection.regions import MAX_POINTS, MAX_TRACKS, MISSES, Tracker, regions_of
 from msflow_stream.types import Box, Track
 
 SIZE = (120, 60)

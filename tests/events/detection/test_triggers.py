@@ -7,7 +7,7 @@ import pytest
 
 from msflow_stream.config.settings import EventSettings, ScoreKind, ScoreSettings
 from msflow_stream.events.detection.triggers import Trigger, triggers_of
-from msflow_stream.tails.tail import Tail
+from msflow_stream.scenes.tails.fitting import Tail
 
 
 @dataclass

@@ -11,8 +11,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect
 
 from msflow_stream.events.store import EventStore
-from msflow_stream.events.store.connection import make_engine, read_address
-from msflow_stream.events.store.migrating import MIGRATIONS, VERSION_TABLE, migrate
+from msflow_stream.events.store.connection import MIGRATIONS, VERSION_TABLE, make_engine, migrate, read_address
 from msflow_stream.events.store.tables import Base
 from msflow_stream.types import UserError
 from tests.support.events import message

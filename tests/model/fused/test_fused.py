@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from msflow_stream.model.aggregate import Aggregation, Alignment, anomaly_maps, top_k_mean
 from msflow_stream.model.fused import FusedFlow, FusedModel, FusedPyramid, fused_measures
 from msflow_stream.model.msflow import MSFlow
-from msflow_stream.model.plain import PlainModel
 from msflow_stream.model.pyramid import Pyramid, load_weights
+from pipelines.bench.variants import PlainModel
 from tests.support import data
 
 TOLERANCE = 1e-4  # of the largest value

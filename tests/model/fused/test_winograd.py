@@ -11,8 +11,8 @@ from torch import nn
 from msflow_stream.model.fused import FusedModel, winograd
 from msflow_stream.model.fused.winograd import WinogradConvolution, use_winograd
 from msflow_stream.model.msflow import MSFlow
-from msflow_stream.model.plain import PlainModel
 from msflow_stream.model.pyramid import Pyramid
+from pipelines.bench.variants import PlainModel
 
 
 @settings(deadline=None, max_examples=60)

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import norm
 
 from pipelines.bench import metrics as bench
-from pipelines.memory import peak_memory
+from pipelines.bench.machine import peak_memory
 
 
 def test_bench_metrics_prints_and_saves_three_ways_and_the_memory(

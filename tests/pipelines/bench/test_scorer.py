@@ -16,8 +16,8 @@ from msflow_stream.scenes.scene import Scene
 from msflow_stream.types import UserError
 from pipelines.bench import variants as ways
 from pipelines.bench.machine import Load
+from pipelines.bench.memory_cameras import random_scene
 from pipelines.bench.scorer import ScorerJob, ScorerRow, bench_scorer, prepared_images
-from pipelines.bench_scenes import random_scene
 from tests.support.command import Command
 from tests.support.footage import small_settings
 

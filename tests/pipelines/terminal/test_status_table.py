@@ -11,11 +11,10 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
-from msflow_stream.health.columns import BAR, bar
 from msflow_stream.stream.counters import Counters
 from msflow_stream.video.live.states import State
 from msflow_stream.watch.report import CameraReport, WatchReport
-from pipelines.terminal.status_table import StatusTable, status_table
+from pipelines.terminal.status_table import BAR, StatusTable, bar, status_table
 from tests.web.reports import (
     HOSTILE,
     NOW,

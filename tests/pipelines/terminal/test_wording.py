@@ -4,9 +4,9 @@ import doctest
 
 import pytest
 
-from msflow_stream.health.words import lag_text, short_number, short_reason, span
 from msflow_stream.logs import one_line
 from msflow_stream.web import words
+from pipelines.terminal.trend import lag_text, short_number, short_reason, span
 
 
 def test_the_examples_hold() -> None:

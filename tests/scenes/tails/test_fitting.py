@@ -18,14 +18,15 @@ from msflow_stream.scenes.tails.fitting import (
     BEYOND,
     CONFIDENCE,
     FEWEST,
+    LEAST,
     Limit,
+    Tail,
     TailFit,
     fit_tail,
     limit_without_tail,
     supported_rate,
 )
-from msflow_stream.tails.posterior import Posterior
-from msflow_stream.tails.tail import LEAST, Tail
+from msflow_stream.scenes.tails.pareto import Posterior
 
 GAP, STEP = 5.0, 10.0
 PER_HOUR = 3600 / (2 * STEP)  # peaks

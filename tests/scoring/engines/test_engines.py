@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from msflow_stream.config.settings import EngineName, EnginePrecision, EngineSettings
-from msflow_stream.engines.onnx_graph import graph_to_onnx
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import fit_scene
 from msflow_stream.scoring.engine_choice import ENGINES, EngineChooser
 from msflow_stream.scoring.engines.base import Engine, Run, Samples
+from msflow_stream.scoring.engines.onnx_engine import graph_to_onnx
 from msflow_stream.scoring.engines.openvino_engine import OpenVinoEngine
 from msflow_stream.scoring.engines.torch_engine import TorchEngine
 from msflow_stream.scoring.inference import EngineScoring, PlainScoring

@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from msflow_stream.config.settings import InputSettings
-from msflow_stream.engines.replaying import SHAPES, Recorded, Replaying
 from msflow_stream.scenes import preparation as preparing
 from msflow_stream.scenes.preparation import DevicePreparing, prepare
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.engines.base import Run
-from msflow_stream.scoring.engines.torch_engine import TorchEngine
+from msflow_stream.scoring.engines.torch_engine import SHAPES, Recorded, Replaying, TorchEngine
 from msflow_stream.scoring.inference import EngineScoring
 from msflow_stream.scoring.scorer import Scorer
 from tests.support.footage import frames, small_settings

@@ -18,9 +18,9 @@ from msflow_stream.video.live.camera_reader import Supervisor
 from msflow_stream.video.live.connection import Arrival
 from msflow_stream.video.live.faults import CameraError, Fault
 from msflow_stream.video.live.states import State
+from msflow_stream.video.live.timeline import Incoming
 from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.reading.source_info import SourceInfo
-from msflow_stream.video.segment import Incoming
 from tests.support.videos import coded_image
 
 INFO = SourceInfo("gate", 64, 48, Fraction(25), Fraction(1, 25), None, None, "h264", False, True, 0)

@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msflow_stream.sinks.recording import Recording, frames_in
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.drawing.overlay import Overlay
 from msflow_stream.video.reading.video_reader import VideoReader
-from msflow_stream.watch.outputs.recorder import Recorder
+from msflow_stream.watch.outputs.recorder import Recorder, Recording, frames_in
 from msflow_stream.watch.outputs.retention import Retention, segments
 from tests.support.data import REPOSITORY
 from tests.support.small_disk import fill, small_disk

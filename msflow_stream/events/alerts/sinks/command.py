@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import IO
 
 from msflow_stream.config.alerts import CommandSettings
-from msflow_stream.events.alerts.hiding import Hide
 from msflow_stream.events.alerts.sinks.base import Retry, Sink, encode
+from msflow_stream.logs import Hide
 from msflow_stream.types import EventMessage
 
 logger = logging.getLogger(__name__)

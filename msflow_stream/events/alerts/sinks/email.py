@@ -10,8 +10,8 @@ from email.utils import formatdate, make_msgid
 from pathlib import Path
 
 from msflow_stream.config.alerts import EmailSettings
-from msflow_stream.events.alerts.hiding import Hide
 from msflow_stream.events.alerts.sinks.base import GiveUp, Retry, Sink, tls_context
+from msflow_stream.logs import Hide
 from msflow_stream.types import Event, EventMessage
 
 logger = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from msflow_stream.config.alerts import JsonLinesSettings
-from msflow_stream.events.alerts.lines import append_line
 from msflow_stream.events.alerts.sinks.base import Retry, Sink, encode
+from msflow_stream.files import append_line
 from msflow_stream.types import EventMessage
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from msflow_stream.events.alerts.hiding import hiding
 from msflow_stream.events.alerts.sinks.base import Retry
 from msflow_stream.events.alerts.sinks.command import Command
 from msflow_stream.events.serialization import from_json
+from msflow_stream.logs import hiding
 from tests.events.alerts.said import say, settings
 from tests.support.mqtt import until
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from msflow_stream.events.alerts.hiding import hiding
 from msflow_stream.events.alerts.sinks.base import GiveUp, Retry
 from msflow_stream.events.alerts.sinks.email import Mail
+from msflow_stream.logs import hiding
 from msflow_stream.types import Event
 from tests.events.alerts.said import say, settings
 from tests.support.mqtt import free_port, make_certificate, need_broker
