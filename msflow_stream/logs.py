@@ -8,8 +8,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import unquote, urlsplit
 
-from msflow_stream.logs import MASK, redact
-
 MASK = "***"
 
 

@@ -9,8 +9,6 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.types import Event, UserError
-
 # The field of FrameScore that each kind of score is in.
 SCORE_FIELDS = {"paper": "score", "surprise": "surprise", "surprise_mean": "surprise_mean"}
 
@@ -152,7 +150,7 @@ class ScoreRow:
         return [str(index), f"{time:.6f}", *(f"{value:.7g}" for value in values), str(alarm), chance, str(reused)]
 
 
-class Found(NamedTuple):
+class FoundEvent(NamedTuple):
     """An event that was found: its first and last activity, and when it was first told of; seconds of the clip."""
 
     start: float

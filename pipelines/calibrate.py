@@ -22,7 +22,15 @@ from msflow_stream.scenes.folder import read_record
 from msflow_stream.scenes.normal_scores import NormalScore, read_normal_scores
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.tails.fitting import supported_rate
-from msflow_stream.scenes.thresholds import KINDS, Found, Normal, find_limit, quantiles, save_calibration, with_limits
+from msflow_stream.scenes.thresholds import (
+    KINDS,
+    CalibratedKind,
+    Normal,
+    find_limit,
+    quantiles,
+    save_calibration,
+    with_limits,
+)
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import UserError
 from msflow_stream.video.sources import expand_sources, is_live, open_source
@@ -56,7 +64,7 @@ class Calibrated:
     """What came of it: the scene's new calibration, what it is made from, and what that means in plain words."""
 
     calibration: Calibration
-    found: dict[ScoreKind, Found]
+    found: dict[ScoreKind, CalibratedKind]
     sentences: list[str]
 
 
@@ -116,7 +124,9 @@ def _score(folder: Path, job: CalibrateJob) -> tuple[list[NormalScore], Calibrat
     return normal.scores, normal.calibration(scorer.settings.smoothing)
 
 
-def _basis(scores: Sequence[NormalScore], found: dict[ScoreKind, Found], job: CalibrateJob, smoothing: float) -> Basis:
+def _basis(
+    scores: Sequence[NormalScore], found: dict[ScoreKind, CalibratedKind], job: CalibrateJob, smoothing: float
+) -> Basis:
     hours = found["paper"].record.hours
     return Basis(
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -25,6 +25,7 @@ from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.engine_choice import make_scoring, prepared
 from msflow_stream.types import UserError
 from pipelines.fit import FitJob, fit_frames
+from pipelines.terminal.progress import progress
 from pipelines.terminal.tables import print_events, print_summary
 
 SETTINGS = {"mvtec": "mvtec", "visa": "mvtec", "mtd": "mtd", "folder": "mvtec"}  # of stills; videos: mstc
@@ -167,7 +168,9 @@ def _one(subject: Subject, settings: Settings, job: EvaluateJob, console: Consol
     staging = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.parent))
     try:
         scoring = make_scoring(settings.engine, lambda one: prepared(one, islice(some_normal(subject), NORMAL)))
-        result = measure(subject, scene, staging, job.frames, scoring)
+        with progress() as bars:
+            task = bars.add_task(f"scoring {subject.name}", total=None)
+            result = measure(subject, scene, staging, job.frames, scoring, lambda cases: bars.advance(task, cases))
         staging.chmod(0o755)
         shutil.rmtree(folder, ignore_errors=True)
         staging.replace(folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -31,7 +30,6 @@ from msflow_stream.scenes.thresholds import Normal, measure_normal
 from msflow_stream.scenes.training import FlowFit
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.sources import expand_sources, group_by_scene, open_source
-from pipelines.fit import FitJob, fit
 from pipelines.terminal.progress import number, progress, table
 
 
@@ -239,9 +237,6 @@ def _report(console: Console, folder: Path, scene: Scene) -> None:
         f"{facts['seconds']:.0f} s; saved in {folder}"
     )
     console.print(f"weights sha256 {read_record(folder)['weights_sha256']}", highlight=False)
-
-
-CAMPUS_NAME = re.compile(r"(\d+)_\d+")  # of ShanghaiTech Campus: scene, clip
 
 
 def fit_many(root: Path, scenes: Path, settings: Settings, job: FitJob | None = None) -> bool:

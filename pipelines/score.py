@@ -19,6 +19,7 @@ from msflow_stream.types import UserError
 from msflow_stream.video.sources import expand_sources, is_live, open_source, source_name
 from pipelines.score_source import ScoreJob, score_source
 from pipelines.terminal.progress import progress, table
+from pipelines.terminal.tables import print_evaluation
 
 
 def score(
@@ -50,7 +51,7 @@ def score(
                     break
         _print(console, results)
         if evaluation is not None:
-            evaluation.print(console)
+            print_evaluation(console, evaluation)
             evaluation.save(job.out)
         if shelf is not None:
             shelf.finish()

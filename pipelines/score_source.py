@@ -34,7 +34,6 @@ from msflow_stream.types import SCORE_FIELDS, Frame, FrameScore, UserError
 from msflow_stream.video.reading.source_info import SourceInfo
 from msflow_stream.video.sources import Reader, is_live, open_source, source_name
 from msflow_stream.video.writing.video_writer import Preset
-from pipelines.score_source import ScoreJob
 
 
 def write_record(

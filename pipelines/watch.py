@@ -112,7 +112,7 @@ def _watch(job: WatchJob, discreet: Discreet, console: Console | None) -> None:
             server = stack.enter_context(HealthServer(*job.address, report, fleet.stuck))
             log.info("metrics and health: %s", server.url)
         if console is not None:
-            stack.enter_context(table(report, console))
+            stack.enter_context(status_shown(report, console))
         interrupted = run(fleet, lambda: reload(fleet, desk, job, discreet))
     if fleet.failures and not interrupted:
         raise UserError(f"all cameras have ended; failed: {'; '.join(fleet.failures.values())}")
@@ -172,7 +172,7 @@ def held_alone(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def table(report: Callable[[], WatchReport], console: Console) -> Iterator[None]:
+def status_shown(report: Callable[[], WatchReport], console: Console) -> Iterator[None]:
     """Shows how every camera is doing, below the log, every second."""
     status = StatusTable()
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 
 from msflow_stream.datasets.clips import find, load_labels, load_masks, mask_at
 from msflow_stream.evaluation.event_quality import ClipEvents, EventQuality
@@ -19,7 +18,6 @@ from msflow_stream.results.source_results import Scored
 from msflow_stream.series import labelled_spans, smooth
 from msflow_stream.types import SCORE_FIELDS, FrameScore
 from msflow_stream.video.reading.video_reader import count_frames
-from pipelines.terminal.progress import number, table
 
 EVALUATION = "evaluation.json"
 SMOOTHED = " smoothed"
@@ -99,32 +97,15 @@ class Evaluation:
         result = {"frames": self.frames, "smoothing_seconds": self.smoothing, "clips": clips, "pooled": pooled}
         return result | ({"events": self.events.result()} if self._frame.labelled else {})
 
-    def print(self, console: Console) -> None:
-        """The tables: AUROC for every clip and for all of them, raw and smoothed; then the events."""
-        result = self.result()
-        rows = [row for clip, values in result["clips"].items() for row in self._rows(clip, clip, values)]
-        rows += self._rows("all, pooled", None, result["pooled"])
-        counted = "sampled frames" if self.frames == "sampled" else "all frames, each with its newest score"
-        columns = ["clip", "anomalous", "", *(kind.replace("_", " ") for kind in SCORE_FIELDS), "pixel"]
-        caption = f"over {counted}; smoothed: causal mean, {self.smoothing:g} s; –: only one label occurs"
-        console.print(table("frame-level and pixel-level AUROC", columns, rows, caption))
-        if self._frame.labelled:
-            self.events.print(console)
-
-    def _rows(self, title: str, clip: str | None, values: dict[str, float | None]) -> list[list[str]]:
-        raw = [number(values.get(kind)) for kind in SCORE_FIELDS]
-        smoothed = [number(values.get(kind + SMOOTHED)) for kind in SCORE_FIELDS]
-        return [
-            [title, self._counts(clip), "raw", *raw, number(values.get("pixel"))],
-            ["", "", "smoothed", *smoothed, ""],
-        ]
-
     def save(self, folder: Path) -> None:
         """Writes evaluation.json."""
         write_json(folder / EVALUATION, self.result())
 
-    def _counts(self, clip: str | None) -> str:
-        if not self._frame.labelled:
-            return "–"
-        frames, anomalous = self._frame.counts(clip)
-        return f"{anomalous} of {frames}"
+    def counts(self, clip: str | None) -> tuple[int, int] | None:
+        """Frames and anomalous frames of a clip, or of all; None where no clip has labels."""
+        return self._frame.counts(clip) if self._frame.labelled else None
+
+    @property
+    def labelled(self) -> bool:
+        """True if any clip has labels."""
+        return self._frame.labelled

@@ -27,9 +27,6 @@ METRICS = ("precision", "recall", "alarms_per_hour", "false_alarms_per_hour", "t
 COUNTS = ("events", "right", "spans", "spans_found", "hours")
 
 
-COLUMNS = ("precision", "recall", "hours", "alarms/h", "false/h", "delay (s)")
-
-
 NOTHING = np.zeros((1, 1), np.float16)  # a map without regions: where something is does not matter here
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,29 +24,34 @@ from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.inference import PlainScoring, Scoring
 from msflow_stream.series import batched
 from msflow_stream.types import SCORE_FIELDS, Frame
-from pipelines.terminal.progress import progress
 
 RESULT, SCORES, CURVES, GALLERY = "result.json", "scores.csv", "curves.json", "gallery"
 NORMAL_PER_SOURCE, NORMAL = 8, 64  # frames to fit on whose maps give the thresholds of RBDC and TBDC
 
 
 def measure(
-    subject: Subject, scene: Scene, folder: Path, frames: Frames = "sampled", scoring: Scoring | None = None
+    subject: Subject,
+    scene: Scene,
+    folder: Path,
+    frames: Frames = "sampled",
+    scoring: Scoring | None = None,
+    on_batch: Callable[[int], None] = lambda cases: None,
 ) -> dict[str, Any]:
-    """Scores the test cases of a subject and writes what was found into a folder."""
+    """Scores the test cases of a subject and writes what was found into a folder.
+
+    `on_batch` hears how many cases were scored, batch by batch.
+    """
     settings, scoring = scene.settings, scoring or PlainScoring()
     thresholds = _thresholds(subject, scene, scoring) if subject.is_video else None
     labels = subject.all_labels if frames == "all" else None
     judge = Judge(subject.is_video, settings.score.smoothing, thresholds, labels)
     heat = scene.calibration.map_range if scene.calibration else (0.0, 1.0)
     gallery = Gallery(heat, settings.fit.seed)
-    with progress() as bars:
-        task = bars.add_task(f"scoring {subject.name}", total=None)
-        for clip, cases in subject.test_clips(settings.input.size):
-            for part in batched(cases, settings.score.batch):
-                maps = frame_maps(scene, [case.frame for case in part], scoring)
-                judge_batch(judge, gallery, scene, [(clip, case) for case in part], maps, depth(maps))
-                bars.advance(task, len(part))
+    for clip, cases in subject.test_clips(settings.input.size):
+        for part in batched(cases, settings.score.batch):
+            maps = frame_maps(scene, [case.frame for case in part], scoring)
+            judge_batch(judge, gallery, scene, [(clip, case) for case in part], maps, depth(maps))
+            on_batch(len(part))
     events = event_quality(scene, judge.scored, labels) if subject.is_video else None
     result = {
         "name": subject.name,

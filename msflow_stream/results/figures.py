@@ -12,10 +12,9 @@ from matplotlib.ticker import MaxNLocator
 
 from msflow_stream.config.settings import ScoreKind
 from msflow_stream.files import replaced
-from msflow_stream.results.figures import ALARM, RAW, SMOOTHED
 from msflow_stream.scenes.losses import Pass
 from msflow_stream.scenes.tails.fitting import BEYOND, CONFIDENCE, TailFit, supported_rate
-from msflow_stream.scenes.thresholds import Found
+from msflow_stream.scenes.thresholds import CalibratedKind
 from msflow_stream.types import ScoreRow
 
 RAW, SMOOTHED, ALARM, LABEL = "#9db2c4", "#1f4e79", "#c0392b", "#f3c623"
@@ -83,7 +82,7 @@ POINTS = 60
 
 
 def tail_plot(
-    path: Path, title: str, found: Mapping[ScoreKind, Found], asked: float, random: np.random.Generator
+    path: Path, title: str, found: Mapping[ScoreKind, CalibratedKind], asked: float, random: np.random.Generator
 ) -> None:
     """Draws a panel per kind of score into a PNG: return levels, their interval, and the excursions of the footage."""
     figure = Figure(figsize=(4.6 * len(found), 4), dpi=100, layout="constrained")
@@ -103,7 +102,7 @@ def tail_plot(
         figure.savefig(partial, format="png")
 
 
-def _draw(axes: Any, fit: TailFit, found: Found, asked: float, random: np.random.Generator) -> None:
+def _draw(axes: Any, fit: TailFit, found: CalibratedKind, asked: float, random: np.random.Generator) -> None:
     hours, limit = fit.tail.hours, found.limit
     supported = supported_rate(hours)
     most = fit.tail.excursions / hours

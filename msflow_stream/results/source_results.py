@@ -23,7 +23,7 @@ from msflow_stream.results.overlay_file import PRESET, OverlayFile
 from msflow_stream.results.run_folder import write_events
 from msflow_stream.results.score_files import OVERLAY, MapWriter, ScoreWriter
 from msflow_stream.scenes.calibration import Calibration, overlay_style
-from msflow_stream.types import Event, EventMessage, Found, Frame, FrameScore, ScoreRow
+from msflow_stream.types import Event, EventMessage, FoundEvent, Frame, FrameScore, ScoreRow
 from msflow_stream.video.drawing.overlay import OverlayStyle
 from msflow_stream.video.reading.source_info import SourceInfo
 from msflow_stream.video.writing.video_writer import Preset
@@ -110,7 +110,7 @@ class SourceOutputs:
         return self._heard.events
 
     @property
-    def found(self) -> Sequence[Found]:
+    def found(self) -> Sequence[FoundEvent]:
         """The same, for measuring it."""
         return self._heard.found
 
@@ -186,7 +186,7 @@ class Scored:
     rate: float
     damaged: int
     events: Sequence[Event]
-    found: Sequence[Found]
+    found: Sequence[FoundEvent]
     lost: Mapping[str, int]
     seconds: float
     interrupted: bool

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from msflow_stream.config.settings import ScoreKind, ScoreSettings
 from msflow_stream.events.detection.triggers import Trigger
-from msflow_stream.results.wording import every
 from msflow_stream.scenes.calibration import Basis, Calibration
 from msflow_stream.scenes.tails.fitting import BEYOND, CONFIDENCE, FEWEST, Interval, Limit
-from msflow_stream.scenes.thresholds import Found
+from msflow_stream.scenes.thresholds import CalibratedKind
 
 POOR_FIT = 0.05  # p-values below it are worth a word
 
@@ -24,7 +23,7 @@ SECOND, MINUTE, DAY = 1 / 3600, 1 / 60, 24.0  # in hours
 
 
 def sentences(
-    calibration: Calibration, found: Mapping[ScoreKind, Found], judged_by: ScoreKind, seen: Sequence[str] = ()
+    calibration: Calibration, found: Mapping[ScoreKind, CalibratedKind], judged_by: ScoreKind, seen: Sequence[str] = ()
 ) -> list[str]:
     """One line each.
 
@@ -70,14 +69,14 @@ def _too_short(basis: Basis, supported: float) -> str:
     )
 
 
-def _about(kind: ScoreKind, found: Found, basis: Basis) -> list[str]:
+def _about(kind: ScoreKind, found: CalibratedKind, basis: Basis) -> list[str]:
     limit, fit = found.limit, found.fit
     if fit is None or limit.rate is None:
         return [f"{kind}: {_without_tail(found)}"]
     said = []
     if limit.rate < basis.asked:
         said.append(f"{kind}: the footage has no level with {basis.asked:g} alarms per hour; this one has the most.")
-    said.append(f"{kind}: above {_figure(limit.threshold)} expect {every(limit.rate)}, {_surely(limit)}.")
+    said.append(f"{kind}: above {figure(limit.threshold)} expect {every(limit.rate)}, {_surely(limit)}.")
     if found.fit is not None and fit.tail.excursions < FEW:
         said.append(f"{kind}: only {fit.tail.excursions} separate rises of the score to learn from: a rough guess.")
     if fit.diagnostics.p_value < POOR_FIT:
@@ -85,7 +84,7 @@ def _about(kind: ScoreKind, found: Found, basis: Basis) -> list[str]:
     return said
 
 
-def _without_tail(found: Found) -> str:
+def _without_tail(found: CalibratedKind) -> str:
     if found.record.values.min() == found.record.values.max():
         why = "the score never changes"
     else:
@@ -116,12 +115,14 @@ def span(hours: float) -> str:
     return f"{hours / SECOND:.3g} seconds"
 
 
-def _figure(value: float | None) -> str:
+def figure(value: float | None) -> str:
+    """A number in four digits, a dash for what is not known."""
     return "–" if value is None else f"{value:.4g}"
 
 
-def _interval(interval: Interval | None) -> str:
-    return "–" if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}"
+def interval(ends: Interval | None) -> str:
+    """Both ends of an interval, a dash for what is not known."""
+    return "–" if ends is None else f"{ends[0]:.4g} to {ends[1]:.4g}"
 
 
 def trigger_words(triggers: Sequence[Trigger], score: ScoreSettings, calibration: Calibration | None) -> str:

@@ -3,7 +3,6 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from msflow_stream.config.settings import ScoreKind, ScoreSettings
-from msflow_stream.scenes.calibration import Calibration
 from msflow_stream.scenes.tails.fitting import Limit, Tail
 from msflow_stream.video.drawing.overlay import OverlayStyle
 

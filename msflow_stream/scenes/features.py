@@ -20,7 +20,6 @@ from torch import Tensor
 
 from msflow_stream.config.settings import FitSettings
 from msflow_stream.machine import usable_memory
-from msflow_stream.scenes.features import FeatureCache
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.series import batched
 from msflow_stream.types import Frame

@@ -17,7 +17,7 @@ KEPT = 64  # sizes of frames and settings that were used last
 
 
 class DevicePreparing:
-    """Prepares pictures on a device, each within a grey level of what `msflow_stream.scenes.preparation.prepare` makes of it."""
+    """Prepares pictures on a device, each within a grey level of what `prepare` makes of it."""
 
     def __init__(self) -> None:
         self._made: dict[tuple[object, ...], Preparation] = {}

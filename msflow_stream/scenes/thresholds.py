@@ -103,7 +103,7 @@ def record(scores: Sequence[NormalScore], kind: ScoreKind, smoothing: float, gap
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CalibratedKind:
     """For one kind of score: the scores, their tail where one could be fitted, and the threshold."""
 
     record: Record
@@ -118,7 +118,7 @@ def find_limit(
     smoothing: float,
     gap: float,
     random: np.random.Generator,
-) -> Found:
+) -> CalibratedKind:
     """A threshold for so many false alarms per hour, or for as few as the scores support.
 
     Args:
@@ -135,11 +135,11 @@ def find_limit(
     normal = record(scores, kind, smoothing, gap)
     fit = fit_tail(normal, rate, random)
     if fit is None:
-        return Found(normal, None, limit_without_tail(normal))
-    return Found(normal, fit, fit.limit(max(rate, supported_rate(normal.hours)), normal, random))
+        return CalibratedKind(normal, None, limit_without_tail(normal))
+    return CalibratedKind(normal, fit, fit.limit(max(rate, supported_rate(normal.hours)), normal, random))
 
 
-def with_limits(calibration: Calibration, found: dict[ScoreKind, Found], basis: Basis) -> Calibration:
+def with_limits(calibration: Calibration, found: dict[ScoreKind, CalibratedKind], basis: Basis) -> Calibration:
     """The calibration with these thresholds and their tails in place of its own."""
     return calibration.model_copy(
         update={

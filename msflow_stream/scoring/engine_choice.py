@@ -14,8 +14,7 @@ from torch import Tensor
 from msflow_stream.config.settings import EngineName, EnginePrecision, EngineSettings
 from msflow_stream.machine import cache_folder
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.scoring.engine_choice import EngineChooser
-from msflow_stream.scoring.engine_trial import BOUND, TrialFile, Verdict, identity, processor, run_trial
+from msflow_stream.scoring.engine_trial import BOUND, TrialFile, TrialResult, identity, processor, run_trial
 from msflow_stream.scoring.engines.base import Engine
 from msflow_stream.scoring.engines.onnx_engine import OnnxRuntimeEngine, TensorRtEngine
 from msflow_stream.scoring.engines.openvino_engine import STREAMS, OpenVinoEngine
@@ -64,7 +63,7 @@ class EngineChooser:
     def __init__(self, settings: EngineSettings, cache: Path | None = None, streams: int = STREAMS) -> None:
         self.settings, self._streams = settings, streams
         self._cache, self._file = cache, None if cache is None else TrialFile(cache / TRIALS)
-        self._verdicts: dict[str, Verdict] = {}
+        self._verdicts: dict[str, TrialResult] = {}
         self._made: dict[str, Engine] = {}
 
     def __call__(self, scene: Scene) -> Engine:

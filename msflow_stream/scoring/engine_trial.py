@@ -22,7 +22,6 @@ from msflow_stream.config.settings import ScoreKind
 from msflow_stream.files import replaced
 from msflow_stream.machine import usable_cores
 from msflow_stream.scenes.scene import Measures, Scene
-from msflow_stream.scoring.engine_trial import Found, Verdict
 from msflow_stream.scoring.engines.base import Engine
 from msflow_stream.scoring.inference import EngineScoring, Part, PlainScoring, Scoring
 from msflow_stream.types import SCORE_FIELDS, UserError
@@ -40,7 +39,7 @@ PACKAGES = ("torch", "openvino", "onnxruntime")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class EngineTiming:
     """Of one engine: milliseconds per frame, and the largest error of a score as a fraction of the scores' spread."""
 
     milliseconds: float
@@ -48,10 +47,10 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class TrialResult:
     """Of a trial: by engine and precision, the first being the float32 that is always there."""
 
-    found: dict[str, Found]
+    found: dict[str, EngineTiming]
 
     def fastest(self, bound: float) -> str:
         """The fastest of those within the bound; the first if none is."""
@@ -81,7 +80,7 @@ def identity(scene: Scene, engines: Sequence[Engine]) -> dict[str, Any]:
     }
 
 
-def run_trial(engines: Sequence[Engine], scene: Scene) -> Verdict:
+def run_trial(engines: Sequence[Engine], scene: Scene) -> TrialResult:
     """Times engines side by side, in turns: a machine that is busy is so for all of them.
 
     An engine that cannot compile the networks, or whose precision the machine lacks, does not take part.
@@ -106,7 +105,7 @@ def run_trial(engines: Sequence[Engine], scene: Scene) -> Verdict:
             times[name].append((perf_counter() - start) * 1000 / BATCH)
         if monotonic() > end:
             break
-    return Verdict({name: Found(median(times[name]), errors[name]) for name in scorings})
+    return TrialResult({name: EngineTiming(median(times[name]), errors[name]) for name in scorings})
 
 
 def trial_images(scene: Scene) -> Tensor:
@@ -170,12 +169,12 @@ class TrialFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def read(self, identity: dict[str, Any]) -> Verdict | None:
+    def read(self, identity: dict[str, Any]) -> TrialResult | None:
         """The verdict of a trial that depends on the same things."""
         entry = self._entries().get(_key(identity))
         return None if entry is None else _verdict(entry)
 
-    def write(self, identity: dict[str, Any], verdict: Verdict) -> None:
+    def write(self, identity: dict[str, Any], verdict: TrialResult) -> None:
         """Adds a verdict."""
         found = {name: asdict(one) for name, one in verdict.found.items()}
         entries = self._entries() | {_key(identity): identity | {"found": found}}
@@ -186,7 +185,7 @@ class TrialFile:
         except OSError as error:
             log.debug("the trial is not remembered: %s", error)
 
-    def all(self) -> list[tuple[dict[str, Any], Verdict]]:
+    def all(self) -> list[tuple[dict[str, Any], TrialResult]]:
         """What trials there were: what each depends on, and its verdict."""
         entries = self._entries().values()
         return [(entry, verdict) for entry in entries if (verdict := _verdict(entry)) is not None]
@@ -199,9 +198,11 @@ class TrialFile:
         return entries if isinstance(entries, dict) else {}
 
 
-def _verdict(entry: Any) -> Verdict | None:
+def _verdict(entry: Any) -> TrialResult | None:
     try:
-        return Verdict({str(k): Found(float(v["milliseconds"]), float(v["error"])) for k, v in entry["found"].items()})
+        return TrialResult(
+            {str(k): EngineTiming(float(v["milliseconds"]), float(v["error"])) for k, v in entry["found"].items()}
+        )
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -16,8 +17,8 @@ from msflow_stream.video.live.live_reader import LiveReader
 from msflow_stream.video.reading.image_folder import ImageFolderReader, image_files, natural_order
 from msflow_stream.video.reading.source_info import SourceInfo, live_name
 from msflow_stream.video.reading.video_reader import VideoReader
-from pipelines.fit import CAMPUS_NAME
 
+CAMPUS_NAME = re.compile(r"(\d+)_\d+")  # of ShanghaiTech Campus: scene, clip
 LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "rtp", "udp", "tcp", "srt"})
 
 

@@ -17,7 +17,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from msflow_stream.config.settings import EngineName, EnginePrecision
 from msflow_stream.model.aggregate import Aggregation, Alignment, anomaly_maps, top_k_mean
 from msflow_stream.model.flows import make_plain
-from msflow_stream.model.fused import FusedMeasures
 from msflow_stream.model.fused.maps import FusedMeasures
 from msflow_stream.model.msflow import MSFlow
 from msflow_stream.model.pyramid import Pyramid

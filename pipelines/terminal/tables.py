@@ -1,3 +1,5 @@
+"""Tables of results: evaluations, events beside labels, calibrations."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -8,12 +10,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from msflow_stream.config.settings import ScoreKind
-from msflow_stream.evaluation.event_summary import COLUMNS, COUNTS, METRICS
+from msflow_stream.evaluation.clip_truth import SMOOTHED, Evaluation
+from msflow_stream.evaluation.event_quality import ClipEvents, EventQuality
+from msflow_stream.evaluation.event_summary import COUNTS, METRICS
+from msflow_stream.evaluation.metrics.events import HOUR, EventCriteria, Span, side_by_side
 from msflow_stream.evaluation.summary import COLUMNS
-from msflow_stream.results.wording import _figure, _interval
+from msflow_stream.results.wording import figure, interval, span
 from msflow_stream.scenes.tails.fitting import CONFIDENCE, TailFit
-from msflow_stream.scenes.thresholds import Found
-from pipelines.terminal.progress import number, table
+from msflow_stream.scenes.thresholds import CalibratedKind
+from msflow_stream.types import SCORE_FIELDS, FoundEvent
+from pipelines.terminal.progress import clock, number, table
+
+EVENT_COLUMNS = ("precision", "recall", "hours", "alarms/h", "false/h", "delay (s)")
+LABELLED_COLUMNS = ["clip", "labelled", "event", "told after", ""]
+MISSED, WRONG, RIGHT = "missed", "false alarm", "found"
 
 
 def print_events(console: Console, summary: Mapping[str, Any]) -> None:
@@ -28,7 +38,7 @@ def print_events(console: Console, summary: Mapping[str, Any]) -> None:
     caption = "precision: of the events, recall: of the labelled spans, those that overlap one of the others; "
     caption += "delay: from a span's start to the first message; "
     caption += next(iter(events.values()))["of"] if len(events) == 1 else "thresholds: in results.json, by scene"
-    console.print(table("events", ["", *COLUMNS], rows, escape(caption)))
+    console.print(table("events", ["", *EVENT_COLUMNS], rows, escape(caption)))
 
 
 def _row(values: Mapping[str, Any]) -> list[str]:
@@ -85,7 +95,7 @@ TAIL_FACTS = (
 )
 
 
-def diagnostics(title: str, found: Mapping[ScoreKind, Found]) -> Table:
+def diagnostics(title: str, found: Mapping[ScoreKind, CalibratedKind]) -> Table:
     """A column per kind of score."""
     columns = [_column(one) for one in found.values()]
     names = list(columns[0])
@@ -97,17 +107,17 @@ def diagnostics(title: str, found: Mapping[ScoreKind, Found]) -> Table:
     return table(title, ["", *found], rows, caption)
 
 
-def _column(found: Found) -> dict[str, str]:
+def _column(found: CalibratedKind) -> dict[str, str]:
     limit, fit, record = found.limit, found.fit, found.record
     facts = {
-        "threshold": _figure(limit.threshold),
-        "  its interval": _interval(limit.threshold_interval),
-        "alarms per hour to expect": _figure(limit.rate),
-        "  their interval": _interval(limit.rate_interval),
+        "threshold": figure(limit.threshold),
+        "  its interval": interval(limit.threshold_interval),
+        "alarms per hour to expect": figure(limit.rate),
+        "  their interval": interval(limit.rate_interval),
         "alarms in this footage": str(limit.counted),
         "scores": str(len(record.values)),
         "  not finite, left out": str(record.broken),
-        "hours": _figure(record.hours),
+        "hours": figure(record.hours),
     }
     return facts | (dict.fromkeys(TAIL_FACTS, "–") if fit is None else _tail(fit, limit.threshold))
 
@@ -115,14 +125,84 @@ def _column(found: Found) -> dict[str, str]:
 def _tail(fit: TailFit, threshold: float) -> dict[str, str]:
     tail, more = fit.tail, fit.diagnostics
     values = (
-        _figure(tail.probability(threshold)),
-        _figure(tail.level),
+        figure(tail.probability(threshold)),
+        figure(tail.level),
         str(more.frames_above),
         str(tail.excursions),
-        _figure(more.extremal_index),
+        figure(more.extremal_index),
         f"{tail.shape:.3f} ± {more.shape_error:.3f}",
         f"{tail.scale:.3g} ± {more.scale_error:.2g}",
-        _figure(more.anderson_darling),
+        figure(more.anderson_darling),
         f"{more.p_value:.3f}",
     )
     return dict(zip(TAIL_FACTS, values, strict=True))
+
+
+def print_evaluation(console: Console, evaluation: Evaluation) -> None:
+    """Prints AUROC for every clip and for all of them, raw and smoothed; then the events."""
+    result = evaluation.result()
+    rows = [
+        row for clip, values in result["clips"].items() for row in _auroc_rows(clip, evaluation.counts(clip), values)
+    ]
+    rows += _auroc_rows("all, pooled", evaluation.counts(None), result["pooled"])
+    counted = "sampled frames" if evaluation.frames == "sampled" else "all frames, each with its newest score"
+    columns = ["clip", "anomalous", "", *(kind.replace("_", " ") for kind in SCORE_FIELDS), "pixel"]
+    caption = f"over {counted}; smoothed: causal mean, {evaluation.smoothing:g} s; –: only one label occurs"
+    console.print(table("frame-level and pixel-level AUROC", columns, rows, caption))
+    if evaluation.labelled:
+        print_event_quality(console, evaluation.events)
+
+
+def _auroc_rows(title: str, counts: tuple[int, int] | None, values: Mapping[str, float | None]) -> list[list[str]]:
+    raw = [number(values.get(kind)) for kind in SCORE_FIELDS]
+    smoothed = [number(values.get(kind + SMOOTHED)) for kind in SCORE_FIELDS]
+    anomalous = "–" if counts is None else f"{counts[1]} of {counts[0]}"
+    return [[title, anomalous, "raw", *raw, number(values.get("pixel"))], ["", "", "smoothed", *smoothed, ""]]
+
+
+def print_event_quality(console: Console, quality: EventQuality) -> None:
+    """Prints the events of every clip beside its labelled spans, and how good they are."""
+    lines = [line for clip in quality.clips for line in _clip_lines(clip)]
+    quiet = sum(not clip.events and not clip.spans for clip in quality.clips)
+    caption = "times in the clip; told after: from the span's start to the event's first message"
+    if quiet:
+        caption += f"; {quiet} clip{'s' * (quiet > 1)} with neither left out"
+    if lines:
+        console.print(table("events beside labelled spans", LABELLED_COLUMNS, lines, caption))
+    explained = f"{escape(quality.of)}; right: it overlaps a labelled span"
+    console.print(table("events", ["", "", "of"], _summary(quality.criteria), explained))
+
+
+def _clip_lines(clip: ClipEvents) -> list[list[str]]:
+    """Rows of the table: what overlaps side by side, the clip's name in the first of them."""
+    pairs = side_by_side(clip.events, clip.spans)
+    return [["" if row else escape(clip.name), *_line(*pair)] for row, pair in enumerate(pairs)]
+
+
+def _line(labelled: Span | None, event: FoundEvent | None) -> list[str]:
+    delay = "–" if labelled is None or event is None else f"{max(0.0, event.told - labelled[0]):.1f} s"
+    said = WRONG if labelled is None else MISSED if event is None else RIGHT
+    return [_times(labelled), _times(event), delay, said]
+
+
+def _times(one: Span | FoundEvent | None) -> str:
+    return "–" if one is None else f"{clock(one[0])}–{clock(one[1])}"
+
+
+def _summary(found: EventCriteria) -> list[list[str]]:
+    events, wrong, footage = _count(found.events, "event"), found.events - found.right, span(found.seconds / HOUR)
+    return [
+        ["precision", number(found.precision), f"{found.right} right of {events}"],
+        ["recall", number(found.recall), f"{len(found.delays)} found of {_count(found.spans, 'labelled span')}"],
+        ["alarms per hour", number(found.alarms_per_hour, 1), f"{events} in {footage}"],
+        ["false alarms per hour", number(found.false_alarms_per_hour, 1), f"{wrong} wrong in {footage}"],
+        ["time to detection", _delay(found), f"mean over {_count(len(found.delays), 'span')} found"],
+    ]
+
+
+def _delay(found: EventCriteria) -> str:
+    return "–" if found.time_to_detection is None else f"{found.time_to_detection:.2f} s"
+
+
+def _count(amount: int, what: str) -> str:
+    return f"{amount} {what}{'s' * (amount != 1)}"

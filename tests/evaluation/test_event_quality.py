@@ -15,10 +15,10 @@ from msflow_stream.events.detection.triggers import triggers_of
 from msflow_stream.results.wording import trigger_words
 from msflow_stream.scenes.calibration import Basis, Calibration
 from msflow_stream.scenes.tails.fitting import Limit
-from msflow_stream.types import Found
-from pipelines.terminal.tables import print_events
+from msflow_stream.types import FoundEvent
+from pipelines.terminal.tables import print_event_quality, print_events
 
-RIGHT, SECOND, WRONG = Found(4.0, 7.5, 5.4), Found(7.6, 8.0, 8.0), Found(3700.0, 3701.25, 3700.4)
+RIGHT, SECOND, WRONG = FoundEvent(4.0, 7.5, 5.4), FoundEvent(7.6, 8.0, 8.0), FoundEvent(3700.0, 3701.25, 3700.4)
 YARD = ClipEvents("yard [1]", [RIGHT, SECOND, WRONG], [(5.0, 8.0), (20.0, 30.0)], 5400.0)
 QUIET = ClipEvents("night", [], [], 1800.0)
 
@@ -33,7 +33,7 @@ def quality(*clips: ClipEvents) -> EventQuality:
 def printed(found: EventQuality) -> list[list[str]]:
     """The cells of every line."""
     console = Console(file=io.StringIO(), width=160)
-    found.print(console)
+    print_event_quality(console, found)
     assert isinstance(console.file, io.StringIO)
     return [[cell.strip() for cell in line.strip("│").split("│")] for line in console.file.getvalue().splitlines()]
 

@@ -15,7 +15,15 @@ from msflow_stream.scenes.calibration import Basis, Calibration
 from msflow_stream.scenes.features import FeatureCache, extract
 from msflow_stream.scenes.normal_scores import NormalScore
 from msflow_stream.scenes.scene import Measures, Scene
-from msflow_stream.scenes.thresholds import BATCH, Found, calibrate, find_limit, measure_normal, quantiles, with_limits
+from msflow_stream.scenes.thresholds import (
+    BATCH,
+    CalibratedKind,
+    calibrate,
+    find_limit,
+    measure_normal,
+    quantiles,
+    with_limits,
+)
 from msflow_stream.series import smooth
 from msflow_stream.types import SCORE_FIELDS, Frame, UserError
 from tests.support.footage import frames, small_settings
@@ -125,7 +133,7 @@ def rising(count: int, seed: int = 0, source: str = "gate") -> list[NormalScore]
     return [NormalScore(source, 5 * i, i / 5, v, 10 * v - 3, v**0.5) for i, v in enumerate(values.tolist())]
 
 
-def limit_of(scores: Sequence[NormalScore], kind: ScoreKind = "paper", rate: float = 1.0) -> Found:
+def limit_of(scores: Sequence[NormalScore], kind: ScoreKind = "paper", rate: float = 1.0) -> CalibratedKind:
     return find_limit(scores, kind, rate, 0.5, 5.0, np.random.default_rng(0))
 
 

@@ -17,7 +17,7 @@ from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scoring import engine_choice as choosing
 from msflow_stream.scoring import engine_trial as trial
 from msflow_stream.scoring.engine_choice import EngineChooser
-from msflow_stream.scoring.engine_trial import BOUND, Found, TrialFile, Verdict, error_of, trial_images
+from msflow_stream.scoring.engine_trial import BOUND, EngineTiming, TrialFile, TrialResult, error_of, trial_images
 from msflow_stream.scoring.engines.base import Engine, Run, Samples
 from msflow_stream.scoring.engines.torch_engine import TorchEngine
 from msflow_stream.scoring.inference import Part, PlainScoring
@@ -36,13 +36,13 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_fastest_within_the_bound_is_chosen() -> None:
     found = {
-        "torch float32": Found(9, 0),
-        "openvino float32": Found(4, BOUND / 2),
-        "openvino bf16": Found(2, 2 * BOUND),
+        "torch float32": EngineTiming(9, 0),
+        "openvino float32": EngineTiming(4, BOUND / 2),
+        "openvino bf16": EngineTiming(2, 2 * BOUND),
     }
-    assert Verdict(found).fastest(BOUND) == "openvino float32"
-    assert Verdict(found).fastest(float("inf")) == "openvino bf16"
-    assert str(Verdict(found)).endswith("openvino bf16 2.0 ms per frame (scores differ); chosen: openvino float32")
+    assert TrialResult(found).fastest(BOUND) == "openvino float32"
+    assert TrialResult(found).fastest(float("inf")) == "openvino bf16"
+    assert str(TrialResult(found)).endswith("openvino bf16 2.0 ms per frame (scores differ); chosen: openvino float32")
 
 
 def test_an_engine_that_moves_scores_is_not_chosen_however_fast(
@@ -131,9 +131,9 @@ def test_what_came_second_wherever_it_was_measured_is_not_tried(
 ) -> None:
     tried: list[str] = []
 
-    def note(engines: Sequence[Engine], scene: Scene) -> Verdict:
+    def note(engines: Sequence[Engine], scene: Scene) -> TrialResult:
         tried.extend(map(str, engines))
-        return Verdict({str(engine): Found(1, 0) for engine in engines})
+        return TrialResult({str(engine): EngineTiming(1, 0) for engine in engines})
 
     monkeypatch.setattr(choosing, "run_trial", note)
     monkeypatch.setattr(choosing, "processor", lambda: processor)

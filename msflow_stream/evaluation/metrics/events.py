@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msflow_stream.types import Found
+from msflow_stream.types import FoundEvent
 
 HOUR = 3600.0
 
@@ -32,7 +32,7 @@ class EventCriteria:
         self.events = self.right = self.spans = 0
         self.delays: list[float] = []
 
-    def add(self, events: Sequence[Found], spans: Sequence[Span], seconds: float) -> None:
+    def add(self, events: Sequence[FoundEvent], spans: Sequence[Span], seconds: float) -> None:
         """Adds a clip.
 
         Args:
@@ -83,12 +83,12 @@ class EventCriteria:
         return sum(self.delays) / len(self.delays) if self.delays else None
 
 
-def side_by_side(events: Sequence[Found], spans: Sequence[Span]) -> list[tuple[Span | None, Found | None]]:
+def side_by_side(events: Sequence[FoundEvent], spans: Sequence[Span]) -> list[tuple[Span | None, FoundEvent | None]]:
     """Each labelled span beside each event that overlaps it, in order of time; None in place of one that has no other.
 
     So a span without an event is missed, and an event without a span is wrong.
     """
-    pairs: list[tuple[Span | None, Found | None]] = []
+    pairs: list[tuple[Span | None, FoundEvent | None]] = []
     for span in spans:
         overlapping = [event for event in events if _overlap(event, span)]
         pairs += [(span, event) for event in overlapping] or [(span, None)]
@@ -96,11 +96,11 @@ def side_by_side(events: Sequence[Found], spans: Sequence[Span]) -> list[tuple[S
     return sorted(pairs, key=_when)
 
 
-def _when(pair: tuple[Span | None, Found | None]) -> tuple[float, float]:
+def _when(pair: tuple[Span | None, FoundEvent | None]) -> tuple[float, float]:
     """Spans by their start, events without one by theirs."""
     starts = [one[0] for one in pair if one is not None]
     return starts[0], starts[-1]
 
 
-def _overlap(event: Found, span: Span) -> bool:
+def _overlap(event: FoundEvent, span: Span) -> bool:
     return event.start < span[1] and event.end >= span[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from msflow_stream.events.detection.detector import EventDetector
-from msflow_stream.types import Event, EventMessage, Found, FrameScore
+from msflow_stream.types import Event, EventMessage, FoundEvent, FrameScore
 
 
 class EventList:
@@ -27,15 +27,15 @@ class EventList:
         return list(self._events.values())
 
     @property
-    def found(self) -> list[Found]:
+    def found(self) -> list[FoundEvent]:
         """The same for measuring them; an open one has been active until it was told of, at least."""
         return [
-            Found(event.start, self._told[id] if event.end is None else event.end, self._told[id])
+            FoundEvent(event.start, self._told[id] if event.end is None else event.end, self._told[id])
             for id, event in self._events.items()
         ]
 
 
-def find_events(detector: EventDetector, scores: Iterable[FrameScore]) -> list[Found]:
+def find_events(detector: EventDetector, scores: Iterable[FrameScore]) -> list[FoundEvent]:
     """The events in the scores of one whole source."""
     heard = EventList()
     for score in scores:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from msflow_stream.config.settings import EventSettings, ScoreKind, ScoreSettings
-from msflow_stream.events.detection.triggers import Trigger
 from msflow_stream.series import Smoother
 from msflow_stream.types import SCORE_FIELDS, FrameScore
 

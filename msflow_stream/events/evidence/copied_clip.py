@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.events.evidence.copied_clip import ClipWriter
 from msflow_stream.events.evidence.event_folder import CLIP, Part, Record, free_stem
 from msflow_stream.events.evidence.frame_clip import PictureClip
 from msflow_stream.events.evidence.recent_frames import Recent, Scored

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from msflow_stream.events.evidence.event_folder import CLOSED, Part, write_event
 from msflow_stream.events.serialization import from_json, to_json
 from msflow_stream.files import write_json
 from msflow_stream.types import EventMessage

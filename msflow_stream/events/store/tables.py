@@ -11,7 +11,6 @@ from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Double, Index, Selec
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from msflow_stream.events.serialization import event_from_json, event_to_json
-from msflow_stream.events.store.tables import EventRow, Label
 from msflow_stream.types import Event, Severity, UserError
 
 Label = Literal["normal", "violation"]

@@ -57,7 +57,7 @@ def resampling_matrix(length: int, wanted: int, resampling: Resampling) -> Tenso
 
 
 class Preparation(nn.Module):
-    """Frames (uint8 B h w 3, RGB) of one size to the backbone's input (B 3 H W), as `msflow_stream.scenes.preparation.prepare`.
+    """Frames (uint8 B h w 3, RGB) of one size to the backbone's input (B 3 H W), as `scenes.preparation.prepare`.
 
     Args:
         frame_size: (h, w) of the frames.

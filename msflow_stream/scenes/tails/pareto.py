@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.scenes.tails.pareto import SHAPES, Floats, log_likelihood, log_survival
-
 Floats = npt.NDArray[np.float64]
 
 

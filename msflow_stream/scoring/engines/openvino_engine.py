@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from msflow_stream.config.settings import EnginePrecision
 from msflow_stream.scoring.engines.base import Engine, Run, Samples, missing
 from msflow_stream.scoring.engines.onnx_engine import graph_to_onnx
-from msflow_stream.scoring.engines.openvino_engine import save_openvino
 from msflow_stream.types import UserError
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,6 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from msflow_stream.video.live.faults import ADVICE, Fault
-from msflow_stream.video.live.states import ENDINGS, Condition, IllegalTransition, Observer, State, StateMachine
 
 
 class State(StrEnum):

@@ -10,7 +10,6 @@ from typing import Protocol
 from msflow_stream.types import Frame
 from msflow_stream.video.live.connection import Arrival
 from msflow_stream.video.live.status import Counts
-from msflow_stream.video.live.timeline import Timeline
 from msflow_stream.video.packets.packet_ring import PacketTap
 from msflow_stream.video.reading.colour import RgbConverter, displayed_size
 from msflow_stream.video.reading.source_info import SourceInfo

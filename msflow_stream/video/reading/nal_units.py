@@ -3,8 +3,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from msflow_stream.video.reading.nal_units import START_CODE
-
 START_CODE = re.compile(b"\x00\x00\x01")
 
 
