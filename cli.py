@@ -293,13 +293,13 @@ def watch(
         return
     from msflow_stream.config.settings import EngineSettings
     from msflow_stream.events.evidence.retention import EvidenceRetention
-    from msflow_stream.watch.camera_outputs import Written
+    from msflow_stream.watch.camera_outputs import WatchOutputs
     from msflow_stream.watch.outputs.retention import Retention
     from pipelines.watch import WatchJob
     from pipelines.watch import watch as run
 
     kept = keep_days, _bytes(keep_gib), int(keep_free_gib * GIB)
-    written = Written(out, record, preview, keep_days, Retention(*kept), evidence, EvidenceRetention(*kept))
+    written = WatchOutputs(out, record, preview, keep_days, Retention(*kept), evidence, EvidenceRetention(*kept))
     engine_settings = EngineSettings(name=engine or "auto", precision=precision or "auto")
     shown = _address(http), log, table
     run(WatchJob(cameras, scenes, written, device, batch, *shown, engine_settings, _bytes(scene_memory)))

@@ -81,7 +81,7 @@ class Outage:
 USER_INFO = re.compile(r"^[a-z][a-z0-9+.-]*://([^/?#]*)@", re.IGNORECASE)
 
 
-class Discreet(logging.Formatter):
+class RedactingFormatter(logging.Formatter):
     """Formats as another formatter does, and masks what is known to be secret, tracebacks included."""
 
     def __init__(self, inner: logging.Formatter) -> None:
@@ -120,13 +120,13 @@ def one_line(text: str) -> str:
 SHORTEST = 3  # of what is hidden; a shorter one would be found everywhere
 
 
-Hide = Callable[[str], str]
+Redact = Callable[[str], str]
 
 
-def hiding(secrets: Iterable[str]) -> Hide:
+def redactor(secrets: Iterable[str]) -> Redact:
     """A function that replaces every secret in a text by ***, and the credentials in addresses.
 
-    >>> hiding(["https://hooks.example/services/T0/abcdef"])("POST /services/T0/abcdef: 404")
+    >>> redactor(["https://hooks.example/services/T0/abcdef"])("POST /services/T0/abcdef: 404")
     'POST ***: 404'
     """
     pieces = {piece for secret in secrets for piece in _pieces(secret) if len(piece) >= SHORTEST}

@@ -16,15 +16,15 @@ from torch import Tensor
 
 from msflow_stream.config.loading import override
 from msflow_stream.config.settings import Settings
-from msflow_stream.evaluation.cases import Case, Subject, find_subjects
-from msflow_stream.evaluation.collector import Judge
-from msflow_stream.evaluation.measure import judge_batch
+from msflow_stream.evaluation.cases import EvaluationCase, EvaluationUnit, find_subjects
+from msflow_stream.evaluation.collector import MetricsCollector
+from msflow_stream.evaluation.measure import collect_batch
 from msflow_stream.evaluation.summary import COLUMNS
 from msflow_stream.files import read_json, write_json
 from msflow_stream.machine import choose_device
 from msflow_stream.model.aggregate import Maps, depth
 from msflow_stream.results.run_folder import versions
-from msflow_stream.scenes.features import FeatureCache, Footage, extract, feature_cache
+from msflow_stream.scenes.features import FeatureCache, NormalFeatures, extract, feature_cache
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import FlowFit
 from msflow_stream.series import batched
@@ -48,7 +48,7 @@ def _only_mul(maps: Maps) -> tuple[Maps, Tensor]:
     return maps._replace(add=depth(maps)), depth(maps)
 
 
-View = Callable[[Maps], tuple[Maps, Tensor]]  # the maps that are measured, and what ranks the pixels of `mul`
+FeatureView = Callable[[Maps], tuple[Maps, Tensor]]  # the maps that are measured, and what ranks the pixels of `mul`
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Variant:
 
     name: str
     changes: tuple[str, ...] = ()
-    view: View = _same
+    view: FeatureView = _same
 
 
 TABLES: dict[str, tuple[Variant, ...]] = {
@@ -157,7 +157,7 @@ def _flow_key(settings: Settings) -> str:
 
 
 def _group(
-    subject: Subject, group: Sequence[tuple[Variant, Settings]], device: str
+    subject: EvaluationUnit, group: Sequence[tuple[Variant, Settings]], device: str
 ) -> Iterator[tuple[str, dict[str, float | None]]]:
     """Metrics of variants that share their features."""
     first = group[0][1]
@@ -165,7 +165,7 @@ def _group(
     pyramid_of = Scene.new(subject.name, first).to(chosen)
     with feature_cache(first.fit) as fit_cache, feature_cache(first.fit) as test_cache, progress() as bars:
         task = bars.add_task(f"reading {subject.name}", total=None)
-        footage = Footage(fit_cache)
+        footage = NormalFeatures(fit_cache)
         for footage in extract(pyramid_of, subject.fit_sources(), fit_cache, first.fit.holdout):
             bars.update(task, completed=len(footage.origin))
         cases = _extract_cases(subject, pyramid_of, test_cache)
@@ -184,9 +184,9 @@ def _group(
             yield variant.name, _measure(subject, scene, cases, test_cache, variant.view)
 
 
-def _extract_cases(subject: Subject, scene: Scene, cache: FeatureCache) -> list[tuple[str, Case]]:
+def _extract_cases(subject: EvaluationUnit, scene: Scene, cache: FeatureCache) -> list[tuple[str, EvaluationCase]]:
     """Fills the cache with the features of the test cases; the cases come back without their images."""
-    cases: list[tuple[str, Case]] = []
+    cases: list[tuple[str, EvaluationCase]] = []
     nothing = np.zeros((0, 0, 3), np.uint8)
     for clip, stream in subject.test_clips(scene.settings.input.size):
         for part in batched(stream, scene.settings.score.batch):
@@ -198,16 +198,16 @@ def _extract_cases(subject: Subject, scene: Scene, cache: FeatureCache) -> list[
 
 
 def _measure(
-    subject: Subject,
+    subject: EvaluationUnit,
     scene: Scene,
-    cases: Sequence[tuple[str, Case]],
+    cases: Sequence[tuple[str, EvaluationCase]],
     cache: FeatureCache,
-    view: View,
+    view: FeatureView,
 ) -> dict[str, float | None]:
-    judge = Judge(subject.is_video, scene.settings.score.smoothing)
+    judge = MetricsCollector(subject.is_video, scene.settings.score.smoothing)
     for positions in batched(range(len(cases)), scene.settings.score.batch):
         maps, deep = view(scene.maps(cache.batch(positions)))
-        judge_batch(judge, None, scene, [cases[position] for position in positions], maps, deep)
+        collect_batch(judge, None, scene, [cases[position] for position in positions], maps, deep)
     return judge.metrics()
 
 

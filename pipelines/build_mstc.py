@@ -23,7 +23,7 @@ from msflow_stream.datasets.shanghaitech import EVERY, shanghaitech
 from msflow_stream.files import write_json
 from msflow_stream.types import UserError
 from msflow_stream.video.reading.image_folder import image_files
-from pipelines.build_mstc_video import BuildJob, Video, is_whole, remove, write_video
+from pipelines.build_mstc_video import BuildJob, MstcVideo, is_whole, remove, write_video
 from pipelines.terminal.progress import progress, table
 
 
@@ -44,7 +44,7 @@ def build_mstc(source: Path, out: Path, job: BuildJob | None = None, console: Co
     if job.index_only and job.quality is not None:
         raise UserError("--index-only writes no images: give it without --quality")
     videos = [
-        Video(scene.name, split, clip, out)
+        MstcVideo(scene.name, split, clip, out)
         for scene in shanghaitech(source)
         for split, clips in ((TRAIN, scene.fit), (TEST, scene.test))
         for clip in clips
@@ -89,7 +89,7 @@ def _claim(out: Path, source: Path, job: BuildJob) -> dict[str, Any]:
     return facts
 
 
-def _build(videos: Sequence[Video], rows: dict[Video, VideoRow], job: BuildJob, console: Console) -> None:
+def _build(videos: Sequence[MstcVideo], rows: dict[MstcVideo, VideoRow], job: BuildJob, console: Console) -> None:
     """Builds videos side by side, noting each in `rows` and on disk once it is complete."""
     with progress("videos") as bars, ThreadPoolExecutor(job.workers) as pool:
         task = bars.add_task("building", total=len(videos))
@@ -106,11 +106,13 @@ def _build(videos: Sequence[Video], rows: dict[Video, VideoRow], job: BuildJob, 
             pool.shutdown(cancel_futures=True)
 
 
-def _say_failed(console: Console, video: Video, why: str) -> None:
+def _say_failed(console: Console, video: MstcVideo, why: str) -> None:
     console.print(f"[red]failed:[/] {video.split} {video.clip.name}: {escape(why)}", highlight=False, soft_wrap=True)
 
 
-def _manifest(videos: Sequence[Video], rows: dict[Video, VideoRow], job: BuildJob) -> Iterator[tuple[object, ...]]:
+def _manifest(
+    videos: Sequence[MstcVideo], rows: dict[MstcVideo, VideoRow], job: BuildJob
+) -> Iterator[tuple[object, ...]]:
     """The lines of manifest.csv, with files in the source or in what was built."""
     for video in videos:
         source, labels, kept = video.clip.source, video.labels, rows[video].kept

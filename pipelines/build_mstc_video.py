@@ -39,7 +39,7 @@ class BuildJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Video:
+class MstcVideo:
     """A clip of the source and its place in mSTC."""
 
     scene: str
@@ -68,7 +68,7 @@ class Video:
         return VideoRow(self.scene, self.split, self.clip.name, frames, kept, sum(self.labels))
 
 
-def write_video(video: Video, job: BuildJob) -> VideoRow:
+def write_video(video: MstcVideo, job: BuildJob) -> VideoRow:
     """Writes a video, or only reads it where the job is an index; returns its line of videos.csv.
 
     Raises:
@@ -86,7 +86,7 @@ def write_video(video: Video, job: BuildJob) -> VideoRow:
     return video.row(frames)
 
 
-def is_whole(video: Video, row: VideoRow, job: BuildJob) -> bool:
+def is_whole(video: MstcVideo, row: VideoRow, job: BuildJob) -> bool:
     """Whether what is noted and written of a video is what its source holds."""
     try:
         _check(video.clip.truth)
@@ -100,7 +100,7 @@ def is_whole(video: Video, row: VideoRow, job: BuildJob) -> bool:
         return False
 
 
-def remove(video: Video) -> None:
+def remove(video: MstcVideo) -> None:
     """Takes out whatever was written of a video."""
     shutil.rmtree(video.folder, ignore_errors=True)
     for mask in video.masks if video.split == TEST else ():
@@ -188,7 +188,7 @@ def _staged(folder: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _is_written(video: Video, kept: int) -> bool:
+def _is_written(video: MstcVideo, kept: int) -> bool:
     """Whether frames, labels and masks are there, as many as they should be."""
     if len(image_files(video.folder)) != kept:
         return False

@@ -17,7 +17,7 @@ from msflow_stream.config.settings import EventSettings, ScoreKind, Settings
 from msflow_stream.logs import redact
 from msflow_stream.results.figures import tail_plot
 from msflow_stream.results.wording import sentences
-from msflow_stream.scenes.calibration import Basis, Calibration
+from msflow_stream.scenes.calibration import Calibration, CalibrationBasis
 from msflow_stream.scenes.folder import read_record
 from msflow_stream.scenes.normal_scores import NormalScore, read_normal_scores
 from msflow_stream.scenes.scene import Scene
@@ -25,7 +25,7 @@ from msflow_stream.scenes.tails.fitting import supported_rate
 from msflow_stream.scenes.thresholds import (
     KINDS,
     CalibratedKind,
-    Normal,
+    NormalStatistics,
     find_limit,
     quantiles,
     save_calibration,
@@ -110,7 +110,7 @@ def _score(folder: Path, job: CalibrateJob) -> tuple[list[NormalScore], Calibrat
     for spec in specs:
         if is_live(spec):
             raise UserError(f"{redact(spec)} is live and has no end: record it, and give the recordings")
-    scorer, normal = Scorer(Scene.load(folder), job.device), Normal()
+    scorer, normal = Scorer(Scene.load(folder), job.device), NormalStatistics()
     with progress() as bars:
         task = bars.add_task(f"scoring {len(specs)} source{'s' * (len(specs) > 1)}", total=None)
         for spec in specs:
@@ -126,9 +126,9 @@ def _score(folder: Path, job: CalibrateJob) -> tuple[list[NormalScore], Calibrat
 
 def _basis(
     scores: Sequence[NormalScore], found: dict[ScoreKind, CalibratedKind], job: CalibrateJob, smoothing: float
-) -> Basis:
+) -> CalibrationBasis:
     hours = found["paper"].record.hours
-    return Basis(
+    return CalibrationBasis(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         asked=job.rate,
         supported=supported_rate(hours) if hours else None,

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from msflow_stream.config.loading import differences, override
 from msflow_stream.config.settings import Settings
-from msflow_stream.evaluation.cases import Subject, class_settings, find_subjects
+from msflow_stream.evaluation.cases import EvaluationUnit, class_settings, find_subjects
 from msflow_stream.evaluation.measure import NORMAL, RESULT, measure, some_normal
 from msflow_stream.evaluation.metrics.frames import Frames
 from msflow_stream.evaluation.report import write_report
@@ -143,7 +143,7 @@ def _with_earlier(
     return everything
 
 
-def _one(subject: Subject, settings: Settings, job: EvaluateJob, console: Console) -> dict[str, Any]:
+def _one(subject: EvaluationUnit, settings: Settings, job: EvaluateJob, console: Console) -> dict[str, Any]:
     """The result of one class and seed: read if it is there, else fitted, scored and measured."""
     name = f"{subject.name}-{settings.fit.seed}"
     folder = job.out / "classes" / name

@@ -21,12 +21,12 @@ from msflow_stream.model.pyramid import Pyramid
 from msflow_stream.results.figures import loss_plot
 from msflow_stream.results.run_folder import versions
 from msflow_stream.scenes.checkpoints import FileCheckpoints
-from msflow_stream.scenes.features import FeatureCache, Footage, extract, feature_cache
+from msflow_stream.scenes.features import FeatureCache, NormalFeatures, extract, feature_cache
 from msflow_stream.scenes.folder import read_record, scene_folder
 from msflow_stream.scenes.losses import LOSS_PLOT, Pass, write_losses
 from msflow_stream.scenes.normal_scores import write_normal_scores
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.scenes.thresholds import Normal, measure_normal
+from msflow_stream.scenes.thresholds import NormalStatistics, measure_normal
 from msflow_stream.scenes.training import FlowFit
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.sources import expand_sources, group_by_scene, open_source
@@ -161,8 +161,10 @@ def _complete_already(folder: Path, checkpoints: FileCheckpoints, settings: Sett
     return True
 
 
-def _read(scene: Scene, sources: Iterable[Iterable[Frame]], cache: FeatureCache, bars: Progress, title: str) -> Footage:
-    footage = Footage(cache)
+def _read(
+    scene: Scene, sources: Iterable[Iterable[Frame]], cache: FeatureCache, bars: Progress, title: str
+) -> NormalFeatures:
+    footage = NormalFeatures(cache)
     task = bars.add_task(title, total=None)
     for footage in extract(scene, sources, cache, scene.settings.fit.holdout):
         bars.update(task, completed=len(footage.origin))
@@ -207,14 +209,14 @@ def _tensorboard(folder: Path | None) -> AbstractContextManager[Callable[[Pass],
     return TensorBoardLog(folder)
 
 
-def _add(folder: Path, name: str, passes: Sequence[Pass], normal: Normal) -> None:
+def _add(folder: Path, name: str, passes: Sequence[Pass], normal: NormalStatistics) -> None:
     """What a scene's folder holds besides the scene."""
     write_normal_scores(folder, normal.scores)
     write_losses(folder, passes)
     loss_plot(folder / LOSS_PLOT, f"fit of {name}", passes)
 
 
-def _record(scene: Scene, footage: Footage, passes: Sequence[Pass], seconds: float) -> dict[str, Any]:
+def _record(scene: Scene, footage: NormalFeatures, passes: Sequence[Pass], seconds: float) -> dict[str, Any]:
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),

@@ -10,9 +10,9 @@ from rich.console import Console
 from msflow_stream.evaluation.clip_truth import ClipTruth, Evaluation, find_truth
 from msflow_stream.evaluation.event_quality import EventQuality
 from msflow_stream.events.detection.triggers import triggers_of
-from msflow_stream.events.store.run_events import EventShelf
+from msflow_stream.events.store.run_events import RunEvents
 from msflow_stream.logs import redact
-from msflow_stream.results.source_results import Scored
+from msflow_stream.results.source_results import SourceResult
 from msflow_stream.results.wording import trigger_words
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import UserError
@@ -24,7 +24,7 @@ from pipelines.terminal.tables import print_evaluation
 
 def score(
     sources: Sequence[str], scorer: Scorer, job: ScoreJob, console: Console | None = None
-) -> tuple[list[Scored], Evaluation | None]:
+) -> tuple[list[SourceResult], Evaluation | None]:
     """Scores every source in turn and prints tables: what was written and, with labels or masks, how right it is.
 
     Ctrl-C ends the source at hand properly and leaves out those after it.
@@ -36,8 +36,8 @@ def score(
     specs = expand_sources(sources)
     truths = {spec: _check(spec, job, alone=len(specs) == 1) for spec in specs}
     evaluation = _evaluation(scorer, job) if job.labels or job.masks else None
-    results: list[Scored] = []
-    with nullcontext() if job.store is None else EventShelf(job.store) as shelf:
+    results: list[SourceResult] = []
+    with nullcontext() if job.store is None else RunEvents(job.store) as shelf:
         with progress() as bars:
             for spec in specs:
                 truth = truths[spec]
@@ -78,7 +78,7 @@ def _evaluation(scorer: Scorer, job: ScoreJob) -> Evaluation:
     return Evaluation(job.frames, settings.smoothing, EventQuality(f"scene {scorer.scene.name}: {words}"))
 
 
-def _print(console: Console, results: Sequence[Scored]) -> None:
+def _print(console: Console, results: Sequence[SourceResult]) -> None:
     reused = any(result.reused for result in results)
     rows = [
         [

@@ -22,14 +22,14 @@ from msflow_stream.results.figures import timeline
 from msflow_stream.results.overlay_file import PRESET
 from msflow_stream.results.run_folder import RUN, versions
 from msflow_stream.results.score_files import TIMELINE
-from msflow_stream.results.source_results import Scored, SourceOutputs, Wanted
+from msflow_stream.results.source_results import ScoreOutputs, SourceOutputs, SourceResult
 from msflow_stream.scenes.calibration import Calibration
 from msflow_stream.scoring.scorer import Scorer
-from msflow_stream.scoring.static_gate import Gated, StaticGate
+from msflow_stream.scoring.static_gate import ReusingScorer, StaticGate
 from msflow_stream.series import labelled_spans
 from msflow_stream.stream.contract import Deliver, Limits
-from msflow_stream.stream.runner import Engine
-from msflow_stream.stream.signals import stopped_by_signals
+from msflow_stream.stream.runner import StreamRunner
+from msflow_stream.stream.signals import stops_on_signals
 from msflow_stream.types import SCORE_FIELDS, Frame, FrameScore, UserError
 from msflow_stream.video.reading.source_info import SourceInfo
 from msflow_stream.video.sources import Reader, is_live, open_source, source_name
@@ -37,7 +37,13 @@ from msflow_stream.video.writing.video_writer import Preset
 
 
 def write_record(
-    folder: Path, spec: str, info: SourceInfo, scorer: Scorer, job: ScoreJob, outputs: SourceOutputs, result: Scored
+    folder: Path,
+    spec: str,
+    info: SourceInfo,
+    scorer: Scorer,
+    job: ScoreJob,
+    outputs: SourceOutputs,
+    result: SourceResult,
 ) -> None:
     """Writes it; no credentials are in it."""
     write_json(
@@ -120,7 +126,7 @@ FILL_SECONDS = 0.5  # a file's batch waits for so long until it is full
 STOP_SECONDS = 10.0  # that what is on its way may take after Ctrl-C
 
 
-def score_source(spec: str, scorer: Scorer, job: ScoreJob, truth: ClipTruth | None, bars: Progress) -> Scored:
+def score_source(spec: str, scorer: Scorer, job: ScoreJob, truth: ClipTruth | None, bars: Progress) -> SourceResult:
     """Scores one source.
 
     Raises:
@@ -145,11 +151,11 @@ def score_source(spec: str, scorer: Scorer, job: ScoreJob, truth: ClipTruth | No
 
 def _run(
     spec: str, reader: Reader, partial: Path, scorer: Scorer, job: ScoreJob, truth: ClipTruth | None, bars: Progress
-) -> Scored:
+) -> SourceResult:
     info = reader.info
     task = bars.add_task(info.name, total=_expected(reader, job))
     started = time.monotonic()
-    wanted = Wanted(job.overlay, job.save_maps, job.evidence, job.overlay_preset)
+    wanted = ScoreOutputs(job.overlay, job.save_maps, job.evidence, job.overlay_preset)
     file = None if info.live else Path(spec)
     outputs = SourceOutputs(partial, file, info, scorer.settings, job.event, scorer.scene.calibration, wanted)
     delivered = 0
@@ -167,7 +173,7 @@ def _run(
     bars.remove_task(task)
     if not outputs.rows:
         raise UserError(f"{info.name}: stopped before a frame was scored, nothing is written")
-    result = Scored(
+    result = SourceResult(
         folder=job.out / source_name(spec),
         rows=outputs.rows,
         frames=delivered if interrupted else reader.frames_read,
@@ -197,14 +203,14 @@ def _stream(reader: Reader, scorer: Scorer, skip_static: bool, deliver: Deliver)
     if reader.info.live:  # a camera's score is wanted now, a file's frames can wait for a full batch
         limits = Limits(batch=1)
     gate = StaticGate() if skip_static else None
-    score = Gated(scorer.score, frame_of=lambda frame: frame, gate_of=lambda _: gate, key_of=lambda _: None)
-    engine = Engine(
+    score = ReusingScorer(scorer.score, frame_of=lambda frame: frame, gate_of=lambda _: gate, key_of=lambda _: None)
+    engine = StreamRunner(
         lambda batch: score([frame for _, frame in batch]),
         deliver,
         lambda _, error: failures.append(error),
         limits,
     )
-    with stopped_by_signals(engine, STOP_SECONDS) as told, engine:
+    with stops_on_signals(engine, STOP_SECONDS) as told, engine:
         engine.add(reader.info.name, reader, reader.info.live, sampled=lambda frame: frame.index % every == 0)
     for error in failures:
         if error is not None:
@@ -212,7 +218,7 @@ def _stream(reader: Reader, scorer: Scorer, skip_static: bool, deliver: Deliver)
     return told.is_set()
 
 
-def _draw(folder: Path, name: str, scorer: Scorer, truth: ClipTruth | None, result: Scored) -> None:
+def _draw(folder: Path, name: str, scorer: Scorer, truth: ClipTruth | None, result: SourceResult) -> None:
     """The timeline."""
     kind = scorer.settings.kind
     values = [getattr(row, SCORE_FIELDS[kind]) for row in result.rows]

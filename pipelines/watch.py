@@ -21,23 +21,23 @@ from msflow_stream.config.cameras import Camera, Cameras
 from msflow_stream.config.cameras_file import load_cameras, load_file
 from msflow_stream.config.settings import EngineSettings
 from msflow_stream.files import make_folder
-from msflow_stream.logs import Discreet
+from msflow_stream.logs import RedactingFormatter
 from msflow_stream.machine import settle_memory
 from msflow_stream.scenes.folder import scene_folder
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.scenes.scene_cache import SceneBank
+from msflow_stream.scenes.scene_cache import SceneCache
 from msflow_stream.scoring.engine_choice import make_scoring
 from msflow_stream.scoring.engines.openvino_engine import STREAMS
 from msflow_stream.stream.contract import Limits
-from msflow_stream.stream.signals import heard, stopped_by_signals
+from msflow_stream.stream.signals import on_signals, stops_on_signals
 from msflow_stream.types import UserError
 from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.watch.areas import area_mask
-from msflow_stream.watch.camera_outputs import Written
-from msflow_stream.watch.event_router import EventDesk, secrets_of
+from msflow_stream.watch.camera_outputs import WatchOutputs
+from msflow_stream.watch.event_router import EventRouter, secrets_of
 from msflow_stream.watch.probe import Probe, probe
 from msflow_stream.watch.report import WatchReport
-from msflow_stream.watch.watcher import Fleet
+from msflow_stream.watch.watcher import Watcher
 from msflow_stream.web.server import HealthServer
 from pipelines.terminal.log_setup import LogKind, logged
 from pipelines.terminal.progress import table
@@ -68,7 +68,7 @@ class WatchJob:
 
     cameras: Path
     scenes: Path
-    written: Written
+    written: WatchOutputs
     device: str = "auto"
     batch: int = 8
     address: tuple[str, int] | None = None
@@ -92,18 +92,18 @@ def watch(job: WatchJob, console: Console | None = None) -> None:
         _watch(job, discreet, console if shown else None)
 
 
-def _watch(job: WatchJob, discreet: Discreet, console: Console | None) -> None:
+def _watch(job: WatchJob, discreet: RedactingFormatter, console: Console | None) -> None:
     file = load_file(job.cameras)
     discreet.hide(urls_of(file), secrets_of(file))
     with ExitStack() as stack:
         stack.enter_context(held_alone(job.written.out))
-        desk = EventDesk(file, job.written.out, Random())
+        desk = EventRouter(file, job.written.out, Random())
         stack.callback(desk.close, DESK_SECONDS)
         streams = 1 if len(file.cameras) == 1 else STREAMS  # of a single camera, only the newest frame waits
         scoring = make_scoring(job.engine, room=job.scene_bytes, streams=streams)
-        bank = SceneBank(job.scenes, job.device, scoring.prepare, flows_wait=job.scene_bytes is not None)
+        bank = SceneCache(job.scenes, job.device, scoring.prepare, flows_wait=job.scene_bytes is not None)
         written = replace(job.written, is_kept=desk.is_kept)
-        fleet = Fleet(file.cameras, bank, written, Random(), Limits(batch=job.batch), desk.publish, scoring)
+        fleet = Watcher(file.cameras, bank, written, Random(), Limits(batch=job.batch), desk.publish, scoring)
 
         def report() -> WatchReport:
             return replace(fleet.report(), alerts=desk.report())
@@ -118,9 +118,9 @@ def _watch(job: WatchJob, discreet: Discreet, console: Console | None) -> None:
         raise UserError(f"all cameras have ended; failed: {'; '.join(fleet.failures.values())}")
 
 
-def run(fleet: Fleet, reread: Callable[[], None]) -> bool:
+def run(fleet: Watcher, reread: Callable[[], None]) -> bool:
     """Watches until the end; True if it was asked to end."""
-    with heard({signal.SIGHUP: reread}), stopped_by_signals(fleet.engine, STOP_SECONDS) as told:
+    with on_signals({signal.SIGHUP: reread}), stops_on_signals(fleet.engine, STOP_SECONDS) as told:
         try:
             with fleet.engine:
                 fleet.start()
@@ -132,7 +132,7 @@ def run(fleet: Fleet, reread: Callable[[], None]) -> bool:
     return told.is_set()
 
 
-def reload(fleet: Fleet, desk: EventDesk, job: WatchJob, discreet: Discreet) -> None:
+def reload(fleet: Watcher, desk: EventRouter, job: WatchJob, discreet: RedactingFormatter) -> None:
     """Reads the cameras file again; one that cannot be used changes nothing."""
     try:
         file = load_file(job.cameras)

@@ -42,7 +42,7 @@ Size = tuple[int, int]  # height, width
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class EvaluationCase:
     """A test frame and what is true of it.
 
     Attributes:
@@ -58,7 +58,7 @@ class Case:
     mask: npt.NDArray[np.bool_] | None
 
 
-class Subject(Protocol):
+class EvaluationUnit(Protocol):
     """What one model is fitted for."""
 
     @property
@@ -72,7 +72,7 @@ class Subject(Protocol):
     def fit_sources(self) -> Iterator[Iterator[Frame]]:
         """The frames to fit on, source by source."""
 
-    def test_clips(self, size: Size) -> Iterator[tuple[str, Iterator[Case]]]:
+    def test_clips(self, size: Size) -> Iterator[tuple[str, Iterator[EvaluationCase]]]:
         """The test cases clip by clip, masks at `size`; stills are one clip."""
 
     def all_labels(self, clip: str) -> Flags:
@@ -84,7 +84,7 @@ class Subject(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Stills:
+class ImageUnit:
     """A class of still images."""
 
     images: StillClass
@@ -103,7 +103,7 @@ class Stills:
         """One source: all images to fit on."""
         yield self._frames(self.images.fit)
 
-    def test_clips(self, size: Size) -> Iterator[tuple[str, Iterator[Case]]]:
+    def test_clips(self, size: Size) -> Iterator[tuple[str, Iterator[EvaluationCase]]]:
         """One clip: all test images."""
         yield self.name, self._cases(size)
 
@@ -116,14 +116,14 @@ class Stills:
             for index, (still, image) in enumerate(zip(stills, images, strict=True)):
                 yield Frame(still.name, index, None, float(index), None, image)
 
-    def _cases(self, size: Size) -> Iterator[Case]:
+    def _cases(self, size: Size) -> Iterator[EvaluationCase]:
         for still, frame in zip(self.images.test, self._frames(self.images.test), strict=True):
             mask = load_mask(still.mask, size) if still.mask else None if still.anomalous else np.zeros(size, np.bool_)
-            yield Case(frame, still.kind, still.anomalous, mask)
+            yield EvaluationCase(frame, still.kind, still.anomalous, mask)
 
 
 @dataclass(frozen=True, slots=True)
-class Video:
+class VideoUnit:
     """A scene of video."""
 
     scene: VideoScene
@@ -144,7 +144,7 @@ class Video:
             with open_source(str(clip.source), clip.every, IMAGE_RATE / clip.step) as reader:
                 yield iter(reader)
 
-    def test_clips(self, size: Size) -> Iterator[tuple[str, Iterator[Case]]]:
+    def test_clips(self, size: Size) -> Iterator[tuple[str, Iterator[EvaluationCase]]]:
         """The sampled frames of every clip whose truth is known."""
         for clip in self.scene.test:
             if clip.truth is not None:
@@ -157,7 +157,7 @@ class Video:
             raise UserError(f"{found.source} holds sampled frames only: --frames all wants the original clips")
         return found.truth.labels
 
-    def _cases(self, clip: Clip, size: Size) -> Iterator[Case]:
+    def _cases(self, clip: Clip, size: Size) -> Iterator[EvaluationCase]:
         truth = clip.truth
         assert truth is not None
         last = -clip.every
@@ -171,12 +171,12 @@ class Video:
                 if mask is not None:
                     mask = mask_at(mask[None], 0, size)
                 original = replace(frame, index=clip.original_index(frame.index))
-                yield Case(original, "anomalous" if anomalous else "normal", anomalous, mask)
+                yield EvaluationCase(original, "anomalous" if anomalous else "normal", anomalous, mask)
         if last + clip.every < len(truth.labels):
             raise UserError(f"{clip.source} ends after frame {last}, its truth has {len(truth.labels)} labels")
 
 
-def find_subjects(data: str, root: Path, classes: Sequence[str] | None = None) -> list[Subject]:
+def find_subjects(data: str, root: Path, classes: Sequence[str] | None = None) -> list[EvaluationUnit]:
     """The classes or scenes of a data set, all or those named; scenes without normal clips or test clips are left out.
 
     Raises:
@@ -187,11 +187,11 @@ def find_subjects(data: str, root: Path, classes: Sequence[str] | None = None) -
         raise UserError(f"no folder {root}: --root is the data set's own folder")
     stills = {"mvtec": mvtec, "visa": visa, "folder": folder}
     if data in stills:
-        return [Stills(one) for one in stills[data](root, names)]
-    found: list[Subject] = (
-        [Stills(one) for one in mtd(root)]
+        return [ImageUnit(one) for one in stills[data](root, names)]
+    found: list[EvaluationUnit] = (
+        [ImageUnit(one) for one in mtd(root)]
         if data == "mtd"
-        else [Video(scene) for scene in _scenes(data, root, names) if scene.fit and scene.test]
+        else [VideoUnit(scene) for scene in _scenes(data, root, names) if scene.fit and scene.test]
     )
     if not found:
         raise UserError(f"{root}: no scene has both clips to fit on and clips to test on, {holds(root)}")

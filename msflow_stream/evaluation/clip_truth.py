@@ -14,7 +14,7 @@ from msflow_stream.evaluation.event_quality import ClipEvents, EventQuality
 from msflow_stream.evaluation.metrics.frames import FrameAuroc, Frames
 from msflow_stream.evaluation.metrics.ranking import StreamingAuroc
 from msflow_stream.files import write_json
-from msflow_stream.results.source_results import Scored
+from msflow_stream.results.source_results import SourceResult
 from msflow_stream.series import labelled_spans, smooth
 from msflow_stream.types import SCORE_FIELDS, FrameScore
 from msflow_stream.video.reading.video_reader import count_frames
@@ -68,7 +68,7 @@ class Evaluation:
         self._frame = FrameAuroc(frames)
         self._pixel: dict[str, StreamingAuroc] = {}
 
-    def add(self, clip: str, truth: ClipTruth, scored: Scored) -> None:
+    def add(self, clip: str, truth: ClipTruth, scored: SourceResult) -> None:
         """One clip; of one that was cut short, what was scored of it."""
         if truth.labels is not None:
             rows, labels = scored.rows, truth.labels[: scored.frames]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_curve
 
-from msflow_stream.evaluation.cases import Case
+from msflow_stream.evaluation.cases import EvaluationCase
 from msflow_stream.evaluation.metrics.frames import FrameAuroc
 from msflow_stream.evaluation.metrics.pro import StreamingAupro
 from msflow_stream.evaluation.metrics.ranking import StreamingAuroc, auroc, average_precision, f1_max
@@ -24,7 +24,7 @@ POINTS = 200  # of a curve in a report
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class CaseScores:
     """The scores of one case."""
 
     clip: str
@@ -35,7 +35,7 @@ class Scored:
     values: dict[str, float]  # by kind of score
 
 
-class Judge:
+class MetricsCollector:
     """Collects the cases of one class or scene; memory does not depend on the number of maps.
 
     Args:
@@ -54,7 +54,7 @@ class Judge:
         all_labels: Callable[[str], npt.ArrayLike] | None = None,
     ) -> None:
         self.is_video, self.smoothing, self._all_labels = is_video, smoothing, all_labels
-        self.scored: list[Scored] = []
+        self.scored: list[CaseScores] = []
         self.has_masks = True  # until a case comes without
         self._pixels, self._pixels_mul, self._regions = StreamingAuroc(), StreamingAuroc(), StreamingAupro()
         self._criteria = None if thresholds is None else RegionCriteria(thresholds)
@@ -63,14 +63,14 @@ class Judge:
     def add(
         self,
         clip: str,
-        case: Case,
+        case: EvaluationCase,
         values: dict[str, float],
         add_map: npt.NDArray[np.floating],
         mul_map: npt.NDArray[np.floating],
     ) -> None:
         """One case, its scores by kind, and its two maps (H x W): the additive one, and what ranks as the other."""
         frame = case.frame
-        self.scored.append(Scored(clip, frame.index, frame.time, case.kind, case.anomalous, values))
+        self.scored.append(CaseScores(clip, frame.index, frame.time, case.kind, case.anomalous, values))
         if case.mask is None:
             self.has_masks = False
             return

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.evaluation.collector import Scored
+from msflow_stream.evaluation.collector import CaseScores
 from msflow_stream.evaluation.event_quality import ClipEvents, EventQuality, figures
 from msflow_stream.evaluation.metrics.events import EventCriteria
 from msflow_stream.events.detection.collector import find_events
@@ -31,7 +31,7 @@ NOTHING = np.zeros((1, 1), np.float16)  # a map without regions: where something
 
 
 def event_quality(
-    scene: Scene, scored: Sequence[Scored], all_labels: Callable[[str], npt.ArrayLike] | None = None
+    scene: Scene, scored: Sequence[CaseScores], all_labels: Callable[[str], npt.ArrayLike] | None = None
 ) -> EventQuality:
     """The events of all clips, found as `watch` and `score` find them, beside what is labelled.
 
@@ -52,13 +52,13 @@ def event_quality(
     return found
 
 
-def _scores(frames: Sequence[Scored], scene: str) -> Iterator[FrameScore]:
+def _scores(frames: Sequence[CaseScores], scene: str) -> Iterator[FrameScore]:
     for one in frames:
         values = one.values["paper"], one.values["surprise"], one.values["surprise_mean"]
         yield FrameScore(one.clip, scene, one.index, one.time, None, *values, NOTHING)
 
 
-def _flags(frames: Sequence[Scored], labels: npt.ArrayLike | None) -> tuple[npt.NDArray[np.bool_], float]:
+def _flags(frames: Sequence[CaseScores], labels: npt.ArrayLike | None) -> tuple[npt.NDArray[np.bool_], float]:
     """Labels at regular times from the clip's start on, and how many there are a second (of a single frame: 1)."""
     seconds = frames[-1].time - frames[0].time
     if labels is None:

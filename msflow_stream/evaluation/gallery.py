@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.evaluation.cases import Case
+from msflow_stream.evaluation.cases import EvaluationCase
 
 EACH = 3  # pictures of every group
 DRAWN = 48  # anomalous cases that are drawn from for the typical ones
@@ -52,7 +52,7 @@ class Gallery:
         self._scores: list[float] = []
         self._seen = 0
 
-    def add(self, name: str, case: Case, score: float, anomaly_map: npt.NDArray[np.floating]) -> None:
+    def add(self, name: str, case: EvaluationCase, score: float, anomaly_map: npt.NDArray[np.floating]) -> None:
         """One case; it is drawn only where it is among the kept."""
         self._seen += 1
         groups = {"best": score, "worst": -score} if case.anomalous else {"false": score}
@@ -103,7 +103,7 @@ class Gallery:
         return place if place < DRAWN else None
 
 
-def draw(case: Case, anomaly_map: npt.NDArray[np.floating], heat: tuple[float, float]) -> bytes:
+def draw(case: EvaluationCase, anomaly_map: npt.NDArray[np.floating], heat: tuple[float, float]) -> bytes:
     """A JPEG: the image with its mask's outline, and the image under its heat map."""
     height, width = case.frame.image.shape[:2]
     size = (max(1, round(width * HEIGHT / height)), HEIGHT)

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from msflow_stream.evaluation.cases import Case, Subject
-from msflow_stream.evaluation.collector import Judge
+from msflow_stream.evaluation.cases import EvaluationCase, EvaluationUnit
+from msflow_stream.evaluation.collector import MetricsCollector
 from msflow_stream.evaluation.event_summary import event_metrics, event_quality
 from msflow_stream.evaluation.gallery import Gallery
 from msflow_stream.evaluation.metrics.frames import Frames
@@ -21,7 +21,7 @@ from msflow_stream.files import write_json
 from msflow_stream.model.aggregate import Maps, depth
 from msflow_stream.results.run_folder import versions
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.scoring.inference import PlainScoring, Scoring
+from msflow_stream.scoring.inference import Inference, PlainInference
 from msflow_stream.series import batched
 from msflow_stream.types import SCORE_FIELDS, Frame
 
@@ -30,27 +30,27 @@ NORMAL_PER_SOURCE, NORMAL = 8, 64  # frames to fit on whose maps give the thresh
 
 
 def measure(
-    subject: Subject,
+    subject: EvaluationUnit,
     scene: Scene,
     folder: Path,
     frames: Frames = "sampled",
-    scoring: Scoring | None = None,
+    scoring: Inference | None = None,
     on_batch: Callable[[int], None] = lambda cases: None,
 ) -> dict[str, Any]:
     """Scores the test cases of a subject and writes what was found into a folder.
 
     `on_batch` hears how many cases were scored, batch by batch.
     """
-    settings, scoring = scene.settings, scoring or PlainScoring()
+    settings, scoring = scene.settings, scoring or PlainInference()
     thresholds = _thresholds(subject, scene, scoring) if subject.is_video else None
     labels = subject.all_labels if frames == "all" else None
-    judge = Judge(subject.is_video, settings.score.smoothing, thresholds, labels)
+    judge = MetricsCollector(subject.is_video, settings.score.smoothing, thresholds, labels)
     heat = scene.calibration.map_range if scene.calibration else (0.0, 1.0)
     gallery = Gallery(heat, settings.fit.seed)
     for clip, cases in subject.test_clips(settings.input.size):
         for part in batched(cases, settings.score.batch):
             maps = frame_maps(scene, [case.frame for case in part], scoring)
-            judge_batch(judge, gallery, scene, [(clip, case) for case in part], maps, depth(maps))
+            collect_batch(judge, gallery, scene, [(clip, case) for case in part], maps, depth(maps))
             on_batch(len(part))
     events = event_quality(scene, judge.scored, labels) if subject.is_video else None
     result = {
@@ -75,14 +75,19 @@ def measure(
     return result
 
 
-def frame_maps(scene: Scene, frames: Sequence[Frame], scoring: Scoring) -> Maps:
+def frame_maps(scene: Scene, frames: Sequence[Frame], scoring: Inference) -> Maps:
     """The maps of a batch of frames."""
     images = torch.stack([scene.prepare(frame.image) for frame in frames])  # B 3 H W
     return scoring.maps(scene, scoring.features(scene, images), scene.settings.score)
 
 
-def judge_batch(
-    judge: Judge, gallery: Gallery | None, scene: Scene, cases: Sequence[tuple[str, Case]], maps: Maps, deep: Tensor
+def collect_batch(
+    judge: MetricsCollector,
+    gallery: Gallery | None,
+    scene: Scene,
+    cases: Sequence[tuple[str, EvaluationCase]],
+    maps: Maps,
+    deep: Tensor,
 ) -> None:
     """Hands a batch of cases with their clips, scores and maps to the judge and to the gallery.
 
@@ -99,7 +104,7 @@ def judge_batch(
             gallery.add(name, case, scores[scene.settings.score.kind], measures.map[i].float().numpy())
 
 
-def _thresholds(subject: Subject, scene: Scene, scoring: Scoring) -> Any:
+def _thresholds(subject: EvaluationUnit, scene: Scene, scoring: Inference) -> Any:
     """Map values that RBDC and TBDC are measured at, from maps of frames that were fitted."""
     counts = ValueCounts()
     for part in batched(islice(some_normal(subject), NORMAL), scene.settings.score.batch):
@@ -107,13 +112,13 @@ def _thresholds(subject: Subject, scene: Scene, scoring: Scoring) -> Any:
     return counts.thresholds()
 
 
-def some_normal(subject: Subject) -> Iterator[Frame]:
+def some_normal(subject: EvaluationUnit) -> Iterator[Frame]:
     """A few frames of each source that is fitted on."""
     for source in subject.fit_sources():
         yield from islice(source, NORMAL_PER_SOURCE)
 
 
-def _write_scores(path: Path, judge: Judge) -> None:
+def _write_scores(path: Path, judge: MetricsCollector) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["clip", "index", "time", "kind", "anomalous", *SCORE_FIELDS])

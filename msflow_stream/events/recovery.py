@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 REFRESH_SECONDS = 5.0  # by so much may the remembered end of an event be too early
 
 
-class Journal:
+class OpenEventJournal:
     """Remembers the open events of one camera.
 
     What is left open by a crash comes again until it is forgotten; a `close` that comes twice has the same id and

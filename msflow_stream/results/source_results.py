@@ -13,12 +13,12 @@ from msflow_stream.config.settings import EventSettings, ScoreSettings
 from msflow_stream.events.detection.collector import EventList
 from msflow_stream.events.detection.detector import EventDetector
 from msflow_stream.events.detection.ids import origin_of
-from msflow_stream.events.detection.score_rows import RowMaker
+from msflow_stream.events.detection.score_rows import ScoreRows
 from msflow_stream.events.detection.triggers import triggers_of
 from msflow_stream.events.evidence.event_folder import EVIDENCE_FOLDER
 from msflow_stream.events.evidence.recorder import EvidenceWriter
 from msflow_stream.events.evidence.settings import EvidenceSettings
-from msflow_stream.events.evidence.thread import EvidenceThread
+from msflow_stream.events.evidence.thread import ThreadedEvidence
 from msflow_stream.results.overlay_file import PRESET, OverlayFile
 from msflow_stream.results.run_folder import write_events
 from msflow_stream.results.score_files import OVERLAY, MapWriter, ScoreWriter
@@ -31,7 +31,7 @@ from msflow_stream.watch.file_camera import FileCamera
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ScoreOutputs:
     """What is written of a source beside its scores and its events.
 
     Attributes:
@@ -72,13 +72,13 @@ class SourceOutputs:
         settings: ScoreSettings,
         event: EventSettings,
         calibration: Calibration | None,
-        wanted: Wanted,
+        wanted: ScoreOutputs,
     ) -> None:
         self.rows: list[ScoreRow] = []
         self._newest: FrameScore | None = None
         self.style = overlay_style(calibration, settings)
         self.triggers = triggers_of(event, settings, calibration)
-        self._folder, self._make_row = folder, RowMaker(settings, calibration)
+        self._folder, self._make_row = folder, ScoreRows(settings, calibration)
         self._heard = EventList()
         self._detector = EventDetector(
             self.triggers,
@@ -97,7 +97,7 @@ class SourceOutputs:
             self._drawing = self._stack.enter_context(
                 OverlayFile(folder / OVERLAY, info, self.style, sound, wanted.preset)
             )
-        self._evidence: EvidenceThread | None = None
+        self._evidence: ThreadedEvidence | None = None
         if wanted.evidence and self.triggers:
             self._evidence = keep_evidence(folder / EVIDENCE_FOLDER, file, info, settings.every, self.style)
             self._stack.callback(_remove_if_empty, folder / EVIDENCE_FOLDER)
@@ -155,12 +155,14 @@ class SourceOutputs:
             write_events(self._folder, self.events)
 
 
-def keep_evidence(folder: Path, file: Path | None, info: SourceInfo, every: int, style: OverlayStyle) -> EvidenceThread:
+def keep_evidence(
+    folder: Path, file: Path | None, info: SourceInfo, every: int, style: OverlayStyle
+) -> ThreadedEvidence:
     """What keeps the evidence of a source's events in a folder: nothing of it is left out for want of time."""
     settings = EvidenceSettings(rate_hint=float(info.rate) / every)
     packets = None if file is None else FileCamera(str(file)).packets(settings.memory_seconds)
     writer = EvidenceWriter(folder, style, packets=packets, settings=settings)
-    return EvidenceThread(writer, info.name, lossless=True)
+    return ThreadedEvidence(writer, info.name, lossless=True)
 
 
 def _remove_if_empty(folder: Path) -> None:
@@ -169,7 +171,7 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class SourceResult:
     """What came of one source.
 
     Attributes:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from msflow_stream.config.settings import ScoreKind, ScoreSettings
 from msflow_stream.events.detection.triggers import Trigger
-from msflow_stream.scenes.calibration import Basis, Calibration
-from msflow_stream.scenes.tails.fitting import BEYOND, CONFIDENCE, FEWEST, Interval, Limit
+from msflow_stream.scenes.calibration import Calibration, CalibrationBasis
+from msflow_stream.scenes.tails.fitting import BEYOND, CONFIDENCE, FEWEST, Interval, ThresholdEstimate
 from msflow_stream.scenes.thresholds import CalibratedKind
 
 POOR_FIT = 0.05  # p-values below it are worth a word
@@ -52,7 +52,7 @@ def sentences(
     return said
 
 
-def _footage(basis: Basis) -> str:
+def _footage(basis: CalibrationBasis) -> str:
     number = len(basis.sources)
     return (
         f"Normal footage: {span(basis.hours)} in {number} source{'s' * (number > 1)}; "
@@ -60,7 +60,7 @@ def _footage(basis: Basis) -> str:
     )
 
 
-def _too_short(basis: Basis, supported: float) -> str:
+def _too_short(basis: CalibrationBasis, supported: float) -> str:
     more = 1 / (BEYOND * basis.asked) - basis.hours
     return (
         f"That is too short for {every(basis.asked)}: footage supports one alarm in {BEYOND} times its length, so that "
@@ -69,7 +69,7 @@ def _too_short(basis: Basis, supported: float) -> str:
     )
 
 
-def _about(kind: ScoreKind, found: CalibratedKind, basis: Basis) -> list[str]:
+def _about(kind: ScoreKind, found: CalibratedKind, basis: CalibrationBasis) -> list[str]:
     limit, fit = found.limit, found.fit
     if fit is None or limit.rate is None:
         return [f"{kind}: {_without_tail(found)}"]
@@ -94,7 +94,7 @@ def _without_tail(found: CalibratedKind) -> str:
     return f"{why}, so no rate can be told; the threshold is the highest normal score.{bound} Give more normal footage."
 
 
-def _surely(limit: Limit) -> str:
+def _surely(limit: ThresholdEstimate) -> str:
     assert limit.rate_interval is not None
     least, most = limit.rate_interval
     return f"with {CONFIDENCE:.0%} confidence between {every(least)} and {every(most)}"

@@ -3,11 +3,11 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from msflow_stream.config.settings import ScoreKind, ScoreSettings
-from msflow_stream.scenes.tails.fitting import Limit, Tail
+from msflow_stream.scenes.tails.fitting import Tail, ThresholdEstimate
 from msflow_stream.video.drawing.overlay import OverlayStyle
 
 
-class Basis(BaseModel):
+class CalibrationBasis(BaseModel):
     """What a calibration to a number of false alarms was asked for, and what it rests on.
 
     Attributes:
@@ -49,8 +49,8 @@ class Calibration(BaseModel):
     thresholds: dict[ScoreKind, float]
     map_range: tuple[float, float]
     tails: dict[ScoreKind, Tail] = {}
-    limits: dict[ScoreKind, Limit] = {}
-    basis: Basis | None = None
+    limits: dict[ScoreKind, ThresholdEstimate] = {}
+    basis: CalibrationBasis | None = None
 
 
 def overlay_style(calibration: Calibration | None, settings: ScoreSettings) -> OverlayStyle:

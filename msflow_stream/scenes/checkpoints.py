@@ -27,7 +27,7 @@ class Checkpoint(NamedTuple):
     record: Mapping[str, Any]
 
 
-class Keeper(Protocol):
+class CheckpointStore(Protocol):
     """Where checkpoints go. `number` counts completed passes."""
 
     def save(self, number: int, checkpoint: Checkpoint) -> None:

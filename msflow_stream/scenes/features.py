@@ -126,7 +126,7 @@ BATCH = 8  # frames that go through the backbone together
 
 
 @dataclass(slots=True)
-class Footage:
+class NormalFeatures:
     """Features of normal frames, and which of them are kept out of the fit."""
 
     cache: FeatureCache
@@ -149,12 +149,14 @@ class Footage:
         return hashlib.sha256(repr(self.origin).encode()).hexdigest()
 
 
-def extract(scene: Scene, sources: Iterable[Iterable[Frame]], cache: FeatureCache, holdout: float) -> Iterator[Footage]:
+def extract(
+    scene: Scene, sources: Iterable[Iterable[Frame]], cache: FeatureCache, holdout: float
+) -> Iterator[NormalFeatures]:
     """Fills the cache from the frames of every source, yielding the growing footage after every batch.
 
     The last `holdout` of each source's frames is held out: the part a model of the rest has not seen.
     """
-    footage = Footage(cache)
+    footage = NormalFeatures(cache)
     for source in sources:
         start = len(footage.origin)
         for frames in batched(source, BATCH):

@@ -74,7 +74,7 @@ class Scene:
 
     @property
     def device(self) -> torch.device:
-        """Where the features are computed; the flow's weights may wait elsewhere (see `SceneBank`)."""
+        """Where the features are computed; the flow's weights may wait elsewhere (see `SceneCache`)."""
         return next(self.pyramid.parameters()).device
 
     def to(self, device: torch.device | str) -> Scene:

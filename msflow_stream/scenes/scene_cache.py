@@ -25,7 +25,7 @@ class _Held:
     stamp: str
 
 
-class SceneBank:
+class SceneCache:
     """Scenes of one folder, loaded when they are asked for; may be used from several threads.
 
     Scenes whose pyramids are the same function share one: their frames can go through it together.

@@ -13,13 +13,13 @@ import numpy.typing as npt
 
 from msflow_stream.config.settings import ScoreKind
 from msflow_stream.files import replaced
-from msflow_stream.scenes.calibration import Basis, Calibration
-from msflow_stream.scenes.features import Footage
+from msflow_stream.scenes.calibration import Calibration, CalibrationBasis
+from msflow_stream.scenes.features import NormalFeatures
 from msflow_stream.scenes.folder import FORMAT, RECORD, read_record
 from msflow_stream.scenes.normal_scores import NormalScore
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.scenes.tails.excursions import Record, Series
-from msflow_stream.scenes.tails.fitting import Limit, TailFit, fit_tail, limit_without_tail, supported_rate
+from msflow_stream.scenes.tails.excursions import NormalRecord, Series
+from msflow_stream.scenes.tails.fitting import TailFit, ThresholdEstimate, fit_tail, limit_without_tail, supported_rate
 from msflow_stream.series import batched, smooth
 from msflow_stream.types import SCORE_FIELDS, UserError
 
@@ -30,7 +30,7 @@ BATCH = 8
 
 
 @dataclass(slots=True)
-class Normal:
+class NormalStatistics:
     """Scores of normal frames, source by source, and where the values of their maps end."""
 
     scores: list[NormalScore] = field(default_factory=list)
@@ -57,9 +57,9 @@ class Normal:
         )
 
 
-def measure_normal(scene: Scene, footage: Footage) -> Normal:
+def measure_normal(scene: Scene, footage: NormalFeatures) -> NormalStatistics:
     """Scores of the held-out frames, of all frames where none are held out."""
-    normal = Normal()
+    normal = NormalStatistics()
     for part in batched(footage.held_out or footage.fitted, BATCH):
         measures = scene.measure_features(footage.cache.batch(part))
         scores = zip(*(values.tolist() for values in measures[:3]), strict=True)
@@ -68,7 +68,7 @@ def measure_normal(scene: Scene, footage: Footage) -> Normal:
     return normal
 
 
-def calibrate(scene: Scene, footage: Footage) -> Calibration:
+def calibrate(scene: Scene, footage: NormalFeatures) -> Calibration:
     """Scores of the held-out frames (of all frames, where none are held out), summarised."""
     normal = measure_normal(scene, footage)
     return normal.calibration(scene.settings.score.smoothing, fitted=not footage.held_out)
@@ -84,7 +84,7 @@ def quantiles(scores: Sequence[NormalScore]) -> dict[ScoreKind, dict[str, float]
     return found
 
 
-def record(scores: Sequence[NormalScore], kind: ScoreKind, smoothing: float, gap: float = 0.0) -> Record:
+def record(scores: Sequence[NormalScore], kind: ScoreKind, smoothing: float, gap: float = 0.0) -> NormalRecord:
     """The scores as alarms are made of them: smoothed (seconds), anew for every source.
 
     Raises:
@@ -96,7 +96,7 @@ def record(scores: Sequence[NormalScore], kind: ScoreKind, smoothing: float, gap
         times = [one.time for one in frames]
         values = smooth(times, [getattr(one, SCORE_FIELDS[kind]) for one in frames], smoothing)
         series.append(Series(np.array(times), np.array(values)))
-    result = Record(series, gap)
+    result = NormalRecord(series, gap)
     if not len(result.values):
         raise UserError(f"no {kind} score of the normal frames is finite: fit the scene again")
     return result
@@ -106,9 +106,9 @@ def record(scores: Sequence[NormalScore], kind: ScoreKind, smoothing: float, gap
 class CalibratedKind:
     """For one kind of score: the scores, their tail where one could be fitted, and the threshold."""
 
-    record: Record
+    record: NormalRecord
     fit: TailFit | None
-    limit: Limit
+    limit: ThresholdEstimate
 
 
 def find_limit(
@@ -139,7 +139,9 @@ def find_limit(
     return CalibratedKind(normal, fit, fit.limit(max(rate, supported_rate(normal.hours)), normal, random))
 
 
-def with_limits(calibration: Calibration, found: dict[ScoreKind, CalibratedKind], basis: Basis) -> Calibration:
+def with_limits(
+    calibration: Calibration, found: dict[ScoreKind, CalibratedKind], basis: CalibrationBasis
+) -> Calibration:
     """The calibration with these thresholds and their tails in place of its own."""
     return calibration.model_copy(
         update={

@@ -15,8 +15,8 @@ from torch import Tensor
 from msflow_stream.config.loading import differences
 from msflow_stream.config.settings import FitSettings, Precision, Settings
 from msflow_stream.model.msflow import negative_log_likelihood
-from msflow_stream.scenes.checkpoints import Checkpoint, Keeper, MemoryCheckpoints
-from msflow_stream.scenes.features import Footage, extract, feature_cache
+from msflow_stream.scenes.checkpoints import Checkpoint, CheckpointStore, MemoryCheckpoints
+from msflow_stream.scenes.features import NormalFeatures, extract, feature_cache
 from msflow_stream.scenes.losses import Pass
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.thresholds import calibrate
@@ -51,7 +51,7 @@ class FlowFit:
         UserError: no frames to fit on.
     """
 
-    def __init__(self, scene: Scene, footage: Footage, keeper: Keeper | None = None) -> None:
+    def __init__(self, scene: Scene, footage: NormalFeatures, keeper: CheckpointStore | None = None) -> None:
         if not footage.fitted:
             raise UserError("no frames to fit on: the sources hold too few")
         self.scene, self.footage = scene, footage
@@ -226,7 +226,7 @@ def fit_scene(
     """
     scene = Scene.new(name, settings or Settings()).to(device)
     with feature_cache(scene.settings.fit) as cache:
-        footage = Footage(cache)
+        footage = NormalFeatures(cache)
         for footage in extract(scene, sources, cache, scene.settings.fit.holdout):
             log.debug("%d frames extracted", len(footage.origin))
         for done in FlowFit(scene, footage).run():

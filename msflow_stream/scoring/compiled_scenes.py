@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 LEAST = 2  # scenes that are always held: the one that scores, and the next one
 
 
-class Readiness:
+class CompiledScenes:
     """The functions of scenes' flows; where there is no room for another, the one used longest ago goes.
 
     May be used from several threads. What was made for a scene goes when the scene does.

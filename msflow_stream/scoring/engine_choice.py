@@ -19,7 +19,7 @@ from msflow_stream.scoring.engines.base import Engine
 from msflow_stream.scoring.engines.onnx_engine import OnnxRuntimeEngine, TensorRtEngine
 from msflow_stream.scoring.engines.openvino_engine import STREAMS, OpenVinoEngine
 from msflow_stream.scoring.engines.torch_engine import CompileEngine, TorchEngine
-from msflow_stream.scoring.inference import EngineScoring, Normal
+from msflow_stream.scoring.inference import EngineInference, Normal
 from msflow_stream.series import batched
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.sources import expand_sources, open_source
@@ -149,7 +149,7 @@ APART = 5  # of the frames that would be scored, every so manieth: neighbours lo
 
 def make_scoring(
     settings: EngineSettings, normal: Normal | None = None, room: int | None = None, streams: int = STREAMS
-) -> EngineScoring:
+) -> EngineInference:
     """What scores as the settings say.
 
     Args:
@@ -158,7 +158,7 @@ def make_scoring(
         room: bytes of weights of scenes that are ready to score; None: no end to it.
         streams: frames scored at a time by engines that can; 1 for frames that come one by one.
     """
-    return EngineScoring(EngineChooser(settings, cache_folder(), streams), normal, room)
+    return EngineInference(EngineChooser(settings, cache_folder(), streams), normal, room)
 
 
 def images_of(sources: Sequence[str]) -> Normal:

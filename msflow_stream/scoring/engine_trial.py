@@ -23,7 +23,7 @@ from msflow_stream.files import replaced
 from msflow_stream.machine import usable_cores
 from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scoring.engines.base import Engine
-from msflow_stream.scoring.inference import EngineScoring, Part, PlainScoring, Scoring
+from msflow_stream.scoring.inference import EngineInference, Inference, PlainInference, SceneBatch
 from msflow_stream.types import SCORE_FIELDS, UserError
 
 BOUND = 0.01  # of the spread of scores: what an engine that is chosen by itself may move them by
@@ -86,11 +86,11 @@ def run_trial(engines: Sequence[Engine], scene: Scene) -> TrialResult:
     An engine that cannot compile the networks, or whose precision the machine lacks, does not take part.
     """
     images = trial_images(scene)
-    expected = _measures(PlainScoring(), scene, images)
-    scorings: dict[str, EngineScoring] = {}
+    expected = _measures(PlainInference(), scene, images)
+    scorings: dict[str, EngineInference] = {}
     errors: dict[str, float] = {}
     for engine in engines:
-        scoring = EngineScoring(lambda _, engine=engine: engine)  # type: ignore[misc]
+        scoring = EngineInference(lambda _, engine=engine: engine)  # type: ignore[misc]
         try:
             errors[str(engine)] = error_of(_measures(scoring, scene, images), expected, scene)
         except (UserError, RuntimeError):
@@ -135,8 +135,8 @@ def error_of(found: Measures, expected: Measures, scene: Scene) -> float:
     return max(errors)
 
 
-def _measures(scoring: Scoring, scene: Scene, images: Tensor) -> Measures:
-    return scoring.measures([Part(scene, scoring.features(scene, images), scene.settings.score)])[0]
+def _measures(scoring: Inference, scene: Scene, images: Tensor) -> Measures:
+    return scoring.measures([SceneBatch(scene, scoring.features(scene, images), scene.settings.score)])[0]
 
 
 def processor() -> str:

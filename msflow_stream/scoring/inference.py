@@ -18,7 +18,7 @@ from msflow_stream.model.aggregate import Maps, anomaly_maps
 from msflow_stream.model.fused import FusedMaps
 from msflow_stream.scenes.preparation import DevicePreparing, check_image
 from msflow_stream.scenes.scene import Measures, Scene
-from msflow_stream.scoring.compiled_scenes import Readiness
+from msflow_stream.scoring.compiled_scenes import CompiledScenes
 from msflow_stream.scoring.engines.base import Engine, FeatureGraph, LikelihoodGraph, Run
 from msflow_stream.types import UserError
 
@@ -26,7 +26,7 @@ Normal = Callable[[Scene], Sequence[Tensor]]  # batches of prepared images (B 3 
 MAPS_KEPT = 64  # settings of scores and sizes, the newest
 
 
-class Part(NamedTuple):
+class SceneBatch(NamedTuple):
     """Frames of one scene in a batch: their features (B C_l H_l W_l), and `areas` as in `Scene.measure_maps`."""
 
     scene: Scene
@@ -35,7 +35,7 @@ class Part(NamedTuple):
     areas: Tensor | None = None
 
 
-class Scoring(Protocol):
+class Inference(Protocol):
     """How images become scores. Features are shared by scenes that share a pyramid, the rest is a scene's own."""
 
     def prepare(self, scene: Scene) -> None:
@@ -54,14 +54,14 @@ class Scoring(Protocol):
     def features(self, scene: Scene, images: Tensor) -> list[Tensor]:
         """Of prepared images (B 3 H W)."""
 
-    def measures(self, parts: Sequence[Part]) -> list[Measures]:
+    def measures(self, parts: Sequence[SceneBatch]) -> list[Measures]:
         """Scores of each part, on the CPU."""
 
     def maps(self, scene: Scene, features: list[Tensor], score: ScoreSettings) -> Maps:
         """All three maps from features."""
 
 
-class PlainScoring:
+class PlainInference:
     """The reference that all others are compared with: the scene's own modules in float32."""
 
     def prepare(self, scene: Scene) -> None:
@@ -80,7 +80,7 @@ class PlainScoring:
             features: list[Tensor] = scene.pyramid(images.to(scene.device))
         return features
 
-    def measures(self, parts: Sequence[Part]) -> list[Measures]:
+    def measures(self, parts: Sequence[SceneBatch]) -> list[Measures]:
         """One after the other."""
         with torch.inference_mode():
             return [
@@ -93,7 +93,7 @@ class PlainScoring:
         return scene.maps(features, score)
 
 
-class EngineScoring:
+class EngineInference:
     """Scores with functions that an engine made: one per pyramid and size, and one per scene.
 
     May be used from several threads. What it made for a scene goes when the scene does.
@@ -113,7 +113,7 @@ class EngineScoring:
     ) -> None:
         self._choose, self._normal = choose, normal
         self._features: WeakKeyDictionary[nn.Module, dict[tuple[int, int], Run]] = WeakKeyDictionary()
-        self.likelihoods = Readiness(self._compiled, room)
+        self.likelihoods = CompiledScenes(self._compiled, room)
         self._streams = 1
         self._preparing = DevicePreparing()
         self._maps: dict[tuple[object, ...], FusedMaps] = {}
@@ -138,7 +138,7 @@ class EngineScoring:
         """B C_l H_l W_l."""
         return self._run_features(scene)([images.to(scene.device, non_blocking=True)])
 
-    def measures(self, parts: Sequence[Part]) -> list[Measures]:
+    def measures(self, parts: Sequence[SceneBatch]) -> list[Measures]:
         """The flows of several scenes beside one another where the engine gains by it, then all maps alike at once."""
         found = self._likelihoods(parts)
         measures: dict[int, Measures] = {}
@@ -160,9 +160,9 @@ class EngineScoring:
 
     def maps(self, scene: Scene, features: list[Tensor], score: ScoreSettings) -> Maps:
         """B H W each."""
-        return _maps(Part(scene, features, score), self.likelihoods.get(scene)(features))
+        return _maps(SceneBatch(scene, features, score), self.likelihoods.get(scene)(features))
 
-    def _likelihoods(self, parts: Sequence[Part]) -> list[list[Tensor]]:
+    def _likelihoods(self, parts: Sequence[SceneBatch]) -> list[list[Tensor]]:
         """B H_l W_l per scale, of each part."""
         if self._streams > 1 and len(parts) > 1:
             with ThreadPoolExecutor(min(self._streams, len(parts)), "flow") as pool:
@@ -201,7 +201,7 @@ class EngineScoring:
             )
         return [images.to(scene.device) for images in self._normal(scene)]
 
-    def _maps_of(self, part: Part, likelihoods: list[Tensor]) -> FusedMaps:
+    def _maps_of(self, part: SceneBatch, likelihoods: list[Tensor]) -> FusedMaps:
         size, score = part.scene.settings.input.size, part.score
         sizes = [(one.shape[1], one.shape[2]) for one in likelihoods]
         key = (tuple(sizes), size, score.top_k, score.aggregation, score.alignment, likelihoods[0].device)
@@ -215,7 +215,7 @@ class EngineScoring:
         return made
 
 
-def _maps(part: Part, likelihoods: list[Tensor]) -> Maps:
+def _maps(part: SceneBatch, likelihoods: list[Tensor]) -> Maps:
     """B H W each."""
     with torch.inference_mode():
         # One channel whose square is the mean of the squares has the same log-likelihood -1/2 mean_c z^2.

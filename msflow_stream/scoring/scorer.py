@@ -15,7 +15,7 @@ from torch import Tensor
 from msflow_stream.config.settings import ScoreSettings
 from msflow_stream.machine import choose_device, usable_cores
 from msflow_stream.scenes.scene import Measures, Scene
-from msflow_stream.scoring.inference import Part, PlainScoring, Scoring
+from msflow_stream.scoring.inference import Inference, PlainInference, SceneBatch
 from msflow_stream.series import batched
 from msflow_stream.types import Frame, FrameScore
 
@@ -29,7 +29,7 @@ class FrameError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ScoreRequest:
     """A frame, and against what it is scored.
 
     Attributes:
@@ -42,7 +42,7 @@ class Asked:
     area: npt.NDArray[np.bool_] | None = None
 
 
-def score_batch(asked: Sequence[Asked], scoring: Scoring | None = None) -> list[FrameScore]:
+def score_batch(asked: Sequence[ScoreRequest], scoring: Inference | None = None) -> list[FrameScore]:
     """Scores of one batch, in its order; each depends on its own frame, scene, settings and area only.
 
     Frames of equal input size whose scenes share a pyramid go through it together.
@@ -54,7 +54,7 @@ def score_batch(asked: Sequence[Asked], scoring: Scoring | None = None) -> list[
     Raises:
         FrameError: an image that is none, or an area that is not the scene's.
     """
-    scoring = scoring or PlainScoring()
+    scoring = scoring or PlainInference()
     images = _prepare(asked, scoring)  # 3 H W each
     scores: dict[int, FrameScore] = {}
     for group in _grouped(range(len(asked)), lambda i: (id(asked[i].scene.pyramid), images[i].shape)):
@@ -64,7 +64,7 @@ def score_batch(asked: Sequence[Asked], scoring: Scoring | None = None) -> list[
         features = scoring.features(scenes[0], torch.stack([images[i] for i in chain(*runs)]))
         split = zip(*(torch.split(scale, [len(run) for run in runs]) for scale in features), strict=True)
         parts = [
-            Part(scene, list(own), asked[run[0]].settings, _areas([asked[i] for i in run]))
+            SceneBatch(scene, list(own), asked[run[0]].settings, _areas([asked[i] for i in run]))
             for scene, own, run in zip(scenes, split, runs, strict=True)
         ]
         for run, measures in zip(runs, scoring.measures(parts), strict=True):
@@ -93,11 +93,11 @@ class Scorer:
         scene: Scene,
         device: str = "auto",
         settings: ScoreSettings | None = None,
-        scoring: Scoring | None = None,
+        scoring: Inference | None = None,
     ) -> None:
         self.scene = scene.to(choose_device(device))
         self.settings = settings or scene.settings.score
-        self.scoring = scoring or PlainScoring()
+        self.scoring = scoring or PlainInference()
         self.scoring.prepare(self.scene)
 
     def __call__(self, frames: Iterable[Frame]) -> Iterator[FrameScore]:
@@ -107,10 +107,10 @@ class Scorer:
 
     def score(self, frames: Sequence[Frame]) -> list[FrameScore]:
         """Scores of one batch."""
-        return score_batch([Asked(frame, self.scene, self.settings) for frame in frames], self.scoring)
+        return score_batch([ScoreRequest(frame, self.scene, self.settings) for frame in frames], self.scoring)
 
 
-def _prepare(asked: Sequence[Asked], scoring: Scoring) -> list[Tensor]:
+def _prepare(asked: Sequence[ScoreRequest], scoring: Inference) -> list[Tensor]:
     """All on all cores: resizing a large picture takes as long as a third of the model, and leaves Python's lock."""
     if len(asked) < 2:
         return [_prepared(one, scoring) for one in asked]
@@ -118,7 +118,7 @@ def _prepare(asked: Sequence[Asked], scoring: Scoring) -> list[Tensor]:
         return list(pool.map(_prepared, asked, repeat(scoring)))
 
 
-def _prepared(asked: Asked, scoring: Scoring) -> Tensor:
+def _prepared(asked: ScoreRequest, scoring: Inference) -> Tensor:
     frame, size = asked.frame, asked.scene.settings.input.size
     if asked.area is not None and (asked.area.shape != size or not asked.area.any()):
         raise FrameError(frame.source, f"its area {asked.area.shape} is empty, or not of the scene's size {size}")
@@ -128,7 +128,7 @@ def _prepared(asked: Asked, scoring: Scoring) -> Tensor:
         raise FrameError(frame.source, f"frame {frame.index}: {error}") from error
 
 
-def _areas(asked: Sequence[Asked]) -> Tensor | None:
+def _areas(asked: Sequence[ScoreRequest]) -> Tensor | None:
     """The areas (bool B H W) of frames with one scene; None if all pixels of all of them count."""
     if all(one.area is None for one in asked):
         return None
@@ -136,7 +136,7 @@ def _areas(asked: Sequence[Asked]) -> Tensor | None:
     return torch.from_numpy(np.stack([whole if one.area is None else one.area for one in asked]))
 
 
-def _frame_score(asked: Asked, measures: Measures, row: int) -> FrameScore:
+def _frame_score(asked: ScoreRequest, measures: Measures, row: int) -> FrameScore:
     frame = asked.frame
     return FrameScore(
         source=frame.source,

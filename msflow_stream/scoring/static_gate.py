@@ -97,7 +97,7 @@ class State:
         return bool((np.abs(blocks - self.scored) > self.noise).any())
 
 
-class Gated(Generic[T]):
+class ReusingScorer(Generic[T]):
     """Scores of a batch, for which only what shows something new is scored.
 
     Args:

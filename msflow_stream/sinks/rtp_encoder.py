@@ -11,7 +11,7 @@ import numpy.typing as npt
 from av.codec.context import Flags
 from av.video.frame import PictureType
 
-from msflow_stream.video.writing.encoder_frames import PictureConverter
+from msflow_stream.video.writing.encoder_frames import EncoderFrames
 
 CLOCK = 90_000  # ticks a second: H.264's in RTP (RFC 6184)
 PAYLOAD = 96
@@ -30,7 +30,7 @@ class RtpEncoder:
             rate: about how many pictures a second come.
         """
         self._outbox = _Outbox()
-        self._converter = PictureConverter(width, height)
+        self._converter = EncoderFrames(width, height)
         self._step = max(1, round(CLOCK / rate))
         self._origin: float | None = None  # the time of tick 0, in seconds
         self._last = self._next_keyframe = 0

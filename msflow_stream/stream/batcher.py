@@ -8,12 +8,12 @@ from threading import Condition
 
 from msflow_stream.stream.contract import Clock
 from msflow_stream.stream.counters import STOPPED, SourceCounter
-from msflow_stream.stream.queues import Inbox, TooLargeError
+from msflow_stream.stream.queues import FrameQueue, TooLargeError
 from msflow_stream.types import Frame
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class QueuedFrame:
     """A frame on its way.
 
     Attributes:
@@ -33,7 +33,7 @@ class Taken:
 class Batch:
     """Frames that travel together, in index order per source, and the sources whose last frame is now handed out."""
 
-    frames: list[Taken] = field(default_factory=list)
+    frames: list[QueuedFrame] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     nbytes: int = 0
     sampled: int = 0  # how many of the frames are
@@ -54,13 +54,13 @@ class Batcher:
             raise ValueError(f"a batch of {size} frames and {nbytes} bytes that waits {wait} s makes no sense")
         self._size, self._nbytes, self._wait, self._clock = size, nbytes, wait, clock
         self._changed = Condition()
-        self._inboxes: dict[str, Inbox] = {}
+        self._inboxes: dict[str, FrameQueue] = {}
         self._turns: deque[str] = deque()  # whose turn it is comes first
         self._last = False
         self._drain_until: float | None = None
         self._halted: str | None = None
 
-    def add(self, source: str, inbox: Inbox) -> None:
+    def add(self, source: str, inbox: FrameQueue) -> None:
         """Takes frames from this inbox too, until it has ended."""
         with self._changed:
             self._inboxes[source] = inbox
@@ -126,7 +126,7 @@ class Batcher:
                 idle = 0
                 waited = self._clock.now() - waiting.since
                 sampled = inbox.sampled(waiting.frame)
-                batch.frames.append(Taken(source, waiting.frame, waited, inbox.counter, sampled))
+                batch.frames.append(QueuedFrame(source, waiting.frame, waited, inbox.counter, sampled))
                 batch.nbytes += waiting.frame.image.nbytes
                 batch.sampled += sampled
         return True

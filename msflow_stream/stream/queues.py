@@ -25,7 +25,7 @@ class Waiting:
     since: float
 
 
-class Inbox(ABC):
+class FrameQueue(ABC):
     """One thread puts frames in, another takes them out, any thread may close.
 
     Closed, it takes no more frames; those that wait can still be taken out.
@@ -109,7 +109,7 @@ class Inbox(ABC):
             return self._error
 
 
-class Mailbox(Inbox):
+class NewestFrame(FrameQueue):
     """For a live source: keeps the newest frame; one that it replaces is dropped and counted."""
 
     def _make_room(self, frame: Frame) -> None:
@@ -117,7 +117,7 @@ class Mailbox(Inbox):
         self._waiting.clear()
 
 
-class Queue(Inbox):
+class BoundedQueue(FrameQueue):
     """For a file: loses nothing; `put` waits while it is full.
 
     Args:

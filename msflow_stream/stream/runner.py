@@ -12,10 +12,10 @@ from typing import Self
 from msflow_stream.stream.batcher import Batch, Batcher
 from msflow_stream.stream.contract import Clock, Deliver, Ended, Limits, MonotonicClock, Sampled, Score
 from msflow_stream.stream.counters import ABORTED, RUN_FAILED, Counters, Snapshot
-from msflow_stream.stream.queues import Inbox, Mailbox, Queue
-from msflow_stream.stream.source_feed import Feed
-from msflow_stream.stream.steps import Stages, drop
-from msflow_stream.stream.threads import Crew, Handover
+from msflow_stream.stream.queues import BoundedQueue, FrameQueue, NewestFrame
+from msflow_stream.stream.source_feed import SourceFeed
+from msflow_stream.stream.steps import Steps, drop
+from msflow_stream.stream.threads import Slot, ThreadGroup
 from msflow_stream.types import Frame, FrameScore
 
 log = logging.getLogger(__name__)
@@ -23,13 +23,13 @@ log = logging.getLogger(__name__)
 FINISHED = "finished"
 
 
-class Engine:
+class StreamRunner:
     """Scores sources until they have ended, or it is stopped; a context manager, to be used once.
 
     Each source is read by a thread of its own, one thread calls `score`, one calls `deliver` and `ended`. So `score`
     works on a batch while the one before is delivered, and besides the inboxes at most three batches are held.
 
-    >>> with Engine(score, deliver, ended) as engine:  # doctest: +SKIP
+    >>> with StreamRunner(score, deliver, ended) as engine:  # doctest: +SKIP
     ...     engine.add("monday", video)
     ...     engine.join()
 
@@ -47,11 +47,11 @@ class Engine:
     ) -> None:
         self._ended, self._limits, self._clock = ended, limits or Limits(), clock or MonotonicClock()
         self._batcher = Batcher(self._limits.batch, self._limits.batch_bytes, self._limits.wait, self._clock)
-        self._handover: Handover[tuple[Batch, Sequence[FrameScore | None]]] = Handover()
-        self._counters, self._crew = Counters(), Crew(self._clock, self._crash)
-        self._stages = Stages(score, deliver, self._feed, self._counters, self._clock)
+        self._handover: Slot[tuple[Batch, Sequence[FrameScore | None]]] = Slot()
+        self._counters, self._crew = Counters(), ThreadGroup(self._clock, self._crash)
+        self._stages = Steps(score, deliver, self._feed, self._counters, self._clock)
         self._lock = Lock()
-        self._feeds: dict[str, Feed] = {}
+        self._feeds: dict[str, SourceFeed] = {}
         self._last = False  # no source may be added
         self._over: str | None = None  # how the run ended
         self._error: BaseException | None = None
@@ -98,25 +98,25 @@ class Engine:
         """
         inbox = self._inbox(name, live)
         inbox.sampled = sampled or inbox.sampled
-        feed = Feed(name, inbox, interrupt)
+        feed = SourceFeed(name, inbox, interrupt)
         return self._admit(feed, partial(feed.read, frames))
 
-    def attach(self, name: str, interrupt: Callable[[], None] | None = None) -> Feed | None:
+    def attach(self, name: str, interrupt: Callable[[], None] | None = None) -> SourceFeed | None:
         """Takes a live source that has a thread of its own; None if the run takes no more sources.
 
         It calls `put` of what is returned with each frame, with rising indices, and `close` after the last. Arguments
         as for `add`.
         """
-        feed = Feed(name, self._inbox(name, live=True), interrupt)
+        feed = SourceFeed(name, self._inbox(name, live=True), interrupt)
         return feed if self._admit(feed) else None
 
-    def _inbox(self, name: str, live: bool) -> Inbox:
+    def _inbox(self, name: str, live: bool) -> FrameQueue:
         counter, limits = self._counters.of(name), self._limits
         if live:
-            return Mailbox(self._clock, counter)
-        return Queue(limits.queue_frames, limits.queue_bytes, self._clock, counter)
+            return NewestFrame(self._clock, counter)
+        return BoundedQueue(limits.queue_frames, limits.queue_bytes, self._clock, counter)
 
-    def _admit(self, feed: Feed, read: Callable[[], None] | None = None) -> bool:
+    def _admit(self, feed: SourceFeed, read: Callable[[], None] | None = None) -> bool:
         with self._lock:
             if self._last:
                 return False
@@ -158,7 +158,7 @@ class Engine:
         """Takes no more frames and ends, within so many seconds, when those that came in are delivered.
 
         Returns at once; `join` keeps the time. Half of it is for frames that wait, the rest for those being scored:
-        what then is not delivered is dropped, and counted. Not for signal handlers, see `stopped_by_signals`.
+        what then is not delivered is dropped, and counted. Not for signal handlers, see `stops_on_signals`.
         """
         now = self._clock.now()
         with self._lock:
@@ -261,6 +261,6 @@ class Engine:
             feed = self._feeds.pop(name)
         self._ended(name, feed.error)
 
-    def _feed(self, name: str) -> Feed:
+    def _feed(self, name: str) -> SourceFeed:
         with self._lock:
             return self._feeds[name]

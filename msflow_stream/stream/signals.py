@@ -27,7 +27,7 @@ class Stoppable(Protocol):
 
 
 @contextmanager
-def stopped_by_signals(run: Stoppable, timeout: float) -> Iterator[Event]:
+def stops_on_signals(run: Stoppable, timeout: float) -> Iterator[Event]:
     """While it is open, the first signal stops the run within `timeout` seconds, every later one aborts it.
 
     To be entered around `join`. Yields what is set by the first signal.
@@ -41,12 +41,12 @@ def stopped_by_signals(run: Stoppable, timeout: float) -> Iterator[Event]:
             told.set()
             run.stop(timeout)
 
-    with heard(dict.fromkeys(SIGNALS, end)):
+    with on_signals(dict.fromkeys(SIGNALS, end)):
         yield told
 
 
 @contextmanager
-def heard(actions: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
+def on_signals(actions: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
     """While it is open, each signal has its action done, in a thread, one after the other.
 
     Only the main thread can have signals; entered by another one it does nothing.

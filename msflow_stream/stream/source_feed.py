@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 from contextlib import closing, nullcontext
 from typing import Any
 
-from msflow_stream.stream.queues import Inbox
+from msflow_stream.stream.queues import FrameQueue
 from msflow_stream.types import Frame
 
 log = logging.getLogger(__name__)
 
 
-class Feed:
+class SourceFeed:
     """A source, its inbox and what it failed with.
 
     One thread puts its frames in, either by `read`, or by `put` as they come and `close` at their end.
@@ -24,7 +24,7 @@ class Feed:
         interrupt: asks the source to end while it waits for its next frame; called from other threads.
     """
 
-    def __init__(self, name: str, inbox: Inbox, interrupt: Callable[[], None] | None) -> None:
+    def __init__(self, name: str, inbox: FrameQueue, interrupt: Callable[[], None] | None) -> None:
         self.name, self.inbox = name, inbox
         self._interrupt, self._last = interrupt, -1
         self._failure: Exception | None = None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from msflow_stream.stream.batcher import Batch, Taken
+from msflow_stream.stream.batcher import Batch, QueuedFrame
 from msflow_stream.stream.contract import Clock, Deliver, Score, SourceError
 from msflow_stream.stream.counters import SOURCE_FAILED, Counters
-from msflow_stream.stream.source_feed import Feed
+from msflow_stream.stream.source_feed import SourceFeed
 from msflow_stream.types import FrameScore
 
 
-class Stages:
+class Steps:
     """Calls `score` and `deliver`, times and counts, and turns a SourceError into the end of that source.
 
     Args:
@@ -19,7 +19,7 @@ class Stages:
     """
 
     def __init__(
-        self, score: Score, deliver: Deliver, feed: Callable[[str], Feed], counters: Counters, clock: Clock
+        self, score: Score, deliver: Deliver, feed: Callable[[str], SourceFeed], counters: Counters, clock: Clock
     ) -> None:
         self._score, self._deliver, self._feed = score, deliver, feed
         self._counters, self._clock = counters, clock
@@ -38,7 +38,7 @@ class Stages:
                 continue
             return [next(scores) if taken.sampled else None for taken in batch.frames]
 
-    def _score_sampled(self, sampled: Sequence[Taken]) -> Sequence[FrameScore]:
+    def _score_sampled(self, sampled: Sequence[QueuedFrame]) -> Sequence[FrameScore]:
         started = self._clock.now()
         scores = self._score([(taken.source, taken.frame) for taken in sampled])
         self._counters.scoring.took(self._clock.now() - started)
@@ -58,7 +58,7 @@ class Stages:
                 kept.append(taken)
         batch.frames = kept
 
-    def deliver(self, taken: Taken, score: FrameScore | None) -> None:
+    def deliver(self, taken: QueuedFrame, score: FrameScore | None) -> None:
         """Delivers a frame, or drops it if its source failed."""
         if self._feed(taken.source).failed_later:
             taken.counter.dropped(SOURCE_FAILED)
@@ -73,7 +73,7 @@ class Stages:
         self._counters.delivering.took(self._clock.now() - started)
         taken.counter.delivered()
 
-    def _fail(self, error: SourceError, frames: Sequence[Taken]) -> None:
+    def _fail(self, error: SourceError, frames: Sequence[QueuedFrame]) -> None:
         """Ends the source that the error names, which must be the one of a frame at hand."""
         for taken in frames:
             if taken.source == error.source:
@@ -82,7 +82,7 @@ class Stages:
         raise error
 
 
-def drop(frames: Iterable[Taken], cause: str) -> None:
+def drop(frames: Iterable[QueuedFrame], cause: str) -> None:
     """Counts frames that are given up."""
     for taken in frames:
         taken.counter.dropped(cause)

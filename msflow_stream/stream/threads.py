@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from msflow_stream.stream.contract import Clock
 
 
-class Crew:
+class ThreadGroup:
     """Starts threads and waits until all have left.
 
     They are daemons: one that hangs in foreign code does not keep the process alive.
@@ -71,7 +71,7 @@ class Crew:
 T = TypeVar("T")
 
 
-class Handover(Generic[T]):
+class Slot(Generic[T]):
     """One thread puts, one thread takes; `put` waits until the thing before was taken, so that little is held."""
 
     def __init__(self) -> None:

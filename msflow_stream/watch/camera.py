@@ -10,29 +10,29 @@ from random import Random
 
 from msflow_stream.config.cameras import Camera
 from msflow_stream.events.detection.detector import EventDetector
-from msflow_stream.events.detection.score_rows import RowMaker
+from msflow_stream.events.detection.score_rows import ScoreRows
 from msflow_stream.events.detection.triggers import triggers_of
 from msflow_stream.events.evidence.event_folder import EVIDENCE_FOLDER
 from msflow_stream.events.evidence.recorder import EvidenceWriter
 from msflow_stream.events.evidence.settings import EvidenceSettings
-from msflow_stream.events.evidence.thread import EvidenceThread
+from msflow_stream.events.evidence.thread import ThreadedEvidence
 from msflow_stream.scenes.calibration import overlay_style
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.scenes.scene_cache import SceneBank
-from msflow_stream.scoring.scorer import Asked
+from msflow_stream.scenes.scene_cache import SceneCache
+from msflow_stream.scoring.scorer import ScoreRequest
 from msflow_stream.scoring.static_gate import StaticGate
 from msflow_stream.stream.counters import SourceCounts
-from msflow_stream.stream.runner import Engine
-from msflow_stream.stream.source_feed import Feed
+from msflow_stream.stream.runner import StreamRunner
+from msflow_stream.stream.source_feed import SourceFeed
 from msflow_stream.types import Frame, FrameScore, ScoreRow
-from msflow_stream.video.live.camera_reader import Supervisor
+from msflow_stream.video.live.camera_reader import CameraReader
 from msflow_stream.video.live.faults import Fault
 from msflow_stream.video.live.states import State
 from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.packets.packet_ring import PacketRing
 from msflow_stream.watch.areas import area_mask
-from msflow_stream.watch.camera_events import CameraEvents, Publish
-from msflow_stream.watch.camera_outputs import CameraOutputs, Written
+from msflow_stream.watch.camera_events import CameraEvents, EventCallback
+from msflow_stream.watch.camera_outputs import CameraOutputs, WatchOutputs
 from msflow_stream.watch.file_camera import FileCamera, is_file
 from msflow_stream.watch.report import CameraReport
 
@@ -41,13 +41,13 @@ log = logging.getLogger(__name__)
 USUAL_RATE = 25.0  # frames a second, until more is known
 
 
-class View:
+class CameraScene:
     """A scene as one camera looks at it: the areas that count, its rows and events, and the look of its overlay."""
 
     def __init__(self, scene: Scene, camera: Camera) -> None:
         self.scene, self.settings = scene, scene.settings.score
         self.area = area_mask(camera.watch, camera.ignore, scene.settings.input.size)
-        self.rows = RowMaker(self.settings, scene.calibration)
+        self.rows = ScoreRows(self.settings, scene.calibration)
         self.style = overlay_style(scene.calibration, self.settings)
         self.detector = EventDetector(
             triggers_of(scene.settings.event, self.settings, scene.calibration),
@@ -58,7 +58,7 @@ class View:
         )
 
 
-class Station:
+class WatchedCamera:
     """Runs one camera, from `start` until the engine says that its source has ended, and then `close`.
 
     Args:
@@ -76,12 +76,12 @@ class Station:
     """
 
     def __init__(
-        self, name: str, camera: Camera, bank: SceneBank, written: Written, random: Random, publish: Publish
+        self, name: str, camera: Camera, bank: SceneCache, written: WatchOutputs, random: Random, publish: EventCallback
     ) -> None:
         self.name, self.camera = name, camera
         self._bank, self._publish = bank, publish
         self._last: tuple[ScoreRow | None, datetime | None] = (None, None)
-        self._views = {scene: View(bank.get(scene), camera) for scene in camera.scenes}
+        self._views = {scene: CameraScene(bank.get(scene), camera) for scene in camera.scenes}
         self._scene = camera.scene_at(datetime.now().time())
         self._written, self._random = written, random
         self.gate = StaticGate() if camera.skip_static else None
@@ -90,14 +90,14 @@ class Station:
         self._evidence = EvidenceSettings(rate_hint=USUAL_RATE / camera.every)
         self._packets: PacketRing | None = None
         self._reader = self._make_reader(random)
-        self._feed: Feed | None = None
+        self._feed: SourceFeed | None = None
 
-    def _make_reader(self, random: Random) -> FileCamera | Supervisor:
+    def _make_reader(self, random: Random) -> FileCamera | CameraReader:
         url, options = self.camera.url.get_secret_value(), LiveOptions.of(self.camera)
         if is_file(url):
             return FileCamera(url, name=self.name, options=options)
         self._packets = PacketRing(self._evidence.memory_seconds, name=self.name) if self._written.evidence else None
-        return Supervisor(
+        return CameraReader(
             url,
             self._put,
             random=random,
@@ -107,7 +107,7 @@ class Station:
             packets=self._packets,
         )
 
-    def start(self, engine: Engine) -> bool:
+    def start(self, engine: StreamRunner) -> bool:
         """Begins to read; False if the engine takes no more sources."""
         restream = None if self.camera.restream is None else self.camera.restream.get_secret_value()
         self._outputs = CameraOutputs(self.name, USUAL_RATE / self.camera.every, self._written, restream, self._random)
@@ -121,7 +121,7 @@ class Station:
         reader.start()
         return True
 
-    def _keep_evidence(self) -> EvidenceThread | None:
+    def _keep_evidence(self) -> ThreadedEvidence | None:
         if not self._written.evidence:
             return None
         reader, packets = self._reader, self._packets
@@ -135,7 +135,7 @@ class Station:
             retention=self._written.evidence_retention,
             is_kept=self._written.is_kept,
         )
-        return EvidenceThread(writer, self.name, lossless=isinstance(reader, FileCamera))
+        return ThreadedEvidence(writer, self.name, lossless=isinstance(reader, FileCamera))
 
     def _put(self, frame: Frame) -> bool:
         assert self._feed is not None
@@ -145,7 +145,7 @@ class Station:
         assert self._feed is not None
         self._feed.close(error if isinstance(error, Exception) else None)
 
-    def asked(self, frame: Frame) -> Asked:
+    def asked(self, frame: Frame) -> ScoreRequest:
         """What is to be scored of a frame: it is compared with the scene of the time of day."""
         moment = (frame.wall or datetime.now(UTC)).astimezone().time()
         scene = self._bank.get(self.camera.scene_at(moment))
@@ -153,9 +153,9 @@ class Station:
             log.info("%s: compared with scene %s from now on", self.name, scene.name)
             self._scene = scene.name
         if self._views[scene.name].scene is not scene:  # it was fitted again
-            self._views[scene.name] = View(scene, self.camera)
+            self._views[scene.name] = CameraScene(scene, self.camera)
         view = self._views[scene.name]
-        return Asked(frame, scene, view.settings, view.area)
+        return ScoreRequest(frame, scene, view.settings, view.area)
 
     def take(self, frame: Frame, score: FrameScore) -> None:
         """Writes a scored frame."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from msflow_stream.events.detection.detector import EventDetector
-from msflow_stream.events.evidence.thread import EvidenceThread
-from msflow_stream.events.recovery import Journal
+from msflow_stream.events.evidence.thread import ThreadedEvidence
+from msflow_stream.events.recovery import OpenEventJournal
 from msflow_stream.types import EventMessage, Frame, FrameScore, ScoreRow
 from msflow_stream.video.drawing.overlay import OverlayStyle
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 JOURNAL = ".open-events.json"
 
-Publish = Callable[[EventMessage, str], None]  # a message, and the camera that it is about
+EventCallback = Callable[[EventMessage, str], None]  # a message, and the camera that it is about
 
 
 class CameraEvents:
@@ -29,9 +29,9 @@ class CameraEvents:
         evidence: where the pictures go, None for nowhere.
     """
 
-    def __init__(self, name: str, folder: Path, publish: Publish, evidence: EvidenceThread | None) -> None:
+    def __init__(self, name: str, folder: Path, publish: EventCallback, evidence: ThreadedEvidence | None) -> None:
         self._name, self._publish, self._evidence = name, publish, evidence
-        self._journal = Journal(folder / JOURNAL)
+        self._journal = OpenEventJournal(folder / JOURNAL)
         self._detector: EventDetector | None = None
         for message in self._journal.left_open:
             log.info("%s: event %s was open when the program ended", name, message.event.id)

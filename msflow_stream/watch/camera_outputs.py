@@ -18,13 +18,13 @@ from msflow_stream.watch.outputs.restream import Restream
 from msflow_stream.watch.outputs.retention import Retention
 from msflow_stream.watch.outputs.score_log import ScoreLog
 from msflow_stream.watch.outputs.sink import Sink
-from msflow_stream.watch.outputs.threaded import Outlet
+from msflow_stream.watch.outputs.threaded import ThreadedSink
 
 RECORDINGS, PREVIEW = "recordings", "preview.jpg"
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WatchOutputs:
     """What is written of every camera.
 
     Attributes:
@@ -59,14 +59,14 @@ class CameraOutputs:
         random: for the jitter of reconnects.
     """
 
-    def __init__(self, name: str, rate: float, written: Written, restream: str | None, random: Random) -> None:
+    def __init__(self, name: str, rate: float, written: WatchOutputs, restream: str | None, random: Random) -> None:
         self._rate, self._written, self._restream, self._random = rate, written, restream, random
         self._name, self._folder = name, written.out / name
         self._log = ScoreLog(self._folder, keep_days=written.keep_days)
         self._lock = Lock()
-        self._outlets: dict[str, Outlet] = {}
+        self._outlets: dict[str, ThreadedSink] = {}
         self._style: OverlayStyle | None = None
-        self._closing: list[tuple[str, Outlet, Thread]] = []
+        self._closing: list[tuple[str, ThreadedSink, Thread]] = []
         self._lost: Counter[str] = Counter()  # by sinks that are closed
 
     def take(self, frame: Frame, score: FrameScore, row: ScoreRow, style: OverlayStyle) -> None:
@@ -80,16 +80,16 @@ class CameraOutputs:
         for outlet in self._outlets.values():
             outlet.take(frame, score, row)
 
-    def _open(self, style: OverlayStyle) -> dict[str, Outlet]:
-        written, opened = self._written, dict[str, Outlet]()
+    def _open(self, style: OverlayStyle) -> dict[str, ThreadedSink]:
+        written, opened = self._written, dict[str, ThreadedSink]()
         if written.record:
             recorder = Recorder(self._folder / RECORDINGS, style, rate_hint=self._rate, retention=written.retention)
-            opened["recorder"] = Outlet(recorder, name=f"{self._name} recorder")
+            opened["recorder"] = ThreadedSink(recorder, name=f"{self._name} recorder")
         if written.preview:
-            opened["preview"] = Outlet(Preview(self._folder / PREVIEW, style), name=f"{self._name} preview")
+            opened["preview"] = ThreadedSink(Preview(self._folder / PREVIEW, style), name=f"{self._name} preview")
         if self._restream is not None:
             restream = Restream(self._restream, style, rate_hint=self._rate, random=self._random)
-            opened["restream"] = Outlet(restream, name=f"{self._name} restream")
+            opened["restream"] = ThreadedSink(restream, name=f"{self._name} restream")
         return opened
 
     @property

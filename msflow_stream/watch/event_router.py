@@ -8,7 +8,7 @@ from random import Random
 
 from msflow_stream.config.cameras import Cameras
 from msflow_stream.events.alerts.delivery import AlertReport
-from msflow_stream.events.alerts.dispatcher import AlertHub
+from msflow_stream.events.alerts.dispatcher import AlertDispatcher
 from msflow_stream.events.alerts.sinks.base import retrying
 from msflow_stream.events.store import EventStore, StoreUnavailable
 from msflow_stream.types import Event, EventMessage
@@ -18,7 +18,7 @@ DATABASE = "events.db"
 SNAPSHOT = "snapshot_overlay.jpg"
 
 
-class EventDesk:
+class EventRouter:
     """Takes what is said of all events; each receiver has a queue on disk and a thread of its own. To be closed.
 
     Args:
@@ -33,7 +33,7 @@ class EventDesk:
     def __init__(self, file: Cameras, out: Path, random: Random) -> None:
         self._out = out
         self._store = EventStore(store_url(file, out))
-        self._hub = AlertHub(
+        self._hub = AlertDispatcher(
             file.alerts,
             out / QUEUES,
             random,

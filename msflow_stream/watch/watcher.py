@@ -12,17 +12,17 @@ from time import monotonic
 
 from msflow_stream.config.cameras import Camera
 from msflow_stream.machine import device_memory
-from msflow_stream.scenes.scene_cache import SceneBank
-from msflow_stream.scoring.inference import Scoring
-from msflow_stream.scoring.scorer import Asked, FrameError, score_batch
-from msflow_stream.scoring.static_gate import Gated, StaticGate
+from msflow_stream.scenes.scene_cache import SceneCache
+from msflow_stream.scoring.inference import Inference
+from msflow_stream.scoring.scorer import FrameError, ScoreRequest, score_batch
+from msflow_stream.scoring.static_gate import ReusingScorer, StaticGate
 from msflow_stream.stream.contract import Limits, SourceError
 from msflow_stream.stream.counters import SourceCounts
-from msflow_stream.stream.runner import Engine
+from msflow_stream.stream.runner import StreamRunner
 from msflow_stream.types import Frame, FrameScore, UserError
-from msflow_stream.watch.camera import Station, scenes_of
-from msflow_stream.watch.camera_events import Publish
-from msflow_stream.watch.camera_outputs import Written
+from msflow_stream.watch.camera import WatchedCamera, scenes_of
+from msflow_stream.watch.camera_events import EventCallback
+from msflow_stream.watch.camera_outputs import WatchOutputs
 from msflow_stream.watch.report import WatchReport
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ FLUSH_SECONDS = 10.0  # that a camera which has ended has to finish what it writ
 STUCK_SECONDS = 60.0  # without a frame delivered although some are on their way, the process is not healthy
 
 
-class Fleet:
+class Watcher:
     """Stations by name, and the engine that they share.
 
     Attributes:
@@ -42,23 +42,23 @@ class Fleet:
     def __init__(
         self,
         cameras: Mapping[str, Camera],
-        bank: SceneBank,
-        written: Written,
+        bank: SceneCache,
+        written: WatchOutputs,
         random: Random,
         limits: Limits,
-        publish: Publish,
-        scoring: Scoring | None = None,
+        publish: EventCallback,
+        scoring: Inference | None = None,
     ) -> None:
         """Prepares; nothing is read before `start`.
 
         Raises:
             UserError: a scene that cannot be loaded, or areas that leave nothing to watch.
         """
-        self.engine = Engine(self._score, self._deliver, self._ended, limits)
+        self.engine = StreamRunner(self._score, self._deliver, self._ended, limits)
         self._bank, self._written, self._random, self._publish = bank, written, random, publish
         self._scoring = scoring
         self._lock = RLock()
-        self._gated = Gated(
+        self._gated = ReusingScorer(
             lambda asked: score_batch(asked, self._scoring),
             frame_of=lambda one: one.frame,
             gate_of=self._gate,
@@ -67,15 +67,15 @@ class Fleet:
         self._stations = {name: self._station(name, camera) for name, camera in cameras.items()}
         self._order = list(cameras)
         self._running: set[str] = set()
-        self._successors: dict[str, Station | None] = {}  # of cameras that are asked to end, None for no other
+        self._successors: dict[str, WatchedCamera | None] = {}  # of cameras that are asked to end, None for no other
         self._failures: dict[str, str] = {}
-        self._closing: dict[Station, Thread] = {}
+        self._closing: dict[WatchedCamera, Thread] = {}
         self._started = datetime.now(UTC)
         self.failed_reloads = self._reloads = 0
         self._progress = (0, monotonic())
 
-    def _station(self, name: str, camera: Camera) -> Station:
-        return Station(name, camera, self._bank, self._written, Random(self._random.random()), self._publish)
+    def _station(self, name: str, camera: Camera) -> WatchedCamera:
+        return WatchedCamera(name, camera, self._bank, self._written, Random(self._random.random()), self._publish)
 
     def start(self) -> None:
         """Starts every camera, in threads of their own: one that is offline holds up none."""
@@ -83,7 +83,7 @@ class Fleet:
             for station in self._stations.values():
                 self._start(station)
 
-    def _start(self, station: Station) -> None:
+    def _start(self, station: WatchedCamera) -> None:
         if station.start(self.engine):
             self._running.add(station.name)
 
@@ -94,11 +94,11 @@ class Fleet:
         except FrameError as error:
             raise SourceError(error.source, str(error)) from error
 
-    def _gate(self, asked: Asked) -> StaticGate | None:
+    def _gate(self, asked: ScoreRequest) -> StaticGate | None:
         with self._lock:
             return self._stations[asked.frame.source].gate
 
-    def _asked(self, source: str, frame: Frame) -> Asked:
+    def _asked(self, source: str, frame: Frame) -> ScoreRequest:
         with self._lock:
             station = self._stations[source]
         try:
@@ -135,7 +135,7 @@ class Fleet:
             if not self._running and not self._successors:
                 self.engine.finish()
 
-    def _replace(self, name: str, successor: Station | None) -> None:
+    def _replace(self, name: str, successor: WatchedCamera | None) -> None:
         self._failures.pop(name, None)
         if successor is None:
             del self._stations[name]
@@ -170,10 +170,10 @@ class Fleet:
 
     def _intended(self) -> dict[str, Camera]:
         """The cameras as they are to be, once those that are asked to end have ended."""
-        stations: dict[str, Station | None] = {**self._stations, **self._successors}
+        stations: dict[str, WatchedCamera | None] = {**self._stations, **self._successors}
         return {name: station.camera for name, station in stations.items() if station is not None}
 
-    def _succeed(self, name: str, station: Station | None) -> None:
+    def _succeed(self, name: str, station: WatchedCamera | None) -> None:
         if name in self._running:
             self._successors[name] = station  # when what is on its way is delivered
             with suppress(KeyError):  # its last frame is delivered already: `_ended` waits for us
@@ -181,7 +181,7 @@ class Fleet:
         elif station is not None or name in self._stations:
             self._replace(name, station)
 
-    def _close(self, station: Station, timeout: float) -> None:
+    def _close(self, station: WatchedCamera, timeout: float) -> None:
         """Begins to finish what a camera writes, in a thread, which then says what became of its frames."""
 
         def finish() -> None:

@@ -20,7 +20,7 @@ from msflow_stream.machine import choose_device
 from msflow_stream.model.flows import make_plain
 from msflow_stream.model.msflow import negative_log_likelihood
 from msflow_stream.results.run_folder import versions
-from msflow_stream.scenes.features import Footage, feature_cache
+from msflow_stream.scenes.features import NormalFeatures, feature_cache
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import FlowFit
 from msflow_stream.series import batched
@@ -122,11 +122,11 @@ def _images(settings: Settings, frames: int) -> Tensor:
     return torch.randn(frames, 3, *settings.input.size, generator=torch.Generator().manual_seed(0))
 
 
-def _extracted(scene: Scene, images: Tensor) -> tuple[Scene, Footage]:
+def _extracted(scene: Scene, images: Tensor) -> tuple[Scene, NormalFeatures]:
     cache = feature_cache(scene.settings.fit)
     for part in torch.split(images, scene.settings.fit.batch):
         cache.append(scene.pyramid(part.to(scene.device)))
-    return scene, Footage(cache, [("noise", index, 0.0) for index in range(len(images))])
+    return scene, NormalFeatures(cache, [("noise", index, 0.0) for index in range(len(images))])
 
 
 def _plain_pass(scene: Scene, images: Tensor) -> Callable[[], None]:
@@ -173,7 +173,7 @@ def _peak_memory(settings: Settings, frames: int) -> tuple[int, int]:
     generator = torch.Generator().manual_seed(0)
     for _ in range(0, frames, settings.fit.batch):
         cache.append(scene.pyramid(torch.randn(settings.fit.batch, 3, *settings.input.size, generator=generator)))
-    footage = Footage(cache, [("noise", index, 0.0) for index in range(len(cache))])
+    footage = NormalFeatures(cache, [("noise", index, 0.0) for index in range(len(cache))])
     for _ in FlowFit(scene, footage).run():
         pass
     return peak_memory(), cache.bytes

@@ -14,11 +14,11 @@ from msflow_stream.config.loading import load, override
 from msflow_stream.config.settings import Settings
 from msflow_stream.datasets.synthetic import SyntheticScene
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.scenes.scene_cache import SceneBank
-from msflow_stream.scoring.inference import Scoring
-from msflow_stream.scoring.scorer import Asked, score_batch
+from msflow_stream.scenes.scene_cache import SceneCache
+from msflow_stream.scoring.inference import Inference
+from msflow_stream.scoring.scorer import ScoreRequest, score_batch
 from msflow_stream.stream.contract import Deliver, Limits
-from msflow_stream.stream.runner import Engine
+from msflow_stream.stream.runner import StreamRunner
 from msflow_stream.types import Frame, FrameScore, UserError
 from pipelines.bench.timing import Spent, spent
 
@@ -62,7 +62,7 @@ class Cameras:
     """
 
     def __init__(
-        self, bank: SceneBank, names: Sequence[str], count: int, batch: int, scoring: Scoring | None = None
+        self, bank: SceneCache, names: Sequence[str], count: int, batch: int, scoring: Inference | None = None
     ) -> None:
         self.scenes: dict[str, Scene] = {f"camera {i}": bank.get(names[i % len(names)]) for i in range(count)}
         self._pictures = pictures(next(iter(self.scenes.values())).settings.input.size)
@@ -100,7 +100,7 @@ class Cameras:
             Exception: what one of them failed with.
         """
         errors: list[Exception | None] = []
-        engine = Engine(
+        engine = StreamRunner(
             self._score,
             deliver or (lambda name, frame, score: None),
             lambda name, error: errors.append(error),
@@ -115,7 +115,7 @@ class Cameras:
 
     def _score(self, batch: Sequence[tuple[str, Frame]]) -> list[FrameScore]:
         scenes = [(frame, self.scenes[name]) for name, frame in batch]
-        return score_batch([Asked(frame, scene, scene.settings.score) for frame, scene in scenes], self._scoring)
+        return score_batch([ScoreRequest(frame, scene, scene.settings.score) for frame, scene in scenes], self._scoring)
 
     def _frames(self, name: str, count: int) -> Iterator[Frame]:
         for index in range(count):

@@ -19,11 +19,11 @@ from msflow_stream.machine import choose_device, usable_cores
 from msflow_stream.scenes.calibration import Calibration
 from msflow_stream.scenes.normal_scores import NormalScore
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.scenes.thresholds import Normal
+from msflow_stream.scenes.thresholds import NormalStatistics
 from msflow_stream.scoring.engine_choice import make_scoring
 from msflow_stream.scoring.scorer import Scorer
 from pipelines.bench.machine import machine_facts, machine_line, peak_memory
-from pipelines.bench.stages import Footage, Stages, footage_folder, read_footage, synthetic_video
+from pipelines.bench.stages import StageFootage, StageTimings, footage_folder, read_footage, synthetic_video
 from pipelines.bench.timing import Spent, in_turn, median
 from pipelines.score import score
 from pipelines.score_source import ScoreJob
@@ -123,16 +123,16 @@ def bench_pipeline(scene: Scene, job: PipelineJob) -> list[PipelineRow]:
     return rows
 
 
-def _calibration(footage: Footage, scorer: Scorer) -> Calibration:
+def _calibration(footage: StageFootage, scorer: Scorer) -> Calibration:
     """So that the overlay glows as over normal footage: rarely."""
-    normal = Normal()
+    normal = NormalStatistics()
     for one in footage.scores:
         values = one.score, one.surprise, one.surprise_mean
         normal.add(NormalScore(one.source, one.index, one.time, *values), one.map)
     return normal.calibration(scorer.settings.smoothing, fitted=True)
 
 
-def _row(scorer: Scorer, footage: Footage, overlay: bool, job: PipelineJob, folder: Path) -> PipelineRow:
+def _row(scorer: Scorer, footage: StageFootage, overlay: bool, job: PipelineJob, folder: Path) -> PipelineRow:
     peaks: list[int] = []
     with multiprocessing.get_context("spawn").Pool(1) as pool:  # a process of its own has its own peak
 
@@ -141,7 +141,7 @@ def _row(scorer: Scorer, footage: Footage, overlay: bool, job: PipelineJob, fold
             peaks.append(peak)
             return taken
 
-        measurements: dict[str, Callable[[], Spent]] = {**Stages(footage, scorer, overlay, folder).measurements}
+        measurements: dict[str, Callable[[], Spent]] = {**StageTimings(footage, scorer, overlay, folder).measurements}
         measurements[END_TO_END] = end_to_end
         taken = in_turn(measurements, job.repeats, "with overlay" if overlay else "without overlay")
     seconds = {name: median(values) for name, values in taken.items()}
@@ -185,7 +185,7 @@ def _score_video(video: Path, folder: Path, overlay: bool, job: PipelineJob) -> 
     return Spent(results[0].seconds, time.process_time() - cpu), peak_memory()
 
 
-def _print(row: PipelineRow, footage: Footage, scorer: Scorer, job: PipelineJob, facts: dict[str, Any]) -> None:
+def _print(row: PipelineRow, footage: StageFootage, scorer: Scorer, job: PipelineJob, facts: dict[str, Any]) -> None:
     cells = [
         [f"{one.stage} alone", *_figures(one.ms_per_frame, one.core_ms_per_frame), f"{100 * one.share:.0f} %"]
         for one in row.stages

@@ -16,7 +16,7 @@ from msflow_stream.config.settings import EngineSettings, Settings
 from msflow_stream.files import write_json
 from msflow_stream.machine import choose_device, settle_memory
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.scenes.scene_cache import SceneBank
+from msflow_stream.scenes.scene_cache import SceneCache
 from msflow_stream.scoring.engine_choice import make_scoring
 from msflow_stream.types import UserError
 from pipelines.bench.machine import machine_facts, machine_line, resident_memory
@@ -86,7 +86,7 @@ class MemoryRow:
     """A process of its own with so many scenes, each of which has scored a batch.
 
     Attributes:
-        weights_bytes: of all scenes, what they share counted once (`SceneBank.nbytes`).
+        weights_bytes: of all scenes, what they share counted once (`SceneCache.nbytes`).
         resident_bytes: of the process.
         added_bytes, predicted_bytes: what the scenes after the first took, and what their number and weights let one
             expect.
@@ -117,7 +117,7 @@ def bench_scale(settings: Settings, job: ScaleJob) -> tuple[list[ScaleRow], list
         names = _save_scenes(Path(name), settings, max(job.scenes))
         memory = [_memory_row(Path(name), names[:count], settings.engine, job) for count in sorted(set(job.scenes))]
         scoring = make_scoring(settings.engine, room=job.scene_bytes)
-        bank = SceneBank(Path(name), job.device, scoring.prepare, flows_wait=job.scene_bytes is not None)
+        bank = SceneCache(Path(name), job.device, scoring.prepare, flows_wait=job.scene_bytes is not None)
         cameras = {(c, s): Cameras(bank, names[:s], c, job.batch, scoring) for c, s in cases}
         taken = in_turn(
             {case: partial(one.all_at_once, job.frames) for case, one in cameras.items()}, job.repeats, "at once"
@@ -164,7 +164,7 @@ def _measure_memory(folder: Path, names: Sequence[str], engine: EngineSettings, 
     """In this process, which should have done nothing else yet."""
     settle_memory()  # as `watch` does
     scoring = make_scoring(engine, room=job.scene_bytes)
-    bank = SceneBank(folder, job.device, scoring.prepare, flows_wait=job.scene_bytes is not None)
+    bank = SceneCache(folder, job.device, scoring.prepare, flows_wait=job.scene_bytes is not None)
     Cameras(bank, names[:1], 1, job.batch, scoring).all_at_once(2 * job.batch)
     weights, resident = bank.nbytes, resident_memory()
     Cameras(bank, names, len(names), job.batch, scoring).all_at_once(len(names) * job.batch)

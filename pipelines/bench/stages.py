@@ -21,7 +21,7 @@ from msflow_stream.files import replaced
 from msflow_stream.machine import usable_cores
 from msflow_stream.results.overlay_file import PRESET
 from msflow_stream.scenes.calibration import overlay_style
-from msflow_stream.scoring.inference import Part
+from msflow_stream.scoring.inference import SceneBatch
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.series import batched
 from msflow_stream.types import Frame, FrameScore
@@ -38,7 +38,7 @@ HELD = 32  # pictures in memory that a stage is fed with, again and again
 
 
 @dataclass(frozen=True, slots=True)
-class Footage:
+class StageFootage:
     """What the stages are fed with.
 
     Attributes:
@@ -57,7 +57,7 @@ class Footage:
     scores: list[FrameScore]
 
 
-def read_footage(video: Path, seconds: float, scorer: Scorer) -> Footage:
+def read_footage(video: Path, seconds: float, scorer: Scorer) -> StageFootage:
     """Reads the video once, and scores what is held."""
     with open_source(str(video), duration=seconds) as reader:
         rate, shown = reader.info.rate, list(islice(reader, HELD))
@@ -66,10 +66,10 @@ def read_footage(video: Path, seconds: float, scorer: Scorer) -> Footage:
         sampled = list(islice(frames, HELD))
         for _ in frames:  # to the end, for their number
             pass
-        return Footage(video, seconds, rate, reader.frames_read, sampled, shown, list(scorer(sampled)))
+        return StageFootage(video, seconds, rate, reader.frames_read, sampled, shown, list(scorer(sampled)))
 
 
-class Stages:
+class StageTimings:
     """The stages that a video goes through, with or without an overlay.
 
     Args:
@@ -79,7 +79,7 @@ class Stages:
         folder: for a video that is encoded, and removed.
     """
 
-    def __init__(self, footage: Footage, scorer: Scorer, overlay: bool, folder: Path) -> None:
+    def __init__(self, footage: StageFootage, scorer: Scorer, overlay: bool, folder: Path) -> None:
         self._footage, self._scorer, self._folder = footage, scorer, folder
         self._every = 1 if overlay else scorer.settings.every
         self._scored = -(-footage.frames // scorer.settings.every)
@@ -111,7 +111,9 @@ class Stages:
             for batch in batched(self._footage.sampled, settings.batch)
         ]
         batches = [one[: len(batch)] for batch, one in zip(self._batches(), cycle(images), strict=False)]
-        return spent(lambda: [scoring.measures([Part(scene, scoring.features(scene, x), settings)]) for x in batches])
+        return spent(
+            lambda: [scoring.measures([SceneBatch(scene, scoring.features(scene, x), settings)]) for x in batches]
+        )
 
     def _draw(self) -> None:
         for _ in self._drawn(self._footage.frames):

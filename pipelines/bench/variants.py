@@ -22,7 +22,7 @@ from msflow_stream.model.msflow import MSFlow
 from msflow_stream.model.pyramid import Pyramid
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.engine_choice import ENGINES
-from msflow_stream.scoring.inference import EngineScoring, Part
+from msflow_stream.scoring.inference import EngineInference, SceneBatch
 from msflow_stream.types import UserError
 
 
@@ -114,7 +114,7 @@ def _engine_way(scene: Scene, name: EngineName, precision: EnginePrecision, norm
     """None where the engine is not installed, lacks the precision, or cannot run on this machine."""
     try:
         engine = ENGINES[name](precision)
-        scoring = EngineScoring(lambda _: engine, lambda _: normal)
+        scoring = EngineInference(lambda _: engine, lambda _: normal)
         with redirect_stdout(sys.stderr):  # NNCF draws a progress bar
             scoring.prepare(scene)
     except (UserError, RuntimeError) as error:
@@ -122,7 +122,7 @@ def _engine_way(scene: Scene, name: EngineName, precision: EnginePrecision, norm
         return None
     score = scene.settings.score
     return Way(
-        name, precision, lambda images: scoring.measures([Part(scene, scoring.features(scene, images), score)])[0]
+        name, precision, lambda images: scoring.measures([SceneBatch(scene, scoring.features(scene, images), score)])[0]
     )
 
 

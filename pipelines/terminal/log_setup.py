@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.highlighter import NullHighlighter
 from rich.logging import RichHandler
 
-from msflow_stream.logs import Discreet
+from msflow_stream.logs import RedactingFormatter
 from msflow_stream.types import UserError
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ LogKind = Literal["text", "json"]
 
 
 @contextmanager
-def logged(kind: LogKind, console: Console | None = None) -> Iterator[Discreet]:
+def logged(kind: LogKind, console: Console | None = None) -> Iterator[RedactingFormatter]:
     """Sends everything from INFO on to stderr, or above what a console shows; yields what is to be told of secrets.
 
     What ends the program early is logged too where machines read the log, and where it is a bug: a traceback that
@@ -46,7 +46,7 @@ def logged(kind: LogKind, console: Console | None = None) -> Iterator[Discreet]:
         threading.excepthook = before
 
 
-def _set_up(kind: LogKind, console: Console | None) -> Discreet:
+def _set_up(kind: LogKind, console: Console | None) -> RedactingFormatter:
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
     inner: logging.Formatter
     if kind == "json":
@@ -61,7 +61,7 @@ def _set_up(kind: LogKind, console: Console | None) -> Discreet:
         inner = logging.Formatter("%(message)s")
     else:
         inner = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")
-    discreet = Discreet(inner)
+    discreet = RedactingFormatter(inner)
     handler.setFormatter(discreet)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.captureWarnings(True)

@@ -13,8 +13,8 @@ from msflow_stream.evaluation.event_quality import ClipEvents, EventQuality
 from msflow_stream.evaluation.event_summary import summarise_events
 from msflow_stream.events.detection.triggers import triggers_of
 from msflow_stream.results.wording import trigger_words
-from msflow_stream.scenes.calibration import Basis, Calibration
-from msflow_stream.scenes.tails.fitting import Limit
+from msflow_stream.scenes.calibration import Calibration, CalibrationBasis
+from msflow_stream.scenes.tails.fitting import ThresholdEstimate
 from msflow_stream.types import FoundEvent
 from pipelines.terminal.tables import print_event_quality, print_events
 
@@ -68,7 +68,7 @@ def test_without_events_and_labels_there_are_no_figures_and_no_error() -> None:
 
 
 def calibration(frames: int, rate: float | None, basis: bool) -> Calibration:
-    limit = Limit(2.0, rate, None, None, 0)
+    limit = ThresholdEstimate(2.0, rate, None, None, 0)
     quantiles = {"0.5": 0.0}
     return Calibration(
         frames=frames,
@@ -76,7 +76,7 @@ def calibration(frames: int, rate: float | None, basis: bool) -> Calibration:
         thresholds={"paper": 2.0, "surprise": 3.0},
         map_range=(0.0, 1.0),
         limits={"paper": limit, "surprise": limit} if basis else {},
-        basis=Basis(created="", asked=0.1, supported=None, hours=1, sources={}, smoothing=0.5, gap=5)
+        basis=CalibrationBasis(created="", asked=0.1, supported=None, hours=1, sources={}, smoothing=0.5, gap=5)
         if basis
         else None,
     )

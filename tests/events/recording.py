@@ -11,7 +11,7 @@ from random import Random
 
 from msflow_stream.config.settings import EventSettings
 from msflow_stream.events.detection.detector import EventDetector
-from msflow_stream.events.recovery import Journal
+from msflow_stream.events.recovery import OpenEventJournal
 from msflow_stream.events.serialization import to_json
 from msflow_stream.types import EventMessage
 from tests.events.detection.detecting import PAPER, START, STEP, SURPRISE, scored
@@ -27,13 +27,13 @@ class Sent:
         os.write(self._file, (json.dumps(to_json(message)) + "\n").encode())
 
 
-def close_what_is_open(journal: Journal, sent: Sent) -> None:
+def close_what_is_open(journal: OpenEventJournal, sent: Sent) -> None:
     for message in journal.left_open:
         sent.send(message)
         journal.forget(message)
 
 
-def record(journal: Journal, sent: Sent, start: int) -> None:
+def record(journal: OpenEventJournal, sent: Sent, start: int) -> None:
     """Runs until it is killed; the camera was switched on so many days after the first time."""
     close_what_is_open(journal, sent)
     random = Random(start)
@@ -54,4 +54,4 @@ def record(journal: Journal, sent: Sent, start: int) -> None:
 
 
 if __name__ == "__main__":
-    record(Journal(Path(sys.argv[1])), Sent(Path(sys.argv[2])), int(sys.argv[3]))
+    record(OpenEventJournal(Path(sys.argv[1])), Sent(Path(sys.argv[2])), int(sys.argv[3]))

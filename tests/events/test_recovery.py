@@ -13,7 +13,7 @@ from random import Random
 
 import pytest
 
-from msflow_stream.events.recovery import REFRESH_SECONDS, Journal
+from msflow_stream.events.recovery import REFRESH_SECONDS, OpenEventJournal
 from msflow_stream.events.serialization import from_json
 from msflow_stream.types import Event, EventMessage
 from tests.events.detection.detecting import START, detector, scored
@@ -45,41 +45,41 @@ def closes(event: Event) -> EventMessage:
 
 
 def test_without_a_journal_nothing_was_left_open(tmp_path: Path) -> None:
-    assert Journal(tmp_path / "journal.json").left_open == []
+    assert OpenEventJournal(tmp_path / "journal.json").left_open == []
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_event_that_was_open_is_closed_with_its_last_activity_and_a_version_of_its_own(tmp_path: Path) -> None:
     event = standing()
-    Journal(tmp_path / "journal.json").remember(event)
-    assert Journal(tmp_path / "journal.json").left_open == [closes(event)]
+    OpenEventJournal(tmp_path / "journal.json").remember(event)
+    assert OpenEventJournal(tmp_path / "journal.json").left_open == [closes(event)]
     assert event.end is not None
 
 
 def test_what_was_left_open_comes_again_until_it_is_forgotten(tmp_path: Path) -> None:
-    Journal(tmp_path / "journal.json").remember(standing())
-    [message] = Journal(tmp_path / "journal.json").left_open
-    journal = Journal(tmp_path / "journal.json")
+    OpenEventJournal(tmp_path / "journal.json").remember(standing())
+    [message] = OpenEventJournal(tmp_path / "journal.json").left_open
+    journal = OpenEventJournal(tmp_path / "journal.json")
     assert journal.left_open == [message]
     journal.remember(standing(number=100))
     journal.forget(message)
-    assert [one.event.id for one in Journal(tmp_path / "journal.json").left_open] == [standing(number=100).id]
+    assert [one.event.id for one in OpenEventJournal(tmp_path / "journal.json").left_open] == [standing(number=100).id]
 
 
 def test_an_event_that_is_closed_is_remembered_no_longer(tmp_path: Path) -> None:
-    journal, event = Journal(tmp_path / "journal.json"), standing()
+    journal, event = OpenEventJournal(tmp_path / "journal.json"), standing()
     journal.remember(event)
     journal.forget(EventMessage("update", event))
-    assert len(Journal(tmp_path / "journal.json").left_open) == 1
+    assert len(OpenEventJournal(tmp_path / "journal.json").left_open) == 1
     journal.forget(closes(event))
-    assert Journal(tmp_path / "journal.json").left_open == []
+    assert OpenEventJournal(tmp_path / "journal.json").left_open == []
 
 
 def test_an_event_that_goes_on_is_written_with_every_version_and_every_few_seconds(tmp_path: Path) -> None:
-    journal, event = Journal(tmp_path / "journal.json"), standing()
+    journal, event = OpenEventJournal(tmp_path / "journal.json"), standing()
 
     def known() -> EventMessage:
-        [message] = Journal(tmp_path / "journal.json").left_open
+        [message] = OpenEventJournal(tmp_path / "journal.json").left_open
         return message
 
     journal.remember(event)
@@ -93,10 +93,10 @@ def test_an_event_that_goes_on_is_written_with_every_version_and_every_few_secon
 
 
 def test_remembering_nothing_changes_nothing(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.json")
+    journal = OpenEventJournal(tmp_path / "journal.json")
     journal.remember(standing())
     journal.remember(None)
-    assert len(Journal(tmp_path / "journal.json").left_open) == 1
+    assert len(OpenEventJournal(tmp_path / "journal.json").left_open) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"[{", b"\xff\xfe", b"{}", b"[1]", b'[{"id": "x"}]', b"[" * 100_000])
@@ -105,27 +105,27 @@ def test_a_damaged_journal_is_set_aside_and_the_next_is_written(
 ) -> None:
     path = tmp_path / "journal.json"
     path.write_bytes(content)
-    journal = Journal(path)
+    journal = OpenEventJournal(path)
     assert journal.left_open == []
     assert (tmp_path / "journal.json.damaged").read_bytes() == content
     assert f"{path} cannot be read" in caplog.text
     journal.remember(standing())
-    assert Journal(path).left_open == [closes(standing())]
+    assert OpenEventJournal(path).left_open == [closes(standing())]
 
 
 def test_an_event_that_was_written_without_an_end_is_closed_with_its_start(tmp_path: Path) -> None:
     path = tmp_path / "journal.json"
-    Journal(path).remember(standing())
+    OpenEventJournal(path).remember(standing())
     values = json.loads(path.read_text())
     values[0] |= {"end": None, "end_wall": None}
     path.write_text(json.dumps(values))
-    [message] = Journal(path).left_open
+    [message] = OpenEventJournal(path).left_open
     assert (message.event.end, message.event.end_wall) == (message.event.start, START)
 
 
 def test_a_full_disk_costs_the_journal_alone_and_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with small_disk(tmp_path / "disk", 64 * 1024) as disk:
-        journal, event = Journal(disk / "journal.json"), standing()
+        journal, event = OpenEventJournal(disk / "journal.json"), standing()
         journal.remember(event)
         filler = disk / "filler"
         with pytest.raises(OSError, match="No space left"):
@@ -133,10 +133,10 @@ def test_a_full_disk_costs_the_journal_alone_and_is_said_once(tmp_path: Path, ca
         journal.remember(replace(event, version=2))
         journal.remember(replace(event, version=3))
         assert caplog.text.count("cannot be written") == 1
-        assert Journal(disk / "journal.json").left_open == [closes(event)], "what was there is whole"
+        assert OpenEventJournal(disk / "journal.json").left_open == [closes(event)], "what was there is whole"
         filler.unlink()
         journal.remember(replace(event, version=4))
-        assert Journal(disk / "journal.json").left_open == [closes(replace(event, version=4))]
+        assert OpenEventJournal(disk / "journal.json").left_open == [closes(replace(event, version=4))]
 
 
 @contextmanager
@@ -163,9 +163,9 @@ def test_after_any_kill_every_event_that_was_opened_is_closed_once(tmp_path: Pat
                 assert time.monotonic() < deadline, "the camera finds nothing"
                 time.sleep(0.01)
             time.sleep(random.uniform(0, 0.1))  # the moment is left to chance
-        left_open += len(Journal(tmp_path / "journal.json").left_open)
+        left_open += len(OpenEventJournal(tmp_path / "journal.json").left_open)
     assert left_open, "or this test shows nothing"
-    close_what_is_open(Journal(tmp_path / "journal.json"), Sent(sent))
+    close_what_is_open(OpenEventJournal(tmp_path / "journal.json"), Sent(sent))
     lives = lives_of([from_json(json.loads(line)) for line in sent.read_text().splitlines()])
     assert len({life[0].event.id.split("-")[1][:8] for life in lives}) == ROUNDS, "every camera found some"
     for life in lives:

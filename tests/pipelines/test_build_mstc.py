@@ -18,7 +18,7 @@ from msflow_stream.video.reading.image_folder import read_image
 from msflow_stream.video.reading.video_reader import VideoReader
 from pipelines import build_mstc as pipeline
 from pipelines.build_mstc import build_mstc
-from pipelines.build_mstc_video import BuildJob, Video
+from pipelines.build_mstc_video import BuildJob, MstcVideo
 from tests.support import campus, data
 from tests.support.campus import TEST, TRAIN, write_campus
 from tests.support.command import Command
@@ -175,7 +175,7 @@ def test_an_interrupted_build_goes_on_where_it_was(
     build(tree, whole, job)
     real, built = pipeline.write_video, []
 
-    def stops_at_the_third(video: Video, job: BuildJob) -> VideoRow:
+    def stops_at_the_third(video: MstcVideo, job: BuildJob) -> VideoRow:
         if len(built) == 2:
             raise KeyboardInterrupt
         built.append(video.clip.name)
@@ -297,7 +297,7 @@ def test_what_was_written_is_counted_once_more(
 ) -> None:
     out, real = tmp_path / "mstc", pipeline.write_video
 
-    def loses_a_file(video: Video, job: BuildJob) -> VideoRow:
+    def loses_a_file(video: MstcVideo, job: BuildJob) -> VideoRow:
         row = real(video, job)
         if video.clip.name == "01_0001":
             (out / "01" / lost).unlink()
@@ -309,7 +309,7 @@ def test_what_was_written_is_counted_once_more(
 
 
 def test_an_error_of_the_system_stops_the_build(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(video: Video, job: BuildJob) -> VideoRow:
+    def full(video: MstcVideo, job: BuildJob) -> VideoRow:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pipeline, "write_video", full)

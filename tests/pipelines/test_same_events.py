@@ -11,7 +11,7 @@ import pytest
 from msflow_stream.events.serialization import event_from_json
 from msflow_stream.events.store import EventStore
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.scoring.scorer import Asked, score_batch
+from msflow_stream.scoring.scorer import ScoreRequest, score_batch
 from msflow_stream.types import Box, Event
 from msflow_stream.video.reading.video_reader import VideoReader
 from tests.pipelines.conftest import Workplace
@@ -52,7 +52,9 @@ def joined(watch: Watching, scenes: Path, clip: Path) -> float:
     live = [(int(row["index"]), float(row["score"])) for row in watch.rows("live")[:6]]
     scene = Scene.load(scenes / "gate")
     with VideoReader(clip) as reader:
-        scores = [score_batch([Asked(f, scene, scene.settings.score)])[0].score for f in islice(reader, WRONG[0].stop)]
+        scores = [
+            score_batch([ScoreRequest(f, scene, scene.settings.score)])[0].score for f in islice(reader, WRONG[0].stop)
+        ]
     differences = {
         shift: max(abs(scores[index + shift] - score) for index, score in live)
         for shift in range(len(scores) - live[-1][0])

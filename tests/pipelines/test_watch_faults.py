@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.scoring.scorer import Asked, score_batch
+from msflow_stream.scoring.scorer import ScoreRequest, score_batch
 from msflow_stream.video.reading.video_reader import VideoReader
 from msflow_stream.watch.outputs.recorder import frames_in
 from pipelines.fit import FitJob, fit
@@ -289,7 +289,7 @@ def test_a_scene_that_was_fitted_again_is_taken_at_reload(
         (frame,) = reader
 
     def score_by(scene: Scene) -> float:
-        return score_batch([Asked(frame, scene, scene.settings.score)])[0].score
+        return score_batch([ScoreRequest(frame, scene, scene.settings.score)])[0].score
 
     units = write_units(still, folder / "still-door.units")
     with RtspCamera(units) as server, street.beside("door", url=server.url, scene="door", frozen_after=None):

@@ -9,7 +9,7 @@ import torch
 
 from msflow_stream.config.settings import FitSettings
 from msflow_stream.machine import usable_memory
-from msflow_stream.scenes.features import BATCH, FeatureCache, Footage, extract, feature_cache
+from msflow_stream.scenes.features import BATCH, FeatureCache, NormalFeatures, extract, feature_cache
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.types import Frame
 from tests.support.footage import frames, small_settings
@@ -22,7 +22,7 @@ def scene() -> Scene:
     return Scene.new("gate", small_settings())
 
 
-def extracted(scene: Scene, sources: Iterable[Iterable[Frame]], holdout: float = 0.1) -> Footage:
+def extracted(scene: Scene, sources: Iterable[Iterable[Frame]], holdout: float = 0.1) -> NormalFeatures:
     *_, footage = extract(scene, sources, FeatureCache(), holdout)
     return footage
 

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.scenes.scene_cache import SceneBank
+from msflow_stream.scenes.scene_cache import SceneCache
 from msflow_stream.types import UserError
 from tests.support.footage import frames, small_settings
 
@@ -35,14 +35,14 @@ def size(module: torch.nn.Module) -> int:
 
 
 @pytest.fixture
-def bank(tmp_path: Path) -> SceneBank:
+def bank(tmp_path: Path) -> SceneCache:
     """Of two scenes with the same features, `day` and `night`."""
     fit(tmp_path, "day", "fit.seed=1")
     fit(tmp_path, "night", "fit.seed=2")
-    return SceneBank(tmp_path, "cpu")
+    return SceneCache(tmp_path, "cpu")
 
 
-def test_a_scene_is_loaded_once_and_is_as_if_it_were_alone(bank: SceneBank) -> None:
+def test_a_scene_is_loaded_once_and_is_as_if_it_were_alone(bank: SceneCache) -> None:
     scene = bank.get("day")
     assert bank.get("day") is scene
     bank.get("night")
@@ -51,7 +51,7 @@ def test_a_scene_is_loaded_once_and_is_as_if_it_were_alone(bank: SceneBank) -> N
     assert surprise(scene) != surprise(bank.get("night"))
 
 
-def test_a_scene_goes_by_the_name_of_its_folder_which_may_be_a_copy(bank: SceneBank) -> None:
+def test_a_scene_goes_by_the_name_of_its_folder_which_may_be_a_copy(bank: SceneCache) -> None:
     shutil.copytree(bank.folder / "day", bank.folder / "dusk")
     assert bank.get("dusk").name == "dusk"
     assert surprise(bank.get("dusk")) == surprise(bank.get("day"))
@@ -61,7 +61,7 @@ def test_thirteen_scenes_hold_one_backbone(tmp_path: Path) -> None:
     names = [f"scene{number}" for number in range(13)]
     for seed, name in enumerate(names):
         fit(tmp_path, name, f"fit.seed={seed}")
-    bank = SceneBank(tmp_path, "cpu")
+    bank = SceneCache(tmp_path, "cpu")
     scenes = [bank.get(name) for name in names]
     assert len({id(scene.pyramid) for scene in scenes}) == 1
     assert len({id(scene.flow) for scene in scenes}) == 13
@@ -69,7 +69,7 @@ def test_thirteen_scenes_hold_one_backbone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["input.size=[32,64]", "model.blocks=[2,1]", "score.top_k=0.1", "model.clamp=1.5"])
-def test_what_is_not_of_the_features_is_no_reason_for_another_backbone(bank: SceneBank, change: str) -> None:
+def test_what_is_not_of_the_features_is_no_reason_for_another_backbone(bank: SceneCache, change: str) -> None:
     fit(bank.folder, "other", change)
     assert bank.get("other").pyramid is bank.get("day").pyramid
 
@@ -86,13 +86,13 @@ def test_what_is_not_of_the_features_is_no_reason_for_another_backbone(bank: Sce
         "scene.dtype=float16",
     ],
 )
-def test_other_features_have_their_own_backbone(bank: SceneBank, change: str) -> None:
+def test_other_features_have_their_own_backbone(bank: SceneCache, change: str) -> None:
     fit(bank.folder, "other", change)
     assert bank.get("other").pyramid is not bank.get("day").pyramid
     assert surprise(bank.get("other")) == surprise(Scene.load(bank.folder / "other"))
 
 
-def test_one_changed_weight_makes_another_backbone(bank: SceneBank) -> None:
+def test_one_changed_weight_makes_another_backbone(bank: SceneCache) -> None:
     scene = Scene.new("other", small_settings())
     with torch.no_grad():
         list(scene.pyramid.parameters())[-1].view(-1)[-1] += 1e-6
@@ -100,7 +100,7 @@ def test_one_changed_weight_makes_another_backbone(bank: SceneBank) -> None:
     assert bank.get("other").pyramid is not bank.get("day").pyramid
 
 
-def test_where_the_weights_came_from_does_not_matter(bank: SceneBank, tmp_path: Path) -> None:
+def test_where_the_weights_came_from_does_not_matter(bank: SceneCache, tmp_path: Path) -> None:
     import timm
 
     file = tmp_path / "resnet18.pth"
@@ -112,7 +112,7 @@ def test_where_the_weights_came_from_does_not_matter(bank: SceneBank, tmp_path: 
     assert bank.get("again").pyramid is not bank.get("day").pyramid
 
 
-def test_scenes_that_no_camera_uses_leave_the_memory_and_the_backbone_with_the_last(bank: SceneBank) -> None:
+def test_scenes_that_no_camera_uses_leave_the_memory_and_the_backbone_with_the_last(bank: SceneCache) -> None:
     flow, pyramid = weakref.ref(bank.get("day").flow), weakref.ref(bank.get("night").pyramid)
     night = bank.get("night")
     bank.keep(["night", "never loaded"])
@@ -129,13 +129,13 @@ def test_scenes_that_no_camera_uses_leave_the_memory_and_the_backbone_with_the_l
     assert bank.get("night").name == "night"
 
 
-def test_a_scene_that_is_still_in_use_is_shared_with_those_loaded_later(bank: SceneBank) -> None:
+def test_a_scene_that_is_still_in_use_is_shared_with_those_loaded_later(bank: SceneCache) -> None:
     in_use = bank.get("day")
     bank.keep([])
     assert bank.get("night").pyramid is in_use.pyramid
 
 
-def test_only_what_was_fitted_again_is_loaded_anew(bank: SceneBank) -> None:
+def test_only_what_was_fitted_again_is_loaded_anew(bank: SceneCache) -> None:
     day, night = bank.get("day"), bank.get("night")
     assert bank.reload(["day", "night"]) == []
     before = surprise(day)
@@ -150,7 +150,7 @@ def test_only_what_was_fitted_again_is_loaded_anew(bank: SceneBank) -> None:
     assert bank.reload(["day", "night"]) == []
 
 
-def test_a_new_calibration_is_a_reason_to_load_anew(bank: SceneBank) -> None:
+def test_a_new_calibration_is_a_reason_to_load_anew(bank: SceneCache) -> None:
     bank.get("day")
     record = bank.folder / "day" / "scene.json"
     thresholds = {"paper": 0.5, "surprise": 3.0, "surprise_mean": 1.0}
@@ -162,12 +162,12 @@ def test_a_new_calibration_is_a_reason_to_load_anew(bank: SceneBank) -> None:
     assert found.thresholds == thresholds
 
 
-def test_reload_loads_what_a_new_camera_needs(bank: SceneBank) -> None:
+def test_reload_loads_what_a_new_camera_needs(bank: SceneCache) -> None:
     assert bank.reload(["day", "day"]) == ["day"]
     assert bank.nbytes == size(bank.get("day").pyramid) + size(bank.get("day").flow)
 
 
-def test_a_scene_that_cannot_be_loaded_leaves_all_as_they_were(bank: SceneBank) -> None:
+def test_a_scene_that_cannot_be_loaded_leaves_all_as_they_were(bank: SceneCache) -> None:
     held = {name: bank.get(name) for name in ("day", "night")}
     fit(bank.folder, "day", "fit.seed=3")
     fit(bank.folder, "night", "fit.seed=4")
@@ -184,7 +184,7 @@ def test_a_scene_that_cannot_be_loaded_leaves_all_as_they_were(bank: SceneBank) 
     assert bank.reload(["day", "night"]) == ["day", "night"]
 
 
-def test_a_scene_whose_folder_is_gone_stays_in_use(bank: SceneBank) -> None:
+def test_a_scene_whose_folder_is_gone_stays_in_use(bank: SceneCache) -> None:
     day = bank.get("day")
     (bank.folder / "day" / "scene.json").unlink()
     with pytest.raises(UserError, match=r"no scene 'day' in .*\(there: night\)"):
@@ -193,7 +193,7 @@ def test_a_scene_whose_folder_is_gone_stays_in_use(bank: SceneBank) -> None:
 
 
 def test_a_scene_fitted_again_while_it_is_loaded_is_not_missed(
-    bank: SceneBank, monkeypatch: pytest.MonkeyPatch
+    bank: SceneCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load = Scene.load
 
@@ -210,14 +210,14 @@ def test_a_scene_fitted_again_while_it_is_loaded_is_not_missed(
 
 
 @pytest.mark.parametrize("name", ["dusk", "../day", "", "."])
-def test_a_scene_that_is_not_there_is_one_clear_error(bank: SceneBank, name: str) -> None:
+def test_a_scene_that_is_not_there_is_one_clear_error(bank: SceneCache, name: str) -> None:
     with pytest.raises(UserError):
         bank.get(name)
     with pytest.raises(UserError):
         bank.reload([name])
 
 
-def test_threads_that_ask_at_once_get_the_same(bank: SceneBank) -> None:
+def test_threads_that_ask_at_once_get_the_same(bank: SceneCache) -> None:
     start = Barrier(8)
 
     def ask(number: int) -> Scene:
@@ -231,7 +231,7 @@ def test_threads_that_ask_at_once_get_the_same(bank: SceneBank) -> None:
 
 
 def test_who_asks_for_a_scene_that_is_held_does_not_wait_for_another(
-    bank: SceneBank, monkeypatch: pytest.MonkeyPatch
+    bank: SceneCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     day, load, loading, go_on = bank.get("day"), Scene.load, Event(), Event()
 

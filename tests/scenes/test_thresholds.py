@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from msflow_stream.config.settings import ScoreKind
-from msflow_stream.scenes.calibration import Basis, Calibration
+from msflow_stream.scenes.calibration import Calibration, CalibrationBasis
 from msflow_stream.scenes.features import FeatureCache, extract
 from msflow_stream.scenes.normal_scores import NormalScore
 from msflow_stream.scenes.scene import Measures, Scene
@@ -193,7 +193,9 @@ def test_a_calibration_comes_back_from_json_and_an_old_one_is_read() -> None:
     before = Calibration(
         frames=9, quantiles=quantiles(given), thresholds=dict.fromkeys(KINDS, 1.0), map_range=(0.0, 1.0)
     )
-    basis = Basis(created="now", asked=1.0, supported=None, hours=0.3, sources={"gate": 9}, smoothing=0.5, gap=5.0)
+    basis = CalibrationBasis(
+        created="now", asked=1.0, supported=None, hours=0.3, sources={"gate": 9}, smoothing=0.5, gap=5.0
+    )
     after = with_limits(before, found, basis)
     assert Calibration.model_validate_json(after.model_dump_json()) == after
     assert Calibration.model_validate(json.loads(json.dumps(after.model_dump(mode="json")))) == after

@@ -12,21 +12,21 @@ import torch
 
 from msflow_stream.config.settings import FitSettings
 from msflow_stream.scenes.checkpoints import FileCheckpoints
-from msflow_stream.scenes.features import FeatureCache, Footage, extract
+from msflow_stream.scenes.features import FeatureCache, NormalFeatures, extract
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import FlowFit, fit_scene, learning_rate_factor
 from msflow_stream.types import UserError
 from tests.support.footage import frames, small_settings
 
 
-def prepared(*overrides: str, count: int = 20) -> tuple[Scene, Footage]:
+def prepared(*overrides: str, count: int = 20) -> tuple[Scene, NormalFeatures]:
     scene = Scene.new("gate", small_settings(*overrides))
     cache = FeatureCache()
     *_, footage = extract(scene, [frames(count), frames(count // 2, source="second")], cache, 0.1)
     return scene, footage
 
 
-def fill(footage: Footage, position: int, value: float) -> None:
+def fill(footage: NormalFeatures, position: int, value: float) -> None:
     """Writes over the features of one frame."""
     for scale in range(len(footage.cache.batch([position]))):
         footage.cache._frame(position, scale).fill(value)
@@ -102,7 +102,7 @@ def test_an_interrupted_pass_is_undone() -> None:
     assert equal(weights(scene), after_one)
 
 
-def poison(footage: Footage, value: float = math.nan) -> None:
+def poison(footage: NormalFeatures, value: float = math.nan) -> None:
     fill(footage, footage.fitted[0], value)
 
 

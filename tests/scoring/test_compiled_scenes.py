@@ -12,13 +12,13 @@ import torch
 
 from msflow_stream.model.tensors import weights_bytes
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.scenes.scene_cache import SceneBank
-from msflow_stream.scoring.compiled_scenes import Readiness
+from msflow_stream.scenes.scene_cache import SceneCache
+from msflow_stream.scoring.compiled_scenes import CompiledScenes
 from msflow_stream.scoring.engines.base import Engine, Run
 from msflow_stream.scoring.engines.openvino_engine import OpenVinoEngine
 from msflow_stream.scoring.engines.torch_engine import TorchEngine
-from msflow_stream.scoring.inference import EngineScoring
-from msflow_stream.scoring.scorer import Asked, score_batch
+from msflow_stream.scoring.inference import EngineInference
+from msflow_stream.scoring.scorer import ScoreRequest, score_batch
 from msflow_stream.types import UserError
 from tests.support.footage import frames, small_settings
 
@@ -48,7 +48,7 @@ def room_for(scenes: list[Scene], count: int) -> int:
 
 def test_without_a_limit_each_is_made_once(scenes: list[Scene]) -> None:
     maker = Maker()
-    ready = Readiness(maker)
+    ready = CompiledScenes(maker)
     for scene in scenes * 2:
         ready.get(scene)
     assert maker.made == [scene.name for scene in scenes]
@@ -57,7 +57,7 @@ def test_without_a_limit_each_is_made_once(scenes: list[Scene]) -> None:
 
 def test_the_one_used_longest_ago_makes_room(scenes: list[Scene]) -> None:
     maker = Maker()
-    ready = Readiness(maker, room_for(scenes, 3))
+    ready = CompiledScenes(maker, room_for(scenes, 3))
     for number in (0, 1, 2, 0, 3, 0, 2, 1):
         assert int(ready.get(scenes[number])([])[0]) == number
         assert len(ready) <= 3
@@ -67,7 +67,7 @@ def test_the_one_used_longest_ago_makes_room(scenes: list[Scene]) -> None:
 
 def test_what_comes_next_is_made_meanwhile_and_what_scores_stays(scenes: list[Scene]) -> None:
     maker, begun, go_on = Maker(), threading.Event(), threading.Event()
-    ready = Readiness(maker, 1)  # room for none: the one that scores and the next are held all the same
+    ready = CompiledScenes(maker, 1)  # room for none: the one that scores and the next are held all the same
     ready.get(scenes[0])
 
     def wait() -> None:
@@ -92,7 +92,7 @@ def test_what_cannot_be_made_ahead_is_said_to_who_needs_it(scenes: list[Scene]) 
         tried.set()
         raise UserError("no such engine")
 
-    ready = Readiness(fail, 1)
+    ready = CompiledScenes(fail, 1)
     ready.expect(scenes[:1])
     assert tried.wait(10)
     with pytest.raises(UserError, match="no such engine"):
@@ -100,7 +100,7 @@ def test_what_cannot_be_made_ahead_is_said_to_who_needs_it(scenes: list[Scene]) 
 
 
 def test_it_keeps_no_scene_alive() -> None:
-    ready, scene = Readiness(Maker()), Scene.new("1", small_settings())
+    ready, scene = CompiledScenes(Maker()), Scene.new("1", small_settings())
     ready.get(scene)
     assert len(ready) == 1
     del scene
@@ -112,9 +112,9 @@ def test_it_keeps_no_scene_alive() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_scores_are_the_same_with_little_room(scenes: list[Scene], count: int, make: Callable[[], Engine]) -> None:
     pytest.importorskip("openvino")
-    asked = [Asked(frame, scenes[i % 5], scenes[i % 5].settings.score) for i, frame in enumerate(frames(10))]
+    asked = [ScoreRequest(frame, scenes[i % 5], scenes[i % 5].settings.score) for i, frame in enumerate(frames(10))]
     engine = make()
-    wide, narrow = (EngineScoring(lambda _: engine, room=room) for room in (None, room_for(scenes, count)))
+    wide, narrow = (EngineInference(lambda _: engine, room=room) for room in (None, room_for(scenes, count)))
     expected = [(one.score, one.surprise) for one in score_batch(asked, wide)]
     for _ in range(2):
         assert [(one.score, one.surprise) for one in score_batch(asked, narrow)] == expected
@@ -126,7 +126,7 @@ def test_scores_are_the_same_with_little_room(scenes: list[Scene], count: int, m
 @pytest.mark.parametrize("waits", [False, True])
 def test_flows_of_a_bank_can_wait_on_the_cpu(tmp_path: Path, waits: bool) -> None:
     Scene.new("gate", small_settings()).save(tmp_path / "gate")
-    bank = SceneBank(tmp_path, "cpu", flows_wait=waits)
+    bank = SceneCache(tmp_path, "cpu", flows_wait=waits)
     bank.device = torch.device("meta")  # in the place of a GPU
     scene = bank.get("gate")
     assert scene.device.type == "meta"

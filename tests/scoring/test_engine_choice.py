@@ -20,7 +20,7 @@ from msflow_stream.scoring.engine_choice import EngineChooser
 from msflow_stream.scoring.engine_trial import BOUND, EngineTiming, TrialFile, TrialResult, error_of, trial_images
 from msflow_stream.scoring.engines.base import Engine, Run, Samples
 from msflow_stream.scoring.engines.torch_engine import TorchEngine
-from msflow_stream.scoring.inference import Part, PlainScoring
+from msflow_stream.scoring.inference import PlainInference, SceneBatch
 from tests.support.footage import small_settings
 
 
@@ -156,8 +156,8 @@ def test_int8_is_never_chosen_by_itself() -> None:
 
 
 def test_the_error_is_a_fraction_of_the_spread_of_normal_scores(scene: Scene) -> None:
-    images, plain = trial_images(scene), PlainScoring()
-    measures = plain.measures([Part(scene, plain.features(scene, images), scene.settings.score)])[0]
+    images, plain = trial_images(scene), PlainInference()
+    measures = plain.measures([SceneBatch(scene, plain.features(scene, images), scene.settings.score)])[0]
     moved = Measures(measures.score, measures.surprise + 0.5, measures.surprise_mean, measures.map)
     spread = float(measures.surprise.max() - measures.surprise.min())
     assert error_of(moved, measures, scene) == pytest.approx(0.5 / spread, rel=1e-4)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import fit_scene
-from msflow_stream.scoring.scorer import Asked, FrameError, Scorer, score_batch
+from msflow_stream.scoring.scorer import FrameError, Scorer, ScoreRequest, score_batch
 from msflow_stream.types import Frame, FrameScore
 from msflow_stream.watch.areas import area_mask
 from tests.support.footage import frames, small_settings
@@ -71,7 +71,7 @@ def test_aggregation_chooses_the_map(scene: Scene) -> None:
 
 
 @pytest.fixture(scope="module")
-def choices() -> list[Asked]:
+def choices() -> list[ScoreRequest]:
     """Frames for four scenes: three share a pyramid, one of which sees larger pictures; settings and areas differ."""
     pyramid = Scene.new("shared", small_settings()).pyramid
     scenes = [
@@ -85,12 +85,12 @@ def choices() -> list[Asked]:
         scene = scenes[number % 4]
         changes = [{}, {}, {"top_k": 0.2, "aggregation": "mul"}, {"alignment": "centres"}][number // 4]
         area = area_mask([[(0, 0), (1, 0), (0.3, 0.9)]], [], scene.settings.input.size) if number % 3 == 0 else None
-        found.append(Asked(frame, scene, scene.settings.score.model_copy(update=changes), area))
+        found.append(ScoreRequest(frame, scene, scene.settings.score.model_copy(update=changes), area))
     return found
 
 
 @pytest.fixture(scope="module")
-def alone(choices: list[Asked]) -> list[FrameScore]:
+def alone(choices: list[ScoreRequest]) -> list[FrameScore]:
     """Each of the choices scored in a batch of its own."""
     return [score for one in choices for score in score_batch([one])]
 
@@ -98,7 +98,7 @@ def alone(choices: list[Asked]) -> list[FrameScore]:
 @given(st.lists(st.integers(0, 15), max_size=9))
 @settings(deadline=None, max_examples=40)
 def test_a_score_does_not_depend_on_whose_frames_are_beside_it(
-    choices: list[Asked], alone: list[FrameScore], picked: list[int]
+    choices: list[ScoreRequest], alone: list[FrameScore], picked: list[int]
 ) -> None:
     scores = score_batch([choices[i] for i in picked])
     for found, i in zip(scores, picked, strict=True):
@@ -109,7 +109,7 @@ def test_a_score_does_not_depend_on_whose_frames_are_beside_it(
         assert np.allclose(found.map, expected.map, atol=2e-3)  # float16 near 1
 
 
-def test_a_mixed_batch_has_the_scores_that_each_scene_gives(choices: list[Asked]) -> None:
+def test_a_mixed_batch_has_the_scores_that_each_scene_gives(choices: list[ScoreRequest]) -> None:
     for found, one in zip(score_batch(choices), choices, strict=True):
         maps = one.scene.maps(one.scene.pyramid(one.scene.prepare(one.frame.image)[None]), one.settings)
         area = None if one.area is None else torch.from_numpy(one.area)
@@ -121,7 +121,7 @@ def test_a_mixed_batch_has_the_scores_that_each_scene_gives(choices: list[Asked]
         assert one.area is None or not found.map[~one.area].any()
 
 
-def test_features_are_extracted_once_for_all_that_share_pyramid_and_size(choices: list[Asked]) -> None:
+def test_features_are_extracted_once_for_all_that_share_pyramid_and_size(choices: list[ScoreRequest]) -> None:
     calls = []
     pyramids = {id(one.scene.pyramid): one.scene.pyramid for one in choices}.values()
     hooks = [p.register_forward_pre_hook(lambda _, x: calls.append(tuple(x[0].shape))) for p in pyramids]
@@ -134,7 +134,7 @@ def test_features_are_extracted_once_for_all_that_share_pyramid_and_size(choices
         one.scene.flow.register_forward_pre_hook(lambda _, x, name=one.scene.name: count(name)) for one in choices[:4]
     ]
     try:
-        plain = [Asked(one.frame, one.scene, one.scene.settings.score) for one in choices]
+        plain = [ScoreRequest(one.frame, one.scene, one.scene.settings.score) for one in choices]
         score_batch(plain)
     finally:
         for hook in hooks:
@@ -148,9 +148,9 @@ def test_of_no_frames_there_are_no_scores() -> None:
 
 
 @pytest.mark.parametrize("image", [np.zeros((4, 6), np.uint8), np.zeros((4, 6, 3)), np.zeros((0, 0, 3), np.uint8)])
-def test_a_picture_that_is_none_is_an_error_of_its_camera(choices: list[Asked], image: np.ndarray) -> None:
+def test_a_picture_that_is_none_is_an_error_of_its_camera(choices: list[ScoreRequest], image: np.ndarray) -> None:
     first = choices[0]
-    broken = Asked(Frame("gate 7", 35, None, 0.0, None, image), first.scene, first.settings)
+    broken = ScoreRequest(Frame("gate 7", 35, None, 0.0, None, image), first.scene, first.settings)
     with pytest.raises(FrameError, match=r"gate 7: frame 35: an image is uint8 and H x W x 3, not") as caught:
         score_batch([first, broken, choices[1]])
     assert caught.value.source == "gate 7"
@@ -158,8 +158,10 @@ def test_a_picture_that_is_none_is_an_error_of_its_camera(choices: list[Asked], 
 
 
 @pytest.mark.parametrize("area", [np.ones((64, 64), np.bool_), np.zeros((64, 96), np.bool_)], ids=["size", "empty"])
-def test_an_area_that_is_not_the_scene_s_is_an_error_of_its_camera(choices: list[Asked], area: np.ndarray) -> None:
-    broken = Asked(choices[0].frame, choices[0].scene, choices[0].settings, area)
+def test_an_area_that_is_not_the_scene_s_is_an_error_of_its_camera(
+    choices: list[ScoreRequest], area: np.ndarray
+) -> None:
+    broken = ScoreRequest(choices[0].frame, choices[0].scene, choices[0].settings, area)
     with pytest.raises(FrameError, match="normal: its area") as caught:
         score_batch([choices[1], broken])
     assert caught.value.source == "normal"
@@ -174,7 +176,7 @@ def test_a_gpu_gives_the_scores_of_the_cpu(scene: Scene) -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_gpu_gives_a_mixed_batch_the_scores_of_the_cpu(choices: list[Asked], alone: list[FrameScore]) -> None:
+def test_a_gpu_gives_a_mixed_batch_the_scores_of_the_cpu(choices: list[ScoreRequest], alone: list[FrameScore]) -> None:
     try:
         for one in choices:
             one.scene.to("cuda")

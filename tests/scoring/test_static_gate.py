@@ -9,7 +9,15 @@ import numpy.typing as npt
 import pytest
 
 from msflow_stream.datasets.synthetic import SyntheticScene
-from msflow_stream.scoring.static_gate import CEILING, ENOUGH, MOST_REUSED, Gated, State, StaticGate, block_means
+from msflow_stream.scoring.static_gate import (
+    CEILING,
+    ENOUGH,
+    MOST_REUSED,
+    ReusingScorer,
+    State,
+    StaticGate,
+    block_means,
+)
 from msflow_stream.types import Frame, FrameScore
 
 Image = npt.NDArray[np.uint8]
@@ -150,8 +158,8 @@ def as_frames(images: Sequence[Image], source: str = "a") -> list[Frame]:
     return [Frame(source, 5 * k, 5 * k, k / 5, None, image) for k, image in enumerate(images)]
 
 
-def gated(score: Counting, gates: dict[str, StaticGate]) -> Gated[Frame]:
-    return Gated(score, lambda frame: frame, lambda frame: gates.get(frame.source), lambda _: "scene")
+def gated(score: Counting, gates: dict[str, StaticGate]) -> ReusingScorer[Frame]:
+    return ReusingScorer(score, lambda frame: frame, lambda frame: gates.get(frame.source), lambda _: "scene")
 
 
 def changing() -> list[Image]:

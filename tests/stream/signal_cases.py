@@ -8,7 +8,7 @@ from threading import Event, Thread
 
 import pytest
 
-from msflow_stream.stream.signals import SIGNALS, heard, stopped_by_signals
+from msflow_stream.stream.signals import SIGNALS, on_signals, stops_on_signals
 from tests.stream.scripted import PATIENCE
 
 
@@ -36,7 +36,7 @@ class Run:
 @pytest.mark.parametrize("second", SIGNALS)
 def test_the_first_signal_stops_and_the_second_aborts(first: signal.Signals, second: signal.Signals) -> None:
     run = Run()
-    with stopped_by_signals(run, 10.0) as told:
+    with stops_on_signals(run, 10.0) as told:
         assert not told.is_set()
         os.kill(os.getpid(), first)
         assert run.calls.get(timeout=PATIENCE) == "stop within 10 s"
@@ -47,7 +47,7 @@ def test_the_first_signal_stops_and_the_second_aborts(first: signal.Signals, sec
 
 def test_a_signal_that_another_thread_takes_is_obeyed_though_the_main_one_sleeps() -> None:
     run, awake = Run(), Event()
-    with stopped_by_signals(run, 10.0), heard({signal.SIGHUP: awake.set}):
+    with stops_on_signals(run, 10.0), on_signals({signal.SIGHUP: awake.set}):
         thread = Thread(target=awake.wait, args=(PATIENCE,))
         thread.start()
         assert thread.ident is not None
@@ -60,7 +60,7 @@ def test_a_signal_that_another_thread_takes_is_obeyed_though_the_main_one_sleeps
 
 def test_afterwards_signals_do_what_they_did_before() -> None:
     before = [signal.getsignal(number) for number in SIGNALS]
-    with stopped_by_signals(Run(), 10.0):
+    with stops_on_signals(Run(), 10.0):
         assert [signal.getsignal(number) for number in SIGNALS] != before
     assert [signal.getsignal(number) for number in SIGNALS] == before
 
@@ -73,7 +73,7 @@ def test_a_stop_that_fails_does_not_keep_the_second_signal_from_aborting() -> No
         raise OSError("disk full")
 
     run.stop = failing  # type: ignore[method-assign]
-    with stopped_by_signals(run, 10.0):
+    with stops_on_signals(run, 10.0):
         os.kill(os.getpid(), signal.SIGTERM)
         assert run.calls.get(timeout=PATIENCE) == "failing"
         os.kill(os.getpid(), signal.SIGTERM)
@@ -87,7 +87,7 @@ def test_another_signal_does_what_it_is_given_and_a_failure_does_not_end_that() 
         calls.put("reload")
         raise OSError("no such file")
 
-    with heard({signal.SIGHUP: reload}):
+    with on_signals({signal.SIGHUP: reload}):
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGHUP)
             assert calls.get(timeout=PATIENCE) == "reload"
@@ -98,7 +98,7 @@ def test_a_thread_without_signals_can_run_all_the_same() -> None:
     seen: Queue[object] = Queue()
 
     def work() -> None:
-        with stopped_by_signals(Run(), 10.0) as told:
+        with stops_on_signals(Run(), 10.0) as told:
             seen.put(told.is_set())
 
     Thread(target=work).start()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from msflow_stream.stream.batcher import Batch, Batcher
 from msflow_stream.stream.counters import STOPPED
-from msflow_stream.stream.queues import Mailbox, Queue
+from msflow_stream.stream.queues import BoundedQueue, NewestFrame
 from tests.stream.scripted import SimulatedClock, frame
 
 SOURCES = "abc"
@@ -35,7 +35,7 @@ def played(
     """Batches with when they were asked for and handed out, and the arrival times; `busy` seconds lie between."""
     clock = SimulatedClock()
     batcher = Batcher(size, nbytes, wait, clock)
-    inboxes = {name: Mailbox(clock) if live else Queue(100, 10**6, clock) for name in SOURCES}
+    inboxes = {name: NewestFrame(clock) if live else BoundedQueue(100, 10**6, clock) for name in SOURCES}
     time, times = 0.0, []
     for index, arrival in enumerate(script):
         time += arrival.gap
@@ -124,7 +124,7 @@ def test_sources_that_all_have_frames_take_turns(sources: int, size: int, data: 
     batcher = Batcher(size, 10**6, 0, clock)
     backlog = {f"s{n}": data.draw(st.integers(1, 12)) for n in range(sources)}
     for name, frames in backlog.items():
-        queue = Queue(100, 10**6, clock)
+        queue = BoundedQueue(100, 10**6, clock)
         for index in range(frames):
             queue.put(frame(name, index))
         queue.close()
@@ -142,7 +142,7 @@ def test_sources_that_all_have_frames_take_turns(sources: int, size: int, data: 
 def test_a_large_frame_is_not_passed_over_for_ever() -> None:
     clock = SimulatedClock()
     batcher = Batcher(10, 30, 0, clock)
-    small, large = Queue(100, 10**6, clock), Queue(100, 10**6, clock)
+    small, large = BoundedQueue(100, 10**6, clock), BoundedQueue(100, 10**6, clock)
     for index in range(20):
         small.put(frame("small", index))
     large.put(frame("large", 0, 30))
@@ -154,7 +154,7 @@ def test_a_large_frame_is_not_passed_over_for_ever() -> None:
 
 def test_what_waits_when_the_time_for_draining_is_up_is_dropped() -> None:
     clock = SimulatedClock()
-    batcher, queue = Batcher(2, 10**6, 0, clock), Queue(100, 10**6, clock)
+    batcher, queue = Batcher(2, 10**6, 0, clock), BoundedQueue(100, 10**6, clock)
     for index in range(5):
         queue.put(frame("gate", index))
     batcher.add("gate", queue)
@@ -173,7 +173,7 @@ def test_what_waits_when_the_time_for_draining_is_up_is_dropped() -> None:
 
 def test_halting_drops_what_waits_and_what_is_held() -> None:
     clock = SimulatedClock()
-    batcher, ending, going = Batcher(5, 10**6, 10.0, clock), Queue(9, 100, clock), Queue(9, 100, clock)
+    batcher, ending, going = Batcher(5, 10**6, 10.0, clock), BoundedQueue(9, 100, clock), BoundedQueue(9, 100, clock)
     batcher.add("ending", ending)
     batcher.add("going", going)
     ending.put(frame("ending", 0))

@@ -7,18 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msflow_stream.stream.counters import NEWER_FRAME
-from msflow_stream.stream.queues import Inbox, Mailbox, Queue, TooLargeError
+from msflow_stream.stream.queues import BoundedQueue, FrameQueue, NewestFrame, TooLargeError
 from tests.stream.scripted import PATIENCE, SimulatedClock, frame
 
 
-def taken(inbox: Inbox) -> int | None:
+def taken(inbox: FrameQueue) -> int | None:
     waiting = inbox.take()
     return None if waiting is None else waiting.frame.index
 
 
 @given(st.lists(st.booleans(), max_size=40))
 def test_a_mailbox_gives_the_newest_frame_once_and_counts_the_others(puts: list[bool]) -> None:
-    mailbox, newest, put, lost = Mailbox(), None, 0, 0
+    mailbox, newest, put, lost = NewestFrame(), None, 0, 0
     for is_put in puts:
         if is_put:
             lost += newest is not None
@@ -35,7 +35,7 @@ def test_a_mailbox_gives_the_newest_frame_once_and_counts_the_others(puts: list[
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(1, 9), max_size=30), st.integers(1, 4), st.integers(3, 60))
 def test_a_queue_loses_nothing_and_keeps_the_order(pixels: list[int], frames: int, nbytes: int) -> None:
-    queue, came = Queue(frames, nbytes), Event()
+    queue, came = BoundedQueue(frames, nbytes), Event()
     queue.arrived = came.set
     indices: list[int] = []
 
@@ -58,7 +58,7 @@ def test_a_queue_loses_nothing_and_keeps_the_order(pixels: list[int], frames: in
 
 @pytest.mark.parametrize(("frames", "nbytes"), [(2, 1000), (1000, 8)])  # a frame has 3 bytes
 def test_a_full_queue_makes_its_source_wait(frames: int, nbytes: int) -> None:
-    queue, third, done = Queue(frames, nbytes), frame("gate", 2), Event()
+    queue, third, done = BoundedQueue(frames, nbytes), frame("gate", 2), Event()
     queue.put(frame("gate", 0))
     queue.put(frame("gate", 1))
     source = Thread(target=lambda: queue.put(third) and done.set())
@@ -71,14 +71,14 @@ def test_a_full_queue_makes_its_source_wait(frames: int, nbytes: int) -> None:
 
 
 def test_a_frame_larger_than_the_queue_waits_alone() -> None:
-    queue = Queue(5, 10)
+    queue = BoundedQueue(5, 10)
     assert queue.put(frame("gate", 0, 300))
     assert taken(queue) == 0
 
 
-@pytest.mark.parametrize("close", [Queue.close, lambda queue: queue.discard("weather")])
+@pytest.mark.parametrize("close", [BoundedQueue.close, lambda queue: queue.discard("weather")])
 def test_closing_frees_a_source_that_waits_and_does_not_take_its_frame(close: object) -> None:
-    queue, answers = Queue(1, 1000), []
+    queue, answers = BoundedQueue(1, 1000), []
     queue.put(frame("gate", 0))
     source = Thread(target=lambda: answers.append(queue.put(frame("gate", 1))))
     source.start()
@@ -89,8 +89,8 @@ def test_closing_frees_a_source_that_waits_and_does_not_take_its_frame(close: ob
     assert queue.counter.counts().taken == 1
 
 
-@pytest.mark.parametrize("inbox", [Mailbox(), Queue(3, 100)])
-def test_what_waits_when_an_inbox_is_closed_can_still_be_taken(inbox: Inbox) -> None:
+@pytest.mark.parametrize("inbox", [NewestFrame(), BoundedQueue(3, 100)])
+def test_what_waits_when_an_inbox_is_closed_can_still_be_taken(inbox: FrameQueue) -> None:
     inbox.put(frame("gate", 0))
     inbox.close()
     assert not inbox.put(frame("gate", 1))
@@ -100,7 +100,7 @@ def test_what_waits_when_an_inbox_is_closed_can_still_be_taken(inbox: Inbox) -> 
 
 
 def test_what_is_discarded_is_counted() -> None:
-    queue = Queue(3, 100)
+    queue = BoundedQueue(3, 100)
     queue.put(frame("gate", 0))
     queue.put(frame("gate", 1))
     queue.discard("weather")
@@ -109,7 +109,7 @@ def test_what_is_discarded_is_counted() -> None:
 
 
 def test_an_error_after_the_end_is_not_the_sources() -> None:
-    failed, interrupted = Mailbox(), Mailbox()
+    failed, interrupted = NewestFrame(), NewestFrame()
     error = OSError("camera gone")
     failed.close(error)
     failed.close()
@@ -120,7 +120,7 @@ def test_an_error_after_the_end_is_not_the_sources() -> None:
 
 
 def test_a_frame_for_which_there_is_no_room_stays() -> None:
-    queue = Queue(3, 100)
+    queue = BoundedQueue(3, 100)
     queue.put(frame("gate", 0, 30))
     with pytest.raises(TooLargeError):
         queue.take(room=29)
@@ -129,7 +129,7 @@ def test_a_frame_for_which_there_is_no_room_stays() -> None:
 
 def test_a_frame_knows_since_when_it_waits() -> None:
     clock = SimulatedClock()
-    mailbox = Mailbox(clock)
+    mailbox = NewestFrame(clock)
     clock.advance_to(4.0)
     mailbox.put(frame("gate", 0))
     clock.advance_to(9.0)
@@ -140,4 +140,4 @@ def test_a_frame_knows_since_when_it_waits() -> None:
 
 def test_a_queue_needs_room() -> None:
     with pytest.raises(ValueError, match="at least one"):
-        Queue(0, 10)
+        BoundedQueue(0, 10)

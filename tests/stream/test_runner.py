@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from msflow_stream.stream.contract import Limits
 from msflow_stream.stream.counters import ABORTED, NEWER_FRAME
-from msflow_stream.stream.runner import Engine
+from msflow_stream.stream.runner import StreamRunner
 from tests.stream.scripted import PATIENCE, Camera, Desk, Gate, ManualClock, frame, in_time
 
 LIMITS = Limits(batch=3, wait=0.0, queue_frames=2)
@@ -18,8 +18,8 @@ FRAMES = st.lists(st.integers(1, 3), max_size=8)  # steps from index to index
 interleavings = settings(max_examples=40, deadline=None)
 
 
-def desk_engine(desk: Desk, limits: Limits = LIMITS, clock: ManualClock | None = None) -> Engine:
-    return Engine(desk.score, desk.deliver, desk.ended, limits, clock)
+def desk_engine(desk: Desk, limits: Limits = LIMITS, clock: ManualClock | None = None) -> StreamRunner:
+    return StreamRunner(desk.score, desk.deliver, desk.ended, limits, clock)
 
 
 class Play:

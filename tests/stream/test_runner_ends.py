@@ -8,7 +8,7 @@ import pytest
 
 from msflow_stream.stream.contract import Limits, SourceError
 from msflow_stream.stream.counters import ABORTED, RUN_FAILED, SOURCE_FAILED, STOPPED
-from msflow_stream.stream.runner import Engine
+from msflow_stream.stream.runner import StreamRunner
 from msflow_stream.types import Frame
 from tests.stream.scripted import PATIENCE, Camera, Desk, Gate, ManualClock, frame, in_time, join_left_behind
 
@@ -17,11 +17,11 @@ IMPATIENT = Limits(batch=2, wait=0.0, queue_frames=2, grace=0.05)
 BOOM = RuntimeError("out of memory")
 
 
-def desk_engine(desk: Desk, limits: Limits = LIMITS, clock: ManualClock | None = None) -> Engine:
-    return Engine(desk.score, desk.deliver, desk.ended, limits, clock)
+def desk_engine(desk: Desk, limits: Limits = LIMITS, clock: ManualClock | None = None) -> StreamRunner:
+    return StreamRunner(desk.score, desk.deliver, desk.ended, limits, clock)
 
 
-def run(engine: Engine, *cameras: Camera) -> None:
+def run(engine: StreamRunner, *cameras: Camera) -> None:
     """Until all end or the run does, however the sources hang."""
 
     def run_them() -> None:
@@ -137,7 +137,7 @@ def test_an_error_in_a_stage_ends_the_run_and_comes_through(stage: str, error: B
 
 def test_a_scorer_that_loses_a_frame_ends_the_run() -> None:
     desk = Desk()
-    engine = Engine(lambda batch: desk.score(batch)[:1], desk.deliver, desk.ended, Limits(batch=2, wait=PATIENCE))
+    engine = StreamRunner(lambda batch: desk.score(batch)[:1], desk.deliver, desk.ended, Limits(batch=2, wait=PATIENCE))
     with pytest.raises(RuntimeError, match="1 scores for a batch of 2 frames"):
         run(engine, Camera("north", [0, 1]))
 
@@ -212,7 +212,7 @@ def test_stop_under_load_delivers_what_was_in_flight() -> None:
     assert len(desk.log) >= 3 + 2  # a frame of each batch, two ends
 
 
-def loaded(desk: Desk, engine: Engine) -> None:
+def loaded(desk: Desk, engine: StreamRunner) -> None:
     """One batch of two is being scored, two frames wait in the queue, a fifth waits to come in."""
     gate = Gate(opened=False)
     engine.add("north", Camera("north", range(10**9), gate))

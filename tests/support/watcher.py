@@ -9,7 +9,7 @@ from typing import Any
 
 from msflow_stream.types import Frame
 from msflow_stream.video.backoff import Backoff
-from msflow_stream.video.live.camera_reader import Supervisor
+from msflow_stream.video.live.camera_reader import CameraReader
 from msflow_stream.video.live.faults import Fault
 from msflow_stream.video.live.states import State
 from msflow_stream.video.live_options import LiveOptions
@@ -27,7 +27,7 @@ class Watcher:
         self.news: list[tuple[State, Fault | None, str]] = []
         self._changed = threading.Condition()
         defaults = {"every": 1, "open_timeout": 5.0, "read_timeout": 5.0, "backoff": Backoff(first=0.05, ceiling=0.2)}
-        self.camera = Supervisor(url, self._deliver, random=Random(0), options=LiveOptions(**{**defaults, **options}))
+        self.camera = CameraReader(url, self._deliver, random=Random(0), options=LiveOptions(**{**defaults, **options}))
         self.camera.observe(self._note)
 
     def _deliver(self, frame: Frame) -> None:

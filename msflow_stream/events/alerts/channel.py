@@ -17,14 +17,14 @@ from msflow_stream.config.alerts import (
     MqttSettings,
     WebhookSettings,
 )
-from msflow_stream.events.alerts.delivery import AlertReport, Courier
-from msflow_stream.events.alerts.filters import Choice, local_now
-from msflow_stream.events.alerts.queue import Outbox
+from msflow_stream.events.alerts.delivery import AlertReport, DeliveryWorker
+from msflow_stream.events.alerts.filters import AlertFilter, local_now
+from msflow_stream.events.alerts.queue import DeliveryQueue
 from msflow_stream.events.alerts.sinks.base import Delivery, Sink
 from msflow_stream.events.alerts.sinks.command import Command
 from msflow_stream.events.alerts.sinks.email import Mail, Snapshot
 from msflow_stream.events.alerts.sinks.jsonl import JsonLines
-from msflow_stream.logs import Hide, hiding
+from msflow_stream.logs import Redact, redactor
 from msflow_stream.types import EventMessage
 from msflow_stream.video.backoff import Backoff
 
@@ -33,7 +33,7 @@ def make_sink(
     alert: Alert,
     cameras: Collection[str],
     random: Random,
-    hide: Hide,
+    hide: Redact,
     snapshot: Snapshot | None = None,
     backoff: Backoff | None = None,
 ) -> Sink:
@@ -67,7 +67,7 @@ def make_sink(
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ChannelContext:
     """What all alerts of a program share.
 
     Attributes:
@@ -84,10 +84,10 @@ class Surroundings:
     clock: Callable[[], datetime] = local_now
 
 
-class Post:
+class AlertChannel:
     """Takes the messages that an alert is for. To be closed."""
 
-    def __init__(self, name: str, alert: Alert, cameras: Collection[str], shared: Surroundings) -> None:
+    def __init__(self, name: str, alert: Alert, cameras: Collection[str], shared: ChannelContext) -> None:
         """Starts to deliver what an earlier run left.
 
         Args:
@@ -97,12 +97,12 @@ class Post:
             UserError: the sink cannot begin.
         """
         self.name, self._alert = name, alert
-        self._choice = Choice(alert, shared.clock)
-        hide = hiding(alert.secrets())
+        self._choice = AlertFilter(alert, shared.clock)
+        hide = redactor(alert.secrets())
         own = Random(shared.random.getrandbits(64))  # the generator of another thread is not to be used
         self._sink = make_sink(alert, self._wanted(cameras), own, hide, shared.snapshot, shared.backoff)
-        self._outbox = Outbox(shared.folder, name, alert.queue)
-        self._courier = Courier(
+        self._outbox = DeliveryQueue(shared.folder, name, alert.queue)
+        self._courier = DeliveryWorker(
             self._outbox,
             self._sink.deliver,
             random=Random(shared.random.getrandbits(64)),
@@ -146,13 +146,15 @@ class Post:
         return [camera for camera in cameras if not self._alert.cameras or camera in self._alert.cameras]
 
 
-class Tap:
+class StoreChannel:
     """Takes every message of every camera, for a delivery that is not set up by a person, such as the store's."""
 
-    def __init__(self, name: str, deliver: Delivery, shared: Surroundings) -> None:
+    def __init__(self, name: str, deliver: Delivery, shared: ChannelContext) -> None:
         self.name = name
         random = Random(shared.random.getrandbits(64))
-        self._courier = Courier(Outbox(shared.folder, name), deliver, random=random, backoff=shared.backoff)
+        self._courier = DeliveryWorker(
+            DeliveryQueue(shared.folder, name), deliver, random=random, backoff=shared.backoff
+        )
 
     def offer(self, message: EventMessage, camera: str, routed: bool) -> None:
         self._courier.put(message)

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from msflow_stream.events.alerts.queue import Outbox
-from msflow_stream.events.alerts.queue_file import Letter
+from msflow_stream.events.alerts.queue import DeliveryQueue
+from msflow_stream.events.alerts.queue_file import QueuedMessage
 from msflow_stream.events.alerts.sinks.base import Delivery, GiveUp, Retry
 from msflow_stream.events.serialization import from_json
-from msflow_stream.logs import Hide, Outage, redact
+from msflow_stream.logs import Outage, Redact, redact
 from msflow_stream.types import EventMessage
 from msflow_stream.video.backoff import Backoff
 
@@ -42,7 +42,7 @@ class AlertReport:
     last_error: str | None
 
 
-class Courier:
+class DeliveryWorker:
     """Delivers what is put in an outbox, in its order, each message at least once.
 
     A delivery that raises Retry is repeated, with growing waits, until it works or the message is too old; meanwhile
@@ -52,7 +52,7 @@ class Courier:
 
     def __init__(
         self,
-        outbox: Outbox,
+        outbox: DeliveryQueue,
         deliver: Delivery,
         *,
         random: Random,
@@ -60,7 +60,7 @@ class Courier:
         backoff: Backoff | None = None,
         attempts: int | None = None,
         give_up_after: float = DAY,
-        hide: Hide = redact,
+        hide: Redact = redact,
     ) -> None:
         """Starts the thread.
 
@@ -127,7 +127,7 @@ class Courier:
         except Exception as error:
             self._say_bug(error)
 
-    def _carry(self, letter: Letter) -> None:
+    def _carry(self, letter: QueuedMessage) -> None:
         """One attempt to deliver."""
         try:
             message = from_json(json.loads(letter.body))
@@ -149,7 +149,7 @@ class Courier:
             self._trouble.end(f"alert {self.name} works again; {len(self._outbox)} messages wait")
             self._hopeless.end(f"alert {self.name}: messages are delivered again")
 
-    def _failed(self, letter: Letter, reason: str, attempts: int | None, patient: bool) -> None:
+    def _failed(self, letter: QueuedMessage, reason: str, attempts: int | None, patient: bool) -> None:
         """Gives up, or waits for the next attempt."""
         self._failures += 1
         letter.attempts += 1
@@ -165,7 +165,7 @@ class Courier:
             else:
                 self._closing.wait(self._backoff.delay(self._failures, self._random, patient))
 
-    def _give_up(self, letter: Letter, reason: str) -> None:
+    def _give_up(self, letter: QueuedMessage, reason: str) -> None:
         self._last_error = reason
         self._hopeless.begin(f"alert {self.name}: {reason}; given up, and kept among its dead letters", reason)
         self._outbox.give_up(letter, reason)

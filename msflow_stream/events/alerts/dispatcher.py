@@ -10,7 +10,7 @@ from random import Random
 from time import monotonic
 
 from msflow_stream.config.alerts import Alert
-from msflow_stream.events.alerts.channel import Post, Surroundings, Tap
+from msflow_stream.events.alerts.channel import AlertChannel, ChannelContext, StoreChannel
 from msflow_stream.events.alerts.delivery import AlertReport
 from msflow_stream.events.alerts.filters import local_now
 from msflow_stream.events.alerts.sinks.base import Delivery
@@ -21,10 +21,10 @@ from msflow_stream.video.backoff import Backoff
 Routes = Mapping[str, Collection[str]]  # the alerts of each camera, by name
 
 
-class AlertHub:
+class AlertDispatcher:
     """All alerts of a program, each with a queue on disk and a thread of its own. To be closed.
 
-    >>> hub = AlertHub(alerts, folder, Random(), routes={"gate": ["guard"]})  # doctest: +SKIP
+    >>> hub = AlertDispatcher(alerts, folder, Random(), routes={"gate": ["guard"]})  # doctest: +SKIP
     >>> hub.publish(EventMessage("open", event), "gate")  # doctest: +SKIP
     """
 
@@ -59,12 +59,14 @@ class AlertHub:
         if twice := alerts.keys() & always.keys():
             raise UserError(f"alert {min(twice)}: this name is taken; choose another one")
         _check(alerts, routes)
-        shared = Surroundings(folder, random, backoff, snapshot, clock)
+        shared = ChannelContext(folder, random, backoff, snapshot, clock)
         self._alerts, self._routes = frozenset(alerts), routes
-        self._posts: list[Post | Tap] = [Tap(name, deliver, shared) for name, deliver in always.items()]
+        self._posts: list[AlertChannel | StoreChannel] = [
+            StoreChannel(name, deliver, shared) for name, deliver in always.items()
+        ]
         try:
             for name, alert in alerts.items():
-                self._posts.append(Post(name, alert, _cameras(name, routes), shared))
+                self._posts.append(AlertChannel(name, alert, _cameras(name, routes), shared))
         except UserError as error:
             self.close(1.0)
             raise UserError(f"alert {name}: {error}") from None

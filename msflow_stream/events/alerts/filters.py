@@ -17,7 +17,7 @@ def local_now() -> datetime:
     return datetime.now().astimezone()
 
 
-class Choice:
+class AlertFilter:
     """Applies the filters of one alert. Who was told of an event's beginning is told of its end too.
 
     An event that the filters let through only later (it becomes severe, or the quiet hours are over) begins then.

@@ -17,7 +17,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from msflow_stream.config.alerts import MqttSettings
 from msflow_stream.events.alerts.sinks.base import Retry, tls_context
-from msflow_stream.events.alerts.sinks.mqtt_topics import OFFLINE, ONLINE, Note, Topics
+from msflow_stream.events.alerts.sinks.mqtt_topics import OFFLINE, ONLINE, MqttMessage, Topics
 from msflow_stream.video.backoff import Backoff
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class MqttConnection:
         self,
         settings: MqttSettings,
         topics: Topics,
-        greeting: Callable[[], Iterable[Note]],
+        greeting: Callable[[], Iterable[MqttMessage]],
         random: Random,
         backoff: Backoff | None = None,
     ) -> None:
@@ -64,7 +64,7 @@ class MqttConnection:
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self._thread.start()
 
-    def say(self, notes: Iterable[Note]) -> None:
+    def say(self, notes: Iterable[MqttMessage]) -> None:
         """Returns when the broker has all of it, in this order.
 
         Raises:
@@ -83,7 +83,7 @@ class MqttConnection:
                     self._drop(client)
                     raise Retry("the MQTT broker did not confirm a message")
 
-    def mention(self, notes: Iterable[Note]) -> None:
+    def mention(self, notes: Iterable[MqttMessage]) -> None:
         """Says this if there is a connection, and does not wait."""
         with self._changed:
             client = self._client
@@ -98,7 +98,7 @@ class MqttConnection:
             connected = self._client is not None
         if connected:
             with suppress(Retry):
-                self.say([Note(self._topics.status, OFFLINE, retain=True)])
+                self.say([MqttMessage(self._topics.status, OFFLINE, retain=True)])
         if self._latest is not None:
             self._latest.disconnect()
             self._thread.join(GRACE)
@@ -150,7 +150,7 @@ class MqttConnection:
         if self._closing.is_set():  # while it was connecting
             client.disconnect()
             return
-        for note in [Note(self._topics.status, ONLINE, retain=True), *self._greeting()]:
+        for note in [MqttMessage(self._topics.status, ONLINE, retain=True), *self._greeting()]:
             _publish(client, note)
         with self._changed:
             self._client, self._failures = client, 0
@@ -173,7 +173,7 @@ class MqttConnection:
                 self._over.set()
 
 
-def _publish(client: paho.Client, note: Note) -> paho.MQTTMessageInfo:
+def _publish(client: paho.Client, note: MqttMessage) -> paho.MQTTMessageInfo:
     return client.publish(note.topic, note.text, qos=QOS, retain=note.retain)
 
 

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from time import time
 
-from msflow_stream.events.alerts.queue_file import DeadLetters, Letter, Spool
+from msflow_stream.events.alerts.queue_file import DeadLetters, QueuedMessage, QueueFile
 from msflow_stream.events.alerts.sinks.base import encode
 from msflow_stream.logs import Outage
 from msflow_stream.types import EventMessage
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 BATCH = 100  # messages that are saved at once; a disk that stays full is tried with no more than these
 
 
-class Outbox:
+class DeliveryQueue:
     """Messages in their order, from any thread, each kept until it was delivered or given up. To be closed.
 
     What finds no room on the disk waits in memory until it does. When `capacity` messages wait, the oldest one is
@@ -37,11 +37,11 @@ class Outbox:
             raise ValueError(f"capacity must be at least 1, not {capacity}")
         self.name = name
         self._capacity, self._clock = capacity, clock
-        self._spool, self._dead = Spool(folder / f"{name}.sqlite"), DeadLetters(folder / f"{name}.dead.jsonl")
+        self._spool, self._dead = QueueFile(folder / f"{name}.sqlite"), DeadLetters(folder / f"{name}.dead.jsonl")
         self._lock = threading.RLock()
         self._saved, self._followed, self._loaded = 0, set[str](), False
-        self._unsaved: deque[Letter] = deque()  # newer than all that are saved
-        self._head: Letter | None = None
+        self._unsaved: deque[QueuedMessage] = deque()  # newer than all that are saved
+        self._head: QueuedMessage | None = None
         self._over = set[int]()  # numbers of what was removed, though a full disk may still have it
         self._given_up = 0
         self._closed = False
@@ -59,7 +59,7 @@ class Outbox:
         with self._lock:
             return self._saved + len(self._unsaved)
 
-    def age(self, letter: Letter) -> float:
+    def age(self, letter: QueuedMessage) -> float:
         """Seconds since a message was put in."""
         return self._clock() - letter.added
 
@@ -77,7 +77,7 @@ class Outbox:
 
     def put(self, message: EventMessage) -> None:
         """Adds a message."""
-        letter = Letter(encode(message), self._clock(), message.kind, message.event.id)
+        letter = QueuedMessage(encode(message), self._clock(), message.kind, message.event.id)
         with self._lock:
             if self._closed:
                 self._bury(letter, "the program was ending")
@@ -92,7 +92,7 @@ class Outbox:
             self._unsaved.append(letter)
             self._save()
 
-    def first(self) -> Letter | None:
+    def first(self) -> QueuedMessage | None:
         """The oldest message, which stays until it is removed; None if none waits."""
         with self._lock:
             if self._unsaved:
@@ -103,7 +103,7 @@ class Outbox:
                 self._head = self._unsaved[0]
             return self._head
 
-    def remove(self, letter: Letter) -> bool:
+    def remove(self, letter: QueuedMessage) -> bool:
         """Takes the first message out: it was delivered. False if it had been given up in the meantime."""
         with self._lock:
             if letter is not self._head:
@@ -119,7 +119,7 @@ class Outbox:
                 self._full.end(f"{self.name}: no message waits any more; {self._given_up} were given up so far")
             return True
 
-    def give_up(self, letter: Letter, reason: str) -> None:
+    def give_up(self, letter: QueuedMessage, reason: str) -> None:
         """Moves the first message to the dead letters, unless it is there already."""
         with self._lock:
             if letter is self._head:
@@ -158,6 +158,6 @@ class Outbox:
             self._followed |= found[1]
         return self._loaded
 
-    def _bury(self, letter: Letter, reason: str) -> None:
+    def _bury(self, letter: QueuedMessage, reason: str) -> None:
         self._given_up += 1
         self._dead.add(letter.body, reason)

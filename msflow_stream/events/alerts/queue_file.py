@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True, eq=False)
-class Letter:
+class QueuedMessage:
     """A message that waits.
 
     Attributes:
@@ -48,7 +48,7 @@ class Letter:
     attempts: int = 0
 
 
-class Spool:
+class QueueFile:
     """An SQLite file that one program has to itself. What it cannot do is said once, never raised. To be closed.
 
     Every change is in the file when the call returns, so that a killed program loses nothing. The last ones may be
@@ -69,22 +69,22 @@ class Spool:
 
         return self._try(work)
 
-    def first(self, over: Collection[int]) -> Letter | None:
+    def first(self, over: Collection[int]) -> QueuedMessage | None:
         """The oldest letter whose number is not among `over`; None where it cannot be read."""
 
-        def work(db: sqlite3.Connection) -> Letter | None:
+        def work(db: sqlite3.Connection) -> QueuedMessage | None:
             query = "SELECT body, added, number FROM letters ORDER BY number LIMIT ?"
             rows = db.execute(query, (len(over) + 1,))
             return next(
-                (Letter(body, added, number=number) for body, added, number in rows if number not in over), None
+                (QueuedMessage(body, added, number=number) for body, added, number in rows if number not in over), None
             )
 
         return self._try(work)
 
-    def save(self, letters: Iterable[Letter], over: Collection[int]) -> bool:
+    def save(self, letters: Iterable[QueuedMessage], over: Collection[int]) -> bool:
         """Adds letters, which get their numbers, and removes those with the numbers `over`; all of it or nothing."""
 
-        def work(db: sqlite3.Connection) -> list[tuple[Letter, int | None]]:
+        def work(db: sqlite3.Connection) -> list[tuple[QueuedMessage, int | None]]:
             db.executemany("DELETE FROM letters WHERE number = ?", [(number,) for number in over])
             return [(letter, _insert(db, letter)) for letter in letters]
 
@@ -154,7 +154,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _insert(db: sqlite3.Connection, letter: Letter) -> int | None:
+def _insert(db: sqlite3.Connection, letter: QueuedMessage) -> int | None:
     if letter.kind == "open":
         db.execute("DELETE FROM followed WHERE since < ?", (letter.added - FORGOTTEN_AFTER,))
         db.execute("INSERT OR REPLACE INTO followed VALUES (?, ?)", (letter.event, letter.added))

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from msflow_stream.config.settings import EventSettings, ScoreKind
 from msflow_stream.events.detection.ids import event_id
-from msflow_stream.events.detection.open_event import Draft
+from msflow_stream.events.detection.open_event import OpenEvent
 from msflow_stream.events.detection.regions import regions_of
-from msflow_stream.events.detection.triggers import SLACK, Gauge, Trigger
+from msflow_stream.events.detection.triggers import SLACK, Trigger, TriggerState
 from msflow_stream.types import Box, Event, EventMessage, FrameScore
 
 PAUSE = 5.0  # seconds without a frame, beyond which what comes next has nothing to do with what was
@@ -48,11 +48,13 @@ class EventDetector:
     ) -> None:
         self.size = size
         self._level, self._cool_down = level, settings.cool_down
-        self._gauges = [Gauge(trigger, settings, smoothing) for trigger in triggers]
+        self._gauges = [TriggerState(trigger, settings, smoothing) for trigger in triggers]
         compared = [(trigger.kind, trigger.threshold, trigger.normal) for trigger in triggers]
         self._origin = repr((origin, compared, settings.model_dump_json(), smoothing, level))
-        self._event: Draft | None = None
-        self._drafts: dict[ScoreKind, Draft] = {}  # while there is no event: by the kind that is above its threshold
+        self._event: OpenEvent | None = None
+        self._drafts: dict[
+            ScoreKind, OpenEvent
+        ] = {}  # while there is no event: by the kind that is above its threshold
         self._time, self._shortest = -math.inf, math.inf  # of the last frame; step between frames
 
     @property
@@ -118,11 +120,11 @@ class EventDetector:
         self._drafts = {}
         return [self._event.tell("open", score.time)]
 
-    def _draft(self, trigger: Trigger, score: FrameScore) -> Draft:
+    def _draft(self, trigger: Trigger, score: FrameScore) -> OpenEvent:
         """The one that the frames before have begun, or a new one."""
-        return self._drafts.get(trigger.kind) or Draft(event_id(score, self._origin), trigger, score)
+        return self._drafts.get(trigger.kind) or OpenEvent(event_id(score, self._origin), trigger, score)
 
-    def _go_on(self, event: Draft, score: FrameScore, active: bool) -> list[EventMessage]:
+    def _go_on(self, event: OpenEvent, score: FrameScore, active: bool) -> list[EventMessage]:
         if active:
             event.add(score, self._smoothed, self._regions(score))
             event.triggers += [g.trigger for g in self._gauges if g.lasting and g.trigger not in event.triggers]

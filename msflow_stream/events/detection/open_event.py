@@ -45,7 +45,7 @@ UPDATE_SECONDS = 1.0  # between messages, by the source's time
 HIGHER = 0.05  # of the distance from normal to threshold: by so much must the peak have risen to be news
 
 
-class Draft:
+class OpenEvent:
     """Gathers an event from its first frame on, before it has lasted long enough to be one.
 
     Attributes:

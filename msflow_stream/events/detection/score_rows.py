@@ -13,7 +13,7 @@ from msflow_stream.types import SCORE_FIELDS, FrameScore, ScoreRow
 log = logging.getLogger(__name__)
 
 
-class RowMaker:
+class ScoreRows:
     """Follows one source.
 
     Attributes:

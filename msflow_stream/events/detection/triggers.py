@@ -73,7 +73,7 @@ def triggers_of(
 SLACK = 0.002  # seconds: timestamps of some containers are whole milliseconds
 
 
-class Gauge:
+class TriggerState:
     """Reads the frames of one source in their order.
 
     Attributes:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.events.evidence.event_folder import CLIP, Part, Record, free_stem
-from msflow_stream.events.evidence.frame_clip import PictureClip
-from msflow_stream.events.evidence.recent_frames import Recent, Scored
+from msflow_stream.events.evidence.event_folder import CLIP, ClipFile, EventRecord, free_stem
+from msflow_stream.events.evidence.frame_clip import FrameClip
+from msflow_stream.events.evidence.recent_frames import Recent, RecentFrame
 from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.types import UserError
 from msflow_stream.video.packets.packet_ring import CodedPacket, PacketRing
@@ -39,13 +39,13 @@ class ClipWriter:
         self._first = math.inf  # time of the first one
         self._needs_key = True
         self._copy: PacketCopy | None = None
-        self._done: list[Part] = []
+        self._done: list[ClipFile] = []
 
     @property
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[ClipFile]:
         """The files so far."""
         copy = self._copy
-        return [*self._done] if copy is None else [*self._done, Part(copy.path.name, copy.start, copy.end, True)]
+        return [*self._done] if copy is None else [*self._done, ClipFile(copy.path.name, copy.start, copy.end, True)]
 
     def advance(self, until: float, now: float = math.inf) -> None:
         """Copies what was shown before `now`; it is over once all up to `until` is copied.
@@ -106,7 +106,7 @@ class ClipWriter:
         copy, self._copy = self._copy, None
         if copy is None:
             return
-        part = Part(copy.path.name, copy.start, copy.end, True)
+        part = ClipFile(copy.path.name, copy.start, copy.end, True)
         try:
             copy.close()
         finally:
@@ -142,20 +142,20 @@ class EventClip:
     """Writes clip.mp4; what the disk does to it is noted, not raised."""
 
     def __init__(
-        self, record: Record, begin: float, recent: Recent, packets: PacketRing | None, settings: EvidenceSettings
+        self, record: EventRecord, begin: float, recent: Recent, packets: PacketRing | None, settings: EvidenceSettings
     ) -> None:
         """Prepares; it is to show what was from `begin` on."""
         self._record, self._begin, self._recent, self._settings = record, begin, recent, settings
         self._packets = packets
         self._copied: ClipWriter | None = None
-        self._coded: PictureClip | None = None
+        self._coded: FrameClip | None = None
         if packets is not None and packets.obstacle is None:
             self._copied = ClipWriter(record.folder, packets, begin, settings.max_seconds)
         else:
             self._code_anew("there are no packets" if packets is None else packets.obstacle or "")
 
     @property
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[ClipFile]:
         """Its files so far."""
         return [part for clip in (self._copied, self._coded) if clip is not None for part in clip.parts]
 
@@ -164,7 +164,7 @@ class EventClip:
         """Packets are still to come, beyond the last frame."""
         return self._copied is not None and not self._copied.over
 
-    def take(self, scored: Scored, image: npt.NDArray[np.uint8]) -> None:
+    def take(self, scored: RecentFrame, image: npt.NDArray[np.uint8]) -> None:
         """Takes the next scored frame with its picture, and what came of packets."""
         until = self._record.until(self._settings.post_roll)
         if self._coded is not None and scored.time <= until:
@@ -205,18 +205,18 @@ class EventClip:
         """From here on, and as far back as they go, scored frames take the place of packets."""
         self._record.note(f"the {CLIP} is made of scored frames: {why}")
         begin = max([self._begin, *(part.end for part in self.parts)])
-        self._coded = PictureClip(self._record.folder, CLIP, self._settings.rate_hint, self._settings.max_seconds)
+        self._coded = FrameClip(self._record.folder, CLIP, self._settings.rate_hint, self._settings.max_seconds)
         for scored in self._recent.since(begin):
             if scored.time <= self._record.until(self._settings.post_roll):
                 self._write(self._coded, scored.image(), scored.time)
 
-    def _write(self, clip: PictureClip, image: npt.NDArray[np.uint8], time: float) -> None:
+    def _write(self, clip: FrameClip, image: npt.NDArray[np.uint8], time: float) -> None:
         guarded(self._record, CLIP, clip, lambda: clip.write(image, time))
         if clip.cut_short:
             self._record.note(cut(CLIP, self._settings))
 
 
-def guarded(record: Record, what: str, clip: ClipWriter | PictureClip, work: Callable[[], None]) -> str | None:
+def guarded(record: EventRecord, what: str, clip: ClipWriter | FrameClip, work: Callable[[], None]) -> str | None:
     """Does it; a clip that the disk does not take ends as it is. Returns why packets cannot be copied, None if not."""
     try:
         work()

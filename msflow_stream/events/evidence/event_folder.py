@@ -82,7 +82,7 @@ EVIDENCE_FOLDER = "events"  # the folder, below the source's
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ClipFile:
     """A file of a clip.
 
     Attributes:
@@ -100,7 +100,7 @@ class Part:
 logger = logging.getLogger(__name__)
 
 
-class Record:
+class EventRecord:
     """The newest message of an event and what came of its files; written when there is something new.
 
     Attributes:
@@ -149,7 +149,7 @@ class Record:
         self.note(f"{what} is not whole: {reason}")
         logger.warning("%s: %s is not whole: %s", self.folder, what, reason)
 
-    def save(self, clips: Sequence[Part], overlays: Sequence[Part], over: bool, force: bool = False) -> None:
+    def save(self, clips: Sequence[ClipFile], overlays: Sequence[ClipFile], over: bool, force: bool = False) -> None:
         """Writes event.json if anything has changed; what cannot be written is tried again later, or now by `force`."""
         files = [part.file for part in (*clips, *overlays)]
         news = (self.message.kind, self.message.event.version, files, list(self._notes), over)

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from msflow_stream.events.evidence.copied_clip import EventClip, cut, guarded
-from msflow_stream.events.evidence.event_folder import OVERLAY, Part, Record
-from msflow_stream.events.evidence.frame_clip import PictureClip, write_snapshots
-from msflow_stream.events.evidence.recent_frames import Recent, Scored
+from msflow_stream.events.evidence.event_folder import OVERLAY, ClipFile, EventRecord
+from msflow_stream.events.evidence.frame_clip import FrameClip, write_snapshots
+from msflow_stream.events.evidence.recent_frames import Recent, RecentFrame
 from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.types import EventMessage
 from msflow_stream.video.drawing.overlay import Overlay, OverlayStyle
@@ -18,17 +18,17 @@ from msflow_stream.video.packets.packet_ring import PacketRing
 class EventOverlay:
     """Writes overlay.mp4; what the disk does to it is noted, not raised."""
 
-    def __init__(self, record: Record, style: OverlayStyle, settings: EvidenceSettings) -> None:
+    def __init__(self, record: EventRecord, style: OverlayStyle, settings: EvidenceSettings) -> None:
         self._record, self._style, self._settings = record, style, settings
-        self._clip = PictureClip(record.folder, OVERLAY, settings.rate_hint, settings.max_seconds)
+        self._clip = FrameClip(record.folder, OVERLAY, settings.rate_hint, settings.max_seconds)
         self._drawing: Overlay | None = None
 
     @property
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[ClipFile]:
         """Its file, if there is one."""
         return self._clip.parts
 
-    def take(self, scored: Scored, image: npt.NDArray[np.uint8]) -> None:
+    def take(self, scored: RecentFrame, image: npt.NDArray[np.uint8]) -> None:
         """Takes the next scored frame, with its picture."""
         if self._clip.over or scored.time > self._record.until(self._settings.post_roll):
             return
@@ -58,7 +58,7 @@ class Evidence:
 
     def __init__(
         self,
-        record: Record,
+        record: EventRecord,
         recent: Recent,
         packets: PacketRing | None,
         style: OverlayStyle,
@@ -90,7 +90,7 @@ class Evidence:
             self._take_snapshots()
             self._save()
 
-    def take(self, scored: Scored, image: npt.NDArray[np.uint8]) -> None:
+    def take(self, scored: RecentFrame, image: npt.NDArray[np.uint8]) -> None:
         """Takes the next scored frame, with its picture."""
         if self.over:
             self._save()

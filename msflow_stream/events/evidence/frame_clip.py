@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.events.evidence.event_folder import SNAPSHOT, SNAPSHOT_OVERLAY, Part, free_stem
-from msflow_stream.events.evidence.recent_frames import Scored
+from msflow_stream.events.evidence.event_folder import SNAPSHOT, SNAPSHOT_OVERLAY, ClipFile, free_stem
+from msflow_stream.events.evidence.recent_frames import RecentFrame
 from msflow_stream.files import replaced
 from msflow_stream.types import UserError
 from msflow_stream.video.drawing.jpeg import to_jpeg
@@ -22,7 +22,7 @@ from msflow_stream.video.writing.video_writer import VideoWriter
 TICK = Fraction(1, 1_000_000)  # seconds
 
 
-class PictureClip:
+class FrameClip:
     """Writes overlay.mp4 or clip.mp4; after a failure what was written plays.
 
     Attributes:
@@ -40,11 +40,11 @@ class PictureClip:
         self.over = self.cut_short = False
 
     @property
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[ClipFile]:
         """The file, if there is one."""
         if self._path is None or self.last is None:
             return []
-        return [Part(self._path.name, self._start, self.last, False)]
+        return [ClipFile(self._path.name, self._start, self.last, False)]
 
     def write(self, image: npt.NDArray[np.uint8], time: float) -> None:
         """Adds a picture, uint8 H x W x 3, RGB, shown from `time` on.
@@ -88,7 +88,7 @@ class PictureClip:
 STRIP = 48  # lines of a picture that is drawn on only for what the timeline remembers of it
 
 
-def write_snapshots(folder: Path, peak: Scored, before: Sequence[Scored], style: OverlayStyle) -> None:
+def write_snapshots(folder: Path, peak: RecentFrame, before: Sequence[RecentFrame], style: OverlayStyle) -> None:
     """Replaces both; `before` are the frames that the overlay's timeline shows.
 
     Raises:
@@ -100,7 +100,7 @@ def write_snapshots(folder: Path, peak: Scored, before: Sequence[Scored], style:
         partial.write_bytes(to_jpeg(_drawn(peak, before, style)))
 
 
-def _drawn(peak: Scored, before: Sequence[Scored], style: OverlayStyle) -> npt.NDArray[np.uint8]:
+def _drawn(peak: RecentFrame, before: Sequence[RecentFrame], style: OverlayStyle) -> npt.NDArray[np.uint8]:
     image = peak.image()
     overlay = Overlay(style, image.shape[1], STRIP)
     strip = np.zeros((STRIP, image.shape[1], 3), np.uint8)

@@ -13,7 +13,7 @@ from msflow_stream.video.drawing.jpeg import from_jpeg, to_jpeg
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class RecentFrame:
     """A scored frame; its picture is a JPEG."""
 
     jpeg: bytes
@@ -43,12 +43,12 @@ class Recent:
 
     def __init__(self, seconds: float, max_bytes: int) -> None:
         self._seconds, self._max_bytes = seconds, max_bytes
-        self._frames: deque[Scored] = deque()
+        self._frames: deque[RecentFrame] = deque()
         self._bytes = 0
 
-    def add(self, frame: Frame, score: FrameScore, row: ScoreRow) -> Scored:
+    def add(self, frame: Frame, score: FrameScore, row: ScoreRow) -> RecentFrame:
         """Takes the next frame."""
-        added = Scored(to_jpeg(frame.image), score, row)
+        added = RecentFrame(to_jpeg(frame.image), score, row)
         self._frames.append(added)
         self._bytes += added.size
         while len(self._frames) > 1 and not self._fits(added.time):
@@ -58,10 +58,10 @@ class Recent:
     def _fits(self, now: float) -> bool:
         return self._bytes <= self._max_bytes and 0 <= now - self._frames[0].time <= self._seconds
 
-    def find(self, index: int) -> Scored | None:
+    def find(self, index: int) -> RecentFrame | None:
         """The frame with this index in the source."""
         return next((frame for frame in reversed(self._frames) if frame.index == index), None)
 
-    def since(self, time: float) -> list[Scored]:
+    def since(self, time: float) -> list[RecentFrame]:
         """The frames from this time on."""
         return [frame for frame in self._frames if frame.time >= time]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
-from msflow_stream.events.evidence.event_folder import CLOSED, Record, event_folders, read_event, write_event
+from msflow_stream.events.evidence.event_folder import CLOSED, EventRecord, event_folders, read_event, write_event
 from msflow_stream.events.evidence.evidence import Evidence
 from msflow_stream.events.evidence.recent_frames import Recent
 from msflow_stream.events.evidence.retention import EvidenceRetention
@@ -130,7 +130,7 @@ class EvidenceWriter:
     def _begin(self, message: EventMessage) -> None:
         id = message.event.id
         try:
-            record = Record(self._folder / id, message, self._losses, self._settings.pause, self._clock)
+            record = EventRecord(self._folder / id, message, self._losses, self._settings.pause, self._clock)
         except OSError as error:
             if id not in self._postponed:
                 logger.warning("%s: no evidence of %s yet: %s", self._folder, id, error.strerror)

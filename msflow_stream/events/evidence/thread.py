@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 MOST_FRAMES = 8  # that wait for a slow disk; then the oldest is not in the evidence
 
 
-class EvidenceThread:
+class ThreadedEvidence:
     """Runs an EvidenceWriter in a thread of its own, so that a slow disk delays no score.
 
     Where the disk is too slow frames are dropped, and counted; messages never are. Where nothing may be lost, as of a

@@ -78,7 +78,7 @@ def make_engine(url: URL) -> Engine:
 
 
 @contextmanager
-def told_plainly(url: URL) -> Iterator[None]:
+def translated_errors(url: URL) -> Iterator[None]:
     """Turns errors of a database that is away, locked, full or refuses us into a StoreUnavailable.
 
     Raises:

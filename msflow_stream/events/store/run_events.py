@@ -10,7 +10,7 @@ from msflow_stream.events.store import EventFilter, EventStore, StoreUnavailable
 from msflow_stream.types import Event, EventMessage, UserError
 
 
-class EventShelf:
+class RunEvents:
     """Takes the events of one finished source after the other. A context manager.
 
     A database that is away when a source is finished gets its events with the next one's, or at the end. An event that
@@ -27,7 +27,7 @@ class EventShelf:
         self._store.open()
         self._waiting: list[Event] = []
 
-    def __enter__(self) -> EventShelf:
+    def __enter__(self) -> RunEvents:
         return self
 
     def __exit__(self, *_: object) -> None:

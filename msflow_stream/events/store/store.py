@@ -23,7 +23,7 @@ from msflow_stream.events.store.connection import (
     read_address,
     reason,
     shown,
-    told_plainly,
+    translated_errors,
 )
 from msflow_stream.events.store.tables import EVENT_COLUMNS, EventFilter, EventRow, Label, StoredEvent, event_values
 from msflow_stream.types import EventMessage, UserError
@@ -73,7 +73,7 @@ class EventStore:
         Raises:
             UserError: it is no database of ours, or a newer version's.
         """
-        with self._opening, told_plainly(self._url):
+        with self._opening, translated_errors(self._url):
             if self._opened:
                 return
             try:
@@ -176,5 +176,5 @@ class EventStore:
     def _session(self) -> Iterator[Session]:
         """One transaction."""
         self.open()
-        with told_plainly(self._url), Session(self._engine) as session, session.begin():
+        with translated_errors(self._url), Session(self._engine) as session, session.begin():
             yield session

@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class BlockOrder:
     """One block: which columns of the stored values are its halves, and what they stand for (float64).
 
     Attributes:
@@ -35,7 +35,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class ChannelOrder:
     """A whole chain.
 
     After each block the stored values are its passive half and then its active half.
@@ -48,12 +48,14 @@ class Books:
     """
 
     initial: Tensor
-    steps: list[Step]
+    steps: list[BlockOrder]
     place: Tensor
     scale: Tensor
 
 
-def bookkeeping(permutations: Sequence[Tensor], gains: Sequence[Tensor], offsets: Sequence[Tensor]) -> Books:
+def fold_permutations(
+    permutations: Sequence[Tensor], gains: Sequence[Tensor], offsets: Sequence[Tensor]
+) -> ChannelOrder:
     """Constants of a chain of blocks, each followed by `y[c] = (gain * x + offset)[permutation[c]]`."""
     gains, offsets = [g.double() for g in gains], [b.double() for b in offsets]
     slots = [torch.arange(len(gains[0]))]  # per block: which input feature each logical channel descends from
@@ -66,13 +68,13 @@ def bookkeeping(permutations: Sequence[Tensor], gains: Sequence[Tensor], offsets
     for slot, gain, b, shift in zip(slots[:-1], gains, offsets, shifts, strict=True):
         passive, active = slot[:half], slot[half:]
         halves = column[passive], column[active], scale[passive], offset[passive]
-        steps.append(Step(*halves, scale[active], shift / scale[active]))
+        steps.append(BlockOrder(*halves, scale[active], shift / scale[active]))
         offset[active] = -shift
         scale[slot], offset[slot] = gain * scale[slot], gain * offset[slot] + b
         column[slot] = slots[0]
     by_column = torch.empty_like(scale)
     by_column[column] = scale
-    return Books(initial, steps, column[slots[-1]], by_column)
+    return ChannelOrder(initial, steps, column[slots[-1]], by_column)
 
 
 def _ahead(

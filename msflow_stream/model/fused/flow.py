@@ -1,7 +1,7 @@
 """The flow for inference: permutations, affine maps and factors folded into the convolutions, no log-determinants.
 
 Inside, a scale is a matrix of stored values, (B H W) x C: picking columns is cheap, and what PyTorch calls
-channels-last costs no copy. `bookkeeping` knows which logical channel a column holds and up to which factor.
+channels-last costs no copy. `fold_permutations` knows which logical channel a column holds and up to which factor.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from msflow_stream.model.flows import ChannelLayerNorm
-from msflow_stream.model.fused.channel_order import Books, Step, bookkeeping
+from msflow_stream.model.fused.channel_order import BlockOrder, ChannelOrder, fold_permutations
 from msflow_stream.model.fused.fusion import FusedFusion, Size, make_convolution
 from msflow_stream.model.fusion import OUTPUT_LIMIT
 from msflow_stream.model.msflow import MSFlow
@@ -68,10 +68,10 @@ class FusedFlow(nn.Module):
         return z if self.fusion is None else [one.clamp_(-OUTPUT_LIMIT, OUTPUT_LIMIT) for one in z]
 
 
-def _books(blocks: Iterable[AllInOneBlock]) -> Books:
+def _books(blocks: Iterable[AllInOneBlock]) -> ChannelOrder:
     gains = [block.global_scale_activation(block.global_scale).detach().flatten().cpu() for block in blocks]
     offsets = [block.global_offset.detach().flatten().cpu() for block in blocks]
-    return bookkeeping([block.w_perm.detach().flatten(1).argmax(1).cpu() for block in blocks], gains, offsets)
+    return fold_permutations([block.w_perm.detach().flatten(1).argmax(1).cpu() for block in blocks], gains, offsets)
 
 
 class _FusedChain(nn.Module):
@@ -79,7 +79,9 @@ class _FusedChain(nn.Module):
 
     initial: Tensor
 
-    def __init__(self, blocks: Iterable[AllInOneBlock], books: Books, size: Size, condition_channels: int) -> None:
+    def __init__(
+        self, blocks: Iterable[AllInOneBlock], books: ChannelOrder, size: Size, condition_channels: int
+    ) -> None:
         super().__init__()
         self.register_buffer("initial", books.initial.float(), persistent=False)
         condition = position_condition(condition_channels, *size) if condition_channels else torch.empty(0, *size)
@@ -107,7 +109,7 @@ class _FusedBlock(nn.Module):
     active: Tensor
     constant: Tensor
 
-    def __init__(self, block: AllInOneBlock, step: Step, condition: Tensor) -> None:
+    def __init__(self, block: AllInOneBlock, step: BlockOrder, condition: Tensor) -> None:
         super().__init__()
         self.size, self.clamp = (condition.shape[1], condition.shape[2]), float(block.clamp)
         self.register_buffer("passive", step.passive, persistent=False)
@@ -145,7 +147,7 @@ def _copied(norm: nn.LayerNorm) -> nn.LayerNorm:
     return copy
 
 
-def _last(convolution: nn.Conv2d, step: Step) -> nn.Conv2d:
+def _last(convolution: nn.Conv2d, step: BlockOrder) -> nn.Conv2d:
     """The last convolution of a subnet, with FrEIA's factor 0.1 and what `t` becomes in stored values."""
     assert convolution.bias is not None
     weight, bias = convolution.weight.detach().double(), convolution.bias.detach().double()

@@ -24,7 +24,7 @@ class Series:
     values: Floats
 
 
-class Record:
+class NormalRecord:
     """Series of one scene. Scores that are not finite are left out: they are no alarm either.
 
     Args:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from msflow_stream.scenes.tails import pareto
-from msflow_stream.scenes.tails.excursions import Record
+from msflow_stream.scenes.tails.excursions import NormalRecord
 from msflow_stream.scenes.tails.pareto import Floats, Pareto, Posterior
 
 LEAST = 1e-12  # the lowest probability that is told apart from 0
@@ -73,7 +73,7 @@ Interval = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class ThresholdEstimate:
     """A threshold, and what is to be expected of it.
 
     Attributes:
@@ -123,7 +123,7 @@ class TailFit:
     peaks: Floats
     posterior: Posterior
 
-    def limit(self, rate: float, record: Record, random: np.random.Generator) -> Limit:
+    def limit(self, rate: float, record: NormalRecord, random: np.random.Generator) -> ThresholdEstimate:
         """The threshold for so many alarms per hour, of which `supported_rate` says whether one may ask for it."""
         threshold = self.tail.threshold(rate)
         rate = min(rate, self.tail.excursions / self.tail.hours)  # there may never be so many
@@ -132,7 +132,7 @@ class TailFit:
         rates = often * np.exp(pareto.log_survival(np.array(threshold - self.tail.level), shape, scale))
         least, most = np.quantile(rates, BOUNDS).tolist()
         counted = len(record.peaks(threshold))
-        return Limit(threshold, rate, (float(low[0]), float(high[0])), (least, most), counted)
+        return ThresholdEstimate(threshold, rate, (float(low[0]), float(high[0])), (least, most), counted)
 
     def interval(self, rates: Floats, random: np.random.Generator) -> tuple[Floats, Floats]:
         """Lowest and highest threshold that may have each of these rates, with CONFIDENCE."""
@@ -152,7 +152,7 @@ def supported_rate(hours: float) -> float:
     return 1 / (BEYOND * hours) if hours else math.inf
 
 
-def fit_tail(record: Record, rate: float, random: np.random.Generator, draws: int = 200) -> TailFit | None:
+def fit_tail(record: NormalRecord, rate: float, random: np.random.Generator, draws: int = 200) -> TailFit | None:
     """The tail of a record; None where there is too little to fit one on.
 
     Args:
@@ -180,7 +180,7 @@ def fit_tail(record: Record, rate: float, random: np.random.Generator, draws: in
     return TailFit(tail, diagnostics, peaks, posterior)
 
 
-def limit_without_tail(record: Record) -> Limit:
+def limit_without_tail(record: NormalRecord) -> ThresholdEstimate:
     """The highest score there is: no normal frame of the footage is above it.
 
     Raises:
@@ -188,10 +188,10 @@ def limit_without_tail(record: Record) -> Limit:
     """
     most = -math.log(1 - CONFIDENCE) / record.hours if record.hours else None  # of which none in so long is likely
     interval = None if most is None else (0.0, most)
-    return Limit(record.highest, None, None, interval, 0)
+    return ThresholdEstimate(record.highest, None, None, interval, 0)
 
 
-def _tail(record: Record, level: float, excursions: int, likeliest: Pareto, posterior: Posterior) -> Tail:
+def _tail(record: NormalRecord, level: float, excursions: int, likeliest: Pareto, posterior: Posterior) -> Tail:
     ascending = np.sort(record.values)
     count = len(ascending)
     share = float((ascending > level).mean())

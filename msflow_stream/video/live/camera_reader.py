@@ -13,15 +13,15 @@ from types import TracebackType
 from typing import Self
 
 from msflow_stream.types import Frame, UserError
-from msflow_stream.video.live.connection import Arrival, Connection
+from msflow_stream.video.live.connection import Connection, DecodedFrame
 from msflow_stream.video.live.faults import ADVICE, CameraError, Fault
 from msflow_stream.video.live.hardware import DecoderChoice
-from msflow_stream.video.live.picture_check import PictureWatch
+from msflow_stream.video.live.picture_check import PictureCheck
 from msflow_stream.video.live.states import Observer, Reporter, State
 from msflow_stream.video.live.status import CameraStatus, Counts
-from msflow_stream.video.live.timeline import Incoming, Segments
+from msflow_stream.video.live.timeline import CameraConnection, FrameNumbering
 from msflow_stream.video.live_options import LiveOptions
-from msflow_stream.video.packets.packet_ring import PacketTap
+from msflow_stream.video.packets.packet_ring import PacketObserver
 from msflow_stream.video.reading.source_info import live_name
 
 logger = logging.getLogger(__name__)
@@ -29,10 +29,10 @@ logger = logging.getLogger(__name__)
 GRACE = 2.0  # seconds beyond the timeouts that stop() gives the threads to end
 
 
-class Supervisor:
+class CameraReader:
     """One camera, read in threads of its own from start() to stop(). A context manager.
 
-    >>> with Supervisor("rtsp://gate.example/live", mailbox.put, random=Random()) as camera:  # doctest: +SKIP
+    >>> with CameraReader("rtsp://gate.example/live", mailbox.put, random=Random()) as camera:  # doctest: +SKIP
     ...     print(camera.status())
     """
 
@@ -45,10 +45,10 @@ class Supervisor:
         name: str | None = None,
         options: LiveOptions | None = None,
         ended: Callable[[BaseException | None], None] | None = None,
-        connect: Callable[[], Incoming] | None = None,
+        connect: Callable[[], CameraConnection] | None = None,
         clock: Callable[[], float] = monotonic,
         wait: Callable[[float], bool] | None = None,
-        packets: PacketTap | None = None,
+        packets: PacketObserver | None = None,
     ) -> None:
         """Prepares; nothing is opened before start().
 
@@ -81,8 +81,8 @@ class Supervisor:
         self._failure: BaseException | None = None  # what made the camera fail
         self._bug: BaseException | None = None  # what stop() is to raise
         self._counts, self._reporter = Counts(), Reporter(self.name)
-        self._segments = Segments(self.name, self._options.every, self._counts, packets)
-        self._watch = PictureWatch(self._options.frozen_after, self._options.black_after)
+        self._segments = FrameNumbering(self.name, self._options.every, self._counts, packets)
+        self._watch = PictureCheck(self._options.frozen_after, self._options.black_after)
         self._threads = [
             threading.Thread(target=work, name=f"{self.name}-{name}", daemon=True)
             for name, work in (("read", self._run), ("lookout", self._look_out))
@@ -215,7 +215,7 @@ class Supervisor:
             incoming.close()
         return ended, self._clock() - begin
 
-    def _take(self, incoming: Incoming, arrival: Arrival) -> bool:
+    def _take(self, incoming: CameraConnection, arrival: DecodedFrame) -> bool:
         """Hands a frame on if it is one of those sampled; returns whether more are wanted."""
         early = self._segments.early(incoming, arrival, self._clock())
         if early and self._wait(early):

@@ -17,14 +17,14 @@ from msflow_stream.video.live.faults import CameraError, Fault, read_error
 from msflow_stream.video.live.hardware import DecoderChoice
 from msflow_stream.video.live.open_camera import camera_stream, is_ahead, is_timed, open_camera
 from msflow_stream.video.live_options import LiveOptions
-from msflow_stream.video.packets.packet_ring import PacketTap
+from msflow_stream.video.packets.packet_ring import PacketObserver
 from msflow_stream.video.reading.colour import displayed_size
-from msflow_stream.video.reading.demuxer import ASSUMED_RATE, Restarts
+from msflow_stream.video.reading.demuxer import ASSUMED_RATE, TimestampRepair
 from msflow_stream.video.reading.frame_counter import FrameCounter
 from msflow_stream.video.reading.source_info import SourceInfo, live_name
 
 
-class Arrival(NamedTuple):
+class DecodedFrame(NamedTuple):
     """A decoded frame, its number in the connection, and its timestamp in ticks of the stream, None without one."""
 
     frame: VideoFrame
@@ -50,7 +50,7 @@ class Connection:
         *,
         name: str | None = None,
         choice: DecoderChoice | None = None,
-        packets: PacketTap | None = None,
+        packets: PacketObserver | None = None,
     ) -> None:
         """Connects and waits for the first frame.
 
@@ -76,8 +76,8 @@ class Connection:
             self._counter = FrameCounter()
             self._errors = self._corrupt = self._unseen = self._sent = 0
             self._started = self._ended = False
-            self._restarts = Restarts(self._time_base)
-            self._ready: deque[Arrival] = deque()
+            self._restarts = TimestampRepair(self._time_base)
+            self._ready: deque[DecodedFrame] = deque()
             self._packets, self._tap = self._container.demux(), packets
             if packets is not None:
                 packets.begin(self._stream, self._time_base)
@@ -97,7 +97,7 @@ class Connection:
     def received(self) -> int:
         return max(self._sent, self._counter.passed)
 
-    def __iter__(self) -> Iterator[Arrival]:
+    def __iter__(self) -> Iterator[DecodedFrame]:
         while True:
             while self._ready:
                 yield self._ready.popleft()
@@ -156,7 +156,7 @@ class Connection:
                 self._errors, self._unseen, self._started = 0, self._counter.lost, True
             self._corrupt += frame.is_corrupt
             if number is not None:
-                self._ready.append(Arrival(frame, number, frame.pts if self._timed else None))
+                self._ready.append(DecodedFrame(frame, number, frame.pts if self._timed else None))
 
     def _mend_start(self, packet: Packet[Stream]) -> None:
         """Gives the first packet the timestamp that FFmpeg leaves out over RTSP: one step before the second one's."""

@@ -11,7 +11,7 @@ STRIDE = 4  # looks at every fourth pixel of every fourth row: enough to tell, a
 FLAT = 3.0  # grey levels; the deviation of a picture without texture, be it black, or blue for "no signal"
 
 
-class PictureWatch:
+class PictureCheck:
     """Watches a camera's sampled pictures.
 
     Frozen means identical, not similar: a live sensor's noise shows in some pixel before long, whereas an empty scene

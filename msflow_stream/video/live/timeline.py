@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Protocol
 
 from msflow_stream.types import Frame
-from msflow_stream.video.live.connection import Arrival
+from msflow_stream.video.live.connection import DecodedFrame
 from msflow_stream.video.live.status import Counts
-from msflow_stream.video.packets.packet_ring import PacketTap
+from msflow_stream.video.packets.packet_ring import PacketObserver
 from msflow_stream.video.reading.colour import RgbConverter, displayed_size
 from msflow_stream.video.reading.source_info import SourceInfo
 
@@ -84,7 +84,7 @@ class Timeline:
         return time
 
 
-class Incoming(Protocol):
+class CameraConnection(Protocol):
     """What a supervisor needs of a connection; see `Connection`."""
 
     info: SourceInfo
@@ -95,19 +95,19 @@ class Incoming(Protocol):
     def received(self) -> int: ...
     @property
     def ahead(self) -> bool: ...
-    def __iter__(self) -> Iterator[Arrival]: ...
+    def __iter__(self) -> Iterator[DecodedFrame]: ...
     def close(self) -> None: ...
 
 
-class Segments:
+class FrameNumbering:
     """Numbers and times the frames of one connection after the other. Used by the reader thread alone."""
 
-    def __init__(self, name: str, every: int, counts: Counts, packets: PacketTap | None = None) -> None:
+    def __init__(self, name: str, every: int, counts: Counts, packets: PacketObserver | None = None) -> None:
         self._name, self._every, self._counts, self._packets = name, every, counts, packets
         self._timeline, self._to_rgb = Timeline(), RgbConverter(threads=False)
         self._index_base = self._errors_base = 0
 
-    def open(self, incoming: Incoming) -> None:
+    def open(self, incoming: CameraConnection) -> None:
         """Starts a segment."""
         self._timeline.begin()
         counts = self._counts
@@ -116,11 +116,11 @@ class Segments:
             counts.segment = 0 if counts.segment is None else counts.segment + 1
             counts.info = incoming.info
 
-    def early(self, incoming: Incoming, arrival: Arrival, now: float) -> float:
+    def early(self, incoming: CameraConnection, arrival: DecodedFrame, now: float) -> float:
         """Returns how many seconds a frame should wait, so that what comes all at once passes as it happened."""
         return self._timeline.early(_media(incoming, arrival), now) if incoming.ahead else 0.0
 
-    def take(self, incoming: Incoming, arrival: Arrival, now: float, wall: datetime) -> Frame | None:
+    def take(self, incoming: CameraConnection, arrival: DecodedFrame, now: float, wall: datetime) -> Frame | None:
         """Counts what arrived, and returns it as a frame if it is one of those sampled."""
         index = self._index_base + arrival.number
         time = self._timeline.stamp(_media(incoming, arrival), now)
@@ -138,13 +138,13 @@ class Segments:
                     self._counts.info = replace(self._counts.info, width=width, height=height)
         return None if image is None else Frame(self._name, index, arrival.pts, time, wall, image)
 
-    def count(self, incoming: Incoming) -> None:
+    def count(self, incoming: CameraConnection) -> None:
         """Notes what arrived so far; what is never decoded keeps its place in the count."""
         with self._counts.lock:
             self._counts.read = self._index_base + incoming.received
             self._counts.errors = self._errors_base + incoming.damaged
 
 
-def _media(incoming: Incoming, arrival: Arrival) -> float | None:
+def _media(incoming: CameraConnection, arrival: DecodedFrame) -> float | None:
     """The frame's timestamp in seconds of the stream's clock."""
     return None if arrival.pts is None else float(arrival.pts * incoming.info.time_base)

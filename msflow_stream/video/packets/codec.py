@@ -16,7 +16,7 @@ UNCODED = frozenset({"rawvideo", "wrapped_avframe", "v210", "bitpacked"})  # a s
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Coding:
+class CodecTemplate:
     """The coding of some packets of one stream; those of another one belong into another file.
 
     Attributes:
@@ -52,7 +52,7 @@ class Coding:
             return cls(None, codec, time_base, reorders, obstacle=f"{codec} cannot be copied")
         return cls(template, codec, time_base, reorders)
 
-    def of_size(self, size: tuple[int, int], key: bytes) -> Coding:
+    def of_size(self, size: tuple[int, int], key: bytes) -> CodecTemplate:
         """The coding from a key frame on whose pictures have another size; `key` is its packet."""
         own = self.template is not None and (self.template.codec_context.extradata or b"")[:1] != b"\x01"
         found = parameter_sets(key, self.codec) if own else None

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from msflow_stream.video.packets.codec import Coding
+from msflow_stream.video.packets.codec import CodecTemplate
 from msflow_stream.video.packets.packet_ring import MAX_BYTES, PacketRing
 from msflow_stream.video.reading.demuxer import Demuxer
 from msflow_stream.video.reading.open_file import first_video_stream, open_file
@@ -35,7 +35,7 @@ class FilePackets(PacketRing):
         try:
             stream = first_video_stream(self._container, path)
             self._demuxer = Demuxer(self._container, stream)
-            self._begin(Coding.of(stream, self._demuxer.time_base))
+            self._begin(CodecTemplate.of(stream, self._demuxer.time_base))
         except BaseException:
             self._container.close()
             raise

@@ -16,7 +16,7 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from msflow_stream.video.packets.codec import Coding
+from msflow_stream.video.packets.codec import CodecTemplate
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ OVERHEAD = 300  # bytes that a packet costs beside its data
 MOST_HELD = 64  # packets that a decoder may hold before it shows the first of them
 
 
-class PacketTap(Protocol):
+class PacketObserver(Protocol):
     """Is shown what a camera sends, in the reader's thread; it is quick, and raises nothing."""
 
     def begin(self, stream: VideoStream, time_base: Fraction) -> None:
@@ -53,7 +53,7 @@ class CodedPacket:
     data: bytes
     pts: int
     key: bool
-    coding: Coding
+    coding: CodecTemplate
     time: float | None = None
 
 
@@ -72,7 +72,7 @@ class PacketRing:
         self._keys: deque[CodedPacket] = deque()  # those of them that are key frames
         self._bytes = self._count = 0
         self._unknown: deque[CodedPacket] = deque()  # those whose time is not known yet
-        self._coding: Coding | None = None
+        self._coding: CodecTemplate | None = None
         self._size: tuple[int, int] | None = None  # of the newest picture
         self._newest: float | None = None
         self._failed = False
@@ -119,7 +119,7 @@ class PacketRing:
             self._clear()
 
     def begin(self, stream: VideoStream, time_base: Fraction) -> None:
-        self._safely(lambda: self._begin(Coding.of(stream, time_base)))
+        self._safely(lambda: self._begin(CodecTemplate.of(stream, time_base)))
 
     def packet(self, packet: Packet[Stream]) -> None:
         if self._coding is not None:
@@ -141,7 +141,7 @@ class PacketRing:
                 self._failed = True
                 self._clear()
 
-    def _begin(self, coding: Coding) -> None:
+    def _begin(self, coding: CodecTemplate) -> None:
         while self._unknown:  # what was in the decoder when the last connection ended was never seen
             lost = self._packets.pop()
             self._bytes -= _cost(lost)
@@ -158,7 +158,7 @@ class PacketRing:
             return None
         if pts is None:
             self._clear()
-            self._coding = Coding(
+            self._coding = CodecTemplate(
                 None, coding.codec, coding.time_base, coding.reorders, obstacle="it has no timestamps"
             )
             return None

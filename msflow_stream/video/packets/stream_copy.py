@@ -13,7 +13,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from msflow_stream.types import UserError
-from msflow_stream.video.packets.codec import Coding
+from msflow_stream.video.packets.codec import CodecTemplate
 from msflow_stream.video.packets.packet_ring import CodedPacket
 from msflow_stream.video.reading.open_file import open_file
 from msflow_stream.video.writing.disk_file import DiskFile
@@ -121,7 +121,7 @@ class DecodingOrder:
         return self._last
 
 
-def _open(folder: Path, stem: str, coding: Coding) -> tuple[Path, DiskFile, OutputContainer, VideoStream]:
+def _open(folder: Path, stem: str, coding: CodecTemplate) -> tuple[Path, DiskFile, OutputContainer, VideoStream]:
     refused: Exception | None = None
     for suffix in FORMATS:
         path = folder / f"{stem}.{suffix}"
@@ -137,7 +137,7 @@ def _open(folder: Path, stem: str, coding: Coding) -> tuple[Path, DiskFile, Outp
     raise CopyError(f"{coding.codec} cannot be copied") from refused
 
 
-def _begin(file: DiskFile, suffix: str, coding: Coding) -> tuple[OutputContainer, VideoStream]:
+def _begin(file: DiskFile, suffix: str, coding: CodecTemplate) -> tuple[OutputContainer, VideoStream]:
     name, options = FORMATS[suffix]
     output = av.open(file, "w", format=name, container_options=options)
     if coding.template is None:
@@ -152,7 +152,7 @@ def _begin(file: DiskFile, suffix: str, coding: Coding) -> tuple[OutputContainer
     return output, stream
 
 
-def _cause(error: Exception, coding: Coding) -> Exception:
+def _cause(error: Exception, coding: CodecTemplate) -> Exception:
     """FFmpeg's errors are the system's, or say that it does not take what it was given."""
     return error if isinstance(error, OSError) else CopyError(f"{coding.codec} cannot be copied ({error})")
 

@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 
 from msflow_stream.video.reading.demuxer import Demuxer
 from msflow_stream.video.reading.frame_counter import FrameCounter
-from msflow_stream.video.reading.packet_skipping import PacketChooser, Use
+from msflow_stream.video.reading.packet_skipping import PacketSkipper, Use
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Decoder:
         self.damaged = self.skipped = 0
         self._stream, self._name = stream, name
         self._counter = FrameCounter()
-        self._chooser = PacketChooser.of(stream.codec_context, every)
+        self._chooser = PacketSkipper.of(stream.codec_context, every)
         self._ready: deque[tuple[VideoFrame | None, int, int | None]] = deque()
         self._errors = self._corrupt = 0
         self._begun = self._done = False

@@ -15,7 +15,7 @@ MOST_READ_ERRORS = 16  # after so many, the rest of the file is given up
 RESTART_SECONDS = Fraction(1, 2)  # timestamps that fall back by more start anew (recordings joined end to end)
 
 
-class Restarts:
+class TimestampRepair:
     """Lets timestamps go on where they start anew, so that frames keep their order."""
 
     def __init__(self, time_base: Fraction) -> None:
@@ -54,7 +54,7 @@ class Demuxer:
         self.errors = 0
         self._container, self._stream = container, stream
         self._packets = container.demux(stream)
-        self._restarts = Restarts(self.time_base)
+        self._restarts = TimestampRepair(self.time_base)
         self._reorders = bool(stream.codec_context.has_b_frames)
         # AVI stores no pts, and FFmpeg guesses them wrongly where frames are reordered.
         self.timed = not (self._reorders and container.format.name == "avi")

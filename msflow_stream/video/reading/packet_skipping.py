@@ -24,7 +24,7 @@ class Use(Enum):
     REFRESH = auto()  # it was skipped, but what it holds is needed now
 
 
-class PacketChooser:
+class PacketSkipper:
     """Tells packets that must be decoded from those whose frame nobody wants and no other frame is made from.
 
     A frame is known by its index in display order, so a packet is held until no later one can come before it: until
@@ -44,7 +44,7 @@ class PacketChooser:
         self._stopped = False
 
     @classmethod
-    def of(cls, context: VideoCodecContext, every: int) -> PacketChooser | None:
+    def of(cls, context: VideoCodecContext, every: int) -> PacketSkipper | None:
         """One for a stream, None where everything is to be decoded."""
         disposable = disposable_of(context) if every > 1 else None
         return None if disposable is None else cls(every, disposable)

@@ -13,7 +13,7 @@ HD_LINES = 720  # from here on players expect BT.709, below it BT.601
 BT709, BT601 = 1, 6  # ITU-T H.273 uses one number for matrix, primaries and transfer of either
 
 
-class PictureConverter:
+class EncoderFrames:
     """Turns uint8 H x W x 3 RGB images of any size into yuv420p frames of one size.
 
     An odd width or height grows by one column or row, a copy of the last, because chroma comes in twos.

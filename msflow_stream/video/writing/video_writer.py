@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from msflow_stream.types import UserError
 from msflow_stream.video.writing.audio import MARGIN, AudioTrack
 from msflow_stream.video.writing.disk_file import DiskFile
-from msflow_stream.video.writing.encoder_frames import PictureConverter
+from msflow_stream.video.writing.encoder_frames import EncoderFrames
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class VideoWriter:
             raise UserError(f"cannot write {path}: it is the source itself; choose another output")
         self.frames = 0
         self._path = path
-        self._converter = PictureConverter(width, height)
+        self._converter = EncoderFrames(width, height)
         self._source_time_base = time_base
         self._time_base = time_base if time_base.denominator <= FINEST_TIME_BASE.denominator else FINEST_TIME_BASE
         self._rate = rate.limit_denominator(100_000)

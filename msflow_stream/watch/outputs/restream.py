@@ -29,7 +29,7 @@ class Restream:
     """Pushes each scored frame with its overlay, as H.264 over one TCP connection, for ever.
 
     A server that is away is tried again and again; frames are passed over meanwhile. Pictures of another size come over
-    a new connection. `take` may wait for the server as long as the timeout: run it in an `Outlet`.
+    a new connection. `take` may wait for the server as long as the timeout: run it in an `ThreadedSink`.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ Item = tuple[Frame, FrameScore, ScoreRow]
 SLOW, BUG, CLOSED = "slow", "bug", "closed"  # why an item never reached the sink
 
 
-class Outlet:
+class ThreadedSink:
     """A sink behind a small queue; itself a sink, whose `take` returns at once.
 
     When the queue is full the oldest item in it is dropped. A sink that raises is closed for good, and what comes for

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from msflow_stream.events.alerts.delivery import Courier
-from msflow_stream.events.alerts.queue import Outbox
+from msflow_stream.events.alerts.delivery import DeliveryWorker
+from msflow_stream.events.alerts.queue import DeliveryQueue
 from msflow_stream.events.alerts.sinks.base import GiveUp, Retry, retrying
 from msflow_stream.types import EventMessage
 from tests.events.alerts.said import QUICK, dead, known_by, life, say, without_repeats
@@ -38,8 +38,8 @@ class Receiver:
         self.taken.append(message)
 
 
-def courier(folder: Path, deliver: Callable[[EventMessage], None], **options: Any) -> Courier:
-    return Courier(Outbox(folder, "guard"), deliver, random=Random(0), **{"backoff": QUICK, **options})
+def courier(folder: Path, deliver: Callable[[EventMessage], None], **options: Any) -> DeliveryWorker:
+    return DeliveryWorker(DeliveryQueue(folder, "guard"), deliver, random=Random(0), **{"backoff": QUICK, **options})
 
 
 def test_what_is_put_in_arrives_as_it_was(tmp_path: Path) -> None:
@@ -89,8 +89,8 @@ def test_a_message_is_given_up_when_it_is_too_old_but_never_untried(tmp_path: Pa
     receiver = Receiver()
     receiver.trouble = lambda message: Retry("away")
     hours = [0.0]
-    box = Outbox(tmp_path, "guard", clock=lambda: hours[0])
-    one = Courier(box, receiver, random=Random(0), backoff=QUICK, give_up_after=24.0)
+    box = DeliveryQueue(tmp_path, "guard", clock=lambda: hours[0])
+    one = DeliveryWorker(box, receiver, random=Random(0), backoff=QUICK, give_up_after=24.0)
     one.put(say("open"))
     until(lambda: receiver.attempts >= 3)
     assert one.report().given_up == 0
@@ -128,12 +128,12 @@ def test_a_bug_costs_its_message_and_no_other(tmp_path: Path, caplog: pytest.Log
 
 
 def test_what_cannot_be_read_back_is_given_up(tmp_path: Path) -> None:
-    receiver, box = Receiver(), Outbox(tmp_path, "guard")
+    receiver, box = Receiver(), DeliveryQueue(tmp_path, "guard")
     box.put(say("open"))
     letter = box.first()
     assert letter is not None
     letter.body = '{"kind": "from another version"}'
-    one = Courier(box, receiver, random=Random(0), backoff=QUICK)
+    one = DeliveryWorker(box, receiver, random=Random(0), backoff=QUICK)
     one.put(say("close"))
     until(lambda: len(receiver.taken) == 1)
     one.close()

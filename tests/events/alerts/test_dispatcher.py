@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from msflow_stream.events.alerts import AlertHub, mqtt_connection
+from msflow_stream.events.alerts import AlertDispatcher, mqtt_connection
 from msflow_stream.events.serialization import from_json
 from msflow_stream.types import EventMessage, UserError
 from tests.events.alerts.said import QUICK, dead, known_by, life, say, settings, without_repeats
@@ -33,10 +33,14 @@ def lines(path: Path) -> list[EventMessage]:
     return [from_json(json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def hub(folder: Path, alerts: dict[str, Any], routes: dict[str, list[str]] | None = None, **options: Any) -> AlertHub:
+def hub(
+    folder: Path, alerts: dict[str, Any], routes: dict[str, list[str]] | None = None, **options: Any
+) -> AlertDispatcher:
     made = {name: settings(**values) for name, values in alerts.items()}
     everything = {camera: list(alerts) for camera in ("gate", "yard")}
-    return AlertHub(made, folder / "alerts", Random(0), routes=routes or everything, **{"backoff": QUICK, **options})
+    return AlertDispatcher(
+        made, folder / "alerts", Random(0), routes=routes or everything, **{"backoff": QUICK, **options}
+    )
 
 
 def files(folder: Path, *names: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from msflow_stream.events.alerts.filters import Choice
+from msflow_stream.events.alerts.filters import AlertFilter
 from msflow_stream.types import EventMessage
 from tests.events.alerts.said import life, say, settings
 
@@ -19,7 +19,7 @@ class Listener:
 
     def __init__(self, **filters: Any) -> None:
         self.now = NOON
-        self._choice = Choice(settings(type="jsonl", **filters), lambda: self.now)
+        self._choice = AlertFilter(settings(type="jsonl", **filters), lambda: self.now)
         self._followed: set[str] = set()
 
     def hears(self, *messages: EventMessage) -> list[str]:

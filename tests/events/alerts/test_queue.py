@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from msflow_stream.events.alerts.queue import Outbox
+from msflow_stream.events.alerts.queue import DeliveryQueue
 from tests.events.alerts.said import dead, life, say
 from tests.support.data import REPOSITORY
 from tests.support.small_disk import fill, small_disk
 
 
-def emptied(outbox: Outbox) -> list[tuple[str, int]]:
+def emptied(outbox: DeliveryQueue) -> list[tuple[str, int]]:
     """Takes everything out: ids and versions."""
     taken = []
     while (letter := outbox.first()) is not None:
@@ -27,8 +27,8 @@ def emptied(outbox: Outbox) -> list[tuple[str, int]]:
     return taken
 
 
-def filled(folder: Path, count: int, capacity: int = 10_000) -> Outbox:
-    outbox = Outbox(folder, "guard", capacity)
+def filled(folder: Path, count: int, capacity: int = 10_000) -> DeliveryQueue:
+    outbox = DeliveryQueue(folder, "guard", capacity)
     for number in range(count):
         outbox.put(say("open", f"e{number}"))
     return outbox
@@ -60,7 +60,7 @@ def test_the_next_run_goes_on_where_this_one_stopped(tmp_path: Path) -> None:
     outbox.remove(first)
     outbox.close()
     outbox.close()
-    again = Outbox(tmp_path, "guard")
+    again = DeliveryQueue(tmp_path, "guard")
     again.put(say("open", "e3"))
     assert len(again) == 3
     assert emptied(again) == [("e1", 1), ("e2", 1), ("e3", 1)]
@@ -113,7 +113,7 @@ def test_nothing_that_was_put_in_is_lost_by_sigkill(tmp_path: Path) -> None:
     told = [int(line) for line in process.stdout.read().split()] or [300]
     process.stdout.close()
     process.wait()
-    outbox = Outbox(tmp_path, "guard")
+    outbox = DeliveryQueue(tmp_path, "guard")
     found = emptied(outbox)
     outbox.close()
     assert found == [(f"e{number}", 1) for number in range(len(found))]
@@ -121,14 +121,14 @@ def test_nothing_that_was_put_in_is_lost_by_sigkill(tmp_path: Path) -> None:
 
 
 def test_which_events_a_receiver_follows_is_known_after_a_restart(tmp_path: Path) -> None:
-    outbox = Outbox(tmp_path, "guard")
+    outbox = DeliveryQueue(tmp_path, "guard")
     for message in [*life("over"), say("open", "lasts"), say("open", "left")]:
         outbox.put(message)
     outbox.forget("left")
     for _ in range(2):
         assert [outbox.follows(event) for event in ("over", "lasts", "left", "other")] == [False, True, False, False]
         outbox.close()
-        outbox = Outbox(tmp_path, "guard")
+        outbox = DeliveryQueue(tmp_path, "guard")
     outbox.close()
 
 
@@ -150,7 +150,7 @@ def test_a_full_disk_costs_nothing_but_is_said_once(tmp_path: Path, caplog: pyte
         filler.unlink()
         outbox.put(say("open", "e400"))
         outbox.close()
-        again = Outbox(disk, "guard")
+        again = DeliveryQueue(disk, "guard")
         left = emptied(again)
         again.close()
     assert taken == [f"e{number}" for number in range(50)]
@@ -167,7 +167,7 @@ def test_a_disk_that_is_full_from_the_start_is_waited_for(tmp_path: Path) -> Non
         filler.unlink()
         outbox.put(say("open", "e3"))
         outbox.close()
-        again = Outbox(disk, "guard")
+        again = DeliveryQueue(disk, "guard")
         assert emptied(again) == [(f"e{number}", 1) for number in range(4)]
         again.close()
 
@@ -206,7 +206,7 @@ def test_a_queue_of_another_program_is_left_alone(tmp_path: Path, caplog: pytest
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        outbox = Outbox(tmp_path, "guard")
+        outbox = DeliveryQueue(tmp_path, "guard")
         outbox.put(say("open", "ours"))
         letter = outbox.first()
         assert letter is not None

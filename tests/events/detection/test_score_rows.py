@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from msflow_stream.config.settings import ScoreSettings
-from msflow_stream.events.detection.score_rows import RowMaker
-from msflow_stream.scenes.calibration import Basis, Calibration
+from msflow_stream.events.detection.score_rows import ScoreRows
+from msflow_stream.scenes.calibration import Calibration, CalibrationBasis
 from msflow_stream.scenes.tails.fitting import Tail
 from msflow_stream.series import smooth
 from msflow_stream.types import FrameScore
 
 PAPER = Tail(2.0, 0.1, 50, 1.0, 0.0, 1.0, (0.0, 2.0, 8.0), (0.0, -1.0, -4.0))
 SURPRISE = Tail(20.0, 0.1, 50, 1.0, 0.0, 1.0, (0.0, 20.0, 80.0), (0.0, -1.0, -4.0))
-BASIS = Basis(created="", asked=1.0, supported=0.1, hours=1.0, sources={}, smoothing=0.5, gap=5.0)
+BASIS = CalibrationBasis(created="", asked=1.0, supported=0.1, hours=1.0, sources={}, smoothing=0.5, gap=5.0)
 UNCALIBRATED = Calibration(frames=9, quantiles={}, thresholds={"paper": 3.0, "surprise": 30.0}, map_range=(0, 1))
 CALIBRATED = UNCALIBRATED.model_copy(update={"tails": {"paper": PAPER, "surprise": SURPRISE}, "basis": BASIS})
 
@@ -26,7 +26,7 @@ def scored(index: int, value: float) -> FrameScore:
 
 @pytest.mark.parametrize(("kind", "factor", "tail"), [("paper", 1, PAPER), ("surprise", 10, SURPRISE)])
 def test_a_row_has_the_probability_of_its_smoothed_score(kind: str, factor: float, tail: Tail) -> None:
-    make = RowMaker(ScoreSettings(kind=kind, smoothing=0.5), CALIBRATED)  # type: ignore[arg-type]
+    make = ScoreRows(ScoreSettings(kind=kind, smoothing=0.5), CALIBRATED)  # type: ignore[arg-type]
     values = [0.5, 3.0, 6.0, 1.0]
     rows = [make(scored(i, value)) for i, value in enumerate(values)]
     smoothed = smooth([i / 5 for i in range(4)], [factor * value for value in values], 0.5)
@@ -37,20 +37,20 @@ def test_a_row_has_the_probability_of_its_smoothed_score(kind: str, factor: floa
 
 @pytest.mark.parametrize("calibration", [None, UNCALIBRATED])
 def test_without_a_tail_there_are_no_probabilities(calibration: Calibration | None) -> None:
-    assert RowMaker(ScoreSettings(), calibration)(scored(0, 1.0)).probability is None
+    assert ScoreRows(ScoreSettings(), calibration)(scored(0, 1.0)).probability is None
 
 
 def test_a_broken_frame_has_no_probability_and_raises_no_alarm() -> None:
-    row = RowMaker(ScoreSettings(), CALIBRATED)(scored(0, math.nan))
+    row = ScoreRows(ScoreSettings(), CALIBRATED)(scored(0, math.nan))
     assert (row.probability, row.alarm) == (None, 0)
 
 
 def test_it_is_said_where_scores_are_smoothed_otherwise_than_was_calibrated(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        RowMaker(ScoreSettings(smoothing=0.5), CALIBRATED)
-        RowMaker(ScoreSettings(smoothing=2.0), UNCALIBRATED)
+        ScoreRows(ScoreSettings(smoothing=0.5), CALIBRATED)
+        ScoreRows(ScoreSettings(smoothing=2.0), UNCALIBRATED)
         assert not caplog.messages
-        RowMaker(ScoreSettings(smoothing=2.0), CALIBRATED)
+        ScoreRows(ScoreSettings(smoothing=2.0), CALIBRATED)
     assert caplog.messages == [
         "scores are smoothed over 2 s, the scene is calibrated for 0.5 s: its threshold does not fit them"
     ]

@@ -16,7 +16,7 @@ from msflow_stream.events.evidence.recorder import EvidenceWriter
 from msflow_stream.types import EventMessage, Frame, FrameScore, ScoreRow
 from msflow_stream.video.backoff import Backoff
 from msflow_stream.video.drawing.overlay import OverlayStyle
-from msflow_stream.video.live.camera_reader import Supervisor
+from msflow_stream.video.live.camera_reader import CameraReader
 from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.packets.packet_ring import PacketRing
 from msflow_stream.video.reading.video_reader import VideoReader
@@ -80,7 +80,7 @@ class Watched:
         self._queue: queue.Queue[Frame] = queue.Queue()
         backoff = Backoff(first=0.05, ceiling=0.2)
         options = LiveOptions(every=every, open_timeout=5.0, read_timeout=5.0, backoff=backoff)
-        self.camera = Supervisor(url, self._queue.put, random=Random(0), name="gate", options=options, packets=ring)
+        self.camera = CameraReader(url, self._queue.put, random=Random(0), name="gate", options=options, packets=ring)
 
     def until(self, true: Callable[[], bool]) -> None:
         """Hands frames to the writer until something is true."""

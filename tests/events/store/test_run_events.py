@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from msflow_stream.events.store import EventStore
-from msflow_stream.events.store.run_events import EventShelf
+from msflow_stream.events.store.run_events import RunEvents
 from msflow_stream.types import UserError
 from tests.support.events import event
 from tests.support.postgres import PostgresServer, postgres_server
@@ -22,7 +22,7 @@ def ids(url: str) -> list[str]:
 
 def test_what_a_database_that_is_away_misses_it_gets_later(postgres_server: PostgresServer) -> None:
     url = postgres_server.new_database()
-    with EventShelf(url) as shelf:
+    with RunEvents(url) as shelf:
         shelf.put([event("a-1", source="a", end=1.0)])
         postgres_server.stop()
         try:
@@ -42,7 +42,7 @@ def test_an_event_that_is_known_changes_only_if_it_is_found_otherwise(tmp_path: 
     url = f"sqlite:///{tmp_path}/events.db"
     found = event("a-1", end=4.0, start_wall=None, version=7)
     for version, end in ((7, 4.0), (3, 4.0), (2, 9.0)):
-        with EventShelf(url) as shelf, EventStore(url) as store:
+        with RunEvents(url) as shelf, EventStore(url) as store:
             shelf.put([event("a-1", end=end, start_wall=None, version=version)])
             stored = store.get("a-1")
             if end == 4.0:

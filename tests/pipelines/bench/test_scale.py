@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.scenes.scene_cache import SceneBank
+from msflow_stream.scenes.scene_cache import SceneCache
 from pipelines.bench.memory_cameras import Cameras, Live
 from tests.support.command import Command
 from tests.support.footage import small_flags, small_settings
 
 
 @pytest.fixture
-def bank(tmp_path: Path) -> SceneBank:
+def bank(tmp_path: Path) -> SceneCache:
     for number in (1, 2):
         Scene.new(f"scene{number}", small_settings(f"fit.seed={number}")).save(tmp_path / f"scene{number}")
-    return SceneBank(tmp_path, "cpu")
+    return SceneCache(tmp_path, "cpu")
 
 
 def test_bench_scale_measures_all_combinations(command: Command, tmp_path: Path) -> None:
@@ -48,13 +48,13 @@ def test_more_scenes_than_cameras_are_refused(command: Command) -> None:
     assert "3 scenes need as many cameras" in outcome.err
 
 
-def test_scenes_are_given_to_cameras_in_turn(bank: SceneBank) -> None:
+def test_scenes_are_given_to_cameras_in_turn(bank: SceneCache) -> None:
     cameras = Cameras(bank, ["scene1", "scene2"], 3, batch=2)
     assert [scene.name for scene in cameras.scenes.values()] == ["scene1", "scene2", "scene1"]
     assert cameras.all_at_once(7).wall > 0
 
 
-def test_live_cameras_offer_their_frames_in_time(bank: SceneBank) -> None:
+def test_live_cameras_offer_their_frames_in_time(bank: SceneCache) -> None:
     live = Cameras(bank, ["scene1"], 2, batch=2).live(rate=10, seconds=0.5)
     assert live.offered == 10
     assert live.seconds >= 0.4

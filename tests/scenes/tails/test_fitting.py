@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from scipy.signal import lfilter
 from scipy.stats import expon, genpareto, uniform
 
-from msflow_stream.scenes.tails.excursions import Record, Series
+from msflow_stream.scenes.tails.excursions import NormalRecord, Series
 from msflow_stream.scenes.tails.fitting import (
     BEYOND,
     CONFIDENCE,
     FEWEST,
     LEAST,
-    Limit,
     Tail,
     TailFit,
+    ThresholdEstimate,
     fit_tail,
     limit_without_tail,
     supported_rate,
@@ -33,11 +33,11 @@ PER_HOUR = 3600 / (2 * STEP)  # peaks
 Draw = Callable[[int, np.random.Generator], npt.NDArray[np.float64]]
 
 
-def peaky(peaks: Sequence[float] | npt.NDArray[np.float64]) -> Record:
+def peaky(peaks: Sequence[float] | npt.NDArray[np.float64]) -> NormalRecord:
     """A record in which every second frame is a peak, far from the others, and 0 between them."""
     values = np.zeros(2 * len(peaks))
     values[1::2] = peaks
-    return Record([Series(np.arange(len(values)) * STEP, values)], GAP)
+    return NormalRecord([Series(np.arange(len(values)) * STEP, values)], GAP)
 
 
 def wandering(count: int, random: np.random.Generator, rate: float = 5.0, memory: float = 1.0) -> Series:
@@ -48,7 +48,7 @@ def wandering(count: int, random: np.random.Generator, rate: float = 5.0, memory
     return Series(np.arange(count) / rate, np.sinh(values))
 
 
-def fitted(record: Record, rate: float = 1.0, seed: int = 0) -> TailFit:
+def fitted(record: NormalRecord, rate: float = 1.0, seed: int = 0) -> TailFit:
     found = fit_tail(record, rate, np.random.default_rng(seed), draws=5)
     assert found is not None
     return found
@@ -57,7 +57,7 @@ def fitted(record: Record, rate: float = 1.0, seed: int = 0) -> TailFit:
 TRUTHS = {"exponential": expon(), "Pareto": genpareto(0.2), "uniform": uniform()}
 
 
-def simulated(name: str, hours: float, rate: float, runs: int) -> list[tuple[Limit, float, float]]:
+def simulated(name: str, hours: float, rate: float, runs: int) -> list[tuple[ThresholdEstimate, float, float]]:
     """Limits found on so much footage, the rate each really has, and the score that really has the rate."""
     truth, random = TRUTHS[name], np.random.default_rng(3)
     results = []
@@ -92,10 +92,10 @@ def test_of_a_tail_that_ends_no_more_alarms_come_than_were_asked_for() -> None:
 
 def test_fresh_footage_has_the_rate_that_was_asked_for() -> None:
     random = np.random.default_rng(5)
-    fresh = Record([wandering(18_000 * 100, random)], GAP)
+    fresh = NormalRecord([wandering(18_000 * 100, random)], GAP)
     rates = []
     for _ in range(12):
-        record = Record([wandering(18_000, random)], GAP)
+        record = NormalRecord([wandering(18_000, random)], GAP)
         found = fit_tail(record, 2.0, random, draws=2)
         assert found is not None
         limit = found.limit(2.0, record, random)
@@ -107,7 +107,7 @@ def test_fresh_footage_has_the_rate_that_was_asked_for() -> None:
 
 def test_fresh_frames_are_as_improbable_as_the_tail_says() -> None:
     random = np.random.default_rng(6)
-    tail = fitted(Record([wandering(18_000 * 2, random)], GAP)).tail
+    tail = fitted(NormalRecord([wandering(18_000 * 2, random)], GAP)).tail
     fresh = wandering(18_000 * 100, random).values
     for probability in (0.5, 0.1, 0.01, 1e-3, 1e-4):
         score = float(np.quantile(fresh, 1 - probability))
@@ -126,7 +126,7 @@ def test_the_most_likely_tail_is_that_of_the_peaks() -> None:
 
 def test_diagnostics_count_frames_and_excursions() -> None:
     values = np.tile([0.0, 0.0, 0.0, 3.0, 4.0, 0.0], 30) + np.random.default_rng(0).uniform(0, 0.1, 180)
-    record = Record([Series(np.arange(180) * STEP, values)], GAP)
+    record = NormalRecord([Series(np.arange(180) * STEP, values)], GAP)
     found = fitted(record)
     assert found.diagnostics.frames_above == int((values > found.tail.level).sum())
     assert found.tail.excursions == len(found.peaks) == len(record.peaks(found.tail.level))
@@ -152,14 +152,14 @@ def test_more_alarms_than_there_are_get_the_lowest_threshold_and_the_rate_it_has
 @pytest.mark.parametrize(
     "record",
     [
-        Record([Series(np.arange(100.0), np.ones(100))], GAP),
-        Record([Series(np.arange(1.0), np.ones(1))], GAP),
-        Record([Series(np.zeros(1), np.array([float(i)])) for i in range(40)], GAP),
+        NormalRecord([Series(np.arange(100.0), np.ones(100))], GAP),
+        NormalRecord([Series(np.arange(1.0), np.ones(1))], GAP),
+        NormalRecord([Series(np.zeros(1), np.array([float(i)])) for i in range(40)], GAP),
         peaky([1.0, 2.0, 3.0, 4.0]),
     ],
     ids=["constant", "one frame", "single frames", "four rises"],
 )
-def test_without_a_tail_the_threshold_is_the_highest_score(record: Record) -> None:
+def test_without_a_tail_the_threshold_is_the_highest_score(record: NormalRecord) -> None:
     assert fit_tail(record, 1.0, np.random.default_rng(0)) is None
     limit = limit_without_tail(record)
     assert limit.threshold == record.highest
@@ -197,7 +197,7 @@ def test_probabilities_fall_without_a_jump(seed: int, peaks: int, one: float, ot
 
 
 def test_below_the_tail_probabilities_are_counted() -> None:
-    record = Record([wandering(5000, np.random.default_rng(0))], GAP)
+    record = NormalRecord([wandering(5000, np.random.default_rng(0))], GAP)
     tail = fitted(record).tail
     for score in np.quantile(record.values, [0.05, 0.5, 0.8]):
         assert tail.probability(score) == pytest.approx((record.values >= score).mean(), rel=0.05)
@@ -214,7 +214,7 @@ def test_probabilities_of_what_is_no_number() -> None:
 def test_cameras_whose_scores_have_other_units_give_the_same_probabilities() -> None:
     values = wandering(3000, np.random.default_rng(0))
     gate, yard = (
-        fitted(Record([Series(values.times, factor * values.values + shift)], GAP)).tail
+        fitted(NormalRecord([Series(values.times, factor * values.values + shift)], GAP)).tail
         for factor, shift in ((1.0, 0.0), (250.0, -40.0))
     )
     for score in np.linspace(-3, 30, 40):

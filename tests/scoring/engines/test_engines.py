@@ -21,8 +21,8 @@ from msflow_stream.scoring.engines.base import Engine, Run, Samples
 from msflow_stream.scoring.engines.onnx_engine import graph_to_onnx
 from msflow_stream.scoring.engines.openvino_engine import OpenVinoEngine
 from msflow_stream.scoring.engines.torch_engine import TorchEngine
-from msflow_stream.scoring.inference import EngineScoring, PlainScoring
-from msflow_stream.scoring.scorer import Asked, Scorer, score_batch
+from msflow_stream.scoring.inference import EngineInference, PlainInference
+from msflow_stream.scoring.scorer import Scorer, ScoreRequest, score_batch
 from msflow_stream.types import FrameScore, UserError
 from msflow_stream.watch.areas import area_mask
 from tests.support.footage import frames, small_settings
@@ -37,7 +37,7 @@ def scene() -> Scene:
 
 
 @pytest.fixture(scope="module")
-def asked(scene: Scene) -> list[Asked]:
+def asked(scene: Scene) -> list[ScoreRequest]:
     """Frames of two scenes that share a pyramid and of one that does not, some with areas and settings of their own."""
     scenes = [
         scene,
@@ -49,18 +49,18 @@ def asked(scene: Scene) -> list[Asked]:
         one = scenes[number % 3]
         changes = [{}, {"aggregation": "mul", "top_k": 0.2}, {"alignment": "centres"}][number // 4]
         area = area_mask([[(0, 0), (1, 0), (0.3, 0.9)]], [], one.settings.input.size) if number % 4 == 0 else None
-        found.append(Asked(frame, one, one.settings.score.model_copy(update=changes), area))
+        found.append(ScoreRequest(frame, one, one.settings.score.model_copy(update=changes), area))
     return found
 
 
 @pytest.fixture(scope="module")
-def scorings() -> dict[str, EngineScoring]:
+def scorings() -> dict[str, EngineInference]:
     made = {name: ENGINES[name]("float32") for name in FLOAT32}
     return {name: scoring(engine) for name, engine in made.items()}
 
 
-def scoring(engine: Engine) -> EngineScoring:
-    return EngineScoring(lambda _: engine)
+def scoring(engine: Engine) -> EngineInference:
+    return EngineInference(lambda _: engine)
 
 
 def values(scores: list[FrameScore]) -> list[float]:
@@ -69,9 +69,9 @@ def values(scores: list[FrameScore]) -> list[float]:
 
 @pytest.mark.parametrize("name", FLOAT32)
 def test_scores_and_maps_are_those_of_the_plain_way(
-    asked: list[Asked], scorings: dict[str, EngineScoring], name: str
+    asked: list[ScoreRequest], scorings: dict[str, EngineInference], name: str
 ) -> None:
-    expected, found = score_batch(asked, PlainScoring()), score_batch(asked, scorings[name])
+    expected, found = score_batch(asked, PlainInference()), score_batch(asked, scorings[name])
     assert values(found) == pytest.approx(values(expected), rel=1e-4)
     for mine, plain, one in zip(found, expected, asked, strict=True):
         assert mine.map.dtype == plain.map.dtype
@@ -80,7 +80,9 @@ def test_scores_and_maps_are_those_of_the_plain_way(
 
 
 @pytest.mark.parametrize("name", FLOAT32)
-def test_scores_do_not_depend_on_the_batch(asked: list[Asked], scorings: dict[str, EngineScoring], name: str) -> None:
+def test_scores_do_not_depend_on_the_batch(
+    asked: list[ScoreRequest], scorings: dict[str, EngineInference], name: str
+) -> None:
     alone = [score_batch([one], scorings[name])[0] for one in asked]
     for size in (2, 5, len(asked)):
         together = score_batch(asked[:size], scorings[name])
@@ -88,9 +90,9 @@ def test_scores_do_not_depend_on_the_batch(asked: list[Asked], scorings: dict[st
 
 
 @pytest.mark.parametrize("streams", [1, 2, 4])
-def test_scores_do_not_depend_on_how_many_frames_go_at_a_time(asked: list[Asked], streams: int) -> None:
+def test_scores_do_not_depend_on_how_many_frames_go_at_a_time(asked: list[ScoreRequest], streams: int) -> None:
     pytest.importorskip("openvino")
-    expected = score_batch(asked, PlainScoring())
+    expected = score_batch(asked, PlainInference())
     engine = OpenVinoEngine(streams=streams)
     found = score_batch(asked, scoring(engine))
     assert engine.streams == min(streams, torch.get_num_threads())
@@ -116,12 +118,12 @@ def openvino_has_bf16() -> bool:
 @pytest.mark.parametrize(("name", "precision"), LOWER)
 def test_a_lower_precision_keeps_scores_near(scene: Scene, name: EngineName, precision: EnginePrecision) -> None:
     normal = [torch.stack([scene.prepare(frame.image) for frame in frames(4)])] * 4
-    lower = EngineScoring(lambda _: ENGINES[name](precision), lambda _: normal)
+    lower = EngineInference(lambda _: ENGINES[name](precision), lambda _: normal)
     if (name, precision) == ("openvino", "bf16") and not openvino_has_bf16():
         with pytest.raises(UserError, match="OpenVINO does not score in bf16 here"):
             list(Scorer(scene, "cpu", None, lower)(frames(8)))
         return
-    found, expected = (list(Scorer(scene, "cpu", None, one)(frames(8))) for one in (lower, PlainScoring()))
+    found, expected = (list(Scorer(scene, "cpu", None, one)(frames(8))) for one in (lower, PlainInference()))
     assert values(found) == pytest.approx(values(expected), rel=0.1)
     assert values(found) != values(expected)
 

@@ -15,7 +15,7 @@ from msflow_stream.scenes.preparation import DevicePreparing, prepare
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.engines.base import Run
 from msflow_stream.scoring.engines.torch_engine import SHAPES, Recorded, Replaying, TorchEngine
-from msflow_stream.scoring.inference import EngineScoring
+from msflow_stream.scoring.inference import EngineInference
 from msflow_stream.scoring.scorer import Scorer
 from tests.support.footage import frames, small_settings
 
@@ -77,7 +77,7 @@ def test_a_scene_scores_the_same_through_recordings() -> None:
 
     scene, engine = Scene.new("gate", small_settings()), OnGpu()
     settings = scene.settings.score.model_copy(update={"batch": 3})
-    found = list(Scorer(scene, "cpu", settings, EngineScoring(lambda _: engine))(frames(7)))
+    found = list(Scorer(scene, "cpu", settings, EngineInference(lambda _: engine))(frames(7)))
     expected = list(Scorer(scene, "cpu", settings)(frames(7)))
     assert [s.surprise for s in found] == pytest.approx([s.surprise for s in expected], rel=1e-4)
     assert [s.score for s in found] == pytest.approx([s.score for s in expected], rel=1e-4)
@@ -103,5 +103,5 @@ def test_preparations_of_sizes_long_unused_are_let_go(monkeypatch: pytest.Monkey
 def test_a_gpu_gives_the_scores_of_the_cpu() -> None:
     scene, engine = Scene.new("gate", small_settings()), TorchEngine("bf16")
     expected = [score.surprise for score in Scorer(scene, "cpu")(frames(8))]
-    found = [score.surprise for score in Scorer(scene, "cuda", None, EngineScoring(lambda _: engine))(frames(8))]
+    found = [score.surprise for score in Scorer(scene, "cuda", None, EngineInference(lambda _: engine))(frames(8))]
     assert found == pytest.approx(expected, rel=2e-2)

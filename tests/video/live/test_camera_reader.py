@@ -14,11 +14,11 @@ from av.video.frame import VideoFrame
 
 from msflow_stream.types import Frame
 from msflow_stream.video.backoff import Backoff
-from msflow_stream.video.live.camera_reader import Supervisor
-from msflow_stream.video.live.connection import Arrival
+from msflow_stream.video.live.camera_reader import CameraReader
+from msflow_stream.video.live.connection import DecodedFrame
 from msflow_stream.video.live.faults import CameraError, Fault
 from msflow_stream.video.live.states import State
-from msflow_stream.video.live.timeline import Incoming
+from msflow_stream.video.live.timeline import CameraConnection
 from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.reading.source_info import SourceInfo
 from tests.support.videos import coded_image
@@ -29,7 +29,7 @@ DENIED = CameraError("gate", Fault.CREDENTIALS, "cannot connect")
 BUG = ZeroDivisionError("a bug")
 
 
-def failing() -> Incoming:
+def failing() -> CameraConnection:
     raise AWAY
 
 
@@ -47,11 +47,11 @@ class Script:
     closed: bool = False
     info: SourceInfo = INFO
 
-    def __iter__(self) -> Iterator[Arrival]:
+    def __iter__(self) -> Iterator[DecodedFrame]:
         for number in self.numbers:
             self.before_each(number)
             self.received = number + 1
-            yield Arrival(VideoFrame.from_ndarray(coded_image(number), format="rgb24"), number, number)
+            yield DecodedFrame(VideoFrame.from_ndarray(coded_image(number), format="rgb24"), number, number)
         self.received += self.unseen
         raise self.end
 
@@ -77,7 +77,7 @@ class Scene:
         self.over = threading.Event()
         self.on_frame: Callable[[], None] = lambda: None
         self._script = iter(script)
-        self.camera = Supervisor(
+        self.camera = CameraReader(
             "rtsp://gate",
             self.deliver,
             random=Random(0),
@@ -90,7 +90,7 @@ class Scene:
         )
         self.camera.observe(self.note)
 
-    def connect(self) -> Incoming:
+    def connect(self) -> CameraConnection:
         step = next(self._script, None)
         if step is None:
             self.over.set()
@@ -180,7 +180,7 @@ def test_frozen_and_black_pictures_are_reported_and_handed_on() -> None:
         scene.now += 1
 
     class Still(Script):
-        def __iter__(self) -> Iterator[Arrival]:
+        def __iter__(self) -> Iterator[DecodedFrame]:
             for arrival in super().__iter__():
                 shade = 0 if arrival.number >= 6 else 1
                 image = coded_image(arrival.number if arrival.number < 2 else 2) * shade
@@ -320,7 +320,7 @@ def test_a_bug_in_the_callback_is_raised_by_stop() -> None:
 def test_a_receiver_that_wants_no_more_ends_the_reading_quietly(caplog: pytest.LogCaptureFixture) -> None:
     told: list[BaseException | None] = []
     script = Script(range(100))
-    camera = Supervisor(
+    camera = CameraReader(
         "rtsp://gate",
         lambda frame: frame.index < 5,
         random=Random(0),
@@ -362,7 +362,7 @@ def test_asking_to_stop_returns_at_once_from_any_thread_and_more_than_once() -> 
 
 def test_asking_to_stop_wakes_a_camera_that_waits_for_its_next_attempt() -> None:
     waiting = threading.Event()
-    camera = Supervisor(
+    camera = CameraReader(
         "rtsp://gate",
         lambda frame: None,
         random=Random(0),

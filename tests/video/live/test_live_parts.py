@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from msflow_stream.video.backoff import Backoff
 from msflow_stream.video.live.faults import ADVICE, Fault, open_error, read_error
-from msflow_stream.video.live.picture_check import PictureWatch
+from msflow_stream.video.live.picture_check import PictureCheck
 from msflow_stream.video.live.timeline import Timeline
 from tests.support.videos import coded_image
 
@@ -115,7 +115,7 @@ NOISE = np.random.default_rng(0).integers(0, 256, (5, 48, 64, 3), dtype=np.uint8
 
 
 def test_identical_pictures_are_frozen_after_the_time_and_one_change_ends_it() -> None:
-    watch = PictureWatch(frozen_after=2, black_after=1)
+    watch = PictureCheck(frozen_after=2, black_after=1)
     assert [watch.look(NOISE[0], second) for second in range(3)] == [None] * 3
     assert watch.look(NOISE[0], 3) == (Fault.FROZEN, 2)
     changed = NOISE[0].copy()
@@ -124,7 +124,7 @@ def test_identical_pictures_are_frozen_after_the_time_and_one_change_ends_it() -
 
 
 def test_still_but_live_pictures_are_not_frozen() -> None:
-    watch = PictureWatch(frozen_after=0.5, black_after=1)
+    watch = PictureCheck(frozen_after=0.5, black_after=1)
     random = np.random.default_rng(0)
     for second in range(20):
         noisy = coded_image(3) + random.integers(0, 2, (48, 64, 3), dtype=np.uint8)
@@ -133,7 +133,7 @@ def test_still_but_live_pictures_are_not_frozen() -> None:
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (16, 16, 16), (0, 0, 255)])
 def test_a_picture_of_one_colour_is_black_rather_than_frozen(colour: tuple[int, int, int]) -> None:
-    watch = PictureWatch(frozen_after=1, black_after=1)
+    watch = PictureCheck(frozen_after=1, black_after=1)
     picture = np.full((48, 64, 3), colour, np.uint8)
     assert watch.look(picture, 0) is None
     assert watch.look(picture, 1) == (Fault.BLACK, 1)
@@ -148,13 +148,13 @@ def test_a_picture_of_one_colour_is_black_rather_than_frozen(colour: tuple[int, 
 def test_what_is_not_looked_for_is_not_found(
     frozen_after: float | None, black_after: float | None, found: tuple[Fault, float] | None
 ) -> None:
-    watch = PictureWatch(frozen_after, black_after)
+    watch = PictureCheck(frozen_after, black_after)
     black = np.zeros((48, 64, 3), np.uint8)
     assert [watch.look(black, second) for second in range(4)][-1] == found
 
 
 def test_a_change_of_size_is_a_change() -> None:
-    watch = PictureWatch(frozen_after=0, black_after=1)
+    watch = PictureCheck(frozen_after=0, black_after=1)
     assert watch.look(NOISE[0], 0) is None
     assert watch.look(NOISE[0, :24], 1) is None
 

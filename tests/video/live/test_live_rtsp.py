@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from msflow_stream.video.backoff import Backoff
-from msflow_stream.video.live.camera_reader import Supervisor
+from msflow_stream.video.live.camera_reader import CameraReader
 from msflow_stream.video.live.faults import Fault
 from msflow_stream.video.live.states import State
 from msflow_stream.video.live_options import LiveOptions
@@ -156,7 +156,7 @@ def test_credentials_refused_are_said_and_never_shown(
         with Watcher(wrong, backoff=Backoff(first=0.05, ceiling=0.1)) as seen:
             seen.until(lambda: sum(fault is Fault.CREDENTIALS for _, fault, _ in seen.news) >= 3)
         errors: list[BaseException | None] = []
-        failing = Supervisor(
+        failing = CameraReader(
             wrong, seen.frames.append, random=Random(0), ended=errors.append, options=LiveOptions(attempts=1)
         )
         with failing:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from msflow_stream.types import Frame
-from msflow_stream.video.reading.packet_skipping import PacketChooser
+from msflow_stream.video.reading.packet_skipping import PacketSkipper
 from msflow_stream.video.reading.video_reader import VideoReader
 from tests.support.videos import Image, overwrite_packets, with_edit_list, write_video
 
@@ -152,7 +152,7 @@ def test_damage_spoils_no_more_pictures_with_skipping_than_without(
         bad.write_bytes(content)
         some, reader = read(bad, every=5, threads=False)
         with monkeypatch.context() as patch:
-            patch.setattr(PacketChooser, "of", lambda *_: None)
+            patch.setattr(PacketSkipper, "of", lambda *_: None)
             plain, reference = read(bad, every=5, threads=False)
         assert [(one.index, one.pts, one.time) for one in some] == [(one.index, one.pts, one.time) for one in plain]
         for one, other in zip(some, plain, strict=True):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pytest
 
 from msflow_stream.types import Frame, FrameScore, ScoreRow
-from msflow_stream.watch.outputs.threaded import Outlet
+from msflow_stream.watch.outputs.threaded import ThreadedSink
 from tests.watch.outputs.scored import PATIENCE, eventually, many, scored
 
 
@@ -46,7 +46,7 @@ class Broken(Gated):
 def test_everything_arrives_in_order_in_another_thread() -> None:
     sink = Gated()
     sink.gate.set()
-    outlet = Outlet(sink, capacity=100)
+    outlet = ThreadedSink(sink, capacity=100)
     for item in many(50):
         outlet.take(*item)
     outlet.close(PATIENCE)
@@ -56,7 +56,7 @@ def test_everything_arrives_in_order_in_another_thread() -> None:
 
 def test_a_hanging_sink_delays_nobody_and_the_oldest_that_wait_are_dropped() -> None:
     sink = Gated()
-    outlet = Outlet(sink, capacity=4)
+    outlet = ThreadedSink(sink, capacity=4)
     outlet.take(*scored(0))
     assert sink.waiting.wait(PATIENCE)
     for item in many(20, 1):
@@ -70,7 +70,7 @@ def test_a_hanging_sink_delays_nobody_and_the_oldest_that_wait_are_dropped() -> 
 
 def test_a_sink_that_does_not_end_is_left_behind_and_said(caplog: pytest.LogCaptureFixture) -> None:
     sink = Gated()
-    outlet = Outlet(sink, name="gate recorder")
+    outlet = ThreadedSink(sink, name="gate recorder")
     for item in many(3):
         outlet.take(*item)
     assert sink.waiting.wait(PATIENCE)
@@ -85,7 +85,7 @@ def test_a_sink_that_does_not_end_is_left_behind_and_said(caplog: pytest.LogCapt
 def test_what_comes_after_the_end_is_counted() -> None:
     sink = Gated()
     sink.gate.set()
-    outlet = Outlet(sink)
+    outlet = ThreadedSink(sink)
     outlet.close(PATIENCE)
     outlet.close(PATIENCE)
     outlet.take(*scored(0))
@@ -96,7 +96,7 @@ def test_what_comes_after_the_end_is_counted() -> None:
 def test_a_bug_in_a_sink_switches_it_off_and_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     sink = Broken()
     sink.gate.set()
-    outlet = Outlet(sink, capacity=100, name="gate restream")
+    outlet = ThreadedSink(sink, capacity=100, name="gate restream")
     for item in many(3):
         outlet.take(*item)
     eventually(lambda: sink.closed == 1)

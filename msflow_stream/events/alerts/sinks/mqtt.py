@@ -9,7 +9,7 @@ from random import Random
 from msflow_stream.config.alerts import MqttSettings
 from msflow_stream.events.alerts.mqtt_connection import MqttConnection
 from msflow_stream.events.alerts.sinks.base import Sink
-from msflow_stream.events.alerts.sinks.mqtt_topics import OFF, ON, Note, Topics
+from msflow_stream.events.alerts.sinks.mqtt_topics import OFF, ON, MqttMessage, Topics
 from msflow_stream.types import EventMessage
 from msflow_stream.video.backoff import Backoff
 
@@ -33,7 +33,7 @@ class Mqtt(Sink):
         self._lock = threading.Lock()
         self._states = dict.fromkeys(cameras, OFF)
         self._open: dict[str, str] = {}  # the event that lasts, by camera
-        self._attributes: dict[str, Note] = {}
+        self._attributes: dict[str, MqttMessage] = {}
         self._connection = MqttConnection(settings, self._topics, self._greeting, random, backoff)
 
     def announce(self, cameras: Collection[str]) -> None:
@@ -63,11 +63,11 @@ class Mqtt(Sink):
             self._open.pop(camera, None)
             self._states[camera] = OFF
 
-    def _greeting(self) -> list[Note]:
+    def _greeting(self) -> list[MqttMessage]:
         """What holds at the moment."""
         with self._lock:
             standing = [note for camera, state in self._states.items() for note in self._standing(camera, state)]
             return [*standing, *self._attributes.values()]
 
-    def _standing(self, camera: str, state: str) -> list[Note]:
+    def _standing(self, camera: str, state: str) -> list[MqttMessage]:
         return [*self._topics.found(camera), self._topics.state(camera, state)]

@@ -17,7 +17,7 @@ ONLINE, OFFLINE = "online", "offline"
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class MqttMessage:
     """Something to say on a topic; `retain` has the broker tell it to who asks later."""
 
     topic: str
@@ -36,20 +36,20 @@ class Topics:
     def status(self) -> str:
         return f"{self.prefix}/status"
 
-    def state(self, camera: str, state: str) -> Note:
-        return Note(f"{self._of(camera)}/state", state, retain=True)
+    def state(self, camera: str, state: str) -> MqttMessage:
+        return MqttMessage(f"{self._of(camera)}/state", state, retain=True)
 
-    def event(self, message: EventMessage) -> list[Note]:
+    def event(self, message: EventMessage) -> list[MqttMessage]:
         """An event itself, and what is kept of it beside the state."""
         values: dict[str, Any] = to_json(message)["event"]
         values.pop("tracks")  # which are long; the whole event is there to be had
         camera = self._of(message.event.source)
         return [
-            Note(f"{camera}/event", encode(message), retain=False),
-            Note(f"{camera}/attributes", json.dumps(values), retain=True),
+            MqttMessage(f"{camera}/event", encode(message), retain=False),
+            MqttMessage(f"{camera}/attributes", json.dumps(values), retain=True),
         ]
 
-    def found(self, camera: str) -> list[Note]:
+    def found(self, camera: str) -> list[MqttMessage]:
         """The message by which Home Assistant finds a camera, if that is wanted."""
         if self.discovery is None:
             return []
@@ -69,7 +69,7 @@ class Topics:
             "device": {"identifiers": [f"{node}_{name}"], "name": camera, "manufacturer": "msflow-stream"},
             "origin": {"name": "msflow-stream"},
         }
-        return [Note(f"{self.discovery}/binary_sensor/{node}/{name}/config", json.dumps(config), retain=True)]
+        return [MqttMessage(f"{self.discovery}/binary_sensor/{node}/{name}/config", json.dumps(config), retain=True)]
 
     def _of(self, camera: str) -> str:
         return f"{self.prefix}/{re.sub(r'[/+#$]|[^ -~]', '-', camera)}"

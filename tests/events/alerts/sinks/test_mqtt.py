@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from msflow_stream.events.alerts import mqtt_connection
-from msflow_stream.events.alerts.delivery import Courier
-from msflow_stream.events.alerts.queue import Outbox
+from msflow_stream.events.alerts.delivery import DeliveryWorker
+from msflow_stream.events.alerts.queue import DeliveryQueue
 from msflow_stream.events.alerts.sinks.base import Retry
 from msflow_stream.events.alerts.sinks.mqtt import Mqtt
 from msflow_stream.events.serialization import from_json
@@ -143,7 +143,9 @@ def test_a_broker_stopped_in_mid_event_and_restarted_gets_everything_in_order(
     tmp_path: Path, broker: Broker, forgetful: bool
 ) -> None:
     sink = mqtt(broker.port, timeout=2.0)
-    courier = Courier(Outbox(tmp_path, "mqtt"), sink.deliver, random=Random(0), end=sink.close, backoff=QUICK)
+    courier = DeliveryWorker(
+        DeliveryQueue(tmp_path, "mqtt"), sink.deliver, random=Random(0), end=sink.close, backoff=QUICK
+    )
     messages = [message for number in range(3) for message in life(f"e{number}", updates=4)]
     with Subscriber(broker.port) as subscriber:
         for message in messages[:3]:

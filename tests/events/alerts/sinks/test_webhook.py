@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from msflow_stream.events.alerts.delivery import Courier
-from msflow_stream.events.alerts.queue import Outbox
+from msflow_stream.events.alerts.delivery import DeliveryWorker
+from msflow_stream.events.alerts.queue import DeliveryQueue
 from msflow_stream.events.alerts.sinks.base import GiveUp, Retry
 from msflow_stream.events.alerts.sinks.webhook import Webhook
 from msflow_stream.events.serialization import from_json
@@ -99,7 +99,9 @@ def test_a_server_that_is_away_or_hangs_is_tried_again(receiver: WebReceiver) ->
 
 def test_a_server_that_fails_hangs_and_recovers_gets_everything_in_order(tmp_path: Path, receiver: WebReceiver) -> None:
     sink = webhook(receiver.url(), timeout=0.3)
-    courier = Courier(Outbox(tmp_path, "hook"), sink.deliver, random=Random(0), end=sink.close, backoff=QUICK)
+    courier = DeliveryWorker(
+        DeliveryQueue(tmp_path, "hook"), sink.deliver, random=Random(0), end=sink.close, backoff=QUICK
+    )
     messages = [message for number in range(4) for message in life(f"e{number}")]
     receiver.answer = 500
     for message in messages[:4]:
