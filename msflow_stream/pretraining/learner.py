@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from msflow_stream.model.embedded import LEARNT, MEAN, STD, WIDTHS, EmbeddedBackbone
-from msflow_stream.pretraining.objective import Heads, Truth, Weights, loss_of
+from msflow_stream.pretraining.objective import Heads, Targets, Weights, loss_of
 from msflow_stream.pretraining.pictures.fields import FAMILIES
 from msflow_stream.pretraining.pictures.scenes import SHAPES
 from msflow_stream.pretraining.projection import Moments, observe, project
@@ -99,7 +99,7 @@ class Learner:
         project(model, moments, GAIN, torch.Generator().manual_seed(self.recipe.seed))
         return model
 
-    def batch(self, number: int) -> tuple[View, Truth, torch.Generator]:
+    def batch(self, number: int) -> tuple[View, Targets, torch.Generator]:
         """The views and the truth of step `number`, and the chance that is left to it."""
         chance = np.random.default_rng((self.recipe.seed, 2, number))
         scenes = chance.integers(self.scenes, size=self.recipe.batch)
@@ -108,7 +108,7 @@ class Learner:
         view = View(*(part.to(self.device) for part in draw_view(images, self.recipe.side, rng)))
         family = self.take("textures", scenes).astype(np.int64) % len(FAMILIES)
         labels = (torch.from_numpy(x.astype(np.int64)) for x in (family, self.take("shapes", scenes)))
-        return view, Truth(*(label.to(self.device) for label in labels)), rng
+        return view, Targets(*(label.to(self.device) for label in labels)), rng
 
     def state(self) -> Checkpoint:
         """All that the next step needs."""

@@ -78,7 +78,7 @@ class Weights:
     shape: float = 0.0
 
 
-class Truth(NamedTuple):
+class Targets(NamedTuple):
     """Of a batch of scenes: class numbers of textures and shapes, B h w."""
 
     textures: Tensor
@@ -98,7 +98,7 @@ class Heads(nn.Module):
 
 
 def loss_of(
-    features: list[Tensor], heads: Heads, view: View, truth: Truth, weights: Weights, rng: torch.Generator
+    features: list[Tensor], heads: Heads, view: View, truth: Targets, weights: Weights, rng: torch.Generator
 ) -> tuple[Tensor, dict[str, float]]:
     """The loss, a mean over stages, and its parts by name.
 
@@ -138,7 +138,7 @@ def twins(first: Tensor, second: Tensor) -> Tensor:
     return ((1 - same).square().sum() + 0.1 * others) / len(matrix)
 
 
-def _labels(name: str, where: Tensor, truth: Truth, places: Tensor, cells: tuple[int, int]) -> Tensor:
+def _labels(name: str, where: Tensor, truth: Targets, places: Tensor, cells: tuple[int, int]) -> Tensor:
     """Classes of texture or shape at the centres of the cells `places` (B P), UNKNOWN beyond the scene."""
     classes = truth.textures if name == "texture" else truth.shapes
     points = project(where, centres(*cells).to(where.device).flatten(0, 1)[places])  # B P 2

@@ -40,15 +40,15 @@ class StaticGate:
 
     def __init__(self) -> None:
         self.reused = 0
-        self.state = State()
+        self.state = GateState()
 
-    def commit(self, state: State) -> None:
+    def commit(self, state: GateState) -> None:
         """What the frames of a batch have led to."""
         self.state = state
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class GateState:
     """What a gate knows of its source.
 
     Attributes:
@@ -71,19 +71,19 @@ class State:
     noise: Floats | None = None
     seen: int = 1
 
-    def see(self, image: npt.NDArray[np.uint8], key: Hashable) -> tuple[State, bool]:
+    def see(self, image: npt.NDArray[np.uint8], key: Hashable) -> tuple[GateState, bool]:
         """What is known with another frame, and whether that one is to be scored."""
         if image.ndim != 3 or 0 in image.shape:  # no picture: that is for the scorer to say
-            return State(), True
+            return GateState(), True
         blocks = block_means(image)
         if self.before is None or self.before.shape != blocks.shape:
-            return State(key, blocks, blocks), True
+            return GateState(key, blocks, blocks), True
         now = self._learnt(blocks, np.abs(blocks - self.before))
         if key != self.key or self.run >= MOST_REUSED or now._differs(blocks):
             return replace(now, key=key, scored=blocks, score=None, run=0), True
         return replace(now, run=self.run + 1), False
 
-    def _learnt(self, blocks: Floats, difference: Floats) -> State:
+    def _learnt(self, blocks: Floats, difference: Floats) -> GateState:
         """What another frame says of the noise."""
         differences = (*self.differences[1 - LEARNT :], difference)
         known = self.noise
@@ -118,7 +118,7 @@ class ReusingScorer(Generic[T]):
 
     def __call__(self, batch: Sequence[T]) -> list[FrameScore]:
         """Scores in the order of the batch. When `score` raises, it is as if the batch had not been seen."""
-        states: dict[StaticGate, State] = {}
+        states: dict[StaticGate, GateState] = {}
         newest: dict[StaticGate, int] = {}  # place in `wanted` of the last frame that showed something new
         wanted: list[T] = []
         sources: list[int | FrameScore | None] = []  # place in `wanted`, or a score of an earlier batch

@@ -32,7 +32,7 @@ INDEX = b"""<!doctype html>
 """
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """Status, media type and content."""
 
     status: HTTPStatus
@@ -50,8 +50,8 @@ class Pages:
 
     def __init__(self, report: Callable[[], WatchReport], alive: Alive | None) -> None:
         self._report, self._alive, self._registry = report, alive, registry(report)
-        self._pages: dict[str, Callable[[str], Answer]] = {
-            "/": lambda _: Answer(HTTPStatus.OK, HTML, INDEX),
+        self._pages: dict[str, Callable[[str], Response]] = {
+            "/": lambda _: Response(HTTPStatus.OK, HTML, INDEX),
             "/metrics": self._metrics,
             "/healthz": self._healthz,
             "/readyz": self._readyz,
@@ -70,33 +70,33 @@ class Pages:
         start_response(f"{answer.status.value} {answer.status.phrase}", headers)
         return [] if method == "HEAD" else [answer.body]
 
-    def _answer(self, method: str, path: str, accept: str) -> Answer:
+    def _answer(self, method: str, path: str, accept: str) -> Response:
         page = self._pages.get(path)
         if page is None:
-            return Answer(HTTPStatus.NOT_FOUND, TEXT, b"not found\n")
+            return Response(HTTPStatus.NOT_FOUND, TEXT, b"not found\n")
         if method not in METHODS:
-            return Answer(HTTPStatus.METHOD_NOT_ALLOWED, TEXT, b"only GET and HEAD\n")
+            return Response(HTTPStatus.METHOD_NOT_ALLOWED, TEXT, b"only GET and HEAD\n")
         try:
             return page(accept)
         except Exception:
             logger.exception("%s cannot be answered", path)
-            return Answer(HTTPStatus.INTERNAL_SERVER_ERROR, TEXT, b"internal error\n")
+            return Response(HTTPStatus.INTERNAL_SERVER_ERROR, TEXT, b"internal error\n")
 
-    def _metrics(self, accept: str) -> Answer:
+    def _metrics(self, accept: str) -> Response:
         encode, kind = choose_encoder(accept)
-        return Answer(HTTPStatus.OK, kind, encode(self._registry))
+        return Response(HTTPStatus.OK, kind, encode(self._registry))
 
-    def _healthz(self, _: str) -> Answer:
+    def _healthz(self, _: str) -> Response:
         reasons = healthy(self._alive)
         text = "\n".join(reasons or ["ok"]) + "\n"
-        return Answer(HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK, TEXT, text.encode())
+        return Response(HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK, TEXT, text.encode())
 
-    def _readyz(self, _: str) -> Answer:
+    def _readyz(self, _: str) -> Response:
         report = self._report()
         reasons = ready(report)
         content = {"ready": not reasons, "reasons": reasons, "cameras": [_camera(one) for one in report.cameras]}
         status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
-        return Answer(status, JSON, json.dumps(content, indent=2).encode() + b"\n")
+        return Response(status, JSON, json.dumps(content, indent=2).encode() + b"\n")
 
 
 def _camera(camera: CameraReport) -> dict[str, str | float | None]:

@@ -47,7 +47,7 @@ class Live:
         return 1000 * float(np.percentile(self.latencies, percent)) if len(self.latencies) else float("nan")
 
 
-class Cameras:
+class MemoryCameras:
     """So many cameras over so many scenes of a bank, the scenes in turn.
 
     Args:

@@ -20,7 +20,7 @@ from msflow_stream.scenes.scene_cache import SceneCache
 from msflow_stream.scoring.engine_choice import make_scoring
 from msflow_stream.types import UserError
 from pipelines.bench.machine import machine_facts, machine_line, resident_memory
-from pipelines.bench.memory_cameras import Cameras, Live
+from pipelines.bench.memory_cameras import Live, MemoryCameras
 from pipelines.bench.timing import in_turn
 from pipelines.terminal.progress import number, print_markdown
 
@@ -118,7 +118,7 @@ def bench_scale(settings: Settings, job: ScaleJob) -> tuple[list[ScaleRow], list
         memory = [_memory_row(Path(name), names[:count], settings.engine, job) for count in sorted(set(job.scenes))]
         scoring = make_scoring(settings.engine, room=job.scene_bytes)
         bank = SceneCache(Path(name), job.device, scoring.prepare, flows_wait=job.scene_bytes is not None)
-        cameras = {(c, s): Cameras(bank, names[:s], c, job.batch, scoring) for c, s in cases}
+        cameras = {(c, s): MemoryCameras(bank, names[:s], c, job.batch, scoring) for c, s in cases}
         taken = in_turn(
             {case: partial(one.all_at_once, job.frames) for case, one in cameras.items()}, job.repeats, "at once"
         )
@@ -165,9 +165,9 @@ def _measure_memory(folder: Path, names: Sequence[str], engine: EngineSettings, 
     settle_memory()  # as `watch` does
     scoring = make_scoring(engine, room=job.scene_bytes)
     bank = SceneCache(folder, job.device, scoring.prepare, flows_wait=job.scene_bytes is not None)
-    Cameras(bank, names[:1], 1, job.batch, scoring).all_at_once(2 * job.batch)
+    MemoryCameras(bank, names[:1], 1, job.batch, scoring).all_at_once(2 * job.batch)
     weights, resident = bank.nbytes, resident_memory()
-    Cameras(bank, names, len(names), job.batch, scoring).all_at_once(len(names) * job.batch)
+    MemoryCameras(bank, names, len(names), job.batch, scoring).all_at_once(len(names) * job.batch)
     now = resident_memory()
     predicted = int(TIMES_ITS_WEIGHTS * (bank.nbytes - weights)) + BESIDE * (len(names) - 1)
     return MemoryRow(len(names), bank.nbytes, now, now - resident, predicted)

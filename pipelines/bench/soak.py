@@ -37,7 +37,7 @@ MEBI = 2**20
 
 
 @dataclass(slots=True)
-class Measured:
+class SoakMeasurement:
     """What the metrics said over time: seconds, bytes, and per camera the seconds behind live."""
 
     times: list[float] = field(default_factory=list)
@@ -87,7 +87,7 @@ class Measured:
 
 def bench_soak(
     cameras: int, minutes: float, every: int, set_: Sequence[str], out: Path | None, console: Console | None = None
-) -> Measured:
+) -> SoakMeasurement:
     """Prints memory, drops by cause and lag of a watch over so many cameras and minutes.
 
     Raises:
@@ -130,7 +130,7 @@ def _serving(clip: Path) -> Iterator[int]:
             process.kill()
 
 
-def _watch(config: Path, folder: Path, seconds: float) -> tuple[Measured, float]:
+def _watch(config: Path, folder: Path, seconds: float) -> tuple[SoakMeasurement, float]:
     """Runs the watch for so long; returns what was measured, and the seconds that stopping took."""
     log = folder / "watch.log"
     command = [sys.executable, "-m", "cli", "watch", str(config), "--scenes", str(folder / "scenes")]
@@ -165,8 +165,8 @@ def _check(process: subprocess.Popen[bytes], log: Path) -> None:
         raise UserError(f"the watch ended by itself: {last}")
 
 
-def _measure(process: subprocess.Popen[bytes], url: str, seconds: float, log: Path) -> Measured:
-    measured, begin = Measured(), time.monotonic()
+def _measure(process: subprocess.Popen[bytes], url: str, seconds: float, log: Path) -> SoakMeasurement:
+    measured, begin = SoakMeasurement(), time.monotonic()
     with Progress(console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task("watching", total=seconds)
         while (passed := time.monotonic() - begin) < seconds:
@@ -178,7 +178,7 @@ def _measure(process: subprocess.Popen[bytes], url: str, seconds: float, log: Pa
     return measured
 
 
-def _print(console: Console, measured: Measured, cameras: int, minutes: float, stopped: float) -> None:
+def _print(console: Console, measured: SoakMeasurement, cameras: int, minutes: float, stopped: float) -> None:
     sampled, delivered = measured.total("sampled"), measured.total("delivered")
     drops = measured.drops()
     lags = measured.worst_lag()
@@ -196,7 +196,7 @@ def _print(console: Console, measured: Measured, cameras: int, minutes: float, s
     console.print(table(f"{cameras} cameras, {minutes:g} minutes", ["", "measured"], rows))
 
 
-def _record(measured: Measured, cameras: int, minutes: float, stopped: float) -> dict[str, object]:
+def _record(measured: SoakMeasurement, cameras: int, minutes: float, stopped: float) -> dict[str, object]:
     return {
         "cameras": cameras,
         "minutes": minutes,

@@ -44,7 +44,7 @@ COLOURS: Mapping[State, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class CameraColumns:
+class TableContext:
     """When, how wide and with what memory the table is drawn."""
 
     now: datetime
@@ -57,7 +57,7 @@ class Column:
     """One column; it is cut first if `soft`, and not there in a terminal narrower than `from_width`."""
 
     title: str
-    cell: Callable[[CameraReport, CameraColumns], Text]
+    cell: Callable[[CameraReport, TableContext], Text]
     side: Literal["left", "right"] = "right"
     soft: bool = False
     from_width: int = 0
@@ -68,11 +68,11 @@ def line(text: str, style: str = "") -> Text:
     return Text(one_line(text), style=style, no_wrap=True, overflow="ellipsis")
 
 
-def _state(camera: CameraReport, _: CameraColumns) -> Text:
+def _state(camera: CameraReport, _: TableContext) -> Text:
     return line(f"● {camera.status.state}", COLOURS[camera.status.state])
 
 
-def _why(camera: CameraReport, view: CameraColumns) -> Text:
+def _why(camera: CameraReport, view: TableContext) -> Text:
     """For how long, and where there is trouble, which: in a word, or in the words of the log where there is room."""
     since = view.trend.since(camera.name)
     status, lasted = camera.status, "" if since is None else span((view.now - since).total_seconds())
@@ -82,16 +82,16 @@ def _why(camera: CameraReport, view: CameraColumns) -> Text:
     return line(f"{lasted} {trouble}".strip(), "yellow" if trouble else "dim")
 
 
-def _rate(camera: CameraReport, view: CameraColumns) -> Text:
+def _rate(camera: CameraReport, view: TableContext) -> Text:
     rate = view.trend.rate(camera.name)
     return line(UNKNOWN if rate is None else f"{rate:.1f}")
 
 
-def _scored(camera: CameraReport, _: CameraColumns) -> Text:
+def _scored(camera: CameraReport, _: TableContext) -> Text:
     return line(UNKNOWN if camera.counts is None else short_number(camera.counts.scored))
 
 
-def _dropped(camera: CameraReport, view: CameraColumns) -> Text:
+def _dropped(camera: CameraReport, view: TableContext) -> Text:
     """How many, and the cause of most of them."""
     dropped = camera.counts.dropped if camera.counts else {}
     if not any(dropped.values()):
@@ -100,12 +100,12 @@ def _dropped(camera: CameraReport, view: CameraColumns) -> Text:
     return line(number if view.width < NARROW else f"{number} {max(dropped, key=dropped.__getitem__)}")
 
 
-def _lag(camera: CameraReport, _: CameraColumns) -> Text:
+def _lag(camera: CameraReport, _: TableContext) -> Text:
     lag = camera.status.lag
     return line(UNKNOWN if lag is None else lag_text(lag), "yellow" if lag is not None and lag > LATE else "")
 
 
-def _score(camera: CameraReport, _: CameraColumns) -> Text:
+def _score(camera: CameraReport, _: TableContext) -> Text:
     """What is compared with the threshold, and the threshold."""
     last = camera.last
     if last is None:
@@ -113,7 +113,7 @@ def _score(camera: CameraReport, _: CameraColumns) -> Text:
     return line(f"{last.smoothed:.3g}/{last.threshold:.3g}", "bold red" if last.alarm else "")
 
 
-def _meter(camera: CameraReport, view: CameraColumns) -> Text:
+def _meter(camera: CameraReport, view: TableContext) -> Text:
     """The alarm, or a bar that is full at the threshold."""
     last = camera.last
     if last is not None and last.alarm:
@@ -171,7 +171,7 @@ def status_table(report: WatchReport, now: datetime, width: int = NARROW, trend:
     if trend is None:
         trend = Trend()
         trend.add(report, now)
-    view = CameraColumns(now, width, trend)
+    view = TableContext(now, width, trend)
     columns = [column for column in COLUMNS if width >= column.from_width]
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1 if width >= WIDE else 0, 0, 0), pad_edge=False, show_edge=False)
     for column in columns:

@@ -13,8 +13,8 @@ from msflow_stream.scoring.static_gate import (
     CEILING,
     ENOUGH,
     MOST_REUSED,
+    GateState,
     ReusingScorer,
-    State,
     StaticGate,
     block_means,
 )
@@ -45,9 +45,9 @@ def shots(
     return [np.clip(one + 0.5, 0, 255).astype(np.uint8) for one in exposed]
 
 
-def opened(images: Iterable[Image], state: State | None = None) -> list[bool]:
+def opened(images: Iterable[Image], state: GateState | None = None) -> list[bool]:
     """Which of the pictures are scored."""
-    state, result = state or State(), []
+    state, result = state or GateState(), []
     for image in images:
         state, new = state.see(image, "gate")
         result.append(new)
@@ -109,7 +109,7 @@ def test_people_who_walk_are_not_taken_for_noise() -> None:
 
 
 def test_another_scene_or_size_is_scored() -> None:
-    state, images = State(), shots(30)
+    state, images = GateState(), shots(30)
     for image in images[:-2]:
         state, _ = state.see(image, "day")
     assert not state.see(images[-2], "day")[1]

@@ -33,7 +33,7 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Camera:
+class SyntheticCamera:
     """A pinhole camera with upright verticals, `rise` metres over the ground; pixels unless said otherwise.
 
     A point X right, Z ahead and h up is at (centre + focal X / Z, horizon + focal (rise - h) / Z).
@@ -52,7 +52,7 @@ class Camera:
     last_u: float = 0.0  # and here
 
     @classmethod
-    def draw(cls, width: int, height: int, rng: np.random.Generator) -> Camera:
+    def draw(cls, width: int, height: int, rng: np.random.Generator) -> SyntheticCamera:
         """A camera at random over a walkway that crosses the picture, and goes away to the left or to the right."""
         focal = max(1.1 * height, 0.6 * width)
         horizon, rise = -0.05 * height, float(rng.uniform(5.2, 5.8))

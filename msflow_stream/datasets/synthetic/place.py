@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.datasets.synthetic.camera import PATH, Body, Camera
+from msflow_stream.datasets.synthetic.camera import PATH, Body, SyntheticCamera
 from msflow_stream.datasets.synthetic.shapes import Colour, Floats
 from msflow_stream.datasets.synthetic.sprites import Sprite, paste, shaded
 from msflow_stream.datasets.synthetic.vehicles import bench, lamp_post
@@ -70,7 +70,7 @@ class Place:
     post_depth: float
 
 
-def draw_place(camera: Camera, rng: np.random.Generator) -> Place:
+def draw_place(camera: SyntheticCamera, rng: np.random.Generator) -> Place:
     """A place at random, with its furniture and the furniture's shadows."""
     ground = _draw_ground(camera, rng)
     seat = Body(float(rng.uniform(-0.5, 1.5)), PATH + 0.55, 1, (0.9, 0.25), bench)
@@ -82,7 +82,7 @@ def draw_place(camera: Camera, rng: np.random.Generator) -> Place:
     return Place(ground, post_sprite, camera.depth(post.u, post.v))
 
 
-def _draw_ground(camera: Camera, rng: np.random.Generator) -> Floats:
+def _draw_ground(camera: SyntheticCamera, rng: np.random.Generator) -> Floats:
     """The empty scene, H x W x 3: each ray of the camera meets the ground, the wall or the house behind it."""
     fine = 3 if camera.height < 400 else 2 if camera.height < 700 else 1
     y, x = np.mgrid[0 : camera.height * fine, 0 : camera.width * fine].astype(np.float32)

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.datasets.synthetic.camera import Body, Camera, Exposure
+from msflow_stream.datasets.synthetic.camera import Body, Exposure, SyntheticCamera
 from msflow_stream.datasets.synthetic.place import draw_place
 from msflow_stream.datasets.synthetic.shapes import Floats
 from msflow_stream.datasets.synthetic.sprites import paste, shaded
@@ -63,7 +63,7 @@ class SyntheticScene:
         self.width, self.height, self.rate = width, height, Fraction(rate)
         self.seed, self.traffic_seed = seed, traffic_seed
         rng = np.random.default_rng((seed, 0))
-        self._camera = Camera.draw(width, height, rng)
+        self._camera = SyntheticCamera.draw(width, height, rng)
         self._place = draw_place(self._camera, rng)
         self._traffic = Traffic(self._camera, (seed, traffic_seed))
         self._exposure = Exposure(self._camera.vignette, (seed, traffic_seed))

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from msflow_stream.datasets.synthetic.camera import MARGIN, Body, Camera
+from msflow_stream.datasets.synthetic.camera import MARGIN, Body, SyntheticCamera
 from msflow_stream.datasets.synthetic.people import Look, walker
 from msflow_stream.datasets.synthetic.shapes import Floats, Shape
 from msflow_stream.datasets.synthetic.vehicles import SUITCASES, cart, cyclist, skater, suitcase
@@ -73,7 +73,7 @@ class Traffic:
         seeds: of the place and of the day.
     """
 
-    def __init__(self, camera: Camera, seeds: tuple[int, int]) -> None:
+    def __init__(self, camera: SyntheticCamera, seeds: tuple[int, int]) -> None:
         self._camera = camera
         self._seeds = seeds
         self._walker = lru_cache(maxsize=256)(self._draw_walker)

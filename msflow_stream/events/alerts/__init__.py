@@ -3,17 +3,17 @@
 from msflow_stream.events.alerts.delivery import AlertReport, DeliveryWorker
 from msflow_stream.events.alerts.dispatcher import AlertDispatcher, Routes
 from msflow_stream.events.alerts.queue import DeliveryQueue
-from msflow_stream.events.alerts.sinks.base import Delivery, GiveUp, Retry, Sink, retrying
+from msflow_stream.events.alerts.sinks.base import AlertSink, Delivery, GiveUp, Retry, retrying
 
 __all__ = [
     "AlertDispatcher",
     "AlertReport",
+    "AlertSink",
     "Delivery",
     "DeliveryQueue",
     "DeliveryWorker",
     "GiveUp",
     "Retry",
     "Routes",
-    "Sink",
     "retrying",
 ]

@@ -20,7 +20,7 @@ from msflow_stream.config.alerts import (
 from msflow_stream.events.alerts.delivery import AlertReport, DeliveryWorker
 from msflow_stream.events.alerts.filters import AlertFilter, local_now
 from msflow_stream.events.alerts.queue import DeliveryQueue
-from msflow_stream.events.alerts.sinks.base import Delivery, Sink
+from msflow_stream.events.alerts.sinks.base import AlertSink, Delivery
 from msflow_stream.events.alerts.sinks.command import Command
 from msflow_stream.events.alerts.sinks.email import Mail, Snapshot
 from msflow_stream.events.alerts.sinks.jsonl import JsonLines
@@ -36,7 +36,7 @@ def make_sink(
     hide: Redact,
     snapshot: Snapshot | None = None,
     backoff: Backoff | None = None,
-) -> Sink:
+) -> AlertSink:
     """The sink that settings describe.
 
     Args:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from msflow_stream.types import FrameScore, UserError
-from msflow_stream.video.drawing.widgets import RED, Bar, Box, Curve, Label, Stain, border, level_table
+from msflow_stream.video.drawing.widgets import RED, Bar, Box, Label, Stain, TimelineCurve, border, level_table
 
 FOOT, HEAD = 85, 215  # of 255: the part of the colour map that a glow takes, from its weakest to its strongest
 
@@ -155,7 +155,7 @@ class _Layout:
         threshold = None if style.threshold is None else style.level(style.threshold)
         tall = max(6, round(height * 0.11))
         foot = Box(margin, height - margin - tall, width - 2 * margin, tall).within((width, height))
-        self.curve = Curve(foot, threshold, stroke)
+        self.curve = TimelineCurve(foot, threshold, stroke)
         thick, top = max(4, round(height * 0.012)), margin + self.score.box.height + margin
         side = Box(width - margin - thick, top, thick, foot.y - margin - top).within((width, height))
         self.bar = Bar(side, threshold, stroke)

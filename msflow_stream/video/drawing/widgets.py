@@ -151,7 +151,7 @@ class Bar:
             image[max(y, tick - self._stroke) : tick + self._stroke, max(0, x - width) : x + width] = AMBER
 
 
-class Curve:
+class TimelineCurve:
     """The recent levels as a line on a ground, the newest at the right, and the threshold as a dashed line."""
 
     def __init__(self, box: Box, threshold: float | None, stroke: int) -> None:

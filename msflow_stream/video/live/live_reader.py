@@ -14,7 +14,7 @@ from msflow_stream.video.live.connection import Connection
 from msflow_stream.video.live.faults import CameraError
 from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.reading.colour import RgbConverter
-from msflow_stream.video.reading.source_info import Limits
+from msflow_stream.video.reading.source_info import ReadLimits
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class LiveReader:
         if every < 1:
             raise ValueError(f"every must be at least 1, not {every}")
         self.frames_read = self.damaged = 0
-        self._every, self._limits, self._iterated = every, Limits(max_frames, duration), False
+        self._every, self._limits, self._iterated = every, ReadLimits(max_frames, duration), False
         self._connection = Connection(
             url_or_index, LiveOptions(open_timeout=open_timeout, read_timeout=read_timeout, decode="cpu")
         )

@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from msflow_stream.files import IMAGE_SUFFIXES
 from msflow_stream.types import Frame, UserError
-from msflow_stream.video.reading.source_info import Limits, SourceInfo
+from msflow_stream.video.reading.source_info import ReadLimits, SourceInfo
 
 # What Pillow raises for a file that is not an image, is cut off or damaged; Image.DecompressionBombError for a bomb.
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -56,7 +56,7 @@ class ImageFolderReader:
             raise UserError(f"the rate of an image folder must be above 0, not {rate}")
         self.damaged = 0
         self.frames_read = 0
-        self._every, self._limits, self._iterated = every, Limits(max_frames, duration), False
+        self._every, self._limits, self._iterated = every, ReadLimits(max_frames, duration), False
         self._paths = image_files(Path(folder))
         if not self._paths:
             raise UserError(f"{folder}: no images in this folder; looked for {', '.join(sorted(IMAGE_SUFFIXES))}")

@@ -53,7 +53,7 @@ class SourceInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ReadLimits:
     """Where to stop before the end: after so many source frames, or so many seconds of the source."""
 
     max_frames: int | None = None

@@ -14,7 +14,7 @@ from msflow_stream.types import Frame, UserError
 from msflow_stream.video.reading.colour import RgbConverter, displayed_size
 from msflow_stream.video.reading.decoder import Decoder
 from msflow_stream.video.reading.open_file import exact_frames, first_video_stream, open_file
-from msflow_stream.video.reading.source_info import Limits, SourceInfo
+from msflow_stream.video.reading.source_info import ReadLimits, SourceInfo
 
 
 class VideoReader:
@@ -56,7 +56,7 @@ class VideoReader:
             raise ValueError(f"every must be at least 1, not {every}")
         self.damaged = 0
         self.frames_read = 0
-        self._path, self._every, self._limits = Path(path), every, Limits(max_frames, duration)
+        self._path, self._every, self._limits = Path(path), every, ReadLimits(max_frames, duration)
         self._iterated = False
         self._container = open_file(self._path)
         try:

@@ -10,7 +10,7 @@ import pytest
 
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.scene_cache import SceneCache
-from pipelines.bench.memory_cameras import Cameras, Live
+from pipelines.bench.memory_cameras import Live, MemoryCameras
 from tests.support.command import Command
 from tests.support.footage import small_flags, small_settings
 
@@ -49,13 +49,13 @@ def test_more_scenes_than_cameras_are_refused(command: Command) -> None:
 
 
 def test_scenes_are_given_to_cameras_in_turn(bank: SceneCache) -> None:
-    cameras = Cameras(bank, ["scene1", "scene2"], 3, batch=2)
+    cameras = MemoryCameras(bank, ["scene1", "scene2"], 3, batch=2)
     assert [scene.name for scene in cameras.scenes.values()] == ["scene1", "scene2", "scene1"]
     assert cameras.all_at_once(7).wall > 0
 
 
 def test_live_cameras_offer_their_frames_in_time(bank: SceneCache) -> None:
-    live = Cameras(bank, ["scene1"], 2, batch=2).live(rate=10, seconds=0.5)
+    live = MemoryCameras(bank, ["scene1"], 2, batch=2).live(rate=10, seconds=0.5)
     assert live.offered == 10
     assert live.seconds >= 0.4
     assert 0 < len(live.latencies) <= 10

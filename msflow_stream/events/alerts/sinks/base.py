@@ -45,7 +45,7 @@ def retrying(save: Delivery, *away: type[Exception]) -> Delivery:
     return deliver
 
 
-class Sink(ABC):
+class AlertSink(ABC):
     """A place that messages go to, used by one thread."""
 
     @abstractmethod

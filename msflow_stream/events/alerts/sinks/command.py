@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import IO
 
 from msflow_stream.config.alerts import CommandSettings
-from msflow_stream.events.alerts.sinks.base import Retry, Sink, encode
+from msflow_stream.events.alerts.sinks.base import AlertSink, Retry, encode
 from msflow_stream.logs import Redact
 from msflow_stream.types import EventMessage
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 TAIL = 2000  # bytes of what a failed program said that are logged
 
 
-class Command(Sink):
+class Command(AlertSink):
     """Runs the program with the message's JSON as standard input; exit code 0 says that all is well."""
 
     def __init__(self, settings: CommandSettings, hide: Redact) -> None:

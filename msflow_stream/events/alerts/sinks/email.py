@@ -10,7 +10,7 @@ from email.utils import formatdate, make_msgid
 from pathlib import Path
 
 from msflow_stream.config.alerts import EmailSettings
-from msflow_stream.events.alerts.sinks.base import GiveUp, Retry, Sink, tls_context
+from msflow_stream.events.alerts.sinks.base import AlertSink, GiveUp, Retry, tls_context
 from msflow_stream.logs import Redact
 from msflow_stream.types import Event, EventMessage
 
@@ -22,7 +22,7 @@ MOST_BYTES = 10 * 2**20  # of a picture; many servers take no larger mails
 Snapshot = Callable[[Event], Path | None]  # where an event's picture is, or will be
 
 
-class Mail(Sink):
+class Mail(AlertSink):
     """Sends a mail per message, over a connection of its own."""
 
     def __init__(self, settings: EmailSettings, hide: Redact, snapshot: Snapshot | None = None) -> None:

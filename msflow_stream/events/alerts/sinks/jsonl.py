@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 
 from msflow_stream.config.alerts import JsonLinesSettings
-from msflow_stream.events.alerts.sinks.base import Retry, Sink, encode
+from msflow_stream.events.alerts.sinks.base import AlertSink, Retry, encode
 from msflow_stream.files import append_line
 from msflow_stream.types import EventMessage
 
 
-class JsonLines(Sink):
+class JsonLines(AlertSink):
     """Writes a line per message, at once."""
 
     def __init__(self, settings: JsonLinesSettings) -> None:

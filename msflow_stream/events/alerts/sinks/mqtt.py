@@ -8,13 +8,13 @@ from random import Random
 
 from msflow_stream.config.alerts import MqttSettings
 from msflow_stream.events.alerts.mqtt_connection import MqttConnection
-from msflow_stream.events.alerts.sinks.base import Sink
+from msflow_stream.events.alerts.sinks.base import AlertSink
 from msflow_stream.events.alerts.sinks.mqtt_topics import OFF, ON, MqttMessage, Topics
 from msflow_stream.types import EventMessage
 from msflow_stream.video.backoff import Backoff
 
 
-class Mqtt(Sink):
+class Mqtt(AlertSink):
     """Says each message on PREFIX/CAMERA/event, and keeps PREFIX/CAMERA/state at ON while an event lasts.
 
     State, attributes and announcements are retained, and said anew on every connection: a broker may have forgotten

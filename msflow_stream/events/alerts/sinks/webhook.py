@@ -11,7 +11,7 @@ from time import time
 import httpx
 
 from msflow_stream.config.alerts import WebhookSettings
-from msflow_stream.events.alerts.sinks.base import GiveUp, Retry, Sink, encode, tls_context
+from msflow_stream.events.alerts.sinks.base import AlertSink, GiveUp, Retry, encode, tls_context
 from msflow_stream.types import EventMessage
 
 TIMESTAMP, SIGNATURE = "X-Timestamp", "X-Signature-256"
@@ -19,7 +19,7 @@ MOVED = (301, 308)
 PASSING = (408, 425, 429)  # what a client is told that may try again
 
 
-class Webhook(Sink):
+class Webhook(AlertSink):
     """POSTs each message; any answer 2xx says that it has arrived.
 
     With a secret there is `X-Timestamp`, in seconds since 1970, and `X-Signature-256`: `sha256=` and the HMAC-SHA256,
