@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from msflow_stream.logs import Outage, redact
-from msflow_stream.sinks.rtp_encoder import RtpEncoder
-from msflow_stream.sinks.rtsp_login import Address
 from msflow_stream.types import Frame, FrameScore, ScoreRow
 from msflow_stream.video.backoff import Backoff
 from msflow_stream.video.drawing.overlay import OverlayStyle
+from msflow_stream.watch.outputs.rtp_encoder import RtpEncoder
+from msflow_stream.watch.outputs.rtsp_login import Address
 from msflow_stream.watch.outputs.rtsp_process import PublishError, RtspPublisher
 from msflow_stream.watch.outputs.sink import Drawing
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import IO, NamedTuple
 
-from msflow_stream.sinks.rtsp_login import Address, authorization
+from msflow_stream.watch.outputs.rtsp_login import Address, authorization
 
 AGENT = "msflow-stream"
 LINE_BYTES, HEADER_LINES, BODY_BYTES = 8192, 100, 2**20  # more is not an answer

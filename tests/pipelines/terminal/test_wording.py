@@ -5,12 +5,12 @@ import doctest
 import pytest
 
 from msflow_stream.logs import one_line
-from msflow_stream.web import words
+from pipelines.terminal import trend
 from pipelines.terminal.trend import lag_text, short_number, short_reason, span
 
 
 def test_the_examples_hold() -> None:
-    result = doctest.testmod(words)
+    result = doctest.testmod(trend)
     assert result.attempted
     assert not result.failed
 

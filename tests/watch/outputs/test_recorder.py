@@ -103,7 +103,7 @@ def test_a_gap_or_a_step_back_in_time_starts_a_new_segment(tmp_path: Path, later
 def test_sigkill_while_recording(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib\nfrom itertools import count\n"
-        "from msflow_stream.sinks.recorder import Recorder\nfrom tests.sinks.scored import STYLE, scored\n"
+        "from msflow_stream.watch.outputs.recorder import Recorder\nfrom tests.sinks.scored import STYLE, scored\n"
         "recorder = Recorder(pathlib.Path(sys.argv[1]), STYLE)\n"
         "for index in count():\n    recorder.take(*scored(index))\n    print(index, flush=True)\n"
     )

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from msflow_stream.sinks.rtp_encoder import CLOCK, RtpEncoder
 from msflow_stream.types import UserError
 from msflow_stream.video.backoff import Backoff
 from msflow_stream.watch.outputs.restream import Restream
+from msflow_stream.watch.outputs.rtp_encoder import CLOCK, RtpEncoder
 from tests.support.rtsp import need_server
 from tests.support.rtsp_sink import RtspSink
 from tests.watch.outputs.scored import PATIENCE, STYLE, noise, scored

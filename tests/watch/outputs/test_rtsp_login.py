@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from msflow_stream.sinks.rtsp_login import Address, authorization
 from msflow_stream.types import UserError
 from msflow_stream.watch.outputs import rtsp_login
+from msflow_stream.watch.outputs.rtsp_login import Address, authorization
 
 RFC_2069 = (
     'Digest realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", '

@@ -139,7 +139,7 @@ def test_a_restart_on_another_day_puts_the_old_file_aside_first(tmp_path: Path) 
 def test_sigkill_and_restart(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib\nfrom itertools import count\n"
-        "from msflow_stream.sinks.score_log import ScoreLog\nfrom tests.sinks.scored import scored\n"
+        "from msflow_stream.watch.outputs.score_log import ScoreLog\nfrom tests.sinks.scored import scored\n"
         "scores = ScoreLog(pathlib.Path(sys.argv[1]), max_bytes=20_000)\n"
         "for index in count():\n    scores.take(*scored(index, time=0.0))\n    print(index, flush=True)\n"
     )
