@@ -1,16 +1,20 @@
-"""Settings of all tests: one thread of torch each, since the tests run in parallel, and no trial of engines."""
+"""Settings of all tests: one thread for sums each, since the tests run in parallel, and no trial of engines."""
 
 from __future__ import annotations
 
 import os
 
-import pytest
-import torch
+ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+os.environ |= {name: "1" for name in ONE_THREAD}  # before torch is imported, and for the commands that tests start
+os.environ |= {"OMP_WAIT_POLICY": "passive"}  # more threads than cores that spin for each other take many times as long
+os.environ |= {"MSFLOW_ENGINE": "torch", "MSFLOW_PRECISION": "float32"}  # of commands; a trial takes seconds
 
-from tests.support.command import Command
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+from tests.support.command import Command  # noqa: E402
 
 torch.set_num_threads(1)
-os.environ |= {"MSFLOW_ENGINE": "torch", "MSFLOW_PRECISION": "float32"}  # of commands; a trial takes seconds
 
 
 @pytest.fixture
