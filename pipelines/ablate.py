@@ -29,7 +29,8 @@ from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import FlowFit
 from msflow_stream.series import batched
 from msflow_stream.types import UserError
-from pipelines.terminal.progress import number, progress, table
+
+from .terminal.progress import number, progress, table
 
 BLOCKS = {1: 2, 2: 5, 3: 8, 4: 8}  # of a stage, wherever it is used
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnext50_32x4d", "wide_resnet50_2")

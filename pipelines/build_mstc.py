@@ -23,8 +23,9 @@ from msflow_stream.datasets.shanghaitech import EVERY, shanghaitech
 from msflow_stream.files import write_json
 from msflow_stream.types import UserError
 from msflow_stream.video.reading.image_folder import image_files
-from pipelines.build_mstc_video import BuildJob, MstcVideo, is_whole, remove, write_video
-from pipelines.terminal.progress import progress, table
+
+from .build_mstc_video import BuildJob, MstcVideo, is_whole, remove, write_video
+from .terminal.progress import progress, table
 
 
 def build_mstc(source: Path, out: Path, job: BuildJob | None = None, console: Console | None = None) -> list[VideoRow]:

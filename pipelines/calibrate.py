@@ -34,8 +34,9 @@ from msflow_stream.scenes.thresholds import (
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import UserError
 from msflow_stream.video.sources import expand_sources, is_live, open_source
-from pipelines.terminal.progress import progress
-from pipelines.terminal.tables import diagnostics
+
+from .terminal.progress import progress
+from .terminal.tables import diagnostics
 
 SEED = 0  # of what is drawn for intervals and tests: the same scores give the same figures
 

@@ -19,12 +19,13 @@ from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import UserError
 from msflow_stream.video.writing.video_writer import VideoWriter
-from pipelines.fit import FitJob, fit
-from pipelines.score import score
-from pipelines.score_source import ScoreJob
-from pipelines.terminal.progress import progress
 
-SETTINGS = Path(__file__).parents[1] / "configs" / "demo.yaml"
+from . import packaged_config
+from .fit import FitJob, fit
+from .score import score
+from .score_source import ScoreJob
+from .terminal.progress import progress
+
 SIZE, RATE = (320, 240), Fraction(25)
 MORE_NORMAL = 2.0  # times as much normal footage as there is to score
 NORMAL_TRAFFIC, TEST_TRAFFIC = 1, 2  # seeds: other people walk by in the test clip
@@ -53,7 +54,7 @@ def demo(
     if out.exists() and not overwrite:
         raise UserError(f"{out} exists already: choose another --out or give --overwrite")
     console = Console()
-    settings = load(SETTINGS, overrides)
+    settings = load(packaged_config("demo"), overrides)
     for name in ("labels", "masks"):
         (out / name).mkdir(parents=True, exist_ok=True)
     with progress() as bars:

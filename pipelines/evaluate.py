@@ -24,19 +24,18 @@ from msflow_stream.machine import choose_device
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.engine_choice import make_scoring, prepared
 from msflow_stream.types import UserError
-from pipelines.fit import FitJob, fit_frames
-from pipelines.terminal.progress import progress
-from pipelines.terminal.tables import print_events, print_summary
+
+from . import packaged_config
+from .fit import FitJob, fit_frames
+from .terminal.progress import progress
+from .terminal.tables import print_events, print_summary
 
 SETTINGS = {"mvtec": "mvtec", "visa": "mvtec", "mtd": "mtd", "folder": "mvtec"}  # of stills; videos: mstc
 
 
-CONFIGS = Path(__file__).parents[1] / "configs"
-
-
 def settings_file(data: str) -> Path:
     """The settings that a data set is evaluated with unless others are given."""
-    return CONFIGS / f"{SETTINGS.get(data, 'mstc')}.yaml"
+    return packaged_config(SETTINGS.get(data, "mstc"))
 
 
 CLAIM = "evaluation.json"

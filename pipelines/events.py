@@ -15,7 +15,8 @@ from msflow_stream.events.store.export import snapshot, to_coco, to_csv, to_full
 from msflow_stream.files import replaced
 from msflow_stream.logs import one_line
 from msflow_stream.types import Box, Event, Track, UserError
-from pipelines.terminal.progress import clock, number, table
+
+from .terminal.progress import clock, number, table
 
 Format = Literal["csv", "json", "coco"]
 COLUMNS = ["camera", "start", "duration", "severity", "triggers", "peak", "probability", "label", "id"]

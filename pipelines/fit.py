@@ -30,7 +30,8 @@ from msflow_stream.scenes.thresholds import NormalStatistics, measure_normal
 from msflow_stream.scenes.training import FlowFit
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.sources import expand_sources, group_by_scene, open_source
-from pipelines.terminal.progress import number, progress, table
+
+from .terminal.progress import number, progress, table
 
 
 @dataclass(frozen=True, slots=True)

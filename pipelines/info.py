@@ -17,7 +17,8 @@ from msflow_stream.scenes.folder import list_scenes, read_record
 from msflow_stream.scoring.engine_choice import ENGINES, TRIALS
 from msflow_stream.scoring.engine_trial import BOUND, TrialFile
 from msflow_stream.types import UserError
-from pipelines.terminal.progress import number, table
+
+from .terminal.progress import number, table
 
 CODECS = ("h264", "hevc", "av1", "vp9", "mpeg4", "mjpeg")
 

@@ -15,7 +15,8 @@ from msflow_stream.results.score_files import OVERLAY, MapReader, read_scores
 from msflow_stream.types import Frame, FrameScore, ScoreRow, UserError
 from msflow_stream.video.drawing.overlay import OverlayStyle
 from msflow_stream.video.sources import Reader, open_source
-from pipelines.terminal.progress import progress
+
+from .terminal.progress import progress
 
 
 def redraw(

@@ -17,9 +17,10 @@ from msflow_stream.results.wording import trigger_words
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import UserError
 from msflow_stream.video.sources import expand_sources, is_live, open_source, source_name
-from pipelines.score_source import ScoreJob, score_source
-from pipelines.terminal.progress import progress, table
-from pipelines.terminal.tables import print_evaluation
+
+from .score_source import ScoreJob, score_source
+from .terminal.progress import progress, table
+from .terminal.tables import print_evaluation
 
 
 def score(

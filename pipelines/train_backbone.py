@@ -23,7 +23,8 @@ from msflow_stream.pretraining.pictures.bank import Bank, BankPlan, make
 from msflow_stream.results.run_folder import versions
 from msflow_stream.scenes.checkpoints import FileCheckpoints
 from msflow_stream.types import UserError
-from pipelines.terminal.progress import progress
+
+from .terminal.progress import progress
 
 WEIGHTS, RECORD, LOSSES = "embedded.safetensors", "embedded.json", "losses.csv"
 EVERY = 20  # steps between two rows of losses

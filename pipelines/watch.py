@@ -39,9 +39,10 @@ from msflow_stream.watch.probe import Probe, probe
 from msflow_stream.watch.report import WatchReport
 from msflow_stream.watch.watcher import Watcher
 from msflow_stream.web.server import HealthServer
-from pipelines.terminal.log_setup import LogKind, logged
-from pipelines.terminal.progress import table
-from pipelines.terminal.status_table import StatusTable
+
+from .terminal.log_setup import LogKind, logged
+from .terminal.progress import table
+from .terminal.status_table import StatusTable
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,8 @@ from msflow_stream.files import file_hash, replaced
 from msflow_stream.model import embedded
 from msflow_stream.model.pyramid import Pyramid, load_weights
 from msflow_stream.types import UserError
-from pipelines.terminal.progress import table
+
+from .terminal.progress import table
 
 MIB = 2**20
 

@@ -7,10 +7,11 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, select_autoescape
+from jinja2 import Environment
 from matplotlib.figure import Figure
 
 from msflow_stream.evaluation.gallery import GROUPS
@@ -31,9 +32,10 @@ def write_report(path: Path, summary: dict[str, Any], folders: dict[str, Path], 
         folders: of every class, where its curves, scores and gallery are.
         main: the metrics that are shown first.
     """
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=select_autoescape(("j2",)))
+    environment = Environment(autoescape=True)
     environment.filters["figure"] = lambda value: "–" if value is None else f"{value:.3f}"
     environment.filters["score"] = lambda value: f"{value:.5g}"
+    template = files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
     keys = list(summary["mean"])
     sections = [
         {
@@ -44,7 +46,7 @@ def write_report(path: Path, summary: dict[str, Any], folders: dict[str, Path], 
         }
         for name, folder in folders.items()
     ]
-    text = environment.get_template("report.html.j2").render(summary=summary, main=main, keys=keys, sections=sections)
+    text = environment.from_string(template).render(summary=summary, main=main, keys=keys, sections=sections)
     with replaced(path) as partial:
         partial.write_text(text, encoding="utf-8")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.resources import files
 from itertools import product
 from pathlib import Path
 
@@ -29,7 +30,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # that pictures are no
 BRIGHT, RED_GREEN, YELLOW_BLUE = (1 / 3, 1 / 3, 1 / 3), (1.0, -1.0, 0.0), (0.5, 0.5, -1.0)
 GAIN, FINER = 10.0, 1.5  # of the pixels' coefficients, with 1 for white, and by how much it grows with every order
 GREY = (GAIN * 0.005) ** 2  # mean square of coefficients of colour: pictures with much less count as grey
-FILE = Path(__file__).with_name("embedded.safetensors")
+FILE = Path(str(files(__package__).joinpath("embedded.safetensors")))
 RECORD = FILE.with_suffix(".json")  # how it came to be, and its hash
 
 

@@ -24,8 +24,9 @@ from msflow_stream.scenes.features import NormalFeatures, feature_cache
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import FlowFit
 from msflow_stream.series import batched
-from pipelines.bench.machine import peak_memory
-from pipelines.terminal.progress import progress, table
+
+from ..terminal.progress import progress, table
+from .machine import peak_memory
 
 PLAIN, RECOMPUTED, CACHED = "as the original release", "features recomputed", "features cached"
 

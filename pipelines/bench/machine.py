@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from msflow_stream.machine import usable_cores, usable_memory
 from msflow_stream.results.run_folder import versions
-from pipelines.bench.timing import Spent, spent
+
+from .timing import Spent, spent
 
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
 

@@ -20,7 +20,8 @@ from msflow_stream.scoring.scorer import ScoreRequest, score_batch
 from msflow_stream.stream.contract import Deliver, Limits
 from msflow_stream.stream.runner import StreamRunner
 from msflow_stream.types import Frame, FrameScore, UserError
-from pipelines.bench.timing import Spent, spent
+
+from .timing import Spent, spent
 
 PICTURES = 8
 

@@ -16,8 +16,9 @@ from rich.console import Console
 
 from msflow_stream.evaluation.metrics.pro import LIMIT, StreamingAupro
 from msflow_stream.evaluation.metrics.ranking import StreamingAuroc
-from pipelines.bench.machine import peak_memory
-from pipelines.terminal.progress import progress, table
+
+from ..terminal.progress import progress, table
+from .machine import peak_memory
 
 USUAL, REGIONS_ONCE, STREAMING = "loop over thresholds", "the same, regions found once", "streaming, every value"
 MAP_PIXELS = 2**20  # of each of the maps that the pixels of the second part come in

@@ -22,12 +22,13 @@ from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.thresholds import NormalStatistics
 from msflow_stream.scoring.engine_choice import make_scoring
 from msflow_stream.scoring.scorer import Scorer
-from pipelines.bench.machine import machine_facts, machine_line, peak_memory
-from pipelines.bench.stages import StageFootage, StageTimings, footage_folder, read_footage, synthetic_video
-from pipelines.bench.timing import Spent, in_turn, median
-from pipelines.score import score
-from pipelines.score_source import ScoreJob
-from pipelines.terminal.progress import print_markdown
+
+from ..score import score
+from ..score_source import ScoreJob
+from ..terminal.progress import print_markdown
+from .machine import machine_facts, machine_line, peak_memory
+from .stages import StageFootage, StageTimings, footage_folder, read_footage, synthetic_video
+from .timing import Spent, in_turn, median
 
 MEBI = 2**20
 END_TO_END = "end to end"

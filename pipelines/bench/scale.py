@@ -19,10 +19,11 @@ from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.scene_cache import SceneCache
 from msflow_stream.scoring.engine_choice import make_scoring
 from msflow_stream.types import UserError
-from pipelines.bench.machine import machine_facts, machine_line, resident_memory
-from pipelines.bench.memory_cameras import Live, MemoryCameras
-from pipelines.bench.timing import in_turn
-from pipelines.terminal.progress import number, print_markdown
+
+from ..terminal.progress import number, print_markdown
+from .machine import machine_facts, machine_line, resident_memory
+from .memory_cameras import Live, MemoryCameras
+from .timing import in_turn
 
 MEBI = 2**20
 # What one more scene takes, from mobilenetv2_100, resnet18 and wide_resnet50_2 with OpenVINO in float32: its modules, a

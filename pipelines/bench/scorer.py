@@ -15,10 +15,11 @@ from msflow_stream.datasets.synthetic import SyntheticScene
 from msflow_stream.files import write_json
 from msflow_stream.machine import choose_device
 from msflow_stream.scenes.scene import Scene
-from pipelines.bench.machine import GIGA, Load, Peaks, machine_facts, machine_line
-from pipelines.bench.timing import Spent, in_turn, median, spent
-from pipelines.bench.variants import PLAIN, Measured, Way, largest_difference, operations, ways_of
-from pipelines.terminal.progress import print_markdown
+
+from ..terminal.progress import print_markdown
+from .machine import GIGA, Load, Peaks, machine_facts, machine_line
+from .timing import Spent, in_turn, median, spent
+from .variants import PLAIN, Measured, Way, largest_difference, operations, ways_of
 
 COMPARED = 8  # images at least, whose scores are compared
 NORMAL = 16  # other images, in which int8 finds its ranges

@@ -25,9 +25,11 @@ from msflow_stream.datasets.synthetic import SyntheticScene
 from msflow_stream.files import write_json
 from msflow_stream.types import UserError
 from msflow_stream.video.writing.video_writer import VideoWriter
-from pipelines.fit import FitJob, fit
-from pipelines.terminal.progress import number, table
 
+from ..fit import FitJob, fit
+from ..terminal.progress import number, table
+
+COMMANDS = f"{__package__.removesuffix('.bench')}.commands.app"  # as a module, whatever the package is below
 SIZE, RATE, CLIP_SECONDS, FIT_SECONDS = (640, 360), Fraction(25), 10, 8
 SMALL = ("input.size=[128,192]", "model.weights=random", "fit.passes=1", "model.blocks=[1,2,2]")  # a scene for 2 cores
 SAMPLE_SECONDS = 2.0
@@ -121,7 +123,7 @@ def _footage(folder: Path) -> Path:
 @contextmanager
 def _serving(clip: Path) -> Iterator[int]:
     """The cameras, in a process of their own so that they do not count as the watch's; yields their port."""
-    command = [sys.executable, "-m", "pipelines.bench.looping_cameras", str(clip)]
+    command = [sys.executable, "-m", f"{__package__}.looping_cameras", str(clip)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -133,7 +135,7 @@ def _serving(clip: Path) -> Iterator[int]:
 def _watch(config: Path, folder: Path, seconds: float) -> tuple[SoakMeasurement, float]:
     """Runs the watch for so long; returns what was measured, and the seconds that stopping took."""
     log = folder / "watch.log"
-    command = [sys.executable, "-m", "cli", "watch", str(config), "--scenes", str(folder / "scenes")]
+    command = [sys.executable, "-m", COMMANDS, "watch", str(config), "--scenes", str(folder / "scenes")]
     command += ["--out", str(folder / "watched"), "--http", "127.0.0.1:0", "--log", "text", "--no-table"]
     with log.open("w") as file, subprocess.Popen(command, stderr=file) as process:
         try:

@@ -28,8 +28,9 @@ from msflow_stream.types import Frame, FrameScore
 from msflow_stream.video.drawing.overlay import Overlay
 from msflow_stream.video.sources import open_source
 from msflow_stream.video.writing.video_writer import VideoWriter
-from pipelines.bench.timing import Spent, spent
-from pipelines.terminal.progress import progress
+
+from ..terminal.progress import progress
+from .timing import Spent, spent
 
 DECODING, PREPARING, SCORING, DRAWING, ENCODING = "decode, convert", "prepare", "score", "draw", "encode"
 

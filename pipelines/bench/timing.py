@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pipelines.terminal.progress import progress
+from ..terminal.progress import progress
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")

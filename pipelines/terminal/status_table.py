@@ -16,7 +16,8 @@ from msflow_stream.logs import one_line
 from msflow_stream.types import ScoreRow
 from msflow_stream.video.live.states import State
 from msflow_stream.watch.report import CameraReport, WatchReport
-from pipelines.terminal.trend import Trend, lag_text, short_number, short_reason, size_text, span
+
+from .trend import Trend, lag_text, short_number, short_reason, size_text, span
 
 NARROW, WIDE = 100, 140  # columns of a terminal from which on more is shown
 

@@ -19,7 +19,8 @@ from msflow_stream.results.wording import figure, interval, span
 from msflow_stream.scenes.tails.fitting import CONFIDENCE, TailFit
 from msflow_stream.scenes.thresholds import CalibratedKind
 from msflow_stream.types import SCORE_FIELDS, FoundEvent
-from pipelines.terminal.progress import clock, number, table
+
+from .progress import clock, number, table
 
 EVENT_COLUMNS = ("precision", "recall", "hours", "alarms/h", "false/h", "delay (s)")
 LABELLED_COLUMNS = ["clip", "labelled", "event", "told after", ""]

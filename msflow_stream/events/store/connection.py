@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 
 from alembic import command
@@ -112,7 +113,7 @@ def reason(url: URL, error: Exception) -> str:
     return text.replace(f'"{url.username}"', f'"{MASK}"')
 
 
-MIGRATIONS = Path(__file__).with_name("migrations")
+MIGRATIONS = Path(str(files(__package__).joinpath("migrations")))
 
 
 VERSION_TABLE = "msflow_stream_version"  # the database may be shared with a program that has an alembic_version

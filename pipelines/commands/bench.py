@@ -1,0 +1,212 @@
+"""`bench`: things are timed beside a plain way of doing them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import (
+    SCENES,
+    Batches,
+    Device,
+    Engine,
+    Figures,
+    Overrides,
+    Precision,
+    SceneMemory,
+    Scenes,
+    engine_overrides,
+    gib_to_bytes,
+    numbers,
+    scene_path,
+    size,
+)
+
+app = typer.Typer()
+group = typer.Typer(help="Times things beside a plain way of doing them, in the same run.", no_args_is_help=True)
+app.add_typer(group, name="bench")
+
+
+@group.command(
+    "fit",
+    epilog="Examples:\n\n"
+    "msflow-stream bench fit\n\n"
+    "msflow-stream bench fit --backbone wide_resnet50_2 --input-size 512 --device cuda --frames 64",
+)
+def bench_fit(
+    backbone: Annotated[list[str], typer.Option(help="With random weights; may be repeated.")] = [  # noqa: B006
+        "embedded",
+        "mobilenetv2_100",
+        "wide_resnet50_2",
+    ],
+    input_size: Annotated[str, typer.Option(help="Such as 256 or 256x384 (H x W).")] = "256",
+    frames: Annotated[int, typer.Option(min=1, help="Frames in a pass.")] = 16,
+    repeats: Annotated[int, typer.Option(min=1, help="Passes of each way that count.")] = 5,
+    set_: Overrides = None,
+    device: Device = "auto",
+    out: Figures = None,
+) -> None:
+    """Time per pass of a fit: as the original release does it, features recomputed, features cached."""
+    from ..bench.fit import bench_fit as run
+
+    run(backbone, size(input_size), frames, repeats, device, set_ or (), out)
+
+
+@group.command(
+    "scorer",
+    epilog="Examples:\n\n"
+    "msflow-stream bench scorer\n\n"
+    "msflow-stream bench scorer --backbone wide_resnet50_2 --input-size 512 --batch 32 --device cuda --json f.json\n\n"
+    "msflow-stream bench scorer --scene gate",
+)
+def bench_scorer(
+    backbone: Annotated[list[str], typer.Option(help="With random weights; may be repeated.")] = [  # noqa: B006
+        "embedded",
+        "mobilenetv2_100",
+        "resnet18",
+        "wide_resnet50_2",
+    ],
+    input_size: Annotated[str, typer.Option(help="Such as 256 or 256x384 (H x W).")] = "256",
+    scene: Annotated[str | None, typer.Option("--scene", "-s", help="A fitted scene, not the backbones.")] = None,
+    batch: Batches = None,
+    engine: Annotated[list[str] | None, typer.Option(help="Of these only; may be repeated.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds that count, of all ways in turn.")] = 9,
+    set_: Overrides = None,
+    scenes: Scenes = SCENES,
+    device: Device = "auto",
+    out: Figures = None,
+) -> None:
+    """Time per frame of every engine and precision beside a plain PyTorch MSFlow, and share of the machine's peak."""
+    from msflow_stream.scenes.scene import Scene
+
+    from ..bench.memory_cameras import random_scene
+    from ..bench.scorer import ScorerJob
+    from ..bench.scorer import bench_scorer as run
+
+    if scene is None:
+        chosen = [random_scene(name, size(input_size), set_ or ()) for name in backbone]
+    else:
+        chosen = [Scene.load(scene_path(scenes, scene))]
+    run(chosen, ScorerJob(batch or (1, 4), repeats, device, out, engine or ()))
+
+
+@group.command(
+    "pipeline",
+    epilog="Examples:\n\n"
+    "msflow-stream bench pipeline\n\n"
+    "msflow-stream bench pipeline --height 720 --overlay --json pipeline.json\n\n"
+    "msflow-stream bench pipeline today.mp4 --scene gate --seconds 60",
+)
+def bench_pipeline(
+    video: Annotated[Path | None, typer.Argument(help="A file; synthetic footage in H.264 if not given.")] = None,
+    height: Annotated[int, typer.Option(min=32, help="Of the synthetic footage, 16:9.")] = 1080,
+    seconds: Annotated[float, typer.Option(min=0.2, help="Of the video, at most.")] = 20.0,
+    overlay: Annotated[bool | None, typer.Option(help="With or without overlay; both if not given.")] = None,
+    scene: Annotated[str | None, typer.Option("--scene", "-s", help="A fitted scene; random weights if none.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds that count, of all stages and the whole.")] = 3,
+    engine: Engine = None,
+    precision: Precision = None,
+    set_: Overrides = None,
+    scenes: Scenes = SCENES,
+    device: Device = "auto",
+    out: Figures = None,
+) -> None:
+    """Time of `score` from end to end beside each of its stages alone.
+
+    Efficiency is the speed from end to end as a share of that of the slowest stage alone. Each stage is measured alone
+    with all cores, as it runs in the pipeline; there, stages share the cores. So efficiency comes near 1 only where one
+    stage dominates, or where it leaves cores to the others: the table shows the core time of each, and what the cores
+    could do if they did nothing else.
+    """
+    from msflow_stream.config.loading import load_for_scoring
+    from msflow_stream.scenes.scene import Scene
+
+    from ..bench.memory_cameras import random_settings
+    from ..bench.pipeline import PipelineJob
+    from ..bench.pipeline import bench_pipeline as run
+
+    changes = [*(set_ or ()), *engine_overrides(engine, precision)]
+    if scene is None:
+        chosen = Scene.new("bench", random_settings(changes))
+    else:
+        chosen = Scene.load(scene_path(scenes, scene))
+        chosen.settings = load_for_scoring(chosen.settings, None, changes)
+    overlays = (False, True) if overlay is None else (overlay,)
+    run(chosen, PipelineJob(video, height, seconds, overlays, repeats, device, out))
+
+
+@group.command(
+    "scale",
+    epilog="Examples:\n\n"
+    "msflow-stream bench scale\n\n"
+    "msflow-stream bench scale --cameras 1,4,16 --scenes 1,16 --json scale.json",
+)
+def bench_scale(
+    cameras: Annotated[str, typer.Option(help="How many, such as 1,4,16.")] = "1,4,13,64",
+    scene_counts: Annotated[str, typer.Option("--scenes", help="Over how many scenes, such as 1,13.")] = "1,13",
+    frames: Annotated[int, typer.Option(min=1, help="Of all cameras together, as fast as can be.")] = 104,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds that count, of all combinations in turn.")] = 5,
+    rate: Annotated[float, typer.Option(min=0.1, help="Frames per second of each live camera.")] = 5.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Of live cameras.")] = 5.0,
+    batch: Annotated[int, typer.Option(min=1, help="Frames scored at once, at most.")] = 8,
+    engine: Engine = None,
+    precision: Precision = None,
+    scene_memory: SceneMemory = None,
+    set_: Overrides = None,
+    device: Device = "auto",
+    out: Figures = None,
+) -> None:
+    """One process with many cameras over one scene and over many: frames per second, latency, drops, memory."""
+    from ..bench.memory_cameras import random_settings
+    from ..bench.scale import ScaleJob
+    from ..bench.scale import bench_scale as run
+
+    counts = numbers(cameras, ",", "--cameras", "1,4,16"), numbers(scene_counts, ",", "--scenes", "1,13")
+    settings = random_settings([*(set_ or ()), *engine_overrides(engine, precision)])
+    run(settings, ScaleJob(*counts, frames, repeats, rate, seconds, batch, device, out, gib_to_bytes(scene_memory)))
+
+
+@group.command("memory", epilog="Example: msflow-stream bench memory --backbone mobilenetv2_100 --frames 400")
+def bench_memory(
+    backbone: Annotated[str, typer.Option(help="With random weights.")] = "mobilenetv2_100",
+    input_size: Annotated[str, typer.Option(help="Such as 256 or 256x384 (H x W).")] = "256",
+    frames: Annotated[int, typer.Option(min=8, help="Of the larger fits.")] = 320,
+    set_: Overrides = None,
+) -> None:
+    """Peak memory of a fit on the CPU, with features in memory and on disk."""
+    from ..bench.fit import bench_memory as run
+
+    run(backbone, size(input_size), frames, set_ or ())
+
+
+@group.command("metrics", epilog="Examples:\n\nmsflow-stream bench metrics\n\nmsflow-stream bench metrics --masks 20")
+def bench_metrics(
+    masks: Annotated[int, typer.Option(min=2, help="Maps and masks for AUPRO.")] = 200,
+    size: Annotated[int, typer.Option(min=16, help="Height and width of each.")] = 512,
+    pixels: Annotated[int, typer.Option(min=1, help="For the pixel AUROC.")] = 10**8,
+    thresholds: Annotated[int, typer.Option(min=2, help="Of the loops that AUPRO is compared with.")] = 800,
+    out: Figures = None,
+) -> None:
+    """AUPRO beside the usual loop over thresholds, and the memory of a pixel AUROC."""
+    from ..bench.metrics import bench_metrics as run
+
+    run(masks, size, pixels, thresholds, out)
+
+
+@group.command(
+    "soak",
+    epilog="Examples:\n\nmsflow-stream bench soak\n\nmsflow-stream bench soak --cameras 16 --minutes 60 -o soak.json",
+)
+def bench_soak(
+    cameras: Annotated[int, typer.Option(min=1, help="Synthetic cameras of 640 x 360 at 25 frames/s.")] = 8,
+    minutes: Annotated[float, typer.Option(min=0.05, help="How long they are watched.")] = 10,
+    every: Annotated[int, typer.Option(min=1, help="Score frames whose index is a multiple of this.")] = 5,
+    set_: Overrides = None,
+    out: Figures = None,
+) -> None:
+    """Watches many cameras and measures memory over time, drops by cause, and how far behind live it is."""
+    from ..bench.soak import bench_soak as run
+
+    run(cameras, minutes, every, set_ or (), out)

@@ -1,0 +1,99 @@
+"""`evaluate`, `ablate` and `build-mstc`: data sets are measured as the paper does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from .options import Config, Device, Engine, Overrides, Precision, class_names, engine_overrides
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "msflow-stream evaluate mvtec --root mvtec/ --out runs/mvtec\n\n"
+    "msflow-stream evaluate mvtec --root mvtec/ --out runs/two --classes bottle,transistor --seeds 3\n\n"
+    "msflow-stream evaluate mtd --root magnetic_tile/ --out runs/mtd --set model.backbone=mobilenetv2_100\n\n"
+    "msflow-stream evaluate mstc --root mstc/ --out runs/mstc"
+)
+def evaluate(
+    data: Annotated[str, typer.Argument(help="mvtec, visa, mtd, mstc, ped1, ped2, avenue or folder.")],
+    root: Annotated[Path, typer.Option(help="The data set's own folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="For scenes and results; run again, it goes on there.")],
+    classes: Annotated[str | None, typer.Option(help="Some classes or scenes, such as bottle,cable or 01,06.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Fits per class, with seeds from fit.seed on.")] = 1,
+    frames: Annotated[
+        Literal["sampled", "all"], typer.Option(help="Frames that count for the frame AUROC.")
+    ] = "sampled",
+    config: Config = None,
+    set_: Overrides = None,
+    device: Device = "auto",
+    engine: Engine = None,
+    precision: Precision = None,
+) -> None:
+    """Fits a model per class or scene of a data set, scores its test part, and reports beside published results."""
+    from msflow_stream.config.loading import load
+
+    from ..evaluate import EvaluateJob, settings_file
+    from ..evaluate import evaluate as run
+
+    job = EvaluateJob(data, root, out, class_names(classes), seeds, device, frames)
+    run(job, load(config or settings_file(data), [*(set_ or ()), *engine_overrides(engine, precision)]))
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "msflow-stream ablate --table topk --data mtd --root magnetic_tile/ --out runs/ablations\n\n"
+    "msflow-stream ablate --table backbone --data mvtec --root mvtec/ --classes bottle --out runs/ablations "
+    "--set 'model.weights=weights/{backbone}.safetensors'"
+)
+def ablate(
+    table: Annotated[str, typer.Option(help="stages, pooling, backbone, blocks, fusion, norm, aggregation or topk.")],
+    data: Annotated[str, typer.Option(help="mvtec, visa, mtd, mstc, ped1, ped2, avenue or folder.")],
+    root: Annotated[Path, typer.Option(help="The data set's own folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="For TABLE.json; run again, it goes on there.")],
+    classes: Annotated[str | None, typer.Option(help="Some classes or scenes, such as bottle,cable or 01,06.")] = None,
+    config: Config = None,
+    set_: Overrides = None,
+    device: Device = "auto",
+) -> None:
+    """Makes one of the paper's ablation tables; features are extracted once for all variants that share them."""
+    from msflow_stream.config.loading import load
+
+    from ..ablate import AblateJob
+    from ..ablate import ablate as run
+    from ..evaluate import settings_file
+
+    job = AblateJob(table, data, root, out, class_names(classes), device)
+    run(job, load(config or settings_file(data), set_ or ()))
+
+
+@app.command(
+    "build-mstc",
+    epilog="Examples:\n\n"
+    "msflow-stream build-mstc shanghaitech/ mstc/\n\n"
+    "msflow-stream build-mstc shanghaitech/ mstc/ --quality 95 --workers 8\n\n"
+    "msflow-stream build-mstc shanghaitech/ mstc-index/ --index-only",
+)
+def build_mstc(
+    shanghaitech: Annotated[
+        Path, typer.Argument(help="ShanghaiTech Campus as published: the folder that holds training and testing.")
+    ],
+    out: Annotated[Path, typer.Argument(help="A new folder, or an unfinished one to go on with.")],
+    index_only: Annotated[
+        bool, typer.Option("--index-only", help="Copy nothing: write a manifest that points into the source.")
+    ] = False,
+    quality: Annotated[
+        int | None, typer.Option(min=1, max=100, help="JPEG of this quality for frames of videos, instead of PNG.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Videos at a time; all processors if not given.")] = None,
+) -> None:
+    """Makes mSTC of ShanghaiTech Campus: every fifth frame, with its masks. Run again, it goes on where it was."""
+    from ..build_mstc import build_mstc as run
+    from ..build_mstc_video import BuildJob
+
+    job = BuildJob(index_only, quality) if workers is None else BuildJob(index_only, quality, workers)
+    run(shanghaitech, out, job)

@@ -1,0 +1,88 @@
+"""`fit` and `calibrate`: normal footage becomes a scene with thresholds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from msflow_stream.types import UserError
+
+from .options import SCENES, Config, Device, ImageRate, Overrides, Overwrite, Scenes, frame_rate, scene_path
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "msflow-stream fit normal.mp4 --scene gate\n\n"
+    "msflow-stream fit normal.mp4 --scene gate --resume\n\n"
+    "msflow-stream fit --scenes-from training/videos --tensorboard logs\n\n"
+    "msflow-stream fit footage/ --scene gate --set model.backbone=resnet18 --set model.weights=resnet18.safetensors"
+)
+def fit(
+    sources: Annotated[
+        list[str] | None, typer.Argument(help="Videos, folders of videos or of images, patterns.")
+    ] = None,
+    scene: Annotated[str | None, typer.Option("--scene", "-s", help="Name of the scene.")] = None,
+    scenes_from: Annotated[
+        Path | None, typer.Option(help="Fit many scenes: a folder with a sub-folder or a name prefix (01_) for each.")
+    ] = None,
+    config: Config = None,
+    set_: Overrides = None,
+    scenes: Scenes = SCENES,
+    device: Device = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished fit.")] = False,
+    overwrite: Overwrite = False,
+    image_rate: ImageRate = "25",
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's logs.")] = None,
+) -> None:
+    """Fits a scene on normal footage of one camera view, or one scene for each of many views."""
+    from msflow_stream.config.loading import load
+
+    from ..fit import FitJob, fit_many
+    from ..fit import fit as run
+
+    if resume and overwrite:
+        raise UserError("--resume goes on with a fit, --overwrite starts it again: give one of them")
+    settings = load(config, set_ or ())
+    job = FitJob(device, overwrite, resume, frame_rate(image_rate), tensorboard)
+    if scenes_from is not None:
+        if sources or scene:
+            raise UserError("--scenes-from finds sources and names of scenes itself: give no others")
+        whole = fit_many(scenes_from, scenes, settings, job)
+    elif sources and scene:
+        whole = run(sources, scene_path(scenes, scene), settings, job).state != "interrupted"
+    else:
+        raise UserError("give sources and --scene NAME, or --scenes-from FOLDER")
+    if not whole:
+        Console(stderr=True).print("the same command with --resume goes on from here")
+        raise KeyboardInterrupt
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "msflow-stream calibrate gate --false-alarms-per-hour 0.1 --plot tail.png\n\n"
+    "msflow-stream calibrate gate --normal night.mp4 --normal sunday.mp4 --false-alarms-per-hour 0.05"
+)
+def calibrate(
+    scene: Annotated[str, typer.Argument(help="Name of the scene.")],
+    rate: Annotated[float, typer.Option("--false-alarms-per-hour", min=1e-6, help="That you can live with.")] = 0.1,
+    normal: Annotated[
+        list[str] | None, typer.Option(help="Normal footage; the frames held out by the fit if not given.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="PNG of alarms per hour over the threshold.")] = None,
+    scenes: Scenes = SCENES,
+    device: Device = "auto",
+    image_rate: ImageRate = "25",
+) -> None:
+    """Sets a scene's thresholds for a number of false alarms per hour, and says how sure that is."""
+    from ..calibrate import CalibrateJob
+    from ..calibrate import calibrate as run
+
+    run(
+        scene_path(scenes, scene),
+        CalibrateJob(rate, normal or (), plot, device=device, image_rate=frame_rate(image_rate)),
+    )

@@ -1,0 +1,122 @@
+"""Options and arguments that several commands share, and what reads their texts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from msflow_stream.config.settings import EngineName, EnginePrecision
+from msflow_stream.types import Severity, UserError
+
+if TYPE_CHECKING:
+    from msflow_stream.events.store import EventFilter
+
+Sources = Annotated[
+    list[str],
+    typer.Argument(help="Videos, folders of videos or of images, patterns; for `score` also URLs and webcams."),
+]
+SceneName = Annotated[str, typer.Option("--scene", "-s", help="Name of the scene.")]
+Scenes = Annotated[Path, typer.Option("--scenes", help="Folder that holds the scenes.")]
+Config = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file of settings.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="One setting, such as fit.passes=8; may be repeated.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Counted = Annotated[Literal["sampled", "all"], typer.Option(help="Frames that count for the frame-level AUROC.")]
+ImageRate = Annotated[str, typer.Option(help="Frames per second of image folders.")]
+EventCamera = Annotated[str | None, typer.Option(help="Of this camera only.")]
+EventSince = Annotated[str | None, typer.Option(help="Not before a date or time, or 2h, 7d ago.")]
+EventSeverity = Annotated[Literal["low", "medium", "high"] | None, typer.Option(help="At least that severe.")]
+EventId = Annotated[str, typer.Argument(help="Of the event, or the beginning of it.")]
+WatchedOut = Annotated[Path, typer.Option("--out", "-o", help="The folder that `watch` or `score` writes to.")]
+StoreUrl = Annotated[
+    str | None, typer.Option(envvar="MSFLOW_STORE", help="The database, if it is not events.db in --out.")
+]
+Engine = Annotated[
+    EngineName | None, typer.Option(envvar="MSFLOW_ENGINE", help="What runs the networks; auto: the fastest here.")
+]
+Precision = Annotated[
+    EnginePrecision | None,
+    typer.Option(envvar="MSFLOW_PRECISION", help="Of the networks; auto keeps scores as they are."),
+]
+SceneMemory = Annotated[
+    float | None,
+    typer.Option(min=0.001, help="GiB of scenes' weights that are ready to score; beyond it scenes take turns."),
+]
+Figures = Annotated[Path | None, typer.Option("--json", "--out", "-o", help="JSON file for the figures.")]
+Batches = Annotated[list[int] | None, typer.Option("--batch", min=1, help="Frames at a time; may be repeated.")]
+SCENES, WATCHED = Path("scenes"), Path("watched")
+GIB = 2**30
+
+
+def scene_path(scenes: Path, name: str) -> Path:
+    from msflow_stream.scenes.folder import scene_folder
+
+    return scene_folder(scenes, name)
+
+
+def class_names(text: str | None) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()] if text else []
+
+
+def numbers(text: str, separator: str, option: str, example: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(separator)]
+    except ValueError:
+        raise UserError(f"{option} takes numbers such as {example}, not {text!r}") from None
+
+
+def size(text: str) -> tuple[int, int]:
+    sides = numbers(text, "x", "--input-size", "512 or 256x384")
+    if len(sides) > 2:
+        raise UserError(f"--input-size takes numbers such as 512 or 256x384, not {text!r}")
+    return sides[0], sides[-1]
+
+
+def engine_overrides(engine: EngineName | None, precision: EnginePrecision | None) -> list[str]:
+    """As overrides of settings."""
+    named = {"engine.name": engine, "engine.precision": precision}
+    return [f"{name}={value}" for name, value in named.items() if value is not None]
+
+
+def store_address(text: str) -> str:
+    return text if "://" in text else f"sqlite:///{text}"
+
+
+def events_store(store: str | None, out: Path) -> str:
+    return store_address(store or str(out / "events.db"))
+
+
+def event_filter(camera: str | None, since: str | None, severity: Severity | None, limit: int | None) -> EventFilter:
+    from msflow_stream.events.store import EventFilter, parse_moment
+
+    begin = None if since is None else parse_moment(since, datetime.now(UTC))
+    return EventFilter(camera=camera, since=begin, severity=severity, limit=limit)
+
+
+def gib_to_bytes(gib: float | None) -> int | None:
+    return None if gib is None else int(gib * GIB)
+
+
+def http_address(text: str) -> tuple[str, int] | None:
+    if text == "off":
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise UserError(f"--http takes HOST:PORT such as 0.0.0.0:9840, or off, not {text!r}")
+    return host.strip("[]"), int(port)
+
+
+def frame_rate(text: str) -> Fraction:
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if rate <= 0:
+        raise UserError(f"--image-rate is a number above 0 such as 25 or 30000/1001, not {text!r}")
+    return rate

@@ -1,0 +1,130 @@
+"""`score` and `overlay`: sources are scored, and their overlays drawn again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from .options import (
+    SCENES,
+    Config,
+    Counted,
+    Device,
+    Engine,
+    ImageRate,
+    Overrides,
+    Overwrite,
+    Precision,
+    SceneName,
+    Scenes,
+    Sources,
+    engine_overrides,
+    frame_rate,
+    scene_path,
+    store_address,
+)
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "msflow-stream score today.mp4 --scene gate --out runs/today\n\n"
+    "msflow-stream score clips/ --scene gate --labels labels/ --masks masks/ --out runs/clips\n\n"
+    "msflow-stream score clips/ --scene gate --out runs/clips --store runs/clips/events.db\n\n"
+    "msflow-stream score rtsp://camera/stream --scene gate --duration 60 --out runs/live"
+)
+def score(
+    sources: Sources,
+    scene: SceneName,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results, one sub-folder per source.")],
+    labels: Annotated[Path | None, typer.Option(help="0/1 per frame as .npy, or a folder with one per clip.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="T x H x W as .npy, or a folder with one per clip.")] = None,
+    frames: Counted = "sampled",
+    every: Annotated[int | None, typer.Option(min=1, help="Score frames whose index is a multiple of this.")] = None,
+    overlay: Annotated[bool, typer.Option(help="Write overlay.mp4.")] = True,
+    overlay_preset: Annotated[
+        Literal["ultrafast", "veryfast", "faster", "fast", "medium"],
+        typer.Option(help="Of its encoder: slower is smaller."),
+    ] = "ultrafast",
+    skip_static: Annotated[
+        bool, typer.Option("--skip-static", help="Frames that show nothing new take the last score.")
+    ] = False,
+    evidence: Annotated[
+        bool | None,
+        typer.Option(
+            "--evidence/--no-evidence", help="Keep a clip and pictures of every event.  [default: as --overlay]"
+        ),
+    ] = None,
+    store: Annotated[
+        str | None, typer.Option(help="Save events here, for `events`: a SQLite file, or a database's address.")
+    ] = None,
+    save_maps: Annotated[bool, typer.Option("--save-maps", help="Write maps.safetensors, for `overlay`.")] = False,
+    max_frames: Annotated[int | None, typer.Option(min=1, help="Stop each source after so many frames.")] = None,
+    duration: Annotated[float | None, typer.Option(min=0.001, help="Stop each source after so many seconds.")] = None,
+    config: Config = None,
+    set_: Overrides = None,
+    scenes: Scenes = SCENES,
+    device: Device = "auto",
+    engine: Engine = None,
+    precision: Precision = None,
+    calibration: Annotated[
+        list[str] | None, typer.Option(help="Normal footage, for --precision int8: once for a scene.")
+    ] = None,
+    overwrite: Overwrite = False,
+    image_rate: ImageRate = "25",
+) -> None:
+    """Scores videos, image folders or a camera: overlay, scores, timeline, events; AUROC where labels exist.
+
+    A camera is read until it ends or fails, and its clips are made of scored frames; `watch` is for days and nights.
+    """
+    from msflow_stream.config.loading import load_for_scoring
+    from msflow_stream.scenes.scene import Scene
+    from msflow_stream.scoring.engine_choice import images_of, make_scoring
+    from msflow_stream.scoring.scorer import Scorer
+
+    from ..score import score as run
+    from ..score_source import ScoreJob
+
+    loaded = Scene.load(scene_path(scenes, scene))
+    sampled = [] if every is None else [f"score.every={every}"]
+    changes = [*(set_ or ()), *sampled, *engine_overrides(engine, precision)]
+    settings = load_for_scoring(loaded.settings, config, changes)
+    normal = images_of(calibration) if calibration else None
+    scorer = Scorer(loaded, device, settings.score, make_scoring(settings.engine, normal))
+    limits = max_frames, duration, frame_rate(image_rate)
+    address = None if store is None else store_address(store)
+    evidence = overlay if evidence is None else evidence
+    job = ScoreJob(
+        out,
+        labels,
+        masks,
+        frames,
+        overlay,
+        save_maps,
+        overwrite,
+        *limits,
+        settings.event,
+        evidence,
+        address,
+        skip_static,
+        overlay_preset,
+    )
+    results, _ = run(sources, scorer, job)
+    if results[-1].interrupted:
+        raise KeyboardInterrupt
+
+
+@app.command(epilog="Example: msflow-stream overlay runs/today --colormap turbo")
+def overlay(
+    run: Annotated[Path, typer.Argument(help="A run, or one source's folder in it.")],
+    source: Annotated[Path | None, typer.Option(help="The video, if it has moved.")] = None,
+    alpha: Annotated[float | None, typer.Option(min=0, max=1, help="Opacity of the heat map.")] = None,
+    colormap: Annotated[str | None, typer.Option(help="A colour map of OpenCV, such as inferno or turbo.")] = None,
+) -> None:
+    """Redraws overlays from saved scores and maps, without the model."""
+    from ..overlay import redraw
+
+    redraw(run, source, alpha, colormap)

@@ -1,0 +1,82 @@
+"""`watch`: cameras are watched day and night."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from msflow_stream.types import UserError
+
+from .options import GIB, SCENES, Device, Engine, Precision, SceneMemory, Scenes, gib_to_bytes, http_address
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "msflow-stream watch cameras.yaml --check\n\n"
+    "msflow-stream watch cameras.yaml --out watched --record --preview --keep-days 14\n\n"
+    "msflow-stream watch --schema > cameras.schema.json"
+)
+def watch(
+    cameras: Annotated[
+        Path | None, typer.Argument(help="The cameras file; configs/cameras.example.yaml is one.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="For what is written, one folder per camera.")] = Path(
+        "watched"
+    ),
+    scenes: Scenes = SCENES,
+    check: Annotated[bool, typer.Option("--check", help="Open every camera and scene once, and report.")] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema of cameras files, for editors.")
+    ] = False,
+    record: Annotated[bool, typer.Option("--record", help="Write overlay videos of the scored frames.")] = False,
+    evidence: Annotated[bool, typer.Option(help="Keep clips and pictures of every event.")] = True,
+    preview: Annotated[bool, typer.Option("--preview", help="Write preview.jpg, replaced every second.")] = False,
+    keep_days: Annotated[
+        float | None, typer.Option(min=0.001, help="Remove scores, recordings and evidence that are older.")
+    ] = None,
+    keep_gib: Annotated[
+        float | None, typer.Option(min=0.001, help="Of recordings, and of evidence, per camera; the oldest go.")
+    ] = None,
+    keep_free_gib: Annotated[
+        float, typer.Option(min=0, help="With less left on the disk, the oldest recordings go.")
+    ] = 1.0,
+    http: Annotated[str, typer.Option(help="HOST:PORT of /metrics, /healthz and /readyz, or off.")] = "127.0.0.1:9840",
+    log: Annotated[Literal["text", "json"], typer.Option(help="Lines for people, or for machines.")] = "text",
+    table: Annotated[bool, typer.Option(help="Show how every camera is doing, in a terminal.")] = True,
+    batch: Annotated[int, typer.Option(min=1, help="Frames scored at once, at most.")] = 8,
+    device: Device = "auto",
+    engine: Engine = None,
+    precision: Precision = None,
+    scene_memory: SceneMemory = None,
+) -> None:
+    """Watches cameras day and night: scores, recordings, metrics. SIGHUP reads the cameras file again."""
+    if schema:
+        from msflow_stream.config.cameras_file import json_schema
+
+        typer.echo(json.dumps(json_schema(), indent=2))
+        return
+    if cameras is None:
+        raise UserError("give a cameras file; configs/cameras.example.yaml is one")
+    if check:
+        from ..watch import check as run_check
+
+        run_check(cameras, scenes)
+        return
+    from msflow_stream.config.settings import EngineSettings
+    from msflow_stream.events.evidence.retention import EvidenceRetention
+    from msflow_stream.watch.camera_outputs import WatchOutputs
+    from msflow_stream.watch.outputs.retention import Retention
+
+    from ..watch import WatchJob
+    from ..watch import watch as run
+
+    kept = keep_days, gib_to_bytes(keep_gib), int(keep_free_gib * GIB)
+    written = WatchOutputs(out, record, preview, keep_days, Retention(*kept), evidence, EvidenceRetention(*kept))
+    engine_settings = EngineSettings(name=engine or "auto", precision=precision or "auto")
+    shown = http_address(http), log, table
+    run(WatchJob(cameras, scenes, written, device, batch, *shown, engine_settings, gib_to_bytes(scene_memory)))
