@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-os.environ |= {name: "1" for name in ONE_THREAD}  # before torch is imported, and for the commands that tests start
+os.environ |= dict.fromkeys(ONE_THREAD, "1")  # before torch is imported, and for the commands that tests start
 os.environ |= {"OMP_WAIT_POLICY": "passive"}  # more threads than cores that spin for each other take many times as long
 os.environ |= {"MSFLOW_ENGINE": "torch", "MSFLOW_PRECISION": "float32"}  # of commands; a trial takes seconds
 
