@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,11 +13,10 @@ from pydantic import SecretStr, ValidationError
 
 from msflow_stream.config.alerts import keys_of, placed
 from msflow_stream.config.cameras import FILE_SCHEME, Backoff, Camera, Cameras, CameraSettings, Shift, shown_key
+from msflow_stream.config.mistakes import Place, first_mistake, nearest
 from msflow_stream.types import UserError
 
 REFERENCE = re.compile(r"\$\{([^}]*)\}")
-
-Path_ = tuple[str | int, ...]  # of a value in the file
 
 
 def load_cameras(path: Path, environment: Mapping[str, str] = os.environ) -> dict[str, Camera]:
@@ -47,7 +45,7 @@ def load_file(path: Path, environment: Mapping[str, str] = os.environ) -> Camera
         raise UserError(f"{path}: this is nested too deeply") from None
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"{path}: should hold 'cameras:' with a camera below it")
-    lines: dict[Path_, int] = {}
+    lines: dict[Place, int] = {}
     try:
         tree = _plain(root, (), lines, path, environment)
     except RecursionError:
@@ -86,7 +84,7 @@ def _inherit(tree: dict[str, Any]) -> None:
             cameras[name] = merged
 
 
-def _distinct(names: Iterable[str], lines: Mapping[Path_, int], file: Path) -> None:
+def _distinct(names: Iterable[str], lines: Mapping[Place, int], file: Path) -> None:
     seen: dict[str, str] = {}
     for name in names:  # folders are named after cameras, and some file systems do not tell A from a
         other = seen.setdefault(name.casefold(), name)
@@ -105,7 +103,7 @@ def _placed(camera: Camera, folder: Path) -> Camera:
     return camera.model_copy(update={"url": SecretStr(str(folder / Path(url).expanduser()))})
 
 
-def _plain(node: yaml.Node, at: Path_, lines: dict[Path_, int], file: Path, environment: Mapping[str, str]) -> Any:
+def _plain(node: yaml.Node, at: Place, lines: dict[Place, int], file: Path, environment: Mapping[str, str]) -> Any:
     """The values of a YAML tree, noting the line of each."""
     lines[at] = node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):
@@ -142,26 +140,26 @@ def _referred(name: str, folder: Path, environment: Mapping[str, str]) -> str:
     return environment[name]
 
 
-def _explain(error: ValidationError, lines: dict[Path_, int], file: Path) -> str:
-    first = error.errors(include_input=False, include_url=False)[0]
-    at = tuple(first["loc"])
+def _explain(error: ValidationError, lines: dict[Place, int], file: Path) -> str:
+    mistake = first_mistake(error)
+    at = mistake.place
     if at[:1] == ("alerts",) and len(at) > 2:
         at = (*at[:2], *at[3:])  # its type is no key of the file
     named = at
     while at and at not in lines:  # what comes from the defaults, or is missing, is not in the file at that place
         at = ("defaults", *at[2:]) if len(at) > 2 and ("defaults", *at[2:]) in lines else at[:-1]
     name = ".".join(shown_key(str(part)) for part in named if part != "[key]")
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(first["loc"][-1]), list(_known(first["loc"])), n=1, cutoff=0.0)
-        message = f"{name} is unknown: did you mean {near[0]!r}?"
-    elif first["loc"] == ("cameras",):
+    if mistake.unknown:
+        key = str(mistake.place[-1])
+        message = f"{name} is unknown: did you mean {nearest(key, _known(mistake.place))!r}?"
+    elif mistake.place == ("cameras",):
         message = "cameras: should hold at least one camera: its name, and below it at least url and scene"
     else:
-        message = f"{name or 'the file'}: {first['msg'].removeprefix('Value error, ')}"
+        message = f"{name or 'the file'}: {mistake.message}"
     return f"{file}, line {lines.get(at, 1)}: {message}"
 
 
-def _known(at: tuple[str | int, ...]) -> Iterator[str]:
+def _known(at: Place) -> Iterator[str]:
     """The keys that are valid where an unknown one is."""
     if len(at) == 1:
         yield from Cameras.model_fields

@@ -1,6 +1,7 @@
+"""Settings from YAML files and `section.key=value` overrides; a mistake is an error of one line."""
+
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from msflow_stream.config.mistakes import first_mistake, nearest
 from msflow_stream.config.settings import Section, Settings
 from msflow_stream.types import UserError
 
@@ -84,17 +86,12 @@ def _names(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]
 
 
 def _explain(error: ValidationError) -> str:
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(name, list(_names()), n=1, cutoff=0.0)
-        return f"unknown setting {name!r}: did you mean {near[0]!r}?"
-    message = first["msg"].removeprefix("Value error, ")
-    return (
-        f"setting {name}: {message} (found {first['input']!r})"
-        if first["type"] != "value_error"
-        else f"setting {name}: {message}"
-    )
+    mistake = first_mistake(error)
+    name = ".".join(str(part) for part in mistake.place)
+    if mistake.unknown:
+        return f"unknown setting {name!r}: did you mean {nearest(name, _names())!r}?"
+    found = "" if mistake.found is None else f" (found {mistake.found})"
+    return f"setting {name}: {mistake.message}{found}"
 
 
 def load_for_scoring(fitted: Settings, path: Path | None = None, overrides: Sequence[str] = ()) -> Settings:
