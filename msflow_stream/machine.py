@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
 from pathlib import Path
 
 import joblib
+import platformdirs
 import torch
 
 from msflow_stream.types import UserError
@@ -75,10 +75,5 @@ def usable_memory() -> int:
 
 
 def cache_folder() -> Path:
-    """Where the platform wants programs to keep what they can make again."""
-    home = Path.home()
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "msflow-stream"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "msflow-stream" / "cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "msflow-stream"
+    """The folder where the platform wants programs to keep what they can make again."""
+    return platformdirs.user_cache_path("msflow-stream", appauthor=False)

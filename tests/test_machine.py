@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from msflow_stream.machine import choose_device, usable_cores, usable_memory
+from msflow_stream.machine import cache_folder, choose_device, usable_cores, usable_memory
 from msflow_stream.types import UserError
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc and affinity are Linux's")
@@ -108,3 +108,15 @@ def test_a_device_that_is_missing_is_said(name: str) -> None:
 def test_a_gpu_that_is_missing_is_said() -> None:
     with pytest.raises(UserError, match=r"no device 'cuda' .*--device auto"):
         choose_device("cuda")
+
+
+@linux
+@pytest.mark.parametrize(("variable", "expected"), [(None, "home/.cache"), ("", "home/.cache"), ("other", "other")])
+def test_the_cache_is_in_the_folder_of_the_user(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str | None, expected: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("XDG_CACHE_HOME", variable and str(tmp_path / variable))
+    assert cache_folder() == tmp_path / expected / "msflow-stream"
