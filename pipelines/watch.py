@@ -31,7 +31,6 @@ from msflow_stream.scoring.engines.openvino_engine import STREAMS
 from msflow_stream.stream.contract import Limits
 from msflow_stream.stream.signals import on_signals, stops_on_signals
 from msflow_stream.types import UserError
-from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.watch.areas import area_mask
 from msflow_stream.watch.camera_outputs import WatchOutputs
 from msflow_stream.watch.event_router import EventRouter, secrets_of
@@ -208,7 +207,7 @@ def check(file: Path, scenes: Path, console: Console | None = None) -> None:
 def _probed(item: tuple[str, Camera]) -> Probe | UserError:
     name, camera = item
     try:
-        return probe(camera.url.get_secret_value(), name, LiveOptions.of(camera))
+        return probe(camera.url.get_secret_value(), name, camera)
     except UserError as error:
         return error
 

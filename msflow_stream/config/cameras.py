@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import time
+from random import Random
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, SecretStr, WithJsonSchema, model_validator
@@ -25,6 +26,9 @@ SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "rtp", "udp", "tcp
 
 
 RESTREAM_SCHEMES = ("rtsp", "rtsps")
+
+
+MOST_DOUBLINGS = 64  # of a wait; beyond, the ceiling has long been reached, and a float would overflow in the end
 
 
 def shown_key(key: str) -> str:
@@ -90,6 +94,9 @@ ClockTime = Annotated[time, BeforeValidator(_clock), WithJsonSchema({"type": "st
 Address = Annotated[SecretStr, BeforeValidator(_webcam), AfterValidator(_checked_url), WithJsonSchema(ADDRESS)]
 
 
+Decode = Literal["auto", "cpu", "cuda"]
+
+
 Restream = Annotated[SecretStr, AfterValidator(_checked_restream), WithJsonSchema({"type": "string"})]
 
 
@@ -101,7 +108,10 @@ class Shift(Section):
 
 
 class Backoff(Section):
-    """The waits between attempts to connect: they double, up to a ceiling."""
+    """The waits between attempts to connect: they double up to a ceiling, and each is cut short at random.
+
+    So many cameras that were lost together do not all return at once. All times in seconds.
+    """
 
     first: Seconds = Field(default=1.0, description="seconds before the first new attempt")
     ceiling: Seconds = Field(default=60.0, description="the most seconds between attempts")
@@ -116,13 +126,24 @@ class Backoff(Section):
             raise ValueError(f"first must be at most the ceiling, not {self.first:g} and {self.ceiling:g}")
         return self
 
+    def delay(self, failures: int, random: Random, slow: bool = False) -> float:
+        """Returns the seconds to wait after so many failures in a row (1 and up).
+
+        Args:
+            failures: the failures so far, since something last succeeded.
+            random: draws by how much the wait is cut short.
+            slow: waits as after very many failures: accounts are locked out after a few wrong passwords.
+        """
+        full = self.ceiling if slow else min(self.ceiling, self.first * 2.0 ** min(failures - 1, MOST_DOUBLINGS))
+        return full * (1 - self.jitter * random.random())
+
 
 class CameraSettings(Section):
     """What can be said once for all cameras, under `defaults`, or for one."""
 
     every: int = Field(default=5, ge=1, description="every so many frames of the camera one is scored")
     transport: Literal["tcp", "udp"] = Field(default="tcp", description="how RTSP sends pictures")
-    decode: Literal["auto", "cpu", "cuda"] = Field(
+    decode: Decode = Field(
         default="auto",
         description="decoder: the graphics card (cuda), the processor (cpu), or the card where it can (auto)",
     )
@@ -205,6 +226,3 @@ class Cameras(Section):
         default=None,
         description="database of events, sqlite:/// or postgresql://; null: events.db in the output folder",
     )
-
-
-Decode = Literal["auto", "cpu", "cuda"]

@@ -28,7 +28,6 @@ from msflow_stream.types import Frame, FrameScore, ScoreRow
 from msflow_stream.video.live.camera_reader import CameraReader
 from msflow_stream.video.live.faults import Fault
 from msflow_stream.video.live.states import State
-from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.packets.packet_ring import PacketRing
 from msflow_stream.watch.areas import area_mask
 from msflow_stream.watch.camera_events import CameraEvents, EventCallback
@@ -93,16 +92,16 @@ class WatchedCamera:
         self._feed: SourceFeed | None = None
 
     def _make_reader(self, random: Random) -> FileCamera | CameraReader:
-        url, options = self.camera.url.get_secret_value(), LiveOptions.of(self.camera)
+        url = self.camera.url.get_secret_value()
         if is_file(url):
-            return FileCamera(url, name=self.name, options=options)
+            return FileCamera(url, name=self.name, settings=self.camera)
         self._packets = PacketRing(self._evidence.memory_seconds, name=self.name) if self._written.evidence else None
         return CameraReader(
             url,
             self._put,
             random=random,
             name=self.name,
-            options=options,
+            settings=self.camera,
             ended=self._ended,
             packets=self._packets,
         )

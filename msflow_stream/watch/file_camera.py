@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
+from msflow_stream.config.cameras import CameraSettings
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.live.faults import ADVICE, Fault
 from msflow_stream.video.live.states import Observer, Reporter, State
 from msflow_stream.video.live.status import CameraStatus, Counts
-from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.packets.file_packets import FilePackets
 from msflow_stream.video.sources import Reader, open_source, source_name
 
@@ -31,10 +31,10 @@ class FileCamera:
     ...     print(frame.index, camera.status().state)
     """
 
-    def __init__(self, path: str, *, name: str | None = None, options: LiveOptions | None = None) -> None:
-        """Prepares; the file is opened when its frames are asked for. Of the options, `every` counts."""
+    def __init__(self, path: str, *, name: str | None = None, settings: CameraSettings | None = None) -> None:
+        """Prepares; the file is opened when its frames are asked for. Of the settings, `every` counts."""
         self.name = name or source_name(path)
-        self._path, self._every = path, (options or LiveOptions()).every
+        self._path, self._every = path, (settings or CameraSettings()).every
         self._counts, self._reporter = Counts(), Reporter(self.name)
         self._stopping, self._begun = threading.Event(), False
 

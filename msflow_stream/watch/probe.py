@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from time import monotonic
 
+from msflow_stream.config.cameras import CameraSettings
 from msflow_stream.video.live.connection import Connection
 from msflow_stream.video.live.hardware import Decoder
-from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.reading.source_info import SourceInfo
 from msflow_stream.video.sources import open_source
 from msflow_stream.watch.file_camera import is_file
@@ -36,14 +36,14 @@ class Probe:
     decoder: Decoder
 
 
-def probe(url: str, name: str, options: LiveOptions | None = None) -> Probe:
+def probe(url: str, name: str, settings: CameraSettings | None = None) -> Probe:
     """Opens a camera, a webcam or a file once, waits for its first picture and closes it.
 
     Raises:
         UserError: it shows none; a CameraError, where a live one is to blame. Credentials are never part of the text.
     """
     begin = monotonic()
-    info, decoder = _look_at_file(url) if is_file(url) else _look_at_camera(url, name, options or LiveOptions())
+    info, decoder = _look_at_file(url) if is_file(url) else _look_at_camera(url, name, settings or CameraSettings())
     return Probe(name, info.width, info.height, info.codec, info.rate, monotonic() - begin, decoder)
 
 
@@ -52,8 +52,8 @@ def _look_at_file(path: str) -> tuple[SourceInfo, Decoder]:
         return reader.info, "cpu"
 
 
-def _look_at_camera(url: str, name: str, options: LiveOptions) -> tuple[SourceInfo, Decoder]:
-    connection = Connection(url, options, name=name)
+def _look_at_camera(url: str, name: str, settings: CameraSettings) -> tuple[SourceInfo, Decoder]:
+    connection = Connection(url, settings, name=name)
     try:
         return connection.info, connection.decoder
     finally:

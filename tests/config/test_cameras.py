@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 from datetime import time
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,6 @@ from pydantic import BaseModel
 from msflow_stream.config.cameras import SCHEMES, Backoff, Camera, CameraSettings, Shift
 from msflow_stream.config.cameras_file import json_schema, load_cameras
 from msflow_stream.types import UserError
-from msflow_stream.video.backoff import Backoff as LiveBackoff
-from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.sources import LIVE_SCHEMES
 from tests.support.data import REPOSITORY
 
@@ -80,30 +77,27 @@ def test_the_defaults_of_the_example_are_those_without_it() -> None:
     assert CameraSettings.model_validate(shown) == CameraSettings()
 
 
-def test_the_reader_of_cameras_is_used_by_the_same_defaults() -> None:
-    assert LiveOptions.of(CameraSettings()) == LiveOptions()
-    others = {"watch", "ignore", "alerts", "skip_static"}  # are not about reading
-    assert {field.name for field in fields(LiveOptions)} == keys(CameraSettings) - others
-    assert {field.name for field in fields(LiveBackoff)} == keys(Backoff)
-
-
-def test_every_setting_reaches_the_reader_of_cameras(tmp_path: Path) -> None:
+def test_every_setting_of_reading_is_read_from_the_file(tmp_path: Path) -> None:
     text = GATE + (
         "    every: 2\n    transport: udp\n    decode: cpu\n    open_timeout: 1\n    read_timeout: 2\n"
         "    stalled_after: 4\n    frozen_after: null\n    black_after: null\n    attempts: 7\n"
         "    backoff: {first: 3, ceiling: 5, jitter: 0, settled: 6}\n"
     )
-    assert LiveOptions.of(load_cameras(written(tmp_path, text), {})["gate"]) == LiveOptions(
-        every=2,
-        transport="udp",
-        decode="cpu",
-        open_timeout=1,
-        read_timeout=2,
-        stalled_after=4,
-        frozen_after=None,
-        black_after=None,
-        attempts=7,
-        backoff=LiveBackoff(3, 5, 0, 6),
+    camera = load_cameras(written(tmp_path, text), {})["gate"]
+    assert (
+        camera.model_dump(include=keys(CameraSettings))
+        == CameraSettings(
+            every=2,
+            transport="udp",
+            decode="cpu",
+            open_timeout=1,
+            read_timeout=2,
+            stalled_after=4,
+            frozen_after=None,
+            black_after=None,
+            attempts=7,
+            backoff=Backoff(first=3, ceiling=5, jitter=0, settled=6),
+        ).model_dump()
     )
 
 

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from msflow_stream.config.cameras import Backoff, CameraSettings
 from msflow_stream.types import Frame
-from msflow_stream.video.backoff import Backoff
 from msflow_stream.video.live.camera_reader import CameraReader
 from msflow_stream.video.live.faults import Fault
 from msflow_stream.video.live.states import State
-from msflow_stream.video.live_options import LiveOptions
 from tests.support.videos import read_code
 
 PATIENCE = 20.0  # seconds, on a busy machine; no test passes or fails by how long something took
@@ -27,7 +26,9 @@ class Watcher:
         self.news: list[tuple[State, Fault | None, str]] = []
         self._changed = threading.Condition()
         defaults = {"every": 1, "open_timeout": 5.0, "read_timeout": 5.0, "backoff": Backoff(first=0.05, ceiling=0.2)}
-        self.camera = CameraReader(url, self._deliver, random=Random(0), options=LiveOptions(**{**defaults, **options}))
+        self.camera = CameraReader(
+            url, self._deliver, random=Random(0), settings=CameraSettings(**{**defaults, **options})
+        )
         self.camera.observe(self._note)
 
     def _deliver(self, frame: Frame) -> None:

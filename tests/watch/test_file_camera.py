@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from msflow_stream.config.cameras import CameraSettings
 from msflow_stream.types import UserError
 from msflow_stream.video.live.faults import Fault
 from msflow_stream.video.live.states import State
-from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.watch.file_camera import FileCamera, is_file
 from tests.support.videos import coded_image, overwrite_packets, read_code, write_video
 
@@ -20,7 +20,7 @@ COUNT = 23
 
 
 def watched(path: Path, every: int = 1) -> tuple[FileCamera, list[tuple[State, State, str]]]:
-    camera = FileCamera(str(path), name="gate", options=LiveOptions(every=every))
+    camera = FileCamera(str(path), name="gate", settings=CameraSettings(every=every))
     changes: list[tuple[State, State, str]] = []
     camera.observe(lambda *change: changes.append(change))
     return camera, changes

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from msflow_stream.config.cameras import CameraSettings
 from msflow_stream.types import UserError
 from msflow_stream.video.live.faults import CameraError, Fault
-from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.watch.probe import probe
 from tests.support.rtsp import RtspCamera, need_server, write_units
 from tests.support.videos import coded_image, write_video
@@ -32,8 +32,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RtspCamera]:
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
 def test_a_camera_shows_its_facts(server: RtspCamera, transport: str) -> None:
-    options = LiveOptions(transport=transport, decode="cpu")  # type: ignore[arg-type]
-    found = probe(server.url.replace("://", "://admin:right@"), "gate", options)
+    settings = CameraSettings(transport=transport, decode="cpu")  # type: ignore[arg-type]
+    found = probe(server.url.replace("://", "://admin:right@"), "gate", settings)
     assert (found.name, found.width, found.height, found.codec) == ("gate", 64, 48, "h264")
     assert (found.rate, found.decoder) == (Fraction(25), "cpu")
     assert found.seconds > 0

@@ -17,6 +17,7 @@ from msflow_stream.config.alerts import (
     MqttSettings,
     WebhookSettings,
 )
+from msflow_stream.config.cameras import Backoff
 from msflow_stream.events.alerts.delivery import AlertReport, DeliveryWorker
 from msflow_stream.events.alerts.filters import AlertFilter, local_now
 from msflow_stream.events.alerts.queue import DeliveryQueue
@@ -26,7 +27,6 @@ from msflow_stream.events.alerts.sinks.email import Mail, Snapshot
 from msflow_stream.events.alerts.sinks.jsonl import JsonLines
 from msflow_stream.logs import Redact, redactor
 from msflow_stream.types import EventMessage
-from msflow_stream.video.backoff import Backoff
 
 
 def make_sink(

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+from msflow_stream.config.cameras import Backoff
 from msflow_stream.events.alerts.queue import DeliveryQueue
 from msflow_stream.events.alerts.queue_file import QueuedMessage
 from msflow_stream.events.alerts.sinks.base import Delivery, GiveUp, Retry
 from msflow_stream.events.serialization import from_json
 from msflow_stream.logs import Outage, Redact, redact
 from msflow_stream.types import EventMessage
-from msflow_stream.video.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 

@@ -10,13 +10,13 @@ from random import Random
 from time import monotonic
 
 from msflow_stream.config.alerts import Alert
+from msflow_stream.config.cameras import Backoff
 from msflow_stream.events.alerts.channel import AlertChannel, ChannelContext, StoreChannel
 from msflow_stream.events.alerts.delivery import AlertReport
 from msflow_stream.events.alerts.filters import local_now
 from msflow_stream.events.alerts.sinks.base import Delivery
 from msflow_stream.events.alerts.sinks.email import Snapshot
 from msflow_stream.types import EventMessage, UserError
-from msflow_stream.video.backoff import Backoff
 
 Routes = Mapping[str, Collection[str]]  # the alerts of each camera, by name
 

@@ -16,9 +16,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from msflow_stream.config.alerts import MqttSettings
+from msflow_stream.config.cameras import Backoff
 from msflow_stream.events.alerts.sinks.base import Retry, tls_context
 from msflow_stream.events.alerts.sinks.mqtt_topics import OFFLINE, ONLINE, MqttMessage, Topics
-from msflow_stream.video.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class MqttConnection:
                 self._over.wait()
                 client.loop_stop()
             self._failures += 1
-            self._closing.wait(self._backoff.delay(self._failures, self._random, patient=self._refused))
+            self._closing.wait(self._backoff.delay(self._failures, self._random, slow=self._refused))
 
     @property
     def _port(self) -> int:

@@ -12,6 +12,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Self
 
+from msflow_stream.config.cameras import CameraSettings
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.live.connection import Connection, DecodedFrame
 from msflow_stream.video.live.faults import ADVICE, CameraError, Fault
@@ -20,7 +21,6 @@ from msflow_stream.video.live.picture_check import PictureCheck
 from msflow_stream.video.live.states import Observer, Reporter, State
 from msflow_stream.video.live.status import CameraStatus, Counts
 from msflow_stream.video.live.timeline import CameraConnection, FrameNumbering
-from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.packets.packet_ring import PacketObserver
 from msflow_stream.video.reading.source_info import live_name
 
@@ -43,7 +43,7 @@ class CameraReader:
         *,
         random: Random,
         name: str | None = None,
-        options: LiveOptions | None = None,
+        settings: CameraSettings | None = None,
         ended: Callable[[BaseException | None], None] | None = None,
         connect: Callable[[], CameraConnection] | None = None,
         clock: Callable[[], float] = monotonic,
@@ -58,6 +58,7 @@ class CameraReader:
                 says that no more are wanted, and ends the reading.
             random: for the jitter of the waits.
             name: the source's name; made from the address where it is None.
+            settings: of the camera; the defaults where it is None.
             ended: called once, in the reader's thread, after the last frame was delivered and with the state final:
                 with what made the camera fail, or None.
             connect: opens a connection; the real one unless a test brings its own.
@@ -66,13 +67,13 @@ class CameraReader:
             packets: is shown all packets and the time of each picture, in the reader's thread.
         """
         self.name = name or live_name(url_or_index)
-        self._options, self._deliver, self._random, self._clock = options or LiveOptions(), deliver, random, clock
+        self._settings, self._deliver, self._random, self._clock = settings or CameraSettings(), deliver, random, clock
         self._connect = connect or partial(
             Connection,
             url_or_index,
-            self._options,
+            self._settings,
             name=self.name,
-            choice=DecoderChoice(self.name, self._options.decode),
+            choice=DecoderChoice(self.name, self._settings.decode),
             packets=packets,
         )
         self._stopping, self._over = threading.Event(), threading.Event()
@@ -81,8 +82,8 @@ class CameraReader:
         self._failure: BaseException | None = None  # what made the camera fail
         self._bug: BaseException | None = None  # what stop() is to raise
         self._counts, self._reporter = Counts(), Reporter(self.name)
-        self._segments = FrameNumbering(self.name, self._options.every, self._counts, packets)
-        self._watch = PictureCheck(self._options.frozen_after, self._options.black_after)
+        self._segments = FrameNumbering(self.name, self._settings.every, self._counts, packets)
+        self._watch = PictureCheck(self._settings.frozen_after, self._settings.black_after)
         self._threads = [
             threading.Thread(target=work, name=f"{self.name}-{name}", daemon=True)
             for name, work in (("read", self._run), ("lookout", self._look_out))
@@ -114,7 +115,7 @@ class CameraReader:
         self.ask_to_stop()
         if threading.current_thread() in self._threads:
             return  # called from `deliver` or an observer: the thread ends when that returns
-        patience = max(self._options.open_timeout, self._options.read_timeout) + GRACE
+        patience = max(self._settings.open_timeout, self._settings.read_timeout) + GRACE
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(patience)
@@ -183,10 +184,10 @@ class CameraReader:
             error, held = self._session()
             if error is None or self._stopping.is_set():
                 break
-            failures = 1 if held >= self._options.backoff.settled else failures + 1
-            if self._options.attempts is not None and failures >= self._options.attempts:
+            failures = 1 if held >= self._settings.backoff.settled else failures + 1
+            if self._settings.attempts is not None and failures >= self._settings.attempts:
                 raise error
-            delay = self._options.backoff.delay(failures, self._random, patient=error.fault is Fault.CREDENTIALS)
+            delay = self._settings.backoff.delay(failures, self._random, slow=error.fault is Fault.CREDENTIALS)
             self._reporter.move(State.RECONNECTING, f"{error}; next attempt in {delay:.1f} s", error.fault)
             if self._wait(delay):
                 break
@@ -235,7 +236,7 @@ class CameraReader:
         self._guard(self._watch_for_silence)
 
     def _watch_for_silence(self) -> None:
-        limit = self._options.stalled_after
+        limit = self._settings.stalled_after
         while not self._over.wait(limit / 4):
             arrived, now = self._counts.last_arrival, self._clock()
             if arrived is None or now - arrived < limit or self._reporter.condition.fault is Fault.SILENT:

@@ -13,10 +13,10 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from msflow_stream.config.cameras import CameraSettings
 from msflow_stream.video.live.faults import CameraError, Fault, read_error
 from msflow_stream.video.live.hardware import DecoderChoice
 from msflow_stream.video.live.open_camera import camera_stream, is_ahead, is_timed, open_camera
-from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.packets.packet_ring import PacketObserver
 from msflow_stream.video.reading.colour import displayed_size
 from msflow_stream.video.reading.demuxer import ASSUMED_RATE, TimestampRepair
@@ -46,7 +46,7 @@ class Connection:
     def __init__(
         self,
         url_or_index: str,
-        options: LiveOptions | None = None,
+        settings: CameraSettings | None = None,
         *,
         name: str | None = None,
         choice: DecoderChoice | None = None,
@@ -56,7 +56,7 @@ class Connection:
 
         Args:
             url_or_index: an rtsp, rtsps, http, https, rtmp, udp, tcp or srt URL, or a webcam's number.
-            options: transport, timeouts and decoder count here.
+            settings: transport, timeouts and decoder count here.
             name: for `info`; made from the address where it is None.
             choice: of the decoder, kept over a camera's connections, so that it says only once what it decides.
             packets: is shown every packet of pictures that goes to the decoder.
@@ -65,10 +65,10 @@ class Connection:
             CameraError: no connection, or no picture comes. Credentials are never part of the text.
             UserError: a webcam that is not there.
         """
-        options, name = options or LiveOptions(), name or live_name(url_or_index)
-        choice = choice or DecoderChoice(name, options.decode)
-        self._url, self._read_timeout = url_or_index, options.read_timeout
-        self._container = open_camera(url_or_index, options, choice.acceleration())
+        settings, name = settings or CameraSettings(), name or live_name(url_or_index)
+        choice = choice or DecoderChoice(name, settings.decode)
+        self._url, self._read_timeout = url_or_index, settings.read_timeout
+        self._container = open_camera(url_or_index, settings, choice.acceleration())
         try:
             self._stream = camera_stream(self._container, url_or_index)
             self._timed, self.ahead = is_timed(self._container), is_ahead(self._container)

@@ -9,10 +9,10 @@ from time import monotonic
 from types import TracebackType
 from typing import Self
 
+from msflow_stream.config.cameras import CameraSettings
 from msflow_stream.types import Frame
 from msflow_stream.video.live.connection import Connection
 from msflow_stream.video.live.faults import CameraError
-from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.reading.colour import RgbConverter
 from msflow_stream.video.reading.source_info import ReadLimits
 
@@ -55,7 +55,7 @@ class LiveReader:
         self.frames_read = self.damaged = 0
         self._every, self._limits, self._iterated = every, ReadLimits(max_frames, duration), False
         self._connection = Connection(
-            url_or_index, LiveOptions(open_timeout=open_timeout, read_timeout=read_timeout, decode="cpu")
+            url_or_index, CameraSettings(open_timeout=open_timeout, read_timeout=read_timeout, decode="cpu")
         )
         self.info = self._connection.info
         self._to_rgb = RgbConverter()

@@ -13,33 +13,33 @@ from av.format import Flags
 from av.stream import Discard
 from av.video.stream import VideoStream
 
+from msflow_stream.config.cameras import CameraSettings
 from msflow_stream.types import UserError
 from msflow_stream.video.live.faults import CameraError, Fault, open_error
-from msflow_stream.video.live_options import LiveOptions
 
 
-def open_camera(url_or_index: str, options: LiveOptions, acceleration: HWAccel | None = None) -> InputContainer:
+def open_camera(url_or_index: str, settings: CameraSettings, acceleration: HWAccel | None = None) -> InputContainer:
     """Connects; the caller closes it.
 
     Raises:
         CameraError: no connection. Credentials are never part of the text.
         UserError: webcams cannot be read on this system.
     """
-    url, settings, device = url_or_index, {}, None
+    url, options, device = url_or_index, {}, None
     if url.isdecimal():
         url, device = _webcam(url), "v4l2"
     elif url.lower().startswith(("rtsp:", "rtsps:")):
         # TCP by default: RTP over UDP loses packets, and firewalls drop it. The frame rate is in the stream's
         # headers; waiting for a second of frames to measure it would only make the first ones old.
-        settings = {"rtsp_transport": options.transport, "fpsprobesize": "0"}
-    timeout = (options.open_timeout, options.read_timeout)
+        options = {"rtsp_transport": settings.transport, "fpsprobesize": "0"}
+    timeout = (settings.open_timeout, settings.read_timeout)
     asked = monotonic()
     try:
         return av.open(
-            url, format=device, options=settings, timeout=timeout, metadata_errors="replace", hwaccel=acceleration
+            url, format=device, options=options, timeout=timeout, metadata_errors="replace", hwaccel=acceleration
         )
     except av.FFmpegError as caught:
-        error = open_error(caught, url_or_index, monotonic() - asked, options.open_timeout)
+        error = open_error(caught, url_or_index, monotonic() - asked, settings.open_timeout)
     except ValueError:
         error = CameraError(url_or_index, Fault.ADDRESS, "cannot connect (not a usable address)")
     # Raised out here, not above: the caught error holds the URL, and would ride along as this one's context.

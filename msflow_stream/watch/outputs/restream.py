@@ -13,9 +13,9 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from msflow_stream.config.cameras import Backoff
 from msflow_stream.logs import Outage, redact
 from msflow_stream.types import Frame, FrameScore, ScoreRow
-from msflow_stream.video.backoff import Backoff
 from msflow_stream.video.drawing.overlay import OverlayStyle
 from msflow_stream.watch.outputs.rtp_encoder import RtpEncoder
 from msflow_stream.watch.outputs.rtsp_login import Address

@@ -10,8 +10,8 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from msflow_stream.config.alerts import Alert
+from msflow_stream.config.cameras import Backoff
 from msflow_stream.types import Event, EventMessage, Severity, Track
-from msflow_stream.video.backoff import Backoff
 
 START = datetime(2026, 11, 23, 3, 4, 5, tzinfo=UTC)
 QUICK = Backoff(first=0.02, ceiling=0.1)

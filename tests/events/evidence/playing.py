@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from msflow_stream.config.cameras import Backoff, CameraSettings
 from msflow_stream.events.evidence.event_folder import read_event
 from msflow_stream.events.evidence.recorder import EvidenceWriter
 from msflow_stream.types import EventMessage, Frame, FrameScore, ScoreRow
-from msflow_stream.video.backoff import Backoff
 from msflow_stream.video.drawing.overlay import OverlayStyle
 from msflow_stream.video.live.camera_reader import CameraReader
-from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.packets.packet_ring import PacketRing
 from msflow_stream.video.reading.video_reader import VideoReader
 from tests.support.events import message
@@ -79,8 +78,8 @@ class Watched:
         self.writer = writer
         self._queue: queue.Queue[Frame] = queue.Queue()
         backoff = Backoff(first=0.05, ceiling=0.2)
-        options = LiveOptions(every=every, open_timeout=5.0, read_timeout=5.0, backoff=backoff)
-        self.camera = CameraReader(url, self._queue.put, random=Random(0), name="gate", options=options, packets=ring)
+        settings = CameraSettings(every=every, open_timeout=5.0, read_timeout=5.0, backoff=backoff)
+        self.camera = CameraReader(url, self._queue.put, random=Random(0), name="gate", settings=settings, packets=ring)
 
     def until(self, true: Callable[[], bool]) -> None:
         """Hands frames to the writer until something is true."""

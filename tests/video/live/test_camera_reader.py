@@ -12,14 +12,13 @@ from random import Random
 import pytest
 from av.video.frame import VideoFrame
 
+from msflow_stream.config.cameras import Backoff, CameraSettings
 from msflow_stream.types import Frame
-from msflow_stream.video.backoff import Backoff
 from msflow_stream.video.live.camera_reader import CameraReader
 from msflow_stream.video.live.connection import DecodedFrame
 from msflow_stream.video.live.faults import CameraError, Fault
 from msflow_stream.video.live.states import State
 from msflow_stream.video.live.timeline import CameraConnection
-from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.reading.source_info import SourceInfo
 from tests.support.videos import coded_image
 
@@ -82,7 +81,7 @@ class Scene:
             self.deliver,
             random=Random(0),
             name="gate",
-            options=LiveOptions(**{"every": 1, "backoff": Backoff(first=1, ceiling=8, jitter=0), **options}),  # type: ignore[arg-type]
+            settings=CameraSettings(**{"every": 1, "backoff": Backoff(first=1, ceiling=8, jitter=0), **options}),  # type: ignore[arg-type]
             ended=ended,
             connect=self.connect,
             clock=lambda: self.now,
@@ -324,7 +323,7 @@ def test_a_receiver_that_wants_no_more_ends_the_reading_quietly(caplog: pytest.L
         "rtsp://gate",
         lambda frame: frame.index < 5,
         random=Random(0),
-        options=LiveOptions(every=1),
+        settings=CameraSettings(every=1),
         ended=told.append,
         connect=lambda: script,
     )
@@ -366,7 +365,7 @@ def test_asking_to_stop_wakes_a_camera_that_waits_for_its_next_attempt() -> None
         "rtsp://gate",
         lambda frame: None,
         random=Random(0),
-        options=LiveOptions(backoff=Backoff(first=3600, ceiling=3600)),
+        settings=CameraSettings(backoff=Backoff(first=3600, ceiling=3600)),
         connect=failing,
     )
     camera.observe(lambda old, new, reason: waiting.set() if new is State.RECONNECTING else None)

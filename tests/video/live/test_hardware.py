@@ -14,10 +14,9 @@ from av.codec import Codec
 from av.codec.hwaccel import HWAccel
 from av.video.frame import VideoFrame
 
-from msflow_stream.config.cameras import Decode
+from msflow_stream.config.cameras import CameraSettings, Decode
 from msflow_stream.video.live.connection import Connection
 from msflow_stream.video.live.hardware import DecoderChoice
-from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.reading.colour import RgbConverter
 from tests.support.httpd import Pages
 from tests.support.videos import coded_image, read_code, write_video
@@ -121,4 +120,4 @@ def test_pictures_in_the_layouts_of_cards_have_the_same_colours(layout: str, sam
 
 
 def test_options_ask_for_the_card_where_there_is_one() -> None:
-    assert LiveOptions().decode == "auto"
+    assert CameraSettings().decode == "auto"

@@ -12,9 +12,9 @@ import av
 import pytest
 from PIL import Image
 
+from msflow_stream.config.cameras import CameraSettings
 from msflow_stream.video.live.faults import Fault
 from msflow_stream.video.live.states import State
-from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.watch.probe import probe
 from tests.support.httpd import Pages
 from tests.support.videos import coded_image, rename_codec, write_video
@@ -202,7 +202,7 @@ def test_a_login_opens_hls_and_all_of_its_parts(folder: Path, capfd: pytest.Capt
     with Pages(folder, login=f"admin:{PASSWORD}") as site:
         with Watcher(site.url("all.m3u8", f"admin:{PASSWORD}")) as seen:
             seen.until_frames(2 * RATE * SECONDS)
-        found = probe(site.url("all.m3u8", f"admin:{PASSWORD}"), "gate", LiveOptions())
+        found = probe(site.url("all.m3u8", f"admin:{PASSWORD}"), "gate", CameraSettings())
     assert (found.name, found.width, found.height, found.codec, found.rate) == ("gate", 64, 48, "h264", RATE)
     said = capfd.readouterr()  # FFmpeg has a log of its own, in which HLS names every address
     said_by_us = f"{found!r} {seen.news!r} {seen.camera.status()!r} {seen.frames[0].source}"

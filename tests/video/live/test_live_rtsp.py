@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from msflow_stream.video.backoff import Backoff
+from msflow_stream.config.cameras import Backoff, CameraSettings
 from msflow_stream.video.live.camera_reader import CameraReader
 from msflow_stream.video.live.faults import Fault
 from msflow_stream.video.live.states import State
-from msflow_stream.video.live_options import LiveOptions
 from tests.support.babbler import Babbler
 from tests.support.proxy import Proxy
 from tests.support.rtsp import RtspCamera, need_server, write_units
@@ -157,7 +156,7 @@ def test_credentials_refused_are_said_and_never_shown(
             seen.until(lambda: sum(fault is Fault.CREDENTIALS for _, fault, _ in seen.news) >= 3)
         errors: list[BaseException | None] = []
         failing = CameraReader(
-            wrong, seen.frames.append, random=Random(0), ended=errors.append, options=LiveOptions(attempts=1)
+            wrong, seen.frames.append, random=Random(0), ended=errors.append, settings=CameraSettings(attempts=1)
         )
         with failing:
             assert failing.join(PATIENCE)

@@ -9,9 +9,9 @@ from random import Random
 import numpy as np
 import pytest
 
+from msflow_stream.config.cameras import CameraSettings
 from msflow_stream.types import Frame
 from msflow_stream.video.live.camera_reader import CameraReader
-from msflow_stream.video.live_options import LiveOptions
 from msflow_stream.video.packets.packet_ring import OVERHEAD, PacketRing
 from msflow_stream.video.reading.nal_units import parameter_sets
 from tests.support.httpd import Pages
@@ -139,7 +139,7 @@ def test_a_ring_that_fails_costs_the_camera_nothing(tmp_path: Path, caplog: pyte
             pages.url("walk.ts"),
             frames.append,
             random=Random(0),
-            options=LiveOptions(every=1, attempts=1),
+            settings=CameraSettings(every=1, attempts=1),
             packets=ring,
         )
         with camera:
@@ -155,9 +155,9 @@ def test_the_packets_of_a_camera_have_the_times_of_its_frames(tmp_path: Path) ->
     ring = PacketRing(1e9)
     frames: list[Frame] = []
     with Pages(tmp_path) as pages:
-        options = LiveOptions(every=1, attempts=1)
+        settings = CameraSettings(every=1, attempts=1)
         url = pages.url("walk.ts")
-        with CameraReader(url, frames.append, random=Random(0), options=options, packets=ring) as camera:
+        with CameraReader(url, frames.append, random=Random(0), settings=settings, packets=ring) as camera:
             assert camera.join(60)
     packets = ring.after(0)
     assert len(packets) == 60

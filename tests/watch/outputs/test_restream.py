@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from msflow_stream.config.cameras import Backoff
 from msflow_stream.types import UserError
-from msflow_stream.video.backoff import Backoff
 from msflow_stream.watch.outputs.restream import Restream
 from msflow_stream.watch.outputs.rtp_encoder import CLOCK, RtpEncoder
 from tests.support.rtsp import need_server
@@ -144,7 +144,9 @@ def test_a_password_opens_the_server_and_shows_nowhere(
 def test_credentials_refused(tmp_path: Path, outage: pytest.LogCaptureFixture) -> None:
     need_server()
     with RtspSink(tmp_path, ("digest", "me", "another")) as server:
-        sink = restream(server.url.replace("//", f"//me:{PASSWORD}@"), backoff=Backoff(0.05, 3600.0, 0.0))
+        sink = restream(
+            server.url.replace("//", f"//me:{PASSWORD}@"), backoff=Backoff(first=0.05, ceiling=3600.0, jitter=0.0)
+        )
         for index in range(20):
             sink.take(*scored(index))
         sink.close()

@@ -7,11 +7,11 @@ from collections.abc import Collection
 from random import Random
 
 from msflow_stream.config.alerts import MqttSettings
+from msflow_stream.config.cameras import Backoff
 from msflow_stream.events.alerts.mqtt_connection import MqttConnection
 from msflow_stream.events.alerts.sinks.base import AlertSink
 from msflow_stream.events.alerts.sinks.mqtt_topics import OFF, ON, MqttMessage, Topics
 from msflow_stream.types import EventMessage
-from msflow_stream.video.backoff import Backoff
 
 
 class Mqtt(AlertSink):
