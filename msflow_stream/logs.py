@@ -1,21 +1,19 @@
-"""Addresses of cameras without the credentials in them: for messages, and for names."""
+"""Texts for logs, messages and files: without credentials, in one line, and once for as long as a trouble lasts."""
 
 from __future__ import annotations
 
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from urllib.parse import unquote, urlsplit
 
 MASK = "***"
-
+SHORTEST = 3  # letters of a secret; a shorter one would be found everywhere
 
 URL = re.compile(r"([a-z][a-z0-9+.-]*://)(.+)", re.IGNORECASE | re.DOTALL)
-
-
+USER_INFO = re.compile(r"^[a-z][a-z0-9+.-]*://([^/?#]*)@", re.IGNORECASE)
 HOST_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:]*)(:\d*)?")
-
 
 # A secret's value reaches up to the next "&name=", as people forget to escape what is in their passwords.
 SECRET = re.compile(
@@ -25,15 +23,8 @@ SECRET = re.compile(
 )
 
 
-# What tells the cameras of one recorder apart where they share a path, and is harmless to show.
-CHANNEL = re.compile(r"[?&](?:ch|channel|cam|camera|stream|subtype|id)=[A-Za-z0-9_.-]+", re.IGNORECASE)
-
-
-DEFAULT_PORTS = {"rtsp": ":554", "rtsps": ":322", "http": ":80", "https": ":443", "rtmp": ":1935"}
-
-
 def redact(url: str) -> str:
-    """Returns the URL, or a text that ends with one, with credentials replaced by ***.
+    """Returns the URL, or a text that ends with one, with its credentials replaced by ***.
 
     Where it is not clear what the credentials are (an unescaped / or @ in a password), rather too much is hidden.
 
@@ -54,94 +45,64 @@ def _without_secrets(rest: str) -> str:
     return SECRET.sub(rf"\1{MASK}", rest)
 
 
-class Outage:
-    """Says once that something does not work, however often it fails, and once that it works again."""
+class Redactor:
+    """Replaces secrets in texts by ***: those that it was told of, wherever they stand, as they are or as JSON.
 
-    def __init__(self, logger: logging.Logger) -> None:
-        self._logger = logger
-        self._reason: str | None = None
+    Secrets of one or two letters are left, as they would be found everywhere. Secrets may be added in one thread while
+    another hides them.
 
-    @property
-    def lasts(self) -> bool:
-        return self._reason is not None
-
-    def begin(self, message: str, reason: str = "") -> None:
-        """Warns, unless the trouble lasts already for this reason."""
-        if reason != self._reason:
-            self._reason = reason
-            self._logger.warning("%s", message)
-
-    def end(self, message: str) -> None:
-        """Says that it is over, if it lasted."""
-        if self._reason is not None:
-            self._reason = None
-            self._logger.info("%s", message)
-
-
-USER_INFO = re.compile(r"^[a-z][a-z0-9+.-]*://([^/?#]*)@", re.IGNORECASE)
-
-
-class RedactingFormatter(logging.Formatter):
-    """Formats as another formatter does, and masks what is known to be secret, tracebacks included."""
-
-    def __init__(self, inner: logging.Formatter) -> None:
-        super().__init__()
-        self._inner = inner
-        self._secrets: list[str] = []
-
-    def hide(self, urls: Iterable[str], others: Iterable[str] = ()) -> None:
-        """From now on the credentials in these URLs, and the others as they are, are masked wherever they turn up."""
-        plain = {secret for url in urls for secret in secrets_in(url)} | {one for one in others if len(one) > 2}
-        found = plain | {json.dumps(secret)[1:-1] for secret in plain}
-        self._secrets = sorted(found, key=len, reverse=True)  # a password before the user that it begins with
-
-    def format(self, record: logging.LogRecord) -> str:
-        text = self._inner.format(record)
-        for secret in self._secrets:
-            text = text.replace(secret, MASK)
-        return text
-
-
-def secrets_in(url: str) -> set[str]:
-    """The credentials in a URL: as written and as meant, the password alone and with its user."""
-    match = USER_INFO.match(url)
-    if match is None:
-        return set()
-    written = match[1]
-    password = written.partition(":")[2]
-    return {secret for secret in (written, password, unquote(written), unquote(password)) if len(secret) > 2}
-
-
-def one_line(text: str) -> str:
-    """The text without line breaks and without what a terminal would take for a command."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
-SHORTEST = 3  # of what is hidden; a shorter one would be found everywhere
-
-
-Redact = Callable[[str], str]
-
-
-def redactor(secrets: Iterable[str]) -> Redact:
-    """A function that replaces every secret in a text by ***, and the credentials in addresses.
-
-    >>> redactor(["https://hooks.example/services/T0/abcdef"])("POST /services/T0/abcdef: 404")
+    >>> redactor = Redactor()
+    >>> redactor.add_addresses(["https://hooks.example/services/T0/abcdef"])
+    >>> redactor("POST /services/T0/abcdef: 404")
     'POST ***: 404'
     """
-    pieces = {piece for secret in secrets for piece in _pieces(secret) if len(piece) >= SHORTEST}
-    longest_first = sorted(pieces, key=len, reverse=True)
 
-    def hide(text: str) -> str:
-        for piece in longest_first:
-            text = text.replace(piece, MASK)
-        return redact(text)
+    def __init__(self, secrets: Iterable[str] = (), any_url: bool = False) -> None:
+        """Begins with these secrets; `any_url`: credentials are also hidden in a URL that a text ends with."""
+        self._any_url = any_url
+        self._masked: list[tuple[str, str]] = []  # each secret and what takes its place, the longest first
+        self.add(secrets)
 
-    return hide
+    def add(self, secrets: Iterable[str]) -> None:
+        """Adds secrets, which are hidden as they are."""
+        self._add({secret: MASK for secret in secrets if len(secret) >= SHORTEST})
+
+    def add_quoted(self, secrets: Iterable[str]) -> None:
+        """Adds secrets of any length that are hidden in double quotes only, since they may be everyday words."""
+        self._add({f'"{secret}"': f'"{MASK}"' for secret in secrets})
+
+    def add_credentials(self, urls: Iterable[str]) -> None:
+        """Adds the credentials in URLs, which themselves may be seen."""
+        self.add(secret for url in urls for secret in _credentials(url))
+
+    def add_addresses(self, secrets: Iterable[str]) -> None:
+        """Adds secrets that may be addresses: each part that can stand alone is a secret too."""
+        self.add(part for secret in secrets for part in _parts(secret))
+
+    def __call__(self, text: str) -> str:
+        """Returns the text without secrets."""
+        for secret, mask in self._masked:
+            text = text.replace(secret, mask)
+        return redact(text) if self._any_url else text
+
+    def _add(self, masked: dict[str, str]) -> None:
+        as_json = {json.dumps(secret)[1:-1]: json.dumps(mask)[1:-1] for secret, mask in masked.items()}
+        found = dict(self._masked) | masked | as_json
+        # The longest first: a password before the user that it begins with.
+        self._masked = sorted(found.items(), key=lambda item: len(item[0]), reverse=True)
 
 
-def _pieces(secret: str) -> Iterator[str]:
-    """A secret, and what of it can stand alone where it is an address."""
+def _credentials(url: str) -> Iterator[str]:
+    """The credentials before a URL's host, as written and as meant: all of them, and the password alone."""
+    match = USER_INFO.match(url)
+    if match is not None:
+        for written in (match[1], match[1].partition(":")[2]):
+            yield written
+            yield unquote(written)
+
+
+def _parts(secret: str) -> Iterator[str]:
+    """A secret and, where it is an address, what of it can stand alone."""
     yield secret
     if "://" not in secret:
         return
@@ -151,7 +112,51 @@ def _pieces(secret: str) -> Iterator[str]:
         return
     wholes = (parts.username, parts.password, parts.path, parts.query, parts.path.rpartition("/")[2])
     values = (pair.partition("=")[2] for pair in parts.query.split("&"))
-    for piece in (*wholes, *values):
-        if piece:
-            yield piece
-            yield unquote(piece)
+    for part in (*wholes, *values):
+        if part:
+            yield part
+            yield unquote(part)
+
+
+class RedactingFormatter(logging.Formatter):
+    """A formatter of log records that formats as another one does, and hides secrets, in tracebacks too."""
+
+    def __init__(self, inner: logging.Formatter, redactor: Redactor) -> None:
+        """`redactor` hides the secrets in what `inner` makes of a record."""
+        super().__init__()
+        self._inner, self._redactor = inner, redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Returns the text of a record without secrets."""
+        return self._redactor(self._inner.format(record))
+
+
+class Outage:
+    """A trouble that is logged once, however often something fails, and once more when it is over."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        """`logger` is where it is logged."""
+        self._logger = logger
+        self._reason: str | None = None
+
+    @property
+    def lasts(self) -> bool:
+        """True while the trouble goes on."""
+        return self._reason is not None
+
+    def begin(self, message: str, reason: str = "") -> None:
+        """Logs a warning, unless the trouble lasts already for this reason."""
+        if reason != self._reason:
+            self._reason = reason
+            self._logger.warning("%s", message)
+
+    def end(self, message: str) -> None:
+        """Logs that the trouble is over, if it lasted."""
+        if self._reason is not None:
+            self._reason = None
+            self._logger.info("%s", message)
+
+
+def one_line(text: str) -> str:
+    """Returns the text without line breaks and without what a terminal would take for a command."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)

@@ -21,7 +21,7 @@ from msflow_stream.config.cameras import Camera, Cameras
 from msflow_stream.config.cameras_file import load_cameras, load_file
 from msflow_stream.config.settings import EngineSettings
 from msflow_stream.files import make_folder
-from msflow_stream.logs import RedactingFormatter
+from msflow_stream.logs import Redactor
 from msflow_stream.machine import settle_memory
 from msflow_stream.scenes.folder import scene_folder
 from msflow_stream.scenes.scene import Scene
@@ -88,13 +88,13 @@ def watch(job: WatchJob, console: Console | None = None) -> None:
     settle_memory()
     console = console or Console()
     shown = job.table and job.logs == "text" and console.is_terminal
-    with logged(job.logs, console if shown else None) as discreet:
-        _watch(job, discreet, console if shown else None)
+    with logged(job.logs, console if shown else None) as redactor:
+        _watch(job, redactor, console if shown else None)
 
 
-def _watch(job: WatchJob, discreet: RedactingFormatter, console: Console | None) -> None:
+def _watch(job: WatchJob, redactor: Redactor, console: Console | None) -> None:
     file = load_file(job.cameras)
-    discreet.hide(urls_of(file), secrets_of(file))
+    _hide_secrets(redactor, file)
     with ExitStack() as stack:
         stack.enter_context(held_alone(job.written.out))
         desk = EventRouter(file, job.written.out, Random())
@@ -113,7 +113,7 @@ def _watch(job: WatchJob, discreet: RedactingFormatter, console: Console | None)
             log.info("metrics and health: %s", server.url)
         if console is not None:
             stack.enter_context(status_shown(report, console))
-        interrupted = run(fleet, lambda: reload(fleet, desk, job, discreet))
+        interrupted = run(fleet, lambda: reload(fleet, desk, job, redactor))
     if fleet.failures and not interrupted:
         raise UserError(f"all cameras have ended; failed: {'; '.join(fleet.failures.values())}")
 
@@ -132,16 +132,22 @@ def run(fleet: Watcher, reread: Callable[[], None]) -> bool:
     return told.is_set()
 
 
-def reload(fleet: Watcher, desk: EventRouter, job: WatchJob, discreet: RedactingFormatter) -> None:
+def reload(fleet: Watcher, desk: EventRouter, job: WatchJob, redactor: Redactor) -> None:
     """Reads the cameras file again; one that cannot be used changes nothing."""
     try:
         file = load_file(job.cameras)
-        discreet.hide(urls_of(file), secrets_of(file))
+        _hide_secrets(redactor, file)
         desk.reroute(file)
         fleet.reload(file.cameras)
     except UserError as error:
         fleet.failed_reloads += 1
         log.error("the cameras stay as they are: %s", error)
+
+
+def _hide_secrets(redactor: Redactor, file: Cameras) -> None:
+    """Hides from now on what the cameras file holds of credentials."""
+    redactor.add_credentials(urls_of(file))
+    redactor.add(secrets_of(file))
 
 
 def urls_of(file: Cameras) -> list[str]:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.highlighter import NullHighlighter
 from rich.logging import RichHandler
 
-from msflow_stream.logs import RedactingFormatter
+from msflow_stream.logs import RedactingFormatter, Redactor
 from msflow_stream.types import UserError
 
 log = logging.getLogger(__name__)
@@ -24,16 +24,17 @@ LogKind = Literal["text", "json"]
 
 
 @contextmanager
-def logged(kind: LogKind, console: Console | None = None) -> Iterator[RedactingFormatter]:
+def logged(kind: LogKind, console: Console | None = None) -> Iterator[Redactor]:
     """Sends everything from INFO on to stderr, or above what a console shows; yields what is to be told of secrets.
 
     What ends the program early is logged too where machines read the log, and where it is a bug: a traceback that
     Python prints would be no JSON, and could show a secret.
     """
-    discreet = _set_up(kind, console)
+    redactor = Redactor()
+    _set_up(kind, console, redactor)
     before, threading.excepthook = threading.excepthook, _log_failed_thread
     try:
-        yield discreet
+        yield redactor
     except (UserError, OSError) as error:
         if kind != "json":
             raise
@@ -46,7 +47,7 @@ def logged(kind: LogKind, console: Console | None = None) -> Iterator[RedactingF
         threading.excepthook = before
 
 
-def _set_up(kind: LogKind, console: Console | None) -> RedactingFormatter:
+def _set_up(kind: LogKind, console: Console | None, redactor: Redactor) -> None:
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
     inner: logging.Formatter
     if kind == "json":
@@ -61,13 +62,11 @@ def _set_up(kind: LogKind, console: Console | None) -> RedactingFormatter:
         inner = logging.Formatter("%(message)s")
     else:
         inner = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")
-    discreet = RedactingFormatter(inner)
-    handler.setFormatter(discreet)
+    handler.setFormatter(RedactingFormatter(inner, redactor))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.captureWarnings(True)
     for name in ("msflow_stream", "pipelines"):
         logging.getLogger(name).setLevel(logging.INFO)
-    return discreet
 
 
 def _log_failed_thread(failed: threading.ExceptHookArgs) -> None:

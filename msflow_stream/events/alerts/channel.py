@@ -25,7 +25,7 @@ from msflow_stream.events.alerts.sinks.base import AlertSink, Delivery
 from msflow_stream.events.alerts.sinks.command import Command
 from msflow_stream.events.alerts.sinks.email import Mail, Snapshot
 from msflow_stream.events.alerts.sinks.jsonl import JsonLines
-from msflow_stream.logs import Redact, redactor
+from msflow_stream.logs import Redactor
 from msflow_stream.types import EventMessage
 
 
@@ -33,7 +33,7 @@ def make_sink(
     alert: Alert,
     cameras: Collection[str],
     random: Random,
-    hide: Redact,
+    hide: Redactor,
     snapshot: Snapshot | None = None,
     backoff: Backoff | None = None,
 ) -> AlertSink:
@@ -98,7 +98,8 @@ class AlertChannel:
         """
         self.name, self._alert = name, alert
         self._choice = AlertFilter(alert, shared.clock)
-        hide = redactor(alert.secrets())
+        hide = Redactor(any_url=True)
+        hide.add_addresses(alert.secrets())
         own = Random(shared.random.getrandbits(64))  # the generator of another thread is not to be used
         self._sink = make_sink(alert, self._wanted(cameras), own, hide, shared.snapshot, shared.backoff)
         self._outbox = DeliveryQueue(shared.folder, name, alert.queue)

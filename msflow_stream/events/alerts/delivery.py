@@ -15,7 +15,7 @@ from msflow_stream.events.alerts.queue import DeliveryQueue
 from msflow_stream.events.alerts.queue_file import QueuedMessage
 from msflow_stream.events.alerts.sinks.base import Delivery, GiveUp, Retry
 from msflow_stream.events.serialization import from_json
-from msflow_stream.logs import Outage, Redact, redact
+from msflow_stream.logs import Outage, Redactor
 from msflow_stream.types import EventMessage
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class DeliveryWorker:
         backoff: Backoff | None = None,
         attempts: int | None = None,
         give_up_after: float = DAY,
-        hide: Redact = redact,
+        hide: Redactor | None = None,
     ) -> None:
         """Starts the thread.
 
@@ -69,10 +69,11 @@ class DeliveryWorker:
             end: called in the thread, after the last delivery.
             attempts: failed ones after which a message is given up; None: any number.
             give_up_after: seconds from when a message was put in; then its next failed attempt is the last.
-            hide: takes secrets out of a text.
+            hide: takes secrets out of a text; None hides the credentials in URLs.
         """
         self.name = outbox.name
-        self._outbox, self._deliver, self._end, self._hide = outbox, deliver, end, hide
+        self._outbox, self._deliver, self._end = outbox, deliver, end
+        self._hide = hide or Redactor(any_url=True)
         self._random, self._backoff = random, backoff or Backoff()
         self._attempts, self._give_up_after = attempts, give_up_after
         self._delivered = self._retried = self._failures = 0

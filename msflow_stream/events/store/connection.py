@@ -15,7 +15,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from msflow_stream.logs import MASK, redact
+from msflow_stream.logs import Redactor, redact
 from msflow_stream.types import UserError
 
 POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
@@ -107,10 +107,11 @@ def shown(url: URL) -> str:
 def reason(url: URL, error: Exception) -> str:
     """What the database says, in one line without credentials."""
     text = " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
-    in_query = (str(value) for name, value in url.query.items() if "pass" in name)
-    for secret in filter(None, (url.password, *in_query)):
-        text = text.replace(str(secret), MASK)
-    return text.replace(f'"{url.username}"', f'"{MASK}"')
+    in_query = [str(value) for name, value in url.query.items() if "pass" in name]
+    passwords = [str(secret) for secret in (url.password, *in_query) if secret]
+    redactor = Redactor(passwords)
+    redactor.add_quoted([*passwords, *filter(None, [url.username])])
+    return redactor(text)
 
 
 MIGRATIONS = Path(str(files(__package__).joinpath("migrations")))

@@ -4,7 +4,11 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from msflow_stream.logs import CHANNEL, DEFAULT_PORTS, MASK, redact
+from msflow_stream.logs import MASK, redact
+
+# What tells the cameras of one recorder apart where they share a path, and is harmless to show.
+CHANNEL = re.compile(r"[?&](?:ch|channel|cam|camera|stream|subtype|id)=[A-Za-z0-9_.-]+", re.IGNORECASE)
+DEFAULT_PORTS = {"rtsp": ":554", "rtsps": ":322", "http": ":80", "https": ":443", "rtmp": ":1935"}
 
 
 def live_name(url_or_index: str) -> str:

@@ -12,7 +12,7 @@ from typing import IO
 
 from msflow_stream.config.alerts import CommandSettings
 from msflow_stream.events.alerts.sinks.base import AlertSink, Retry, encode
-from msflow_stream.logs import Redact
+from msflow_stream.logs import Redactor
 from msflow_stream.types import EventMessage
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ TAIL = 2000  # bytes of what a failed program said that are logged
 class Command(AlertSink):
     """Runs the program with the message's JSON as standard input; exit code 0 says that all is well."""
 
-    def __init__(self, settings: CommandSettings, hide: Redact) -> None:
+    def __init__(self, settings: CommandSettings, hide: Redactor) -> None:
         self._settings, self._hide = settings, hide
 
     def deliver(self, message: EventMessage) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msflow_stream.config.alerts import EmailSettings
 from msflow_stream.events.alerts.sinks.base import AlertSink, GiveUp, Retry, tls_context
-from msflow_stream.logs import Redact
+from msflow_stream.logs import Redactor
 from msflow_stream.types import Event, EventMessage
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ Snapshot = Callable[[Event], Path | None]  # where an event's picture is, or wil
 class Mail(AlertSink):
     """Sends a mail per message, over a connection of its own."""
 
-    def __init__(self, settings: EmailSettings, hide: Redact, snapshot: Snapshot | None = None) -> None:
+    def __init__(self, settings: EmailSettings, hide: Redactor, snapshot: Snapshot | None = None) -> None:
         """Raises:
         UserError: the certificates cannot be read.
         """

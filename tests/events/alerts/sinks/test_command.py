@@ -12,13 +12,13 @@ import pytest
 from msflow_stream.events.alerts.sinks.base import Retry
 from msflow_stream.events.alerts.sinks.command import Command
 from msflow_stream.events.serialization import from_json
-from msflow_stream.logs import redactor
+from msflow_stream.logs import Redactor
 from tests.events.alerts.said import say, settings
 from tests.support.mqtt import until
 
 
 def command(*words: str, timeout: float = 60.0) -> Command:
-    return Command(settings(type="command", command=words, timeout=timeout), redactor(["sesame-sesame"]))
+    return Command(settings(type="command", command=words, timeout=timeout), Redactor(["sesame-sesame"], any_url=True))
 
 
 def test_the_program_reads_the_message(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from msflow_stream.events.alerts.sinks.base import GiveUp, Retry
 from msflow_stream.events.alerts.sinks.email import Mail
-from msflow_stream.logs import redactor
+from msflow_stream.logs import Redactor
 from msflow_stream.types import Event
 from tests.events.alerts.said import say, settings
 from tests.support.mqtt import free_port, make_certificate, need_broker
@@ -21,7 +21,9 @@ LOGIN = ("guard", "sesame-word")
 
 def mail(port: int, snapshot: Callable[[Event], Path | None] | None = None, **options: Any) -> Mail:
     values = {"security": "none", "sender": "cam@example.org", "to": ["a@example.org", "b@example.org"], **options}
-    return Mail(settings(type="email", host="127.0.0.1", port=port, **values), redactor([LOGIN[1]]), snapshot)
+    return Mail(
+        settings(type="email", host="127.0.0.1", port=port, **values), Redactor([LOGIN[1]], any_url=True), snapshot
+    )
 
 
 def test_a_mail_says_what_where_and_when() -> None:
