@@ -192,13 +192,13 @@ def test_put_does_not_wait_for_the_receiver(tmp_path: Path) -> None:
 def test_a_kill_between_delivery_and_note_has_the_message_delivered_again(tmp_path: Path) -> None:
     code = (
         "import os, pathlib, signal, sys\nfrom random import Random\n"
-        "from msflow_stream.events.alerts.courier import Courier\n"
-        "from msflow_stream.events.alerts.outbox import Outbox\n"
+        "from msflow_stream.events.alerts.delivery import DeliveryWorker\n"
+        "from msflow_stream.events.alerts.queue import DeliveryQueue\n"
         "from tests.events.alerts.said import life\n"
         "def deliver(message):\n"
         "    print(message.event.version, flush=True)\n"
         "    if message.event.version == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "one = Courier(Outbox(pathlib.Path(sys.argv[1]), 'guard'), deliver, random=Random(0))\n"
+        "one = DeliveryWorker(DeliveryQueue(pathlib.Path(sys.argv[1]), 'guard'), deliver, random=Random(0))\n"
         "for message in life(updates=2): one.put(message)\n"
         "one.close(60)\n"
     )

@@ -113,7 +113,7 @@ def test_a_hanging_receiver_holds_up_neither_the_cameras_nor_the_others(tmp_path
 def test_sigkill_with_messages_that_wait(tmp_path: Path, receiver: WebReceiver) -> None:
     receiver.answer = 503
     code = (
-        "import sys, pathlib\nfrom tests.events.alerts.said import life\nfrom tests.events.alerts.test_hub import hub\n"
+        "import sys, pathlib\nfrom tests.events.alerts.said import life\nfrom tests.events.alerts.test_dispatcher import hub\n"
         "one = hub(pathlib.Path(sys.argv[1]), {'hook': {'type': 'webhook', 'url': sys.argv[2]}})\n"
         "for number in range(20):\n    for message in life(f'e{number}'): one.publish(message, 'gate')\n"
         "print('published', flush=True)\nsys.stdin.read()\n"

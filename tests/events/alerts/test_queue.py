@@ -98,8 +98,8 @@ def test_what_was_given_up_while_it_was_being_delivered_is_not_removed_twice(tmp
 
 def test_nothing_that_was_put_in_is_lost_by_sigkill(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib\nfrom itertools import count\nfrom msflow_stream.events.alerts.outbox import Outbox\n"
-        "from tests.events.alerts.said import say\nbox = Outbox(pathlib.Path(sys.argv[1]), 'guard')\n"
+        "import sys, pathlib\nfrom itertools import count\nfrom msflow_stream.events.alerts.queue import DeliveryQueue\n"
+        "from tests.events.alerts.said import say\nbox = DeliveryQueue(pathlib.Path(sys.argv[1]), 'guard')\n"
         "for number in count():\n    box.put(say('open', f'e{number}'))\n    print(number, flush=True)\n"
     )
     process = subprocess.Popen(
@@ -193,8 +193,8 @@ def test_a_damaged_file_is_put_aside(tmp_path: Path, caplog: pytest.LogCaptureFi
 
 def test_a_queue_of_another_program_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     code = (
-        "import sys, pathlib\nfrom msflow_stream.events.alerts.outbox import Outbox\n"
-        "from tests.events.alerts.said import say\nbox = Outbox(pathlib.Path(sys.argv[1]), 'guard')\n"
+        "import sys, pathlib\nfrom msflow_stream.events.alerts.queue import DeliveryQueue\n"
+        "from tests.events.alerts.said import say\nbox = DeliveryQueue(pathlib.Path(sys.argv[1]), 'guard')\n"
         "box.put(say('open', 'theirs'))\nprint('ready', flush=True)\nsys.stdin.read()\nbox.close()\n"
     )
     with subprocess.Popen(

@@ -189,7 +189,7 @@ def test_it_is_online_again_after_a_restart_of_the_broker_without_any_event(brok
 
 def test_a_killed_program_is_offline_by_its_last_will_and_online_when_it_is_back(broker: Broker) -> None:
     code = (
-        "import sys\nfrom tests.events.alerts.test_mqtt import mqtt\nfrom tests.events.alerts.said import say\n"
+        "import sys\nfrom tests.events.alerts.sinks.test_mqtt import mqtt\nfrom tests.events.alerts.said import say\n"
         "sink = mqtt(int(sys.argv[1]))\nsink.deliver(say('open'))\nprint('said', flush=True)\nsys.stdin.read()\n"
     )
     command = [sys.executable, "-c", code, str(broker.port)]
