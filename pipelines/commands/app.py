@@ -37,9 +37,9 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Shows the version.")
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens inside.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Logs what happens inside.")] = False,
 ) -> None:
     """Options that come before the verb."""
     handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)

@@ -36,14 +36,14 @@ app.add_typer(group, name="bench")
     "msflow-stream bench fit --backbone wide_resnet50_2 --input-size 512 --device cuda --frames 64",
 )
 def bench_fit(
-    backbone: Annotated[list[str], typer.Option(help="With random weights; may be repeated.")] = [  # noqa: B006
+    backbone: Annotated[list[str], typer.Option(help="Backbone to time, with random weights; may be repeated.")] = [  # noqa: B006
         "embedded",
         "mobilenetv2_100",
         "wide_resnet50_2",
     ],
-    input_size: Annotated[str, typer.Option(help="Such as 256 or 256x384 (H x W).")] = "256",
+    input_size: Annotated[str, typer.Option(help="Size of the input, such as 256 or 256x384 (H x W).")] = "256",
     frames: Annotated[int, typer.Option(min=1, help="Frames in a pass.")] = 16,
-    repeats: Annotated[int, typer.Option(min=1, help="Passes of each way that count.")] = 5,
+    repeats: Annotated[int, typer.Option(min=1, help="Passes of each way that are timed.")] = 5,
     set_: Overrides = None,
     device: Device = "auto",
     out: Figures = None,
@@ -62,17 +62,22 @@ def bench_fit(
     "msflow-stream bench scorer --scene gate",
 )
 def bench_scorer(
-    backbone: Annotated[list[str], typer.Option(help="With random weights; may be repeated.")] = [  # noqa: B006
+    backbone: Annotated[list[str], typer.Option(help="Backbone to time, with random weights; may be repeated.")] = [  # noqa: B006
         "embedded",
         "mobilenetv2_100",
         "resnet18",
         "wide_resnet50_2",
     ],
-    input_size: Annotated[str, typer.Option(help="Such as 256 or 256x384 (H x W).")] = "256",
-    scene: Annotated[str | None, typer.Option("--scene", "-s", help="A fitted scene, not the backbones.")] = None,
+    input_size: Annotated[str, typer.Option(help="Size of the input, such as 256 or 256x384 (H x W).")] = "256",
+    scene: Annotated[
+        str | None,
+        typer.Option("--scene", "-s", help="Name of a fitted scene to time instead of backbones with random weights."),
+    ] = None,
     batch: Batches = None,
-    engine: Annotated[list[str] | None, typer.Option(help="Of these only; may be repeated.")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Rounds that count, of all ways in turn.")] = 9,
+    engine: Annotated[
+        list[str] | None, typer.Option(help="Engine to time; all of them if not given; may be repeated.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed rounds, each of all ways in turn.")] = 9,
     set_: Overrides = None,
     scenes: Scenes = SCENES,
     device: Device = "auto",
@@ -100,12 +105,18 @@ def bench_scorer(
     "msflow-stream bench pipeline today.mp4 --scene gate --seconds 60",
 )
 def bench_pipeline(
-    video: Annotated[Path | None, typer.Argument(help="A file; synthetic footage in H.264 if not given.")] = None,
-    height: Annotated[int, typer.Option(min=32, help="Of the synthetic footage, 16:9.")] = 1080,
-    seconds: Annotated[float, typer.Option(min=0.2, help="Of the video, at most.")] = 20.0,
-    overlay: Annotated[bool | None, typer.Option(help="With or without overlay; both if not given.")] = None,
-    scene: Annotated[str | None, typer.Option("--scene", "-s", help="A fitted scene; random weights if none.")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Rounds that count, of all stages and the whole.")] = 3,
+    video: Annotated[
+        Path | None, typer.Argument(help="Video to score; synthetic footage in H.264 if not given.")
+    ] = None,
+    height: Annotated[int, typer.Option(min=32, help="Height of the synthetic footage, which is 16:9.")] = 1080,
+    seconds: Annotated[float, typer.Option(min=0.2, help="Seconds of the video that are scored, at most.")] = 20.0,
+    overlay: Annotated[
+        bool | None, typer.Option(help="Whether an overlay is written; both are timed if not given.")
+    ] = None,
+    scene: Annotated[
+        str | None, typer.Option("--scene", "-s", help="Name of a fitted scene; random weights if not given.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed rounds, each of all stages and of the whole.")] = 3,
     engine: Engine = None,
     precision: Precision = None,
     set_: Overrides = None,
@@ -144,12 +155,16 @@ def bench_pipeline(
     "msflow-stream bench scale --cameras 1,4,16 --scenes 1,16 --json scale.json",
 )
 def bench_scale(
-    cameras: Annotated[str, typer.Option(help="How many, such as 1,4,16.")] = "1,4,13,64",
-    scene_counts: Annotated[str, typer.Option("--scenes", help="Over how many scenes, such as 1,13.")] = "1,13",
-    frames: Annotated[int, typer.Option(min=1, help="Of all cameras together, as fast as can be.")] = 104,
-    repeats: Annotated[int, typer.Option(min=1, help="Rounds that count, of all combinations in turn.")] = 5,
+    cameras: Annotated[str, typer.Option(help="Numbers of cameras, such as 1,4,16.")] = "1,4,13,64",
+    scene_counts: Annotated[
+        str, typer.Option("--scenes", help="Numbers of scenes that the cameras share, such as 1,13.")
+    ] = "1,13",
+    frames: Annotated[
+        int, typer.Option(min=1, help="Frames that all cameras together give, as fast as they are scored.")
+    ] = 104,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed rounds, each of all combinations in turn.")] = 5,
     rate: Annotated[float, typer.Option(min=0.1, help="Frames per second of each live camera.")] = 5.0,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Of live cameras.")] = 5.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Seconds that the live cameras run.")] = 5.0,
     batch: Annotated[int, typer.Option(min=1, help="Frames scored at once, at most.")] = 8,
     engine: Engine = None,
     precision: Precision = None,
@@ -170,9 +185,9 @@ def bench_scale(
 
 @group.command("memory", epilog="Example: msflow-stream bench memory --backbone mobilenetv2_100 --frames 400")
 def bench_memory(
-    backbone: Annotated[str, typer.Option(help="With random weights.")] = "mobilenetv2_100",
-    input_size: Annotated[str, typer.Option(help="Such as 256 or 256x384 (H x W).")] = "256",
-    frames: Annotated[int, typer.Option(min=8, help="Of the larger fits.")] = 320,
+    backbone: Annotated[str, typer.Option(help="Backbone to fit, with random weights.")] = "mobilenetv2_100",
+    input_size: Annotated[str, typer.Option(help="Size of the input, such as 256 or 256x384 (H x W).")] = "256",
+    frames: Annotated[int, typer.Option(min=8, help="Frames of the larger fits.")] = 320,
     set_: Overrides = None,
 ) -> None:
     """Peak memory of a fit on the CPU, with features in memory and on disk."""
@@ -183,10 +198,10 @@ def bench_memory(
 
 @group.command("metrics", epilog="Examples:\n\nmsflow-stream bench metrics\n\nmsflow-stream bench metrics --masks 20")
 def bench_metrics(
-    masks: Annotated[int, typer.Option(min=2, help="Maps and masks for AUPRO.")] = 200,
-    size: Annotated[int, typer.Option(min=16, help="Height and width of each.")] = 512,
-    pixels: Annotated[int, typer.Option(min=1, help="For the pixel AUROC.")] = 10**8,
-    thresholds: Annotated[int, typer.Option(min=2, help="Of the loops that AUPRO is compared with.")] = 800,
+    masks: Annotated[int, typer.Option(min=2, help="Maps and masks that AUPRO is computed from.")] = 200,
+    size: Annotated[int, typer.Option(min=16, help="Height and width of each map.")] = 512,
+    pixels: Annotated[int, typer.Option(min=1, help="Pixels that the pixel AUROC ranks.")] = 10**8,
+    thresholds: Annotated[int, typer.Option(min=2, help="Thresholds of the loop that AUPRO is compared with.")] = 800,
     out: Figures = None,
 ) -> None:
     """AUPRO beside the usual loop over thresholds, and the memory of a pixel AUROC."""
@@ -201,7 +216,7 @@ def bench_metrics(
 )
 def bench_soak(
     cameras: Annotated[int, typer.Option(min=1, help="Synthetic cameras of 640 x 360 at 25 frames/s.")] = 8,
-    minutes: Annotated[float, typer.Option(min=0.05, help="How long they are watched.")] = 10,
+    minutes: Annotated[float, typer.Option(min=0.05, help="Minutes that they are watched.")] = 10,
     every: Annotated[int, typer.Option(min=1, help="Score frames whose index is a multiple of this.")] = 5,
     set_: Overrides = None,
     out: Figures = None,

@@ -15,8 +15,8 @@ app = typer.Typer()
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for footage, scene and results.")] = Path("demo"),
-    seconds: Annotated[float, typer.Option(min=4, help="Length of the clip to score.")] = 60.0,
-    seed: Annotated[int, typer.Option(help="Of the synthetic place.")] = 0,
+    seconds: Annotated[float, typer.Option(min=4, help="Seconds of the clip that is scored.")] = 60.0,
+    seed: Annotated[int, typer.Option(help="Seed of the synthetic place.")] = 0,
     set_: Overrides = None,
     device: Device = "auto",
     overwrite: Overwrite = False,

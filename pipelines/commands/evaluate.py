@@ -20,10 +20,17 @@ app = typer.Typer()
     "msflow-stream evaluate mstc --root mstc/ --out runs/mstc"
 )
 def evaluate(
-    data: Annotated[str, typer.Argument(help="mvtec, visa, mtd, mstc, ped1, ped2, avenue or folder.")],
-    root: Annotated[Path, typer.Option(help="The data set's own folder.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="For scenes and results; run again, it goes on there.")],
-    classes: Annotated[str | None, typer.Option(help="Some classes or scenes, such as bottle,cable or 01,06.")] = None,
+    data: Annotated[str, typer.Argument(help="Data set: mvtec, visa, mtd, mstc, ped1, ped2, avenue or folder.")],
+    root: Annotated[Path, typer.Option(help="Folder of the data set, as it was published.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", help="Folder for scenes and results; the same command goes on with an unfinished one."
+        ),
+    ],
+    classes: Annotated[
+        str | None, typer.Option(help="Classes or scenes, such as bottle,cable or 01,06; all of them if not given.")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Fits per class, with seeds from fit.seed on.")] = 1,
     frames: Annotated[
         Literal["sampled", "all"], typer.Option(help="Frames that count for the frame AUROC.")
@@ -51,11 +58,18 @@ def evaluate(
     "--set 'model.weights=weights/{backbone}.safetensors'"
 )
 def ablate(
-    table: Annotated[str, typer.Option(help="stages, pooling, backbone, blocks, fusion, norm, aggregation or topk.")],
-    data: Annotated[str, typer.Option(help="mvtec, visa, mtd, mstc, ped1, ped2, avenue or folder.")],
-    root: Annotated[Path, typer.Option(help="The data set's own folder.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="For TABLE.json; run again, it goes on there.")],
-    classes: Annotated[str | None, typer.Option(help="Some classes or scenes, such as bottle,cable or 01,06.")] = None,
+    table: Annotated[
+        str, typer.Option(help="Table: stages, pooling, backbone, blocks, fusion, norm, aggregation or topk.")
+    ],
+    data: Annotated[str, typer.Option(help="Data set: mvtec, visa, mtd, mstc, ped1, ped2, avenue or folder.")],
+    root: Annotated[Path, typer.Option(help="Folder of the data set, as it was published.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Folder for TABLE.json; the same command goes on with an unfinished one."),
+    ],
+    classes: Annotated[
+        str | None, typer.Option(help="Classes or scenes, such as bottle,cable or 01,06; all of them if not given.")
+    ] = None,
     config: Config = None,
     set_: Overrides = None,
     device: Device = "auto",
@@ -80,16 +94,19 @@ def ablate(
 )
 def build_mstc(
     shanghaitech: Annotated[
-        Path, typer.Argument(help="ShanghaiTech Campus as published: the folder that holds training and testing.")
+        Path, typer.Argument(help="Folder of ShanghaiTech Campus as published, which holds training and testing.")
     ],
-    out: Annotated[Path, typer.Argument(help="A new folder, or an unfinished one to go on with.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write; an unfinished one is gone on with.")],
     index_only: Annotated[
-        bool, typer.Option("--index-only", help="Copy nothing: write a manifest that points into the source.")
+        bool, typer.Option("--index-only", help="Copies nothing, and writes a manifest that points into the source.")
     ] = False,
     quality: Annotated[
-        int | None, typer.Option(min=1, max=100, help="JPEG of this quality for frames of videos, instead of PNG.")
+        int | None,
+        typer.Option(min=1, max=100, help="Quality of JPEGs that frames of videos are written as, instead of PNG."),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Videos at a time; all processors if not given.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Videos at a time; as many as there are processors if not given.")
+    ] = None,
 ) -> None:
     """Makes mSTC of ShanghaiTech Campus: every fifth frame, with its masks. Run again, it goes on where it was."""
     from ..build_mstc import build_mstc as run

@@ -30,7 +30,7 @@ def list_events(
     camera: EventCamera = None,
     since: EventSince = None,
     severity: EventSeverity = None,
-    limit: Annotated[int, typer.Option(min=1, help="Newest first, so many at most.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Events at most, newest first.")] = 50,
     out: WatchedOut = WATCHED,
     store: StoreUrl = None,
 ) -> None:
@@ -54,12 +54,12 @@ def show_event(id: EventId, out: WatchedOut = WATCHED, store: StoreUrl = None) -
     "msflow-stream events export --format coco --to annotations.json",
 )
 def export_events(
-    form: Annotated[Literal["csv", "json", "coco"], typer.Option("--format", help="Of the export.")] = "csv",
-    to: Annotated[Path | None, typer.Option("--to", help="A file; standard output if not given.")] = None,
+    form: Annotated[Literal["csv", "json", "coco"], typer.Option("--format", help="Format of the export.")] = "csv",
+    to: Annotated[Path | None, typer.Option("--to", help="File to write; standard output if not given.")] = None,
     camera: EventCamera = None,
     since: EventSince = None,
     severity: EventSeverity = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Newest first, so many at most.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Events at most, newest first.")] = None,
     out: WatchedOut = WATCHED,
     store: StoreUrl = None,
 ) -> None:
@@ -72,7 +72,9 @@ def export_events(
 @group.command("label", epilog="Example: msflow-stream events label gate-20261123T232138 normal")
 def label_event(
     id: EventId,
-    value: Annotated[Literal["normal", "violation", "none"], typer.Argument(help="What it was; none takes it back.")],
+    value: Annotated[
+        Literal["normal", "violation", "none"], typer.Argument(help="Label of what it was; none takes a label back.")
+    ],
     out: WatchedOut = WATCHED,
     store: StoreUrl = None,
 ) -> None:
@@ -85,7 +87,7 @@ def label_event(
 @group.command("keep", epilog="Example: msflow-stream events keep gate-20261123T232138")
 def keep_event(
     id: EventId,
-    undo: Annotated[bool, typer.Option("--undo", help="Keep it no longer than others.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Lets it go like others again.")] = False,
     out: WatchedOut = WATCHED,
     store: StoreUrl = None,
 ) -> None:

@@ -24,17 +24,18 @@ app = typer.Typer()
 )
 def fit(
     sources: Annotated[
-        list[str] | None, typer.Argument(help="Videos, folders of videos or of images, patterns.")
+        list[str] | None, typer.Argument(help="Normal footage: videos, folders of videos or of images, patterns.")
     ] = None,
     scene: Annotated[str | None, typer.Option("--scene", "-s", help="Name of the scene.")] = None,
     scenes_from: Annotated[
-        Path | None, typer.Option(help="Fit many scenes: a folder with a sub-folder or a name prefix (01_) for each.")
+        Path | None,
+        typer.Option(help="Folder of many scenes' footage, with a sub-folder or a name prefix (01_) for each."),
     ] = None,
     config: Config = None,
     set_: Overrides = None,
     scenes: Scenes = SCENES,
     device: Device = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished fit.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Goes on with an unfinished fit.")] = False,
     overwrite: Overwrite = False,
     image_rate: ImageRate = "25",
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's logs.")] = None,
@@ -69,11 +70,16 @@ def fit(
 )
 def calibrate(
     scene: Annotated[str, typer.Argument(help="Name of the scene.")],
-    rate: Annotated[float, typer.Option("--false-alarms-per-hour", min=1e-6, help="That you can live with.")] = 0.1,
+    rate: Annotated[
+        float, typer.Option("--false-alarms-per-hour", min=1e-6, help="Rate of false alarms that is acceptable.")
+    ] = 0.1,
     normal: Annotated[
-        list[str] | None, typer.Option(help="Normal footage; the frames held out by the fit if not given.")
+        list[str] | None,
+        typer.Option(help="Normal footage; the frames that the fit held out if not given; may be repeated."),
     ] = None,
-    plot: Annotated[Path | None, typer.Option(help="PNG of alarms per hour over the threshold.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="PNG file for a plot of alarms per hour over the threshold.")
+    ] = None,
     scenes: Scenes = SCENES,
     device: Device = "auto",
     image_rate: ImageRate = "25",

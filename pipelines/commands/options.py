@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Sources = Annotated[
     list[str],
-    typer.Argument(help="Videos, folders of videos or of images, patterns; for `score` also URLs and webcams."),
+    typer.Argument(help="Videos, folders of videos or of images, patterns, camera URLs, webcam numbers."),
 ]
 SceneName = Annotated[str, typer.Option("--scene", "-s", help="Name of the scene.")]
 Scenes = Annotated[Path, typer.Option("--scenes", help="Folder that holds the scenes.")]
@@ -25,31 +25,39 @@ Config = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file o
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="One setting, such as fit.passes=8; may be repeated.")
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Device = Annotated[str, typer.Option(help="Device of the networks: auto, cpu, cuda or cuda:N.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replaces what is there.")]
 Counted = Annotated[Literal["sampled", "all"], typer.Option(help="Frames that count for the frame-level AUROC.")]
 ImageRate = Annotated[str, typer.Option(help="Frames per second of image folders.")]
-EventCamera = Annotated[str | None, typer.Option(help="Of this camera only.")]
-EventSince = Annotated[str | None, typer.Option(help="Not before a date or time, or 2h, 7d ago.")]
-EventSeverity = Annotated[Literal["low", "medium", "high"] | None, typer.Option(help="At least that severe.")]
-EventId = Annotated[str, typer.Argument(help="Of the event, or the beginning of it.")]
-WatchedOut = Annotated[Path, typer.Option("--out", "-o", help="The folder that `watch` or `score` writes to.")]
+EventCamera = Annotated[str | None, typer.Option(help="Events of this camera only.")]
+EventSince = Annotated[str | None, typer.Option(help="Events since a date or time, or since 2h or 7d ago.")]
+EventSeverity = Annotated[
+    Literal["low", "medium", "high"] | None, typer.Option(help="Events of at least this severity.")
+]
+EventId = Annotated[str, typer.Argument(help="Id of the event, or the beginning of it.")]
+WatchedOut = Annotated[Path, typer.Option("--out", "-o", help="Folder that `watch` or `score` writes to.")]
 StoreUrl = Annotated[
-    str | None, typer.Option(envvar="MSFLOW_STORE", help="The database, if it is not events.db in --out.")
+    str | None, typer.Option(envvar="MSFLOW_STORE", help="Database of the events; events.db in --out if not given.")
 ]
 Engine = Annotated[
-    EngineName | None, typer.Option(envvar="MSFLOW_ENGINE", help="What runs the networks; auto: the fastest here.")
+    EngineName | None,
+    typer.Option(envvar="MSFLOW_ENGINE", help="Engine that runs the networks; auto picks the fastest on this machine."),
 ]
 Precision = Annotated[
     EnginePrecision | None,
-    typer.Option(envvar="MSFLOW_PRECISION", help="Of the networks; auto keeps scores as they are."),
+    typer.Option(
+        envvar="MSFLOW_PRECISION",
+        help="Arithmetic of the networks; auto picks the fastest that leaves scores unchanged.",
+    ),
 ]
 SceneMemory = Annotated[
     float | None,
-    typer.Option(min=0.001, help="GiB of scenes' weights that are ready to score; beyond it scenes take turns."),
+    typer.Option(
+        min=0.001, help="GiB of scenes that are kept ready to score; with more scenes than fit, they take turns."
+    ),
 ]
 Figures = Annotated[Path | None, typer.Option("--json", "--out", "-o", help="JSON file for the figures.")]
-Batches = Annotated[list[int] | None, typer.Option("--batch", min=1, help="Frames at a time; may be repeated.")]
+Batches = Annotated[list[int] | None, typer.Option("--batch", min=1, help="Frames scored at once; may be repeated.")]
 SCENES, WATCHED = Path("scenes"), Path("watched")
 GIB = 2**30
 

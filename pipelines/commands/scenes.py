@@ -37,10 +37,10 @@ def show_scene(name: Annotated[str, typer.Argument(help="Name of the scene.")], 
 )
 def export(
     scene: Annotated[str, typer.Argument(help="Name of the scene.")],
-    to: Annotated[Literal["onnx", "openvino", "torch"], typer.Option(help="The kind of file.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="FILE.onnx, FILE.xml or FILE.pt2.")],
+    to: Annotated[Literal["onnx", "openvino", "torch"], typer.Option(help="Kind of file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write: FILE.onnx, FILE.xml or FILE.pt2.")],
     frame_size: Annotated[
-        str | None, typer.Option(help="Of the frames it will get, H x W; the scene's input size if not given.")
+        str | None, typer.Option(help="Size of the frames it will get, H x W; the scene's input size if not given.")
     ] = None,
     scenes: Scenes = SCENES,
     overwrite: Overwrite = False,
@@ -60,12 +60,14 @@ def export(
     "--set model.weights=wide_resnet50_2.safetensors",
 )
 def import_checkpoint(
-    file: Annotated[Path, typer.Argument(help="A .pt file; it is read without executing anything in it.")],
+    file: Annotated[Path, typer.Argument(help="Checkpoint, a .pt file; it is read without executing anything in it.")],
     scene: SceneName,
-    backbone: Annotated[str, typer.Option(help="The backbone it was trained on, by its name in timm.")],
-    input_size: Annotated[str, typer.Option(help="The input it was trained with, such as 512 or 256x384 (H x W).")],
+    backbone: Annotated[str, typer.Option(help="Backbone that it was trained on, by its name in timm.")],
+    input_size: Annotated[
+        str, typer.Option(help="Size of the input that it was trained with, such as 512 or 256x384 (H x W).")
+    ],
     order: Annotated[
-        str | None, typer.Option(help="Which stored fusion permutation belongs to which scale, such as 2,0,1.")
+        str | None, typer.Option(help="Order of the stored fusion permutations by scale, such as 2,0,1.")
     ] = None,
     set_: Overrides = None,
     scenes: Scenes = SCENES,

@@ -40,30 +40,34 @@ def score(
     sources: Sources,
     scene: SceneName,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results, one sub-folder per source.")],
-    labels: Annotated[Path | None, typer.Option(help="0/1 per frame as .npy, or a folder with one per clip.")] = None,
-    masks: Annotated[Path | None, typer.Option(help="T x H x W as .npy, or a folder with one per clip.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Labels, 0 or 1 per frame as .npy, or a folder with one per clip.")
+    ] = None,
+    masks: Annotated[Path | None, typer.Option(help="Masks, T x H x W as .npy, or a folder with one per clip.")] = None,
     frames: Counted = "sampled",
-    every: Annotated[int | None, typer.Option(min=1, help="Score frames whose index is a multiple of this.")] = None,
-    overlay: Annotated[bool, typer.Option(help="Write overlay.mp4.")] = True,
+    every: Annotated[
+        int | None, typer.Option(min=1, help="Step between scored frames: those whose index is a multiple of it.")
+    ] = None,
+    overlay: Annotated[bool, typer.Option(help="Writes overlay.mp4.")] = True,
     overlay_preset: Annotated[
         Literal["ultrafast", "veryfast", "faster", "fast", "medium"],
-        typer.Option(help="Of its encoder: slower is smaller."),
+        typer.Option(help="Preset of the overlay's encoder; a slower one gives a smaller file."),
     ] = "ultrafast",
     skip_static: Annotated[
-        bool, typer.Option("--skip-static", help="Frames that show nothing new take the last score.")
+        bool, typer.Option("--skip-static", help="Lets frames that show nothing new take the last score.")
     ] = False,
     evidence: Annotated[
         bool | None,
         typer.Option(
-            "--evidence/--no-evidence", help="Keep a clip and pictures of every event.  [default: as --overlay]"
+            "--evidence/--no-evidence", help="Keeps a clip and images of every event.  [default: as --overlay]"
         ),
     ] = None,
     store: Annotated[
-        str | None, typer.Option(help="Save events here, for `events`: a SQLite file, or a database's address.")
+        str | None, typer.Option(help="Database that events are saved in, for `events`: a SQLite file or an address.")
     ] = None,
-    save_maps: Annotated[bool, typer.Option("--save-maps", help="Write maps.safetensors, for `overlay`.")] = False,
-    max_frames: Annotated[int | None, typer.Option(min=1, help="Stop each source after so many frames.")] = None,
-    duration: Annotated[float | None, typer.Option(min=0.001, help="Stop each source after so many seconds.")] = None,
+    save_maps: Annotated[bool, typer.Option("--save-maps", help="Writes maps.safetensors, for `overlay`.")] = False,
+    max_frames: Annotated[int | None, typer.Option(min=1, help="Frames of each source, at most.")] = None,
+    duration: Annotated[float | None, typer.Option(min=0.001, help="Seconds of each source, at most.")] = None,
     config: Config = None,
     set_: Overrides = None,
     scenes: Scenes = SCENES,
@@ -71,7 +75,8 @@ def score(
     engine: Engine = None,
     precision: Precision = None,
     calibration: Annotated[
-        list[str] | None, typer.Option(help="Normal footage, for --precision int8: once for a scene.")
+        list[str] | None,
+        typer.Option(help="Normal footage that --precision int8 needs once for a scene; may be repeated."),
     ] = None,
     overwrite: Overwrite = False,
     image_rate: ImageRate = "25",
@@ -119,10 +124,10 @@ def score(
 
 @app.command(epilog="Example: msflow-stream overlay runs/today --colormap turbo")
 def overlay(
-    run: Annotated[Path, typer.Argument(help="A run, or one source's folder in it.")],
-    source: Annotated[Path | None, typer.Option(help="The video, if it has moved.")] = None,
+    run: Annotated[Path, typer.Argument(help="Folder of a run, or of one source in it.")],
+    source: Annotated[Path | None, typer.Option(help="Video, if it has moved.")] = None,
     alpha: Annotated[float | None, typer.Option(min=0, max=1, help="Opacity of the heat map.")] = None,
-    colormap: Annotated[str | None, typer.Option(help="A colour map of OpenCV, such as inferno or turbo.")] = None,
+    colormap: Annotated[str | None, typer.Option(help="Colour map of OpenCV, such as inferno or turbo.")] = None,
 ) -> None:
     """Redraws overlays from saved scores and maps, without the model."""
     from ..overlay import redraw

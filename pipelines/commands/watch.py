@@ -22,32 +22,33 @@ app = typer.Typer()
     "msflow-stream watch --schema > cameras.schema.json"
 )
 def watch(
-    cameras: Annotated[
-        Path | None, typer.Argument(help="The cameras file; configs/cameras.example.yaml is one.")
-    ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="For what is written, one folder per camera.")] = Path(
-        "watched"
-    ),
+    cameras: Annotated[Path | None, typer.Argument(help="Cameras file; configs/cameras.example.yaml is one.")] = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for what is written, with one folder per camera.")
+    ] = Path("watched"),
     scenes: Scenes = SCENES,
-    check: Annotated[bool, typer.Option("--check", help="Open every camera and scene once, and report.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Opens every camera and scene once, and reports.")] = False,
     schema: Annotated[
-        bool, typer.Option("--schema", help="Print the JSON schema of cameras files, for editors.")
+        bool, typer.Option("--schema", help="Prints the JSON schema of cameras files, for editors.")
     ] = False,
-    record: Annotated[bool, typer.Option("--record", help="Write overlay videos of the scored frames.")] = False,
-    evidence: Annotated[bool, typer.Option(help="Keep clips and pictures of every event.")] = True,
-    preview: Annotated[bool, typer.Option("--preview", help="Write preview.jpg, replaced every second.")] = False,
+    record: Annotated[bool, typer.Option("--record", help="Writes overlay videos of the scored frames.")] = False,
+    evidence: Annotated[bool, typer.Option(help="Keeps clips and images of every event.")] = True,
+    preview: Annotated[bool, typer.Option("--preview", help="Writes preview.jpg, replaced every second.")] = False,
     keep_days: Annotated[
-        float | None, typer.Option(min=0.001, help="Remove scores, recordings and evidence that are older.")
+        float | None, typer.Option(min=0.001, help="Days after which scores, recordings and evidence are removed.")
     ] = None,
     keep_gib: Annotated[
-        float | None, typer.Option(min=0.001, help="Of recordings, and of evidence, per camera; the oldest go.")
+        float | None,
+        typer.Option(min=0.001, help="GiB of recordings, and of evidence, that each camera may have; the oldest go."),
     ] = None,
     keep_free_gib: Annotated[
-        float, typer.Option(min=0, help="With less left on the disk, the oldest recordings go.")
+        float, typer.Option(min=0, help="GiB that stay free on the disk; with less left, the oldest recordings go.")
     ] = 1.0,
     http: Annotated[str, typer.Option(help="HOST:PORT of /metrics, /healthz and /readyz, or off.")] = "127.0.0.1:9840",
-    log: Annotated[Literal["text", "json"], typer.Option(help="Lines for people, or for machines.")] = "text",
-    table: Annotated[bool, typer.Option(help="Show how every camera is doing, in a terminal.")] = True,
+    log: Annotated[
+        Literal["text", "json"], typer.Option(help="Format of log lines: text for people, json for machines.")
+    ] = "text",
+    table: Annotated[bool, typer.Option(help="Shows how every camera is doing, in a terminal.")] = True,
     batch: Annotated[int, typer.Option(min=1, help="Frames scored at once, at most.")] = 8,
     device: Device = "auto",
     engine: Engine = None,

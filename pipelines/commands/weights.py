@@ -29,8 +29,10 @@ def list_weights() -> None:
     "msflow-stream weights fetch resnet18 --out resnet18.safetensors",
 )
 def fetch_weights(
-    backbone: Annotated[str, typer.Argument(help="Such as resnet18: a CNN of timm.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="A copy, for a machine without a network.")] = None,
+    backbone: Annotated[str, typer.Argument(help="Backbone, a CNN of timm such as resnet18.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File for a copy, for a machine without a network.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Downloads a backbone's weights, for later use without a network."""
@@ -46,9 +48,11 @@ def fetch_weights(
     "msflow-stream weights check resnet18 resnet18.safetensors --sha256 5c106cde...",
 )
 def check_weights(
-    backbone: Annotated[str, typer.Argument(help="Whose weights they should be.")],
-    file: Annotated[Path | None, typer.Argument(help="What `pretrained` uses, if not given.")] = None,
-    sha256: Annotated[str | None, typer.Option(help="That the file should have.")] = None,
+    backbone: Annotated[str, typer.Argument(help="Backbone that the weights should be of.")],
+    file: Annotated[
+        Path | None, typer.Argument(help="File of weights; the one that `pretrained` uses if not given.")
+    ] = None,
+    sha256: Annotated[str | None, typer.Option(help="SHA-256 that the file should have.")] = None,
 ) -> None:
     """Verifies that a file holds a backbone's weights, whole and undamaged."""
     from ..weights import check
@@ -63,12 +67,17 @@ def check_weights(
     "msflow-stream train-backbone --out runs/backbone --resume",
 )
 def train_backbone(
-    out: Annotated[Path, typer.Option("--out", "-o", help="For scenes, checkpoints, losses and the weights.")],
-    steps: Annotated[int | None, typer.Option(min=1, help="More or fewer than of the packaged weights.")] = None,
-    scenes: Annotated[int | None, typer.Option(min=1, help="Pictures to make and learn from.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the scenes and of the training.")] = 0,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for images, checkpoints, losses and the weights.")],
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Training steps; those of the packaged weights if not given.")
+    ] = None,
+    scenes: Annotated[
+        int | None,
+        typer.Option(min=1, help="Images to make and learn from; as many as for the packaged weights if not given."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the images and of the training.")] = 0,
     device: Device = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what the folder holds.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Goes on with what the folder holds.")] = False,
 ) -> None:
     """Trains the backbone that comes with the package, on pictures made from formulas alone."""
     from msflow_stream.pretraining.learner import Recipe
