@@ -93,7 +93,7 @@ TABLES: dict[str, tuple[Variant, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AblateJob:
     """Which table is made, of what, and where it goes.
 

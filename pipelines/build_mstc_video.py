@@ -23,7 +23,7 @@ from msflow_stream.video.reading.open_file import exact_frames, first_video_stre
 from msflow_stream.video.reading.video_reader import VideoReader, count_frames
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildJob:
     """What to write, and with how many threads.
 

@@ -41,7 +41,7 @@ from .terminal.tables import diagnostics
 SEED = 0  # of what is drawn for intervals and tests: the same scores give the same figures
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrateJob:
     """What `calibrate` is asked for, apart from the scene.
 

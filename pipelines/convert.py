@@ -16,7 +16,7 @@ from msflow_stream.scoring.export import INPUT, OUTPUTS, SUFFIXES, WRITERS, Stan
 from msflow_stream.types import UserError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExportJob:
     """What is written, and where.
 

@@ -63,8 +63,8 @@ def demo(
     if settings.model.weights == "random":
         console.print("the backbone has random weights (no download): real footage wants pretrained ones")
     scene = out / "scenes" / "walkway"
-    fit([str(out / "normal.mp4")], scene, settings, FitJob(device, overwrite=True), console)
-    job = ScoreJob(out / "run", out / "labels", out / "masks", save_maps=True, overwrite=True)
+    fit([str(out / "normal.mp4")], scene, settings, FitJob(device=device, overwrite=True), console)
+    job = ScoreJob(out=out / "run", labels=out / "labels", masks=out / "masks", save_maps=True, overwrite=True)
     scorer = Scorer(Scene.load(scene), device)
     results, evaluation = score([str(out / "today.mp4")], scorer, job, console)
     run = results[0].folder

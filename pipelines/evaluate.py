@@ -41,7 +41,7 @@ def settings_file(data: str) -> Path:
 CLAIM = "evaluation.json"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateJob:
     """What is evaluated, and where its results go.
 
@@ -156,7 +156,7 @@ def _one(subject: EvaluationUnit, settings: Settings, job: EvaluateJob, console:
         f"reading {subject.name}",
         scenes / name,
         settings,
-        FitJob(job.device, resume=True),
+        FitJob(device=job.device, resume=True),
         console,
     )
     if outcome.state == "interrupted":

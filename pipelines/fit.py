@@ -34,7 +34,7 @@ from msflow_stream.video.sources import expand_sources, group_by_scene, open_sou
 from .terminal.progress import number, progress, table
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FitJob:
     """How a fit runs, apart from the settings that its result depends on; `overwrite` wins over `resume`.
 

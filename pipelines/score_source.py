@@ -81,7 +81,7 @@ def _basis(calibration: Calibration | None) -> dict[str, Any] | None:
     return {**calibration.basis.model_dump(mode="json", exclude={"sources"}), "false_alarms_per_hour": rates}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreJob:
     """What `score` is asked for, apart from the scene and the sources.
 

@@ -30,7 +30,7 @@ WEIGHTS, RECORD, LOSSES = "embedded.safetensors", "embedded.json", "losses.csv"
 EVERY = 20  # steps between two rows of losses
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainJob:
     """What to train with, and where.
 

@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 STOP_SECONDS, CLOSE_SECONDS, DESK_SECONDS = 5.0, 2.5, 1.5  # of the 10 s of a stop: frames on their way, files, alerts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WatchJob:
     """What `watch` is asked for.
 

@@ -23,7 +23,7 @@ from msflow_stream.watch.outputs.threaded import ThreadedSink
 RECORDINGS, PREVIEW = "recordings", "preview.jpg"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WatchOutputs:
     """What is written of every camera.
 

@@ -35,7 +35,7 @@ END_TO_END = "end to end"
 COLUMNS = ["", "ms/frame", "frames/s", "core-ms/frame", "share of core time"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineJob:
     """What `bench pipeline` is asked for.
 
@@ -179,7 +179,7 @@ def _score_video(video: Path, folder: Path, overlay: bool, job: PipelineJob) -> 
     """Runs `score` in this process: the seconds that it says, those of its cores, and its peak of memory so far."""
     scene = Scene.load(folder / "scene")
     scorer = Scorer(scene, job.device, scoring=make_scoring(scene.settings.engine))
-    task = ScoreJob(folder / "run", overlay=overlay, overwrite=True, duration=job.seconds, evidence=False)
+    task = ScoreJob(out=folder / "run", overlay=overlay, overwrite=True, duration=job.seconds, evidence=False)
     cpu = time.process_time()
     with redirect_stderr(io.StringIO()):  # where its progress bar would disturb ours
         results, _ = score([str(video)], scorer, task, Console(file=io.StringIO()))

@@ -33,7 +33,7 @@ COLUMNS = ["cameras", "scenes", "ms/frame", "frames/s", "to one scene", "live: o
 LATENCIES = {"p50": 50, "p95": 95, "p99": 99}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleJob:
     """What `bench scale` is asked for.
 

@@ -26,7 +26,7 @@ NORMAL = 16  # other images, in which int8 finds its ranges
 COLUMNS = ["engine", "precision", "batch", "ms/frame", "frames/s", "times as fast", "max difference", "of peak"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScorerJob:
     """What `bench scorer` is asked for.
 

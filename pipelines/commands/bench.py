@@ -94,7 +94,7 @@ def bench_scorer(
         chosen = [random_scene(name, size(input_size), set_ or ()) for name in backbone]
     else:
         chosen = [Scene.load(scene_path(scenes, scene))]
-    run(chosen, ScorerJob(batch or (1, 4), repeats, device, out, engine or ()))
+    run(chosen, ScorerJob(batches=batch or (1, 4), repeats=repeats, device=device, out=out, engines=engine or ()))
 
 
 @group.command(
@@ -145,7 +145,12 @@ def bench_pipeline(
         chosen = Scene.load(scene_path(scenes, scene))
         chosen.settings = load_for_scoring(chosen.settings, None, changes)
     overlays = (False, True) if overlay is None else (overlay,)
-    run(chosen, PipelineJob(video, height, seconds, overlays, repeats, device, out))
+    run(
+        chosen,
+        PipelineJob(
+            video=video, height=height, seconds=seconds, overlays=overlays, repeats=repeats, device=device, out=out
+        ),
+    )
 
 
 @group.command(
@@ -178,9 +183,20 @@ def bench_scale(
     from ..bench.scale import ScaleJob
     from ..bench.scale import bench_scale as run
 
-    counts = numbers(cameras, ",", "--cameras", "1,4,16"), numbers(scene_counts, ",", "--scenes", "1,13")
     settings = random_settings([*(set_ or ()), *engine_overrides(engine, precision)])
-    run(settings, ScaleJob(*counts, frames, repeats, rate, seconds, batch, device, out, gib_to_bytes(scene_memory)))
+    job = ScaleJob(
+        cameras=numbers(cameras, ",", "--cameras", "1,4,16"),
+        scenes=numbers(scene_counts, ",", "--scenes", "1,13"),
+        frames=frames,
+        repeats=repeats,
+        rate=rate,
+        seconds=seconds,
+        batch=batch,
+        device=device,
+        out=out,
+        scene_bytes=gib_to_bytes(scene_memory),
+    )
+    run(settings, job)
 
 
 @group.command("memory", epilog="Example: msflow-stream bench memory --backbone mobilenetv2_100 --frames 400")

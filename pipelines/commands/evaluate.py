@@ -47,7 +47,9 @@ def evaluate(
     from ..evaluate import EvaluateJob, settings_file
     from ..evaluate import evaluate as run
 
-    job = EvaluateJob(data, root, out, class_names(classes), seeds, device, frames)
+    job = EvaluateJob(
+        data=data, root=root, out=out, classes=class_names(classes), seeds=seeds, device=device, frames=frames
+    )
     run(job, load(config or settings_file(data), [*(set_ or ()), *engine_overrides(engine, precision)]))
 
 
@@ -81,7 +83,7 @@ def ablate(
     from ..ablate import ablate as run
     from ..evaluate import settings_file
 
-    job = AblateJob(table, data, root, out, class_names(classes), device)
+    job = AblateJob(table=table, data=data, root=root, out=out, classes=class_names(classes), device=device)
     run(job, load(config or settings_file(data), set_ or ()))
 
 
@@ -112,5 +114,9 @@ def build_mstc(
     from ..build_mstc import build_mstc as run
     from ..build_mstc_video import BuildJob
 
-    job = BuildJob(index_only, quality) if workers is None else BuildJob(index_only, quality, workers)
+    job = (
+        BuildJob(index_only=index_only, quality=quality)
+        if workers is None
+        else BuildJob(index_only=index_only, quality=quality, workers=workers)
+    )
     run(shanghaitech, out, job)

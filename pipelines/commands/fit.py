@@ -49,7 +49,9 @@ def fit(
     if resume and overwrite:
         raise UserError("--resume goes on with a fit, --overwrite starts it again: give one of them")
     settings = load(config, set_ or ())
-    job = FitJob(device, overwrite, resume, frame_rate(image_rate), tensorboard)
+    job = FitJob(
+        device=device, overwrite=overwrite, resume=resume, image_rate=frame_rate(image_rate), tensorboard=tensorboard
+    )
     if scenes_from is not None:
         if sources or scene:
             raise UserError("--scenes-from finds sources and names of scenes itself: give no others")
@@ -90,5 +92,5 @@ def calibrate(
 
     run(
         scene_path(scenes, scene),
-        CalibrateJob(rate, normal or (), plot, device=device, image_rate=frame_rate(image_rate)),
+        CalibrateJob(rate=rate, normal=normal or (), plot=plot, device=device, image_rate=frame_rate(image_rate)),
     )

@@ -49,7 +49,10 @@ def export(
     from ..convert import ExportJob
     from ..convert import export as run
 
-    run(scene_path(scenes, scene), ExportJob(to, out, None if frame_size is None else size(frame_size), overwrite))
+    run(
+        scene_path(scenes, scene),
+        ExportJob(to=to, out=out, frame_size=None if frame_size is None else size(frame_size), overwrite=overwrite),
+    )
 
 
 @app.command(

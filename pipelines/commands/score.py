@@ -99,23 +99,22 @@ def score(
     settings = load_for_scoring(loaded.settings, config, changes)
     normal = images_of(calibration) if calibration else None
     scorer = Scorer(loaded, device, settings.score, make_scoring(settings.engine, normal))
-    limits = max_frames, duration, frame_rate(image_rate)
-    address = None if store is None else store_address(store)
-    evidence = overlay if evidence is None else evidence
     job = ScoreJob(
-        out,
-        labels,
-        masks,
-        frames,
-        overlay,
-        save_maps,
-        overwrite,
-        *limits,
-        settings.event,
-        evidence,
-        address,
-        skip_static,
-        overlay_preset,
+        out=out,
+        labels=labels,
+        masks=masks,
+        frames=frames,
+        overlay=overlay,
+        save_maps=save_maps,
+        overwrite=overwrite,
+        max_frames=max_frames,
+        duration=duration,
+        image_rate=frame_rate(image_rate),
+        event=settings.event,
+        evidence=overlay if evidence is None else evidence,
+        store=None if store is None else store_address(store),
+        skip_static=skip_static,
+        overlay_preset=overlay_preset,
     )
     results, _ = run(sources, scorer, job)
     if results[-1].interrupted:

@@ -76,8 +76,26 @@ def watch(
     from ..watch import WatchJob
     from ..watch import watch as run
 
-    kept = keep_days, gib_to_bytes(keep_gib), int(keep_free_gib * GIB)
-    written = WatchOutputs(out, record, preview, keep_days, Retention(*kept), evidence, EvidenceRetention(*kept))
-    engine_settings = EngineSettings(name=engine or "auto", precision=precision or "auto")
-    shown = http_address(http), log, table
-    run(WatchJob(cameras, scenes, written, device, batch, *shown, engine_settings, gib_to_bytes(scene_memory)))
+    limits = keep_days, gib_to_bytes(keep_gib), int(keep_free_gib * GIB)
+    written = WatchOutputs(
+        out=out,
+        record=record,
+        preview=preview,
+        keep_days=keep_days,
+        retention=Retention(*limits),
+        evidence=evidence,
+        evidence_retention=EvidenceRetention(*limits),
+    )
+    job = WatchJob(
+        cameras=cameras,
+        scenes=scenes,
+        written=written,
+        device=device,
+        batch=batch,
+        address=http_address(http),
+        logs=log,
+        table=table,
+        engine=EngineSettings(name=engine or "auto", precision=precision or "auto"),
+        scene_bytes=gib_to_bytes(scene_memory),
+    )
+    run(job)

@@ -88,5 +88,5 @@ def train_backbone(
 
     plan = BankPlan(seed=seed) if scenes is None else BankPlan(seed=seed, scenes=scenes)
     recipe = Recipe(seed=seed) if steps is None else Recipe(seed=seed, steps=steps)
-    if run(out, TrainJob(plan, recipe, device, resume=resume)) is None:
+    if run(out, TrainJob(plan=plan, recipe=recipe, device=device, resume=resume)) is None:
         raise KeyboardInterrupt

@@ -34,5 +34,5 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     write_clip(place.folder, "normal", 6)
     for name, traffic in (("first", 1), ("second", 2)):
         write_clip(place.clips, name, 3, [Violation("cart", 1, 2.5)], traffic)
-    fit([str(place.folder / "normal.mp4")], place.scenes / "gate", small_settings("fit.passes=6"), FitJob("cpu"))
+    fit([str(place.folder / "normal.mp4")], place.scenes / "gate", small_settings("fit.passes=6"), FitJob(device="cpu"))
     return place

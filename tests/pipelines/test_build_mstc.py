@@ -151,7 +151,7 @@ def test_an_index_holds_where_it_and_its_source_are_moved_together(tree: Path, t
 @pytest.mark.parametrize("job", FORMS)
 def test_nothing_that_is_written_depends_on_the_run(tree: Path, tmp_path: Path, job: BuildJob) -> None:
     build(tree, tmp_path / "one", job)
-    build(tree, tmp_path / "other", BuildJob(job.index_only, workers=3))
+    build(tree, tmp_path / "other", BuildJob(index_only=job.index_only, workers=3))
     assert contents(tmp_path / "one") == contents(tmp_path / "other")
 
 
@@ -341,7 +341,7 @@ def test_a_folder_of_other_settings_is_left_alone(tree: Path, tmp_path: Path, jo
 
 
 def test_an_index_has_no_quality(tree: Path, tmp_path: Path) -> None:
-    assert "--index-only writes no images" in build(tree, tmp_path / "mstc", BuildJob(True, 90))
+    assert "--index-only writes no images" in build(tree, tmp_path / "mstc", BuildJob(index_only=True, quality=90))
     assert not (tmp_path / "mstc").exists()
 
 

@@ -52,7 +52,7 @@ def scene(workplace: Workplace, tmp_path: Path) -> Path:
 def run(scene: Path, rate: float, *normal: Path, plot: Path | None = None) -> tuple[Calibrated, str]:
     """What came of it, and what was printed."""
     out = StringIO()
-    job = CalibrateJob(rate, [str(path) for path in normal], plot, device="cpu")
+    job = CalibrateJob(rate=rate, normal=[str(path) for path in normal], plot=plot, device="cpu")
     return calibrate(scene, job, Console(file=out, width=200)), out.getvalue()
 
 
@@ -77,7 +77,7 @@ def test_normal_footage_gives_thresholds_that_the_scene_keeps(scene: Path, foota
         assert len(found.record.values) == 300
         assert found.limit.counted <= 5  # one is to be expected
 
-    score([str(footage / "walk3.mp4")], Scorer(after, "cpu"), ScoreJob(tmp_path / "run", overlay=False))
+    score([str(footage / "walk3.mp4")], Scorer(after, "cpu"), ScoreJob(out=tmp_path / "run", overlay=False))
     with (tmp_path / "run" / "walk3" / "scores.csv").open() as file:
         rows = list(csv.DictReader(file))
     threshold, tail = result.calibration.thresholds["paper"], result.calibration.tails["paper"]
@@ -220,10 +220,10 @@ def test_a_rate_that_is_none_is_refused(scene: Path, rate: float) -> None:
 def test_cameras_and_missing_files_are_refused(scene: Path) -> None:
     before = files(scene)
     with pytest.raises(UserError, match="live and has no end") as error:
-        calibrate(scene, CalibrateJob(0.1, ["rtsp://admin:hunter2@camera.example/live"]))
+        calibrate(scene, CalibrateJob(rate=0.1, normal=["rtsp://admin:hunter2@camera.example/live"]))
     assert "hunter2" not in str(error.value)
     with pytest.raises(UserError, match=r"nowhere\.mp4"):
-        calibrate(scene, CalibrateJob(0.1, ["nowhere.mp4"]))
+        calibrate(scene, CalibrateJob(rate=0.1, normal=["nowhere.mp4"]))
     assert files(scene) == before
 
 

@@ -336,7 +336,7 @@ def test_an_unknown_table_names_the_known() -> None:
     from pipelines.ablate import AblateJob, ablate
 
     with pytest.raises(UserError, match="there are stages, pooling"):
-        ablate(AblateJob("speed", "mvtec", Path(), Path()), load())
+        ablate(AblateJob(table="speed", data="mvtec", root=Path(), out=Path()), load())
 
 
 def test_a_scene_without_normal_clips_is_left_out(campus: Path) -> None:

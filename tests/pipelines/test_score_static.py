@@ -40,7 +40,7 @@ def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(workplace: Workplace, video: Path, out: Path, skip_static: bool) -> tuple[ScoreJob, str]:
     console = Console(record=True, width=160)
-    job = ScoreJob(out, overlay=False, evidence=False, skip_static=skip_static, image_rate=Fraction(25))
+    job = ScoreJob(out=out, overlay=False, evidence=False, skip_static=skip_static, image_rate=Fraction(25))
     score([str(video)], Scorer(Scene.load(workplace.scenes / "gate"), "cpu"), job, console)
     return job, console.export_text()
 

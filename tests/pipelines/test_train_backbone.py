@@ -23,7 +23,7 @@ from msflow_stream.types import UserError
 from pipelines.train_backbone import RECORD, WEIGHTS, TrainJob, train_backbone
 
 PLAN = BankPlan(scenes=6, size=80, shard=3, textures=10, pieces=1)
-JOB = TrainJob(PLAN, Recipe(steps=20, batch=2, side=64, warmup=2), device="cpu")
+JOB = TrainJob(plan=PLAN, recipe=Recipe(steps=20, batch=2, side=64, warmup=2), device="cpu")
 SCRIPT = """
 import sys
 from pathlib import Path

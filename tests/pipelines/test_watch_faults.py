@@ -295,7 +295,12 @@ def test_a_scene_that_was_fitted_again_is_taken_at_reload(
     with RtspCamera(units) as server, street.beside("door", url=server.url, scene="door", frozen_after=None):
         watch.wait_for_scores("door")
         before = score_by(Scene.load(door))
-        fit([str(workplace.folder / "normal.mp4")], door, small_settings("fit.seed=7"), FitJob("cpu", overwrite=True))
+        fit(
+            [str(workplace.folder / "normal.mp4")],
+            door,
+            small_settings("fit.seed=7"),
+            FitJob(device="cpu", overwrite=True),
+        )
         watch.wait_for_scores("door")
         after = score_by(Scene.load(door))
         watch.reload()

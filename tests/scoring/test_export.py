@@ -63,7 +63,7 @@ def test_a_file_has_the_scores_of_the_scene(
     scene: Path, tmp_path: Path, kind: Target, frame_size: tuple[int, int] | None
 ) -> None:
     file = tmp_path / f"gate{SUFFIXES[kind]}"
-    export(scene, ExportJob(kind, file, frame_size))
+    export(scene, ExportJob(to=kind, out=file, frame_size=frame_size))
     loaded = Scene.load(scene)
     images = pictures(3, *(frame_size or loaded.settings.input.size))
     np.save(tmp_path / "frames.npy", images)
@@ -81,16 +81,16 @@ def test_a_file_has_the_scores_of_the_scene(
 
 def test_a_file_s_ending_says_what_it_is(scene: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gate\.bin should end in \.onnx"):
-        export(scene, ExportJob("onnx", tmp_path / "gate.bin"))
+        export(scene, ExportJob(to="onnx", out=tmp_path / "gate.bin"))
 
 
 def test_a_file_is_not_replaced_unless_told_to(scene: Path, tmp_path: Path) -> None:
     file = tmp_path / "gate.onnx"
     file.write_text("mine")
     with pytest.raises(UserError, match=r"exists already: choose another name or give --overwrite"):
-        export(scene, ExportJob("onnx", file))
+        export(scene, ExportJob(to="onnx", out=file))
     assert file.read_text() == "mine"
-    export(scene, ExportJob("onnx", file, overwrite=True))
+    export(scene, ExportJob(to="onnx", out=file, overwrite=True))
     assert file.stat().st_size > 1000
 
 
@@ -100,7 +100,7 @@ def test_a_package_that_is_not_installed_is_one_line(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UserError, match=rf"{package} is not installed: pip install 'msflow-stream\[{package}\]'"):
-        export(scene, ExportJob(kind, tmp_path / f"gate{SUFFIXES[kind]}"))
+        export(scene, ExportJob(to=kind, out=tmp_path / f"gate{SUFFIXES[kind]}"))
     assert not list(tmp_path.iterdir())
 
 
@@ -108,7 +108,7 @@ def test_sizes_that_do_not_divide_are_pooled_exactly(tmp_path: Path) -> None:
     """The fusion flow pools 15 x 20 features to 8 x 10 at this size, which ONNX has no operator for."""
     folder = tmp_path / "odd"
     Scene.new("odd", small_settings("input.size=[120,168]")).save(folder)
-    export(folder, ExportJob("onnx", tmp_path / "odd.onnx"))
+    export(folder, ExportJob(to="onnx", out=tmp_path / "odd.onnx"))
     import onnxruntime
 
     images = pictures(2, 120, 168)

@@ -33,7 +33,7 @@ LINES = {"lines": {"type": "jsonl", "file": "told.jsonl"}}  # as the alerts of a
 
 def fit_scene(normal: Path, scenes: Path) -> Path:
     """Fits scene `gate` to normal footage; returns the folder of scenes."""
-    fit([str(normal)], scenes / "gate", small_settings("fit.passes=6", *PROMPT), FitJob("cpu"))
+    fit([str(normal)], scenes / "gate", small_settings("fit.passes=6", *PROMPT), FitJob(device="cpu"))
     return scenes
 
 

@@ -50,7 +50,9 @@ def scene() -> Scene:
 def measured(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Measured:
     out, printed = tmp_path_factory.mktemp("figures") / "figures.json", StringIO()
     with redirect_stdout(printed):
-        rows = bench_scorer([scene], ScorerJob((1, 3), 2, "cpu", out, ENGINES, LOAD))
+        rows = bench_scorer(
+            [scene], ScorerJob(batches=(1, 3), repeats=2, device="cpu", out=out, engines=ENGINES, load=LOAD)
+        )
     return Measured(rows, json.loads(out.read_text()), printed.getvalue())
 
 
