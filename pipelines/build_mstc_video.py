@@ -25,7 +25,7 @@ from msflow_stream.video.reading.video_reader import VideoReader, count_frames
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildJob:
-    """What to write, and with how many threads.
+    """The request to `build-mstc`: what is written, and by how many threads.
 
     Attributes:
         index_only: no images and masks, only a manifest that points into the source.
@@ -49,7 +49,7 @@ class MstcVideo:
 
     @property
     def folder(self) -> Path:
-        """For its frames."""
+        """Folder of its frames."""
         return mstc.clip_folder(self.out, self.scene, self.split, self.clip.name)
 
     @property
@@ -87,7 +87,7 @@ def write_video(video: MstcVideo, job: BuildJob) -> VideoRow:
 
 
 def is_whole(video: MstcVideo, row: VideoRow, job: BuildJob) -> bool:
-    """Whether what is noted and written of a video is what its source holds."""
+    """Returns True if what is noted and written of a video is what its source holds."""
     try:
         _check(video.clip.truth)
         if row != video.row(row.frames):
@@ -108,7 +108,7 @@ def remove(video: MstcVideo) -> None:
 
 
 def source_frames(source: Path) -> int:
-    """How many frames a folder of images has, or a video file says that it has.
+    """Returns the number of frames that a folder of images has, or that a video file claims to have.
 
     Raises:
         UserError: neither of them, or one that cannot be opened.
@@ -189,7 +189,7 @@ def _staged(folder: Path) -> Iterator[Path]:
 
 
 def _is_written(video: MstcVideo, kept: int) -> bool:
-    """Whether frames, labels and masks are there, as many as they should be."""
+    """Returns True if frames, labels and masks are there, as many as they should be."""
     if len(image_files(video.folder)) != kept:
         return False
     if video.clip.truth is None:

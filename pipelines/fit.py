@@ -1,4 +1,4 @@
-"""`fit`: normal footage of one camera view becomes a scene."""
+"""`fit`: normal footage of one camera view becomes a scene, and that of many views many scenes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from .terminal.progress import number, progress, table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitJob:
-    """How a fit runs, apart from the settings that its result depends on; `overwrite` wins over `resume`.
+    """The way a fit runs, apart from the settings that its result depends on; `overwrite` wins over `resume`.
 
     Attributes:
         device: such as auto, cpu or cuda.
@@ -55,7 +55,7 @@ class FitJob:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one scene."""
+    """The outcome of one scene's fit."""
 
     state: Literal["fitted", "complete already", "interrupted"]
     record: dict[str, Any]
@@ -74,12 +74,12 @@ def fit(
     Ctrl-C during the passes keeps those that are complete: the scene is saved with them, and --resume goes on.
 
     Args:
-        sources: of normal footage.
-        folder: of the scene.
-        settings: all of them.
-        job: how to run it.
-        console: for results.
-        pyramid: of the same settings, where many scenes share one.
+        sources: videos, folders and patterns of normal footage.
+        folder: folder that becomes the scene.
+        settings: settings of the scene.
+        job: the way it runs.
+        console: console for results.
+        pyramid: feature pyramid of the same settings, where many scenes share one.
 
     Raises:
         UserError: bad sources or settings, an existing folder, or an interruption before the first pass ended.
@@ -100,7 +100,7 @@ def fit_frames(
     console: Console | None = None,
     pyramid: Pyramid | None = None,
 ) -> Outcome:
-    """As `fit`, from what gives the sampled frames of every source; `title` says what is read."""
+    """Fits a scene as `fit` does, from the sampled frames of every source; `title` says what is read."""
     job, console = job or FitJob(), console or Console()
     checkpoints = FileCheckpoints(folder.parent / f".{folder.name}.fit")
     if _complete_already(folder, checkpoints, settings, job):
@@ -139,7 +139,7 @@ def fit_frames(
 
 
 def _complete_already(folder: Path, checkpoints: FileCheckpoints, settings: Settings, job: FitJob) -> bool:
-    """Whether there is nothing to do; removes what may be overwritten, and refuses to touch what may not."""
+    """Returns True if there is nothing to do; removes what may be overwritten, and refuses to touch what may not."""
     if job.overwrite:
         checkpoints.clear()
         return False
@@ -211,7 +211,7 @@ def _tensorboard(folder: Path | None) -> AbstractContextManager[Callable[[Pass],
 
 
 def _add(folder: Path, name: str, passes: Sequence[Pass], normal: NormalStatistics) -> None:
-    """What a scene's folder holds besides the scene."""
+    """Writes what a scene's folder holds besides the scene."""
     write_normal_scores(folder, normal.scores)
     write_losses(folder, passes)
     loss_plot(folder / LOSS_PLOT, f"fit of {name}", passes)

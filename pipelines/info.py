@@ -45,7 +45,7 @@ def _installed(engine: EngineName) -> str:
 
 
 def _print_trials(console: Console) -> None:
-    """What --engine auto has found on this machine."""
+    """Prints what --engine auto has found on this machine."""
     rows = []
     for facts, verdict in TrialFile(cache_folder() / TRIALS).all():
         size = "x".join(map(str, facts["size"]))

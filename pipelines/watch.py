@@ -1,4 +1,4 @@
-"""`watch`: many cameras, each with its scene, in one process, day and night."""
+"""`watch`: many cameras, each with its scene, in one process, day and night; `--check` opens each of them once."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ from .terminal.status_table import StatusTable
 log = logging.getLogger(__name__)
 
 
-STOP_SECONDS, CLOSE_SECONDS, DESK_SECONDS = 5.0, 2.5, 1.5  # of the 10 s of a stop: frames on their way, files, alerts
+STOP_SECONDS, CLOSE_SECONDS, ROUTER_SECONDS = 5.0, 2.5, 1.5  # of the 10 s of a stop: frames on their way, files, alerts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchJob:
-    """What `watch` is asked for.
+    """The request to `watch`.
 
     Attributes:
         cameras: the cameras file.
@@ -97,50 +97,50 @@ def _watch(job: WatchJob, redactor: Redactor, console: Console | None) -> None:
     _hide_secrets(redactor, file)
     with ExitStack() as stack:
         stack.enter_context(held_alone(job.written.out))
-        desk = EventRouter(file, job.written.out, Random())
-        stack.callback(desk.close, DESK_SECONDS)
+        router = EventRouter(file, job.written.out, Random())
+        stack.callback(router.close, ROUTER_SECONDS)
         streams = 1 if len(file.cameras) == 1 else STREAMS  # of a single camera, only the newest frame waits
         scoring = make_scoring(job.engine, room=job.scene_bytes, streams=streams)
-        bank = SceneCache(job.scenes, job.device, scoring.prepare, flows_wait=job.scene_bytes is not None)
-        written = replace(job.written, is_kept=desk.is_kept)
-        fleet = Watcher(file.cameras, bank, written, Random(), Limits(batch=job.batch), desk.publish, scoring)
+        cache = SceneCache(job.scenes, job.device, scoring.prepare, flows_wait=job.scene_bytes is not None)
+        written = replace(job.written, is_kept=router.is_kept)
+        watcher = Watcher(file.cameras, cache, written, Random(), Limits(batch=job.batch), router.publish, scoring)
 
         def report() -> WatchReport:
-            return replace(fleet.report(), alerts=desk.report())
+            return replace(watcher.report(), alerts=router.report())
 
         if job.address is not None:
-            server = stack.enter_context(HealthServer(*job.address, report, fleet.stuck))
+            server = stack.enter_context(HealthServer(*job.address, report, watcher.stuck))
             log.info("metrics and health: %s", server.url)
         if console is not None:
             stack.enter_context(status_shown(report, console))
-        interrupted = run(fleet, lambda: reload(fleet, desk, job, redactor))
-    if fleet.failures and not interrupted:
-        raise UserError(f"all cameras have ended; failed: {'; '.join(fleet.failures.values())}")
+        interrupted = run(watcher, lambda: reload(watcher, router, job, redactor))
+    if watcher.failures and not interrupted:
+        raise UserError(f"all cameras have ended; failed: {'; '.join(watcher.failures.values())}")
 
 
-def run(fleet: Watcher, reread: Callable[[], None]) -> bool:
+def run(watcher: Watcher, reread: Callable[[], None]) -> bool:
     """Watches until the end; True if it was asked to end."""
-    with on_signals({signal.SIGHUP: reread}), stops_on_signals(fleet.engine, STOP_SECONDS) as told:
+    with on_signals({signal.SIGHUP: reread}), stops_on_signals(watcher.engine, STOP_SECONDS) as told:
         try:
-            with fleet.engine:
-                fleet.start()
-                log.info("cameras watched: %d", len(fleet.report().cameras))
-                fleet.engine.join()
+            with watcher.engine:
+                watcher.start()
+                log.info("cameras watched: %d", len(watcher.report().cameras))
+                watcher.engine.join()
         finally:
             log.info("stopping: what is open is finished")
-            fleet.close(CLOSE_SECONDS)
+            watcher.close(CLOSE_SECONDS)
     return told.is_set()
 
 
-def reload(fleet: Watcher, desk: EventRouter, job: WatchJob, redactor: Redactor) -> None:
+def reload(watcher: Watcher, router: EventRouter, job: WatchJob, redactor: Redactor) -> None:
     """Reads the cameras file again; one that cannot be used changes nothing."""
     try:
         file = load_file(job.cameras)
         _hide_secrets(redactor, file)
-        desk.reroute(file)
-        fleet.reload(file.cameras)
+        router.reroute(file)
+        watcher.reload(file.cameras)
     except UserError as error:
-        fleet.failed_reloads += 1
+        watcher.failed_reloads += 1
         log.error("the cameras stay as they are: %s", error)
 
 
@@ -151,7 +151,7 @@ def _hide_secrets(redactor: Redactor, file: Cameras) -> None:
 
 
 def urls_of(file: Cameras) -> list[str]:
-    """All addresses, which may hold credentials."""
+    """Returns all addresses, which may hold credentials."""
     urls = [camera.url for camera in file.cameras.values()]
     urls += [camera.restream for camera in file.cameras.values() if camera.restream is not None]
     return [url.get_secret_value() for url in [*urls, *([] if file.store is None else [file.store])]]

@@ -47,7 +47,7 @@ class Stream:
 
 
 class _Unseekable:
-    """What PyAV writes to: a socket, in which nobody can go back."""
+    """A socket that PyAV writes to, in which nobody can go back."""
 
     def __init__(self, file: BufferedIOBase) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""What a machine can do at most, as measured by a big matrix product and a big convolution; and what it is."""
+"""The peak speed and the peak memory of this machine, and the facts that a figure is read with."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ class Peaks:
 
     @property
     def speeds(self) -> dict[str, float]:
-        """By precision; nowhere less than in float32, which whoever lacks the precision may compute in instead."""
+        """Speeds by precision; none is below float32's, which a machine without the precision computes in instead."""
         return {name: max(speed, self._speeds["float32"]) for name, speed in self._speeds.items()}
 
 
 def machine_facts(device: torch.device, peaks: dict[str, float] | None = None) -> dict[str, Any]:
-    """What a figure should be read with: processor, cores, memory, device, versions, date."""
+    """Returns what a figure is read with: processor, cores, memory, device, versions, date."""
     facts = {
         "cpu": _cpu_name(),
         "cores": usable_cores(),
@@ -96,7 +96,7 @@ def machine_facts(device: torch.device, peaks: dict[str, float] | None = None) -
 
 
 def machine_line(facts: dict[str, Any]) -> str:
-    """The same in one line."""
+    """Returns the facts of a machine in one line."""
     gpu = "" if facts["device"] == "cpu" else f", {facts['device']}"
     return f"{facts['cores']} cores of {facts['cpu']}{gpu}, torch {torch.__version__}, {facts['date']}"
 

@@ -1,4 +1,4 @@
-"""Cameras in memory for `bench scale`: through the real engine and bank of scenes, without decoding and resizing."""
+"""Cameras in memory for `bench scale`: the real stream and scenes, without decoding and resizing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from msflow_stream.types import Frame, FrameScore, UserError
 
 from .timing import Spent, spent
 
-PICTURES = 8
+IMAGES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Live:
 
     @property
     def delivered_per_s(self) -> float:
+        """Frames delivered per second."""
         return len(self.latencies) / self.seconds
 
     @property
@@ -44,17 +45,17 @@ class Live:
         return 1 - len(self.latencies) / self.offered
 
     def percentile(self, percent: float) -> float:
-        """Of the latencies, in milliseconds; nan if no frame was delivered."""
+        """Returns a percentile of the latencies in milliseconds; nan if no frame was delivered."""
         return 1000 * float(np.percentile(self.latencies, percent)) if len(self.latencies) else float("nan")
 
 
 class MemoryCameras:
-    """So many cameras over so many scenes of a bank, the scenes in turn.
+    """Cameras that show frames from memory, over the scenes of a cache in turn.
 
     Args:
-        bank: where the scenes are, which all have one input size.
-        names: of the scenes.
-        count: of the cameras.
+        cache: scenes, all of one input size.
+        names: names of the scenes.
+        count: number of cameras.
         batch: frames scored at once, at most.
         scoring: what runs the networks; the scenes' own modules if None.
 
@@ -63,20 +64,20 @@ class MemoryCameras:
     """
 
     def __init__(
-        self, bank: SceneCache, names: Sequence[str], count: int, batch: int, scoring: Inference | None = None
+        self, cache: SceneCache, names: Sequence[str], count: int, batch: int, scoring: Inference | None = None
     ) -> None:
-        self.scenes: dict[str, Scene] = {f"camera {i}": bank.get(names[i % len(names)]) for i in range(count)}
-        self._pictures = pictures(next(iter(self.scenes.values())).settings.input.size)
+        self.scenes: dict[str, Scene] = {f"camera {i}": cache.get(names[i % len(names)]) for i in range(count)}
+        self._images = images(next(iter(self.scenes.values())).settings.input.size)
         self._batch, self._scoring = batch, scoring
 
     def all_at_once(self, frames: int) -> Spent:
-        """How long so many frames take, of all cameras together, that are there when they are asked for."""
+        """Returns the time that frames of all cameras take where none has to be waited for."""
         count = len(self.scenes)
         shares = {name: frames // count + (i < frames % count) for i, name in enumerate(self.scenes)}
         return spent(lambda: self._run({name: self._frames(name, share) for name, share in shares.items()}))
 
     def live(self, rate: float, seconds: float) -> Live:
-        """What becomes of frames that come `rate` times a second from each camera, the newest of which waits."""
+        """Returns what becomes of frames that come `rate` times a second from each camera; the newest waits."""
         arrived: dict[tuple[str, int], float] = {}
         latencies: list[float] = []
         count, each = len(self.scenes), max(1, round(rate * seconds))
@@ -95,7 +96,7 @@ class MemoryCameras:
         return Live(count * each, time.perf_counter() - begin, np.array(latencies))
 
     def _run(self, sources: Mapping[str, Iterator[Frame]], deliver: Deliver | None = None, live: bool = False) -> None:
-        """All sources to their ends.
+        """Runs all sources to their ends.
 
         Raises:
             Exception: what one of them failed with.
@@ -120,14 +121,14 @@ class MemoryCameras:
 
     def _frames(self, name: str, count: int) -> Iterator[Frame]:
         for index in range(count):
-            yield Frame(name, index, index, float(index), None, self._pictures[index % PICTURES])
+            yield Frame(name, index, index, float(index), None, self._images[index % IMAGES])
 
 
-def pictures(size: tuple[int, int]) -> list[npt.NDArray[np.uint8]]:
-    """Some of synthetic footage, one a second, of the input's size (height, width): nothing is left to resize."""
+def images(size: tuple[int, int]) -> list[npt.NDArray[np.uint8]]:
+    """Returns frames of synthetic footage, one a second, at the input's size (height, width)."""
     height, width = size
     footage = SyntheticScene(width, height, Fraction(1), seed=0, traffic_seed=0)
-    return [footage.frame(index).image for index in range(PICTURES)]
+    return [footage.frame(index).image for index in range(IMAGES)]
 
 
 def random_settings(overrides: Sequence[str] = ()) -> Settings:

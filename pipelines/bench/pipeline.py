@@ -37,7 +37,7 @@ COLUMNS = ["", "ms/frame", "frames/s", "core-ms/frame", "share of core time"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineJob:
-    """What `bench pipeline` is asked for.
+    """The request to `bench pipeline`.
 
     Attributes:
         video: a file; None: synthetic footage of `height`.
@@ -73,7 +73,7 @@ class StageRow:
 
 @dataclass(frozen=True, slots=True)
 class PipelineRow:
-    """With or without an overlay: the stages, and the whole.
+    """The stages and the whole, with or without an overlay.
 
     Attributes:
         limit_frames_per_s: of the slowest stage alone.
@@ -125,7 +125,7 @@ def bench_pipeline(scene: Scene, job: PipelineJob) -> list[PipelineRow]:
 
 
 def _calibration(footage: StageFootage, scorer: Scorer) -> Calibration:
-    """So that the overlay glows as over normal footage: rarely."""
+    """A calibration with which the overlay glows as over normal footage: rarely."""
     normal = NormalStatistics()
     for one in footage.scores:
         values = one.score, one.surprise, one.surprise_mean
@@ -150,7 +150,7 @@ def _row(scorer: Scorer, footage: StageFootage, overlay: bool, job: PipelineJob,
 
 
 def summary(seconds: Mapping[str, Spent], frames: int, overlay: bool, peak: int) -> PipelineRow:
-    """What follows from the seconds that each stage and the whole took for so many frames."""
+    """Returns what follows from the seconds that each stage and the whole took for a number of frames."""
     alone = {name: one for name, one in seconds.items() if name != END_TO_END}
     slowest = max(alone, key=lambda name: alone[name].wall)
     cpu = sum(one.cpu for one in alone.values())

@@ -35,7 +35,7 @@ LATENCIES = {"p50": 50, "p95": 95, "p99": 99}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleJob:
-    """What `bench scale` is asked for.
+    """The request to `bench scale`.
 
     Attributes:
         cameras, scenes: how many of each, in all combinations with no more scenes than cameras.
@@ -61,7 +61,7 @@ class ScaleJob:
 
 @dataclass(frozen=True, slots=True)
 class ScaleRow:
-    """So many cameras over so many scenes.
+    """The figures of a number of cameras over a number of scenes.
 
     Attributes:
         ms_per_frame, frames_per_s: as fast as can be, with frames that wait.
@@ -118,8 +118,8 @@ def bench_scale(settings: Settings, job: ScaleJob) -> tuple[list[ScaleRow], list
         names = _save_scenes(Path(name), settings, max(job.scenes))
         memory = [_memory_row(Path(name), names[:count], settings.engine, job) for count in sorted(set(job.scenes))]
         scoring = make_scoring(settings.engine, room=job.scene_bytes)
-        bank = SceneCache(Path(name), job.device, scoring.prepare, flows_wait=job.scene_bytes is not None)
-        cameras = {(c, s): MemoryCameras(bank, names[:s], c, job.batch, scoring) for c, s in cases}
+        cache = SceneCache(Path(name), job.device, scoring.prepare, flows_wait=job.scene_bytes is not None)
+        cameras = {(c, s): MemoryCameras(cache, names[:s], c, job.batch, scoring) for c, s in cases}
         taken = in_turn(
             {case: partial(one.all_at_once, job.frames) for case, one in cameras.items()}, job.repeats, "at once"
         )
@@ -162,16 +162,16 @@ def _memory_row(folder: Path, names: Sequence[str], engine: EngineSettings, job:
 
 
 def _measure_memory(folder: Path, names: Sequence[str], engine: EngineSettings, job: ScaleJob) -> MemoryRow:
-    """In this process, which should have done nothing else yet."""
+    """Measures the memory of this process, which should have done nothing else yet."""
     settle_memory()  # as `watch` does
     scoring = make_scoring(engine, room=job.scene_bytes)
-    bank = SceneCache(folder, job.device, scoring.prepare, flows_wait=job.scene_bytes is not None)
-    MemoryCameras(bank, names[:1], 1, job.batch, scoring).all_at_once(2 * job.batch)
-    weights, resident = bank.nbytes, resident_memory()
-    MemoryCameras(bank, names, len(names), job.batch, scoring).all_at_once(len(names) * job.batch)
+    cache = SceneCache(folder, job.device, scoring.prepare, flows_wait=job.scene_bytes is not None)
+    MemoryCameras(cache, names[:1], 1, job.batch, scoring).all_at_once(2 * job.batch)
+    weights, resident = cache.nbytes, resident_memory()
+    MemoryCameras(cache, names, len(names), job.batch, scoring).all_at_once(len(names) * job.batch)
     now = resident_memory()
-    predicted = int(TIMES_ITS_WEIGHTS * (bank.nbytes - weights)) + BESIDE * (len(names) - 1)
-    return MemoryRow(len(names), bank.nbytes, now, now - resident, predicted)
+    predicted = int(TIMES_ITS_WEIGHTS * (cache.nbytes - weights)) + BESIDE * (len(names) - 1)
+    return MemoryRow(len(names), cache.nbytes, now, now - resident, predicted)
 
 
 def _print(
@@ -194,7 +194,7 @@ def _print(
     height, width = settings.input.size
     notes = [
         f"{machine_line(facts)}. {settings.model.backbone} at {height}x{width}, batches of up to {job.batch}. ms/frame "
-        f"and frames/s: {job.frames} pictures of the input's size that wait in memory, through the engine of `watch` "
+        f"and frames/s: {job.frames} pictures of the input's size that wait in memory, through the stream of `watch` "
         f"without decoding and resizing, medians of {job.repeats} rounds in turn. Live: {job.rate:g} frames/s of each "
         f"camera over {job.seconds:g} s, the newest waits; from arrival to delivery.",
     ]

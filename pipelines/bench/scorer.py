@@ -28,7 +28,7 @@ COLUMNS = ["engine", "precision", "batch", "ms/frame", "frames/s", "times as fas
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScorerJob:
-    """What `bench scorer` is asked for.
+    """The request to `bench scorer`.
 
     Attributes:
         batches: frames at a time.
@@ -126,7 +126,7 @@ def _rows(scene: Scene, job: ScorerJob, peaks: Peaks) -> list[ScorerRow]:
 
 
 def _results(way: Way, images: Tensor, batch: int) -> list[Measured]:
-    """Of all images; the last batch is made full with images that were there, as engines may know one size only."""
+    """Results for all images; the last batch is filled up with earlier ones, as an engine may know one size only."""
     starts = [min(start, len(images) - batch) for start in range(0, len(images), batch)]
     return [way.measure(images[start : start + batch]) for start in starts]
 

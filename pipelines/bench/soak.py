@@ -40,7 +40,7 @@ MEBI = 2**20
 
 @dataclass(slots=True)
 class SoakMeasurement:
-    """What the metrics said over time: seconds, bytes, and per camera the seconds behind live."""
+    """The metrics over time: seconds, bytes, and per camera the seconds behind live."""
 
     times: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
@@ -150,7 +150,7 @@ def _watch(config: Path, folder: Path, seconds: float) -> tuple[SoakMeasurement,
 
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> str:
-    """Where the metrics are, once the watch says so."""
+    """Returns the address of the metrics, once the watch says it."""
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         _check(process, log)

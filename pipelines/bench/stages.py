@@ -40,7 +40,7 @@ HELD = 32  # pictures in memory that a stage is fed with, again and again
 
 @dataclass(frozen=True, slots=True)
 class StageFootage:
-    """What the stages are fed with.
+    """The footage that the stages are fed with.
 
     Attributes:
         seconds: of the video that count, or all of it if it is shorter.
@@ -151,7 +151,7 @@ DRAWN = 50  # pictures, shown forwards and backwards again and again: to draw on
 
 
 def footage_folder() -> Path:
-    """Where the footage is kept between runs: a temporary folder of this user's own."""
+    """Returns the folder that keeps the footage between runs: a temporary one of this user's own."""
     return Path(tempfile.gettempdir()) / f"msflow-stream-bench-{os.getuid()}"
 
 

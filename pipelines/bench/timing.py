@@ -23,14 +23,14 @@ class Spent:
 
 
 def spent(work: Callable[[], object]) -> Spent:
-    """How long `work` takes in this process."""
+    """Returns the time that `work` takes in this process."""
     wall, cpu = time.perf_counter(), time.process_time()
     work()
     return Spent(time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def in_turn(measurements: Mapping[Key, Callable[[], Value]], rounds: int, task: str) -> dict[Key, list[Value]]:
-    """What each measurement gave in `rounds` rounds of all of them, after one that only warms up.
+    """Returns what each measurement gave in `rounds` rounds of all of them, after one that only warms up.
 
     Args:
         task: what the progress bar says.

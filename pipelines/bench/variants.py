@@ -27,7 +27,7 @@ from msflow_stream.types import UserError
 
 
 class PlainModel(nn.Module):
-    """As `FusedModel`, with dense permutations, log-determinants, all maps, batch norms and contiguous memory."""
+    """A scene's model as a plain implementation has it: dense permutations, log-determinants, all maps, batch norms."""
 
     def __init__(
         self,
@@ -46,6 +46,7 @@ class PlainModel(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> FusedMeasures:
+        """Returns scores and maps of normalised images B 3 H W."""
         features = [self.pyramid.pooled(stage) for stage in self.pyramid.backbone(images.contiguous())]
         z, _ = self.flow(features)
         maps = anomaly_maps(z, self.size, self.alignment)
@@ -67,7 +68,7 @@ ON_GPU: tuple[EngineName, ...] = ("torch", "compile", "tensorrt")
 
 
 class Measured(Protocol):
-    """What every way gives for a batch, each kind on the CPU: scores (B) and the map (B H W)."""
+    """The result of a variant for a batch, on the CPU: scores (B) and the map (B H W)."""
 
     @property
     def score(self) -> Tensor: ...
@@ -127,14 +128,14 @@ def _engine_way(scene: Scene, name: EngineName, precision: EnginePrecision, norm
 
 
 def plain_model(scene: Scene) -> PlainModel:
-    """What a PyTorch implementation without any thought of speed computes."""
+    """Returns the model that a PyTorch implementation without any thought of speed has."""
     score = scene.settings.score
     size = scene.settings.input.size
     return PlainModel(scene.pyramid, scene.flow, size, score.top_k, score.aggregation, score.alignment)
 
 
 def operations(scene: Scene) -> int:
-    """Of the plain model's convolutions and products for one frame; a multiplication and an addition are two."""
+    """Returns the operations of the plain model's convolutions and products for a frame; a multiply-add is two."""
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         plain_model(scene)(torch.zeros(1, 3, *scene.settings.input.size, device=scene.device))

@@ -63,16 +63,19 @@ GIB = 2**30
 
 
 def scene_path(scenes: Path, name: str) -> Path:
+    """Returns the folder of a scene."""
     from msflow_stream.scenes.folder import scene_folder
 
     return scene_folder(scenes, name)
 
 
 def class_names(text: str | None) -> list[str]:
+    """Returns the names in a text such as bottle,cable."""
     return [name.strip() for name in text.split(",") if name.strip()] if text else []
 
 
 def numbers(text: str, separator: str, option: str, example: str) -> list[int]:
+    """Returns the whole numbers in a text; the error names the option and an example."""
     try:
         return [int(part) for part in text.split(separator)]
     except ValueError:
@@ -80,6 +83,7 @@ def numbers(text: str, separator: str, option: str, example: str) -> list[int]:
 
 
 def size(text: str) -> tuple[int, int]:
+    """Returns height and width of a text such as 256 or 256x384."""
     sides = numbers(text, "x", "--input-size", "512 or 256x384")
     if len(sides) > 2:
         raise UserError(f"--input-size takes numbers such as 512 or 256x384, not {text!r}")
@@ -87,20 +91,23 @@ def size(text: str) -> tuple[int, int]:
 
 
 def engine_overrides(engine: EngineName | None, precision: EnginePrecision | None) -> list[str]:
-    """As overrides of settings."""
+    """Returns engine and precision as overrides of settings."""
     named = {"engine.name": engine, "engine.precision": precision}
     return [f"{name}={value}" for name, value in named.items() if value is not None]
 
 
 def store_address(text: str) -> str:
+    """Returns the address of a database, given as an address or as a SQLite file."""
     return text if "://" in text else f"sqlite:///{text}"
 
 
 def events_store(store: str | None, out: Path) -> str:
+    """Returns the address of a database of events: the given one, or events.db in the folder."""
     return store_address(store or str(out / "events.db"))
 
 
 def event_filter(camera: str | None, since: str | None, severity: Severity | None, limit: int | None) -> EventFilter:
+    """Returns the filter that the options of `events` ask for."""
     from msflow_stream.events.store import EventFilter, parse_moment
 
     begin = None if since is None else parse_moment(since, datetime.now(UTC))
@@ -108,10 +115,12 @@ def event_filter(camera: str | None, since: str | None, severity: Severity | Non
 
 
 def gib_to_bytes(gib: float | None) -> int | None:
+    """Returns bytes, None for None."""
     return None if gib is None else int(gib * GIB)
 
 
 def http_address(text: str) -> tuple[str, int] | None:
+    """Returns host and port of a text such as 0.0.0.0:9840, None for off."""
     if text == "off":
         return None
     host, _, port = text.rpartition(":")
@@ -121,6 +130,7 @@ def http_address(text: str) -> tuple[str, int] | None:
 
 
 def frame_rate(text: str) -> Fraction:
+    """Returns the rate in a text such as 25 or 30000/1001."""
     try:
         rate = Fraction(text)
     except (ValueError, ZeroDivisionError):

@@ -1,4 +1,4 @@
-"""What a service writes to its log: lines for people or for machines, and never a credential."""
+"""The log of a service: lines for people or for machines, and never a credential."""
 
 from __future__ import annotations
 

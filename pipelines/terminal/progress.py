@@ -1,4 +1,4 @@
-"""What all jobs show in the terminal: progress bars on stderr, results on stdout."""
+"""Progress bars on stderr, and plain tables and figures on stdout, as all jobs show them."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ class SpeedColumn(ProgressColumn):
         self.unit = unit
 
     def render(self, task: Task) -> Text:
+        """Returns the speed of a task as text."""
         speed = task.finished_speed or task.speed
         return Text(f"{speed:.1f} {self.unit}/s" if speed else "", style="cyan")
 

@@ -46,7 +46,7 @@ COLOURS: Mapping[State, str] = {
 
 @dataclass(frozen=True, slots=True)
 class TableContext:
-    """When, how wide and with what memory the table is drawn."""
+    """The moment, the width and the trend that a table is drawn with."""
 
     now: datetime
     width: int
@@ -74,7 +74,7 @@ def _state(camera: CameraReport, _: TableContext) -> Text:
 
 
 def _why(camera: CameraReport, view: TableContext) -> Text:
-    """For how long, and where there is trouble, which: in a word, or in the words of the log where there is room."""
+    """The time in this state, and the trouble if there is one: in a word, or as in the log where there is room."""
     since = view.trend.since(camera.name)
     status, lasted = camera.status, "" if since is None else span((view.now - since).total_seconds())
     trouble = "" if status.fault is None else str(status.fault).replace("_", " ")
@@ -93,7 +93,7 @@ def _scored(camera: CameraReport, _: TableContext) -> Text:
 
 
 def _dropped(camera: CameraReport, view: TableContext) -> Text:
-    """How many, and the cause of most of them."""
+    """The number of dropped frames, and the cause of most of them."""
     dropped = camera.counts.dropped if camera.counts else {}
     if not any(dropped.values()):
         return _count(0)
@@ -107,7 +107,7 @@ def _lag(camera: CameraReport, _: TableContext) -> Text:
 
 
 def _score(camera: CameraReport, _: TableContext) -> Text:
-    """What is compared with the threshold, and the threshold."""
+    """The score that is compared with the threshold, and the threshold."""
     last = camera.last
     if last is None:
         return line(UNKNOWN)

@@ -1,4 +1,4 @@
-"""What a single report cannot say: how fast things go, and since when a camera is as it is."""
+"""Rates and durations between reports, and the short texts that a table shows them as."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Trend:
             self._states[camera.name] = (state, since if same else now)
 
     def since(self, name: str) -> datetime | None:
-        """When the camera was first seen in its present state, or out of reach; None where it is not known."""
+        """Returns when the camera was first seen in its present state, or out of reach; None where it is not known."""
         return self._states[name][1] if name in self._states else None
 
     def rate(self, name: str) -> float | None:
@@ -118,7 +118,7 @@ def short_reason(reason: str) -> str:
 
 
 def short_number(number: int) -> str:
-    """At most five characters.
+    """Returns a number in at most five characters.
 
     >>> [short_number(n) for n in (0, 999, 1234, 99_950, 2_500_000)]
     ['0', '999', '1.2k', '100k', '2.5M']
