@@ -1,3 +1,36 @@
-"""Anomaly detection in fixed-camera video with multi-scale normalizing flows (MSFlow)."""
+"""Finds violations in fixed-camera video with one MSFlow model per scene.
+
+The names below are what a program needs to fit and to score; they are imported when they are first used, since torch
+takes seconds.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from msflow_stream.scenes.scene import Scene
+    from msflow_stream.scenes.training import fit_scene
+    from msflow_stream.scoring.scorer import Scorer
+    from msflow_stream.types import Event, Frame, FrameScore, UserError
+    from msflow_stream.video.reading.video_reader import VideoReader
 
 __version__ = "0.1.0"
+
+__all__ = ["Event", "Frame", "FrameScore", "Scene", "Scorer", "UserError", "VideoReader", "fit_scene"]
+
+_HOMES = {
+    "Scene": "scenes.scene",
+    "Scorer": "scoring.scorer",
+    "VideoReader": "video.reading.video_reader",
+    "fit_scene": "scenes.training",
+    **dict.fromkeys(("Event", "Frame", "FrameScore", "UserError"), "types"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Returns a public name from the module that defines it."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
