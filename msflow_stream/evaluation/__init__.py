@@ -1,0 +1,1 @@
+"""Evaluation: labelled cases are scored, measured and reported."""

@@ -1,0 +1,1 @@
+"""The networks, in torch alone: backbone and feature pyramid, parallel flows, fusion flow, maps and scores."""

@@ -92,7 +92,7 @@ class FusionFlow(nn.Module):
         return z, logdet_1 + logdet_2
 
     def inverse(self, outputs: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
-        """xs and the logdet of the inverse (minus that of the forward), for outputs inside the clamp."""
+        """Xs and the logdet of the inverse (minus that of the forward), for outputs inside the clamp."""
         y1, y2 = _halves(outputs)
         x2, logdet_2 = self._uncouple(y2, *self.subnet_1(y1))
         x1, logdet_1 = self._uncouple(y1, *self.subnet_2(x2))

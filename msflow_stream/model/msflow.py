@@ -53,7 +53,7 @@ class MSFlow(nn.Module):
         self.to(memory_format=torch.channels_last)  # what the normalisation over channels likes
 
     def forward(self, features: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
-        """z per scale (B C_l H_l W_l, as the features) and the log-determinant of the whole (B)."""
+        """Z per scale (B C_l H_l W_l, as the features) and the log-determinant of the whole (B)."""
         outputs, logdets = self.parallel(features)
         logdet = torch.stack(logdets).sum(0)
         if self.fusion_flow is None:

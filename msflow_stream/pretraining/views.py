@@ -45,7 +45,7 @@ def _delivered(clean: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def centres(height: int, width: int) -> Tensor:
-    """x and y of the centres of height x width cells that fill a picture, -1 to 1: height width 2."""
+    """X and y of the centres of height x width cells that fill a picture, -1 to 1: height width 2."""
     y, x = ((2 * torch.arange(n) + 1) / n - 1 for n in (height, width))
     return torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1)
 

@@ -1,0 +1,1 @@
+"""The life of a scene: fit, calibration, saving and loading."""

@@ -1,0 +1,1 @@
+"""The running stream: queues, fair batches, order and shutdown; it knows types alone."""

@@ -1,0 +1,1 @@
+"""Many cameras watched day and night: each with its scene, its events and its outputs."""

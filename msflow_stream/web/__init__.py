@@ -1,0 +1,1 @@
+"""HTTP: metrics, health and readiness of a watch."""

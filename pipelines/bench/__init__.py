@@ -1,0 +1,1 @@
+"""The `bench` verbs and their instruments."""

@@ -127,7 +127,7 @@ class Traffic:
         return Body(self._along(gone, heading), v, heading, footprint, draw, violation=True)
 
     def _along(self, gone: float, heading: int) -> float:
-        """u of who has gone so many metres since they came."""
+        """U of who has gone so many metres since they came."""
         return self._camera.first_u + gone if heading > 0 else self._camera.last_u - gone
 
 

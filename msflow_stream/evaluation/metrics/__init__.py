@@ -1,0 +1,1 @@
+"""Measures of detection: pure functions, and accumulators of constant memory."""

@@ -1,0 +1,1 @@
+"""Detection: scores above thresholds become events, with regions and tracks."""

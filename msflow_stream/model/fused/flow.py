@@ -50,7 +50,7 @@ class FusedFlow(nn.Module):
         self.to(next(flow.parameters()).device)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """z per scale, B C_l H_l W_l, channels-last."""
+        """Z per scale, B C_l H_l W_l, channels-last."""
         z = [one.index_select(1, self.get_buffer(f"place{scale}")) for scale, one in enumerate(self._outputs(features))]
         return [as_images(one, size) for one, size in zip(z, self.sizes, strict=True)]
 

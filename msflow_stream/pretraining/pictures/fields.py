@@ -191,7 +191,7 @@ FAMILIES: tuple[Family, ...] = (spectral, labyrinth, waves, cells, bricks, dots,
 
 
 def _positions(size: int) -> tuple[Floats, Floats]:
-    """y and x of every pixel, as shares of the side."""
+    """Y and x of every pixel, as shares of the side."""
     y, x = np.mgrid[:size, :size].astype(np.float32) / np.float32(size)
     return y, x
 

@@ -34,7 +34,7 @@ class Pareto:
     scale: float
 
     def log_survival(self, excess: npt.ArrayLike) -> Floats:
-        """log P(Y > y); minus infinity beyond the end of a tail that ends."""
+        """Log P(Y > y); minus infinity beyond the end of a tail that ends."""
         return log_survival(np.asarray(excess, np.float64), np.float64(self.shape), np.float64(self.scale))
 
     def errors(self, count: int) -> tuple[float, float]:
@@ -48,7 +48,7 @@ class Pareto:
 
 
 def log_survival(excess: Floats, shape: Floats | np.float64, scale: Floats | np.float64) -> Floats:
-    """log P(Y > y) of arrays that broadcast."""
+    """Log P(Y > y) of arrays that broadcast."""
     small = np.abs(shape) < NEARLY_ZERO
     safe = np.where(small, 1.0, shape)
     with np.errstate(divide="ignore"):

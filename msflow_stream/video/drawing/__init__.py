@@ -1,0 +1,1 @@
+"""Drawing: heat map, scores, timeline and alarm on a frame; JPEG."""

@@ -1,0 +1,1 @@
+"""Coded packets: kept, and copied into clips without encoding them again."""

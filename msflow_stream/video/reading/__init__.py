@@ -1,0 +1,1 @@
+"""Reading: video files and folders of images become frames with exact indices."""

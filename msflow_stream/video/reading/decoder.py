@@ -50,7 +50,7 @@ class Decoder:
 
     @property
     def start_pts(self) -> int:
-        """pts of the source's first frame, 0 where the source has no pts; known once a frame was decoded."""
+        """Pts of the source's first frame, 0 where the source has no pts; known once a frame was decoded."""
         return (self._counter.start or 0) if self._demuxer.timed else 0
 
     @property

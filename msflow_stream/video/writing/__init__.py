@@ -1,0 +1,1 @@
+"""Writing: frames become MP4 files."""

@@ -1,0 +1,1 @@
+"""Sinks of one watched camera: score log, recordings, preview, restream."""
