@@ -19,7 +19,7 @@ from msflow_stream.types import Frame, FrameScore, ScoreRow
 from msflow_stream.video.drawing.overlay import OverlayStyle
 from msflow_stream.watch.outputs.rtp_encoder import RtpEncoder
 from msflow_stream.watch.outputs.rtsp_login import Address
-from msflow_stream.watch.outputs.rtsp_process import PublishError, RtspPublisher
+from msflow_stream.watch.outputs.rtsp_publisher import PublishError, RtspPublisher
 from msflow_stream.watch.outputs.sink import Drawing
 
 logger = logging.getLogger(__name__)
