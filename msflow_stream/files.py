@@ -1,4 +1,4 @@
-"""Files: how images and videos are named, files that are there whole or not at all, and their hashes."""
+"""Files: how images and videos are named, files that are there whole or not at all, their hashes, and their age."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import hashlib
 import json
 import mmap
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from msflow_stream.types import UserError
 
@@ -184,3 +187,68 @@ def whole(path: Path) -> int:
         return 0
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return content.rfind(b"\n") + 1
+
+
+class StoredItem(NamedTuple):
+    """A file or folder that a retention may remove; items sort by age, the oldest first."""
+
+    time: datetime
+    number: int  # among those of the same time
+    path: Path
+    size: int  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """The bounds on what is stored in a folder; None sets no bound.
+
+    Attributes:
+        keep_days: age of an item.
+        keep_bytes: size of all items of a folder together.
+        min_free_bytes: space that is left free on the disk.
+    """
+
+    keep_days: float | None = None
+    keep_bytes: int | None = None
+    min_free_bytes: int | None = None
+
+    def enforce(
+        self,
+        items: Iterable[StoredItem],
+        now: datetime,
+        in_use: Collection[Path] = (),
+        is_kept: Callable[[Path], bool] = lambda _: False,
+        remove: Callable[[Path], None] = lambda path: path.unlink(missing_ok=True),
+    ) -> int:
+        """Removes the oldest items as far as needed, and returns how many that were.
+
+        Args:
+            items: the items of one folder, the oldest first; asked for only if there are bounds.
+            now: with a time zone.
+            in_use: paths of items that count, but stay.
+            is_kept: whether an item that would go stays and does not count.
+            remove: removes an item.
+
+        Raises:
+            OSError: an item cannot be removed: newer ones do not pay for it.
+        """
+        if self == Retention() or not (found := list(items)):
+            return 0
+        excess = 0 if self.keep_bytes is None else sum(item.size for item in found) - self.keep_bytes
+        # Space that is given back may take a while to show, so it is not asked for again after each removal.
+        missing = 0
+        if self.min_free_bytes is not None:
+            missing = self.min_free_bytes - shutil.disk_usage(found[0].path.parent).free
+        removed = 0
+        for item in found:
+            old = self.keep_days is not None and now - item.time > timedelta(days=self.keep_days)
+            if not old and excess <= 0 and missing <= 0:
+                break
+            if item.path in in_use:
+                continue
+            if is_kept(item.path):
+                excess -= item.size
+                continue
+            remove(item.path)
+            excess, missing, removed = excess - item.size, missing - item.size, removed + 1
+        return removed

@@ -143,7 +143,7 @@ class SourceOutputs:
         if self._maps is not None:
             self._maps.write(score.index, score.map)
         if self._evidence is not None:
-            self._evidence.take(frame, score, row)
+            self._evidence.write(frame, score, row)
         self._hear(self._detector.update(score), score.time)
 
     def _hear(self, messages: Sequence[EventMessage], time: float) -> None:

@@ -17,8 +17,8 @@ class QueuedFrame:
     """A frame on its way.
 
     Attributes:
-        waited: seconds that it spent in its inbox.
-        counter: its source's.
+        waited: seconds that it spent in its queue.
+        counter: the counter of its source.
         sampled: whether it is to be scored; the others travel along to be delivered in order.
     """
 
@@ -31,7 +31,7 @@ class QueuedFrame:
 
 @dataclass(slots=True)
 class Batch:
-    """Frames that travel together, in index order per source, and the sources whose last frame is now handed out."""
+    """Frames that travel together, in index order per source, and the sources whose last frame is among them."""
 
     frames: list[QueuedFrame] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
@@ -40,13 +40,13 @@ class Batch:
 
 
 class Batcher:
-    """Takes frames out of all inboxes in turn. One thread calls `take`, any thread the rest.
+    """Gets frames out of all queues in turn. One thread calls `get`, any thread the rest.
 
     Args:
         size: sampled frames of a batch at most.
         nbytes: of the images of a batch together; a larger image is a batch of its own.
         wait: seconds that an incomplete batch waits from its first frame on.
-        clock: the one of the inboxes.
+        clock: the clock of the queues.
     """
 
     def __init__(self, size: int, nbytes: int, wait: float, clock: Clock) -> None:
@@ -54,25 +54,25 @@ class Batcher:
             raise ValueError(f"a batch of {size} frames and {nbytes} bytes that waits {wait} s makes no sense")
         self._size, self._nbytes, self._wait, self._clock = size, nbytes, wait, clock
         self._changed = Condition()
-        self._inboxes: dict[str, FrameQueue] = {}
+        self._queues: dict[str, FrameQueue] = {}
         self._turns: deque[str] = deque()  # whose turn it is comes first
         self._last = False
         self._drain_until: float | None = None
         self._halted: str | None = None
 
-    def add(self, source: str, inbox: FrameQueue) -> None:
-        """Takes frames from this inbox too, until it has ended."""
+    def add(self, source: str, queue: FrameQueue) -> None:
+        """Gets frames from this queue too, until it has ended."""
         with self._changed:
-            self._inboxes[source] = inbox
+            self._queues[source] = queue
             self._turns.append(source)
-        inbox.arrived = self._notify
+        queue.arrived = self._notify
         self._notify()
 
     def finish(self, drain_until: float | None = None) -> None:
-        """No source will be added: `take` returns None when the present ones have ended.
+        """Says that no source will be added: `get` returns None when the present ones have ended.
 
         Args:
-            drain_until: when to close the inboxes and give up what waits in them; None is never.
+            drain_until: time at which the queues are closed and what waits in them is given up; None is never.
         """
         with self._changed:
             self._last = True
@@ -80,13 +80,13 @@ class Batcher:
             self._changed.notify_all()
 
     def halt(self, cause: str) -> None:
-        """Gives up everything: `take` returns None from now on."""
+        """Gives up everything: `get` returns None from now on."""
         with self._changed:
             self._halted = self._halted or cause
             self._discard(self._halted)
 
-    def take(self) -> Batch | None:
-        """Waits for the next batch, which has no frames if it only says which sources ended; None after the last."""
+    def get(self) -> Batch | None:
+        """Returns the next batch, which has no frames if it only says which sources ended; None after the last."""
         batch, until = Batch(), None
         with self._changed:
             while self._halted is None:
@@ -96,7 +96,7 @@ class Batcher:
                 self._sweep(batch)
                 if batch.frames and until is None:
                     until = self._clock.now() + self._wait
-                if complete or not self._inboxes or (until is not None and self._clock.now() >= until):
+                if complete or not self._queues or (until is not None and self._clock.now() >= until):
                     if batch.frames or batch.ended:
                         return batch
                     if self._last:
@@ -104,20 +104,20 @@ class Batcher:
                 elif batch.ended and not batch.frames:
                     return batch
                 self._clock.wait(self._changed, until)
-            for taken in batch.frames:
-                taken.counter.dropped(self._halted)
+            for queued in batch.frames:
+                queued.counter.dropped(self._halted)
             return None
 
     def _gather(self, batch: Batch) -> bool:
-        """Takes what waits, one frame of each source in turn; True if no more frames fit in the batch."""
+        """Gets what waits, one frame of each source in turn; True if no more frames fit in the batch."""
         idle = 0
         while batch.sampled < self._size:
             if idle >= len(self._turns):
                 return False
             source = self._turns[0]
-            inbox = self._inboxes[source]
+            queue = self._queues[source]
             try:
-                waiting = inbox.take(self._nbytes - batch.nbytes if batch.frames else None)
+                waiting = queue.get(self._nbytes - batch.nbytes if batch.frames else None)
             except TooLargeError:  # it is still this source's turn, in the next batch
                 return True
             self._turns.rotate(-1)
@@ -125,23 +125,23 @@ class Batcher:
             if waiting is not None:
                 idle = 0
                 waited = self._clock.now() - waiting.since
-                sampled = inbox.sampled(waiting.frame)
-                batch.frames.append(QueuedFrame(source, waiting.frame, waited, inbox.counter, sampled))
+                sampled = queue.sampled(waiting.frame)
+                batch.frames.append(QueuedFrame(source, waiting.frame, waited, queue.counter, sampled))
                 batch.nbytes += waiting.frame.image.nbytes
                 batch.sampled += sampled
         return True
 
     def _sweep(self, batch: Batch) -> None:
-        """Moves sources that have ended from the inboxes to the batch."""
-        ended = [source for source, inbox in self._inboxes.items() if inbox.ended]
+        """Moves sources that have ended from the queues to the batch."""
+        ended = [source for source, queue in self._queues.items() if queue.ended]
         for source in ended:
-            del self._inboxes[source]
+            del self._queues[source]
             self._turns.remove(source)
         batch.ended.extend(ended)
 
     def _discard(self, cause: str) -> None:
-        for inbox in self._inboxes.values():
-            inbox.discard(cause)
+        for queue in self._queues.values():
+            queue.discard(cause)
         self._changed.notify_all()
 
     def _notify(self) -> None:

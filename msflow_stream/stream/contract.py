@@ -1,4 +1,4 @@
-"""What an engine and its user agree on: the callables, the bounds, and how to say that an error is one source's."""
+"""The contract of a stream with its user: the callables, the bounds, and the error that is one source's."""
 
 from __future__ import annotations
 
@@ -10,20 +10,14 @@ from typing import Protocol
 
 from msflow_stream.types import Frame, FrameScore
 
+Score = Callable[[Sequence[tuple[str, Frame]]], Sequence[FrameScore]]  # (source, frame) of a batch -> in its order
+Deliver = Callable[[str, Frame, FrameScore | None], None]  # source, frame, its score if it is sampled
+Ended = Callable[[str, Exception | None], None]  # source, the error that it failed with
 Sampled = Callable[[Frame], bool]  # whether a frame of a source is to be scored, or only travels along
 
 
-Score = Callable[[Sequence[tuple[str, Frame]]], Sequence[FrameScore]]  # (source, frame) of a batch -> in its order
-
-
-Deliver = Callable[[str, Frame, FrameScore | None], None]  # source, frame, its score if it is sampled
-
-
-Ended = Callable[[str, Exception | None], None]  # source, what it failed with
-
-
 class SourceError(Exception):
-    """Raised by `score` or `deliver`: what went wrong belongs to this source, the others can go on.
+    """An error that `score` or `deliver` raises when it belongs to one source, so that the others can go on.
 
     The source ends with the error that this one was raised from or, without one, with this one.
     """
@@ -40,13 +34,13 @@ class SourceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much an engine holds, and for how long.
+    """The bounds on what a stream holds, and for how long.
 
     Attributes:
         batch: sampled frames of a batch at most.
-        batch_bytes: of the images of a batch at most, those that travel along included.
+        batch_bytes: size of the images of a batch at most, those that travel along included.
         wait: seconds that an incomplete batch waits from its first frame on.
-        queue_frames, queue_bytes: of each file, that wait to be scored.
+        queue_frames, queue_bytes: frames of each file, and the size of their images, that wait to be scored.
         grace: seconds that a run which is over waits for its threads to leave `score`, `deliver` and the sources.
     """
 
@@ -62,7 +56,7 @@ class Clock(Protocol):
     """Seconds from some start, and a wait that ends by them."""
 
     def now(self) -> float:
-        """Seconds; never goes back."""
+        """Returns seconds; never goes back."""
         ...
 
     def wait(self, condition: Condition, until: float | None) -> None:
@@ -75,10 +69,12 @@ class Clock(Protocol):
 
 
 class MonotonicClock:
-    """The machine's own, unmoved by corrections of the date."""
+    """The machine's own clock, unmoved by corrections of the date."""
 
     def now(self) -> float:
+        """Returns the seconds of `time.monotonic`."""
         return time.monotonic()
 
     def wait(self, condition: Condition, until: float | None) -> None:
+        """Waits for a notification or until a time."""
         condition.wait(None if until is None else max(0.0, until - self.now()))

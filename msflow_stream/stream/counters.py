@@ -1,4 +1,4 @@
-"""What happened in the pipeline so far, as plain numbers that only grow."""
+"""The counters of a stream: plain numbers that only grow."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ LATENCY_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 
 
 @dataclass(frozen=True, slots=True)
 class SourceCounts:
-    """Frames of one source, over all the times that a source of this name was added.
+    """The frames of one source, over all the times that a source of this name was added.
 
     Attributes:
-        taken: that came in: `delivered`, `dropped` or still in flight.
-        scored: that were scored, whether delivered or not.
-        dropped: by cause.
+        taken: those that came in: `delivered`, `dropped` or still in flight.
+        scored: those that were scored, whether delivered or not.
+        dropped: those given up, by cause.
     """
 
     taken: int
@@ -36,13 +36,13 @@ class SourceCounts:
 
     @property
     def in_flight(self) -> int:
-        """Frames that wait or are worked on."""
+        """The frames that wait or are worked on."""
         return self.taken - self.delivered - sum(self.dropped.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """How long a stage took: `count` times, `seconds` in all, `at_most[i]` times at most LATENCY_BOUNDS[i] seconds."""
+    """The time that a stage took: `count` times, `seconds` in all, `at_most[i]` times at most LATENCY_BOUNDS[i]."""
 
     count: int
     seconds: float
@@ -51,14 +51,14 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All counters at one moment.
+    """The counters at one moment.
 
     Attributes:
-        sources: by name, those that have ended too.
-        batches: how many batches were scored, by size.
-        waiting: of each frame that was taken from its inbox, the time in it.
-        scoring: of each batch.
-        delivering: of each frame.
+        sources: counts by name of the source, of those that have ended too.
+        batches: number of batches that were scored, by size.
+        waiting: time of each frame in its queue.
+        scoring: time of each batch.
+        delivering: time of each frame.
     """
 
     sources: Mapping[str, SourceCounts]
@@ -69,7 +69,7 @@ class Snapshot:
 
 
 class SourceCounter:
-    """Counts the frames of one source; any thread may call it."""
+    """The counter of one source's frames; any thread may call it."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -77,34 +77,34 @@ class SourceCounter:
         self._dropped: Counter[str] = Counter()
 
     def took(self) -> None:
-        """A frame came in."""
+        """Counts a frame that came in."""
         with self._lock:
             self._taken += 1
 
     def scored(self) -> None:
-        """A frame was scored."""
+        """Counts a frame that was scored."""
         with self._lock:
             self._scored += 1
 
     def delivered(self) -> None:
-        """A frame was delivered."""
+        """Counts a frame that was delivered."""
         with self._lock:
             self._delivered += 1
 
     def dropped(self, cause: str, frames: int = 1) -> None:
-        """Frames that came in are given up."""
+        """Counts frames that came in and are given up."""
         with self._lock:
             if frames:
                 self._dropped[cause] += frames
 
     def counts(self) -> SourceCounts:
-        """The numbers now."""
+        """Returns the numbers as they are now."""
         with self._lock:
             return SourceCounts(self._taken, self._scored, self._delivered, dict(self._dropped))
 
 
 class Stopwatch:
-    """Collects how long a stage took; any thread may call it."""
+    """The collector of how long a stage took; any thread may call it."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -112,19 +112,19 @@ class Stopwatch:
         self._counts = [0] * (len(LATENCY_BOUNDS) + 1)  # the last one: longer than all bounds
 
     def took(self, seconds: float) -> None:
-        """The stage took so long once."""
+        """Adds the time that the stage took once."""
         with self._lock:
             self._seconds += seconds
             self._counts[bisect_left(LATENCY_BOUNDS, seconds)] += 1
 
     def latency(self) -> Latency:
-        """The numbers now."""
+        """Returns the numbers as they are now."""
         with self._lock:
             return Latency(sum(self._counts), self._seconds, tuple(accumulate(self._counts[:-1])))
 
 
 class Counters:
-    """All counters of a run; any thread may call it."""
+    """The counters of a run; any thread may call them."""
 
     def __init__(self) -> None:
         self.waiting, self.scoring, self.delivering = Stopwatch(), Stopwatch(), Stopwatch()
@@ -133,17 +133,17 @@ class Counters:
         self._batches: Counter[int] = Counter()
 
     def of(self, source: str) -> SourceCounter:
-        """The source's counter, which goes on where it was if the source was there before."""
+        """Returns the source's counter, which goes on where it was if the source was there before."""
         with self._lock:
             return self._sources.setdefault(source, SourceCounter())
 
     def batch(self, size: int) -> None:
-        """A batch of this size was scored."""
+        """Counts a scored batch of this size."""
         with self._lock:
             self._batches[size] += 1
 
     def snapshot(self) -> Snapshot:
-        """The numbers now."""
+        """Returns the numbers as they are now."""
         with self._lock:
             sources, batches = dict(self._sources), dict(self._batches)
         return Snapshot(

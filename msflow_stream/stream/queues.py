@@ -1,4 +1,4 @@
-"""Where the frames of one source wait for their batch: the newest only (live), or all of them in a bounded queue."""
+"""The queues in which frames wait for their batch: the newest only (live), or all of them, bounded (a file)."""
 
 from __future__ import annotations
 
@@ -7,33 +7,36 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Condition
+from typing import Generic, TypeVar
 
 from msflow_stream.stream.contract import Clock, MonotonicClock, Sampled
 from msflow_stream.stream.counters import NEWER_FRAME, SourceCounter
 from msflow_stream.types import Frame
 
+T = TypeVar("T")
+
 
 class TooLargeError(Exception):
-    """The next frame needs more bytes than there is room for."""
+    """The next frame has more bytes than it may have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A frame and the time (on the inbox's clock) from which it waits."""
+    """A frame and the time (on the queue's clock) from which it waits."""
 
     frame: Frame
     since: float
 
 
 class FrameQueue(ABC):
-    """One thread puts frames in, another takes them out, any thread may close.
+    """A queue of frames between two threads: one puts, the other gets, any may close.
 
-    Closed, it takes no more frames; those that wait can still be taken out.
+    Closed, it takes no more frames; those that wait can still be got.
 
     Attributes:
-        counter: of the source's frames.
-        sampled: which of its frames are to be scored; all, if not said otherwise.
-        arrived: called after a frame came in or the inbox was closed, without any lock of the inbox.
+        counter: counts the source's frames.
+        sampled: tells which of its frames are to be scored; all, if not said otherwise.
+        arrived: called after a frame came in or the queue was closed, without any lock of the queue.
     """
 
     def __init__(self, clock: Clock | None = None, counter: SourceCounter | None = None) -> None:
@@ -48,10 +51,10 @@ class FrameQueue(ABC):
 
     @abstractmethod
     def _make_room(self, frame: Frame) -> None:
-        """Waits or drops until the frame may come in or the inbox is closed, with the lock held."""
+        """Waits or drops until the frame may come in or the queue is closed, with the lock held."""
 
     def put(self, frame: Frame) -> bool:
-        """Takes a frame in; False if the inbox is closed, or was while the frame waited for room."""
+        """Takes a frame in; False if the queue is closed, or was while the frame waited for room."""
         with self._changed:
             if not self._closed:
                 self._make_room(frame)
@@ -62,25 +65,25 @@ class FrameQueue(ABC):
         self.arrived()
         return True
 
-    def take(self, room: int | None = None) -> Waiting | None:
-        """The frame that waits longest, at once; None if there is none.
+    def get(self, max_bytes: int | None = None) -> Waiting | None:
+        """Returns the frame that waits longest, at once; None if there is none.
 
         Args:
-            room: bytes that the frame may have; None means any number.
+            max_bytes: size that the frame may have; None means any size.
 
         Raises:
-            TooLargeError: the frame is larger than `room` and stays where it is.
+            TooLargeError: the frame is larger than that and stays where it is.
         """
         with self._changed:
             if not self._waiting:
                 return None
-            if room is not None and self._waiting[0].frame.image.nbytes > room:
+            if max_bytes is not None and self._waiting[0].frame.image.nbytes > max_bytes:
                 raise TooLargeError
             self._changed.notify_all()
             return self._waiting.popleft()
 
     def close(self, error: Exception | None = None) -> None:
-        """The source has ended, with an error if it failed. Only the first call counts."""
+        """Says that the source has ended, with an error if it failed. Only the first call counts."""
         with self._changed:
             if not self._closed:
                 self._closed, self._error = True, error
@@ -88,7 +91,7 @@ class FrameQueue(ABC):
         self.arrived()
 
     def discard(self, cause: str) -> None:
-        """Closes and gives up what waits."""
+        """Closes the queue and gives up what waits."""
         with self._changed:
             self._closed = True
             self.counter.dropped(cause, len(self._waiting))
@@ -98,19 +101,19 @@ class FrameQueue(ABC):
 
     @property
     def ended(self) -> bool:
-        """Nothing waits and nothing will."""
+        """True once nothing waits and nothing will."""
         with self._changed:
             return self._closed and not self._waiting
 
     @property
     def error(self) -> Exception | None:
-        """What the source failed with."""
+        """The error that the source failed with."""
         with self._changed:
             return self._error
 
 
 class NewestFrame(FrameQueue):
-    """For a live source: keeps the newest frame; one that it replaces is dropped and counted."""
+    """The queue of a live source: holds the newest frame; one that it replaces is dropped and counted."""
 
     def _make_room(self, frame: Frame) -> None:
         self.counter.dropped(NEWER_FRAME, len(self._waiting))
@@ -118,11 +121,11 @@ class NewestFrame(FrameQueue):
 
 
 class BoundedQueue(FrameQueue):
-    """For a file: loses nothing; `put` waits while it is full.
+    """The queue of a file: loses nothing; `put` waits while it is full.
 
     Args:
-        frames: how many may wait.
-        nbytes: of their images together; a larger image may wait alone.
+        frames: number of frames that may wait.
+        nbytes: size of their images together; a larger image may wait alone.
     """
 
     def __init__(
@@ -140,6 +143,48 @@ class BoundedQueue(FrameQueue):
     def _fits(self, frame: Frame) -> bool:
         held = sum(waiting.frame.image.nbytes for waiting in self._waiting)
         return not self._waiting or (len(self._waiting) < self._frames and held + frame.image.nbytes <= self._nbytes)
+
+
+class Slot(Generic[T]):
+    """A queue of one thing between two threads; `put` waits until the one before was got, so that little is held."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._things: list[T] = []  # one at most
+        self._closed = self._halted = False
+
+    def put(self, thing: T) -> bool:
+        """Hands the thing over; False if nobody will get it."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._things or self._halted)
+            if self._halted:
+                return False
+            self._things.append(thing)
+            self._changed.notify_all()
+            return True
+
+    def get(self) -> T | None:
+        """Waits for the next thing and returns it; None after the last."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._things or self._closed or self._halted)
+            if self._halted or not self._things:
+                return None
+            self._changed.notify_all()
+            return self._things.pop()
+
+    def close(self) -> None:
+        """Says that what was put is the last."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def halt(self) -> list[T]:
+        """Lets nothing pass any more, and returns what had not been got."""
+        with self._changed:
+            self._halted = True
+            self._changed.notify_all()
+            left, self._things = self._things, []
+            return left
 
 
 def _nothing() -> None:

@@ -1,4 +1,4 @@
-"""The running pipeline: sources -> inboxes -> batches -> score -> deliver."""
+"""The running stream: sources -> queues -> batches -> score -> deliver."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Self
 from msflow_stream.stream.batcher import Batch, Batcher
 from msflow_stream.stream.contract import Clock, Deliver, Ended, Limits, MonotonicClock, Sampled, Score
 from msflow_stream.stream.counters import ABORTED, RUN_FAILED, Counters, Snapshot
-from msflow_stream.stream.queues import BoundedQueue, FrameQueue, NewestFrame
+from msflow_stream.stream.queues import BoundedQueue, FrameQueue, NewestFrame, Slot
 from msflow_stream.stream.source_feed import SourceFeed
 from msflow_stream.stream.steps import Steps, drop
-from msflow_stream.stream.threads import Slot, ThreadGroup
+from msflow_stream.stream.threads import ThreadGroup
 from msflow_stream.types import Frame, FrameScore
 
 log = logging.getLogger(__name__)
@@ -27,19 +27,19 @@ class StreamRunner:
     """Scores sources until they have ended, or it is stopped; a context manager, to be used once.
 
     Each source is read by a thread of its own, one thread calls `score`, one calls `deliver` and `ended`. So `score`
-    works on a batch while the one before is delivered, and besides the inboxes at most three batches are held.
+    works on a batch while the one before is delivered, and besides the queues at most three batches are held.
 
-    >>> with StreamRunner(score, deliver, ended) as engine:  # doctest: +SKIP
-    ...     engine.add("monday", video)
-    ...     engine.join()
+    >>> with StreamRunner(score, deliver, ended) as runner:  # doctest: +SKIP
+    ...     runner.add("monday", video)
+    ...     runner.join()
 
     Args:
-        score: scores of a batch, in its order. An error ends the run, a SourceError its source.
+        score: returns the scores of a batch, in its order. An error ends the run, a SourceError its source.
         deliver: takes each frame with its score, in index order per source. Errors as above.
         ended: called once per source after its last frame, with the error if it failed; the source may be added again
             from here. Not called once the run has failed or was aborted. An error ends the run.
-        limits: how much is held.
-        clock: time of all waiting and of the counters.
+        limits: bounds on what is held.
+        clock: the clock of all waiting and of the counters.
     """
 
     def __init__(
@@ -47,19 +47,19 @@ class StreamRunner:
     ) -> None:
         self._ended, self._limits, self._clock = ended, limits or Limits(), clock or MonotonicClock()
         self._batcher = Batcher(self._limits.batch, self._limits.batch_bytes, self._limits.wait, self._clock)
-        self._handover: Slot[tuple[Batch, Sequence[FrameScore | None]]] = Slot()
-        self._counters, self._crew = Counters(), ThreadGroup(self._clock, self._crash)
-        self._stages = Steps(score, deliver, self._feed, self._counters, self._clock)
+        self._slot: Slot[tuple[Batch, Sequence[FrameScore | None]]] = Slot()
+        self._counters, self._threads = Counters(), ThreadGroup(self._clock, self._crash)
+        self._steps = Steps(score, deliver, self._source_feed, self._counters, self._clock)
         self._lock = Lock()
-        self._feeds: dict[str, SourceFeed] = {}
+        self._source_feeds: dict[str, SourceFeed] = {}
         self._last = False  # no source may be added
         self._over: str | None = None  # how the run ended
         self._error: BaseException | None = None
         self._end_at: float | None = None  # of a run that is stopped
 
     def __enter__(self) -> Self:
-        self._crew.start("score", self._score_all)
-        self._crew.start("deliver", self._deliver_all)
+        self._threads.start("score", self._score_all)
+        self._threads.start("deliver", self._deliver_all)
         return self
 
     def __exit__(
@@ -88,7 +88,7 @@ class StreamRunner:
         """Starts to read a source; False if the run takes no more sources.
 
         Args:
-            name: of the source; none of this name may be running.
+            name: name of the source; none of this name may be running.
             frames: with rising indices; iterated, and closed if its iterator can be, in a thread of its own, which is
                 the place to open what is slow to open.
             live: only the newest frame waits; else all wait, and the source with them while the queue is full.
@@ -96,9 +96,9 @@ class StreamRunner:
                 more than once; must not wait itself.
             sampled: which frames are scored, all if None; the others are delivered too, in order.
         """
-        inbox = self._inbox(name, live)
-        inbox.sampled = sampled or inbox.sampled
-        feed = SourceFeed(name, inbox, interrupt)
+        queue = self._queue(name, live)
+        queue.sampled = sampled or queue.sampled
+        feed = SourceFeed(name, queue, interrupt)
         return self._admit(feed, partial(feed.read, frames))
 
     def attach(self, name: str, interrupt: Callable[[], None] | None = None) -> SourceFeed | None:
@@ -107,10 +107,10 @@ class StreamRunner:
         It calls `put` of what is returned with each frame, with rising indices, and `close` after the last. Arguments
         as for `add`.
         """
-        feed = SourceFeed(name, self._inbox(name, live=True), interrupt)
+        feed = SourceFeed(name, self._queue(name, live=True), interrupt)
         return feed if self._admit(feed) else None
 
-    def _inbox(self, name: str, live: bool) -> FrameQueue:
+    def _queue(self, name: str, live: bool) -> FrameQueue:
         counter, limits = self._counters.of(name), self._limits
         if live:
             return NewestFrame(self._clock, counter)
@@ -120,12 +120,12 @@ class StreamRunner:
         with self._lock:
             if self._last:
                 return False
-            if feed.name in self._feeds:
+            if feed.name in self._source_feeds:
                 raise ValueError(f"a source named {feed.name} is running")
             if read is not None:
-                self._crew.start(f"read {feed.name}", read)
-            self._feeds[feed.name] = feed
-            self._batcher.add(feed.name, feed.inbox)
+                self._threads.start(f"read {feed.name}", read)
+            self._source_feeds[feed.name] = feed
+            self._batcher.add(feed.name, feed.queue)
         return True
 
     def remove(self, name: str) -> None:
@@ -135,17 +135,17 @@ class StreamRunner:
             KeyError: no such source is running.
         """
         with self._lock:
-            feed = self._feeds[name]
+            feed = self._source_feeds[name]
         feed.shut()
 
     @property
     def sources(self) -> list[str]:
-        """Names of the sources that have not ended."""
+        """The names of the sources that have not ended."""
         with self._lock:
-            return list(self._feeds)
+            return list(self._source_feeds)
 
     def snapshot(self) -> Snapshot:
-        """All counters now."""
+        """Returns all counters as they are now."""
         return self._counters.snapshot()
 
     def finish(self) -> None:
@@ -166,8 +166,8 @@ class StreamRunner:
             if self._over is not None or self._end_at is not None:
                 return
             self._end_at = now + timeout
-            self._crew.leave_by(self._end_at - min(self._limits.grace, timeout / 4))
-            feeds = list(self._feeds.values())
+            self._threads.leave_by(self._end_at - min(self._limits.grace, timeout / 4))
+            feeds = list(self._source_feeds.values())
         self._batcher.finish(drain_until=now + timeout / 2)
         for feed in feeds:
             feed.shut()
@@ -183,10 +183,10 @@ class StreamRunner:
             raise self._error
 
     def _wait(self) -> None:
-        if not self._crew.wait():
+        if not self._threads.wait():
             self._halt(ABORTED, self._end_at)  # unless that is what was waited for
-            self._crew.wait()
-        for name in self._crew.left_behind():
+            self._threads.wait()
+        for name in self._threads.left_behind():
             log.warning("gave up waiting for: %s", name)
 
     def _crash(self, error: BaseException) -> None:
@@ -200,10 +200,10 @@ class StreamRunner:
             if self._over is not None:
                 return
             self._over, self._last = cause, True
-            self._crew.leave_by(self._clock.now() + self._limits.grace if leave_by is None else leave_by)
-            feeds = list(self._feeds.values())
+            self._threads.leave_by(self._clock.now() + self._limits.grace if leave_by is None else leave_by)
+            feeds = list(self._source_feeds.values())
         self._batcher.halt(cause)
-        for batch, _ in self._handover.halt():
+        for batch, _ in self._slot.halt():
             drop(batch.frames, cause)
         for feed in feeds:
             feed.shut()
@@ -211,20 +211,20 @@ class StreamRunner:
     def _score_all(self) -> None:
         while self._score_next():
             pass
-        self._handover.close()
+        self._slot.close()
 
     def _score_next(self) -> bool:
-        batch = self._batcher.take()
+        batch = self._batcher.get()
         if batch is None:
             return False
-        for taken in batch.frames:
-            self._counters.waiting.took(taken.waited)
+        for queued in batch.frames:
+            self._counters.waiting.took(queued.waited)
         try:
-            scores = self._stages.score(batch)
+            scores = self._steps.score(batch)
         except BaseException:
             drop(batch.frames, self._over or RUN_FAILED)
             raise
-        if not self._handover.put((batch, scores)):
+        if not self._slot.put((batch, scores)):
             drop(batch.frames, self._over or RUN_FAILED)
         return True
 
@@ -234,19 +234,19 @@ class StreamRunner:
         with self._lock:
             if self._over is None:  # only sources can be left, which hang
                 self._over = FINISHED
-                self._crew.leave_by(self._clock.now() + self._limits.grace)
+                self._threads.leave_by(self._clock.now() + self._limits.grace)
 
     def _deliver_next(self) -> bool:
-        passed = self._handover.take()
+        passed = self._slot.get()
         if passed is None:
             return False
         batch, scores = passed
-        for number, (taken, score) in enumerate(zip(batch.frames, scores, strict=True)):
+        for number, (queued, score) in enumerate(zip(batch.frames, scores, strict=True)):
             try:
                 if self._over is None:
-                    self._stages.deliver(taken, score)
+                    self._steps.deliver(queued, score)
                 else:
-                    taken.counter.dropped(self._over)
+                    queued.counter.dropped(self._over)
             except BaseException:
                 drop(batch.frames[number:], self._over or RUN_FAILED)
                 raise
@@ -258,9 +258,9 @@ class StreamRunner:
         with self._lock:
             if self._over is not None:
                 return
-            feed = self._feeds.pop(name)
+            feed = self._source_feeds.pop(name)
         self._ended(name, feed.error)
 
-    def _feed(self, name: str) -> SourceFeed:
+    def _source_feed(self, name: str) -> SourceFeed:
         with self._lock:
-            return self._feeds[name]
+            return self._source_feeds[name]

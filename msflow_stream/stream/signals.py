@@ -1,4 +1,4 @@
-"""Signals that say something to a run: SIGTERM and Ctrl-C end it, others do what they are given."""
+"""The signals that a run obeys: SIGTERM and Ctrl-C end it, others do what they are given."""
 
 from __future__ import annotations
 
@@ -19,16 +19,20 @@ END = b"\0"  # is no signal
 
 
 class Stoppable(Protocol):
-    """An Engine, as far as signals know it."""
+    """A StreamRunner, as far as signals know it."""
 
-    def stop(self, timeout: float) -> None: ...
+    def stop(self, timeout: float) -> None:
+        """Ends within so many seconds."""
+        ...
 
-    def abort(self) -> None: ...
+    def abort(self) -> None:
+        """Ends at once."""
+        ...
 
 
 @contextmanager
 def stops_on_signals(run: Stoppable, timeout: float) -> Iterator[Event]:
-    """While it is open, the first signal stops the run within `timeout` seconds, every later one aborts it.
+    """Opens a time in which the first signal stops the run within `timeout` seconds, and every later one aborts it.
 
     To be entered around `join`. Yields what is set by the first signal.
     """
@@ -47,7 +51,7 @@ def stops_on_signals(run: Stoppable, timeout: float) -> Iterator[Event]:
 
 @contextmanager
 def on_signals(actions: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
-    """While it is open, each signal has its action done, in a thread, one after the other.
+    """Opens a time in which each signal has its action done, in a thread, one after the other.
 
     Only the main thread can have signals; entered by another one it does nothing.
     """
@@ -57,11 +61,11 @@ def on_signals(actions: Mapping[signal.Signals, Callable[[], None]]) -> Iterator
     # A handler interrupts the main thread anywhere, perhaps with a lock of the run in its hands; and where another
     # thread takes the signal, it waits until the main one wakes up, which may be never. So nothing is left to it: the
     # number is written to a socket on the spot, and a thread does the rest.
-    hears, tells = socketpair()
-    tells.setblocking(False)
-    outer = signal.set_wakeup_fd(tells.fileno(), warn_on_full_buffer=False)
+    reader, writer = socketpair()
+    writer.setblocking(False)
+    outer = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     before = [(number, signal.getsignal(number)) for number in actions]
-    thread = Thread(target=_obey, args=(hears, actions, outer), name="signals", daemon=True)
+    thread = Thread(target=_obey, args=(reader, actions, outer), name="signals", daemon=True)
     thread.start()
     try:
         for number in actions:
@@ -71,17 +75,17 @@ def on_signals(actions: Mapping[signal.Signals, Callable[[], None]]) -> Iterator
         for number, handler in before:
             signal.signal(number, handler)
         signal.set_wakeup_fd(outer)
-        tells.setblocking(True)
-        tells.send(END)
+        writer.setblocking(True)
+        writer.send(END)
         thread.join()
-        hears.close()
-        tells.close()
+        reader.close()
+        writer.close()
 
 
-def _obey(hears: socket, actions: Mapping[signal.Signals, Callable[[], None]], outer: int) -> None:
+def _obey(reader: socket, actions: Mapping[signal.Signals, Callable[[], None]], outer: int) -> None:
     """Does what each number that comes asks for; those of others go to where they went before, -1 for nowhere."""
     while True:
-        for number in hears.recv(1):
+        for number in reader.recv(1):
             if number == END[0]:
                 return
             if number not in actions:

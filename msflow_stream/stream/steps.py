@@ -1,4 +1,4 @@
-"""Scoring a batch and delivering a frame, when a source may fail meanwhile."""
+"""The two steps of a run, scoring a batch and delivering a frame, when a source may fail meanwhile."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from msflow_stream.types import FrameScore
 
 
 class Steps:
-    """Calls `score` and `deliver`, times and counts, and turns a SourceError into the end of that source.
+    """The calls of `score` and `deliver`, timed and counted; a SourceError from them ends its source.
 
     Args:
-        feed: the source of that name.
+        source_feed: returns the feed of the source of that name.
     """
 
     def __init__(
-        self, score: Score, deliver: Deliver, feed: Callable[[str], SourceFeed], counters: Counters, clock: Clock
+        self, score: Score, deliver: Deliver, source_feed: Callable[[str], SourceFeed], counters: Counters, clock: Clock
     ) -> None:
-        self._score, self._deliver, self._feed = score, deliver, feed
+        self._score, self._deliver, self._source_feed = score, deliver, source_feed
         self._counters, self._clock = counters, clock
 
     def score(self, batch: Batch) -> list[FrameScore | None]:
-        """Scores of the frames in a batch, out of which those of sources that failed are taken; None if not sampled."""
+        """Returns the scores of the frames in a batch, None if not sampled; those of failed sources leave the batch."""
         while True:
             self._drop_failed(batch)
-            sampled = [taken for taken in batch.frames if taken.sampled]
+            sampled = [queued for queued in batch.frames if queued.sampled]
             if not sampled:
                 return [None] * len(batch.frames)
             try:
@@ -36,53 +36,53 @@ class Steps:
             except SourceError as error:
                 self._fail(error, sampled)
                 continue
-            return [next(scores) if taken.sampled else None for taken in batch.frames]
+            return [next(scores) if queued.sampled else None for queued in batch.frames]
 
     def _score_sampled(self, sampled: Sequence[QueuedFrame]) -> Sequence[FrameScore]:
         started = self._clock.now()
-        scores = self._score([(taken.source, taken.frame) for taken in sampled])
+        scores = self._score([(queued.source, queued.frame) for queued in sampled])
         self._counters.scoring.took(self._clock.now() - started)
         self._counters.batch(len(sampled))
         if len(scores) != len(sampled):
             raise RuntimeError(f"{len(scores)} scores for a batch of {len(sampled)} frames")
-        for taken in sampled:
-            taken.counter.scored()
+        for queued in sampled:
+            queued.counter.scored()
         return scores
 
     def _drop_failed(self, batch: Batch) -> None:
         kept = []
-        for taken in batch.frames:
-            if self._feed(taken.source).failed_later:
-                taken.counter.dropped(SOURCE_FAILED)
+        for queued in batch.frames:
+            if self._source_feed(queued.source).failed_later:
+                queued.counter.dropped(SOURCE_FAILED)
             else:
-                kept.append(taken)
+                kept.append(queued)
         batch.frames = kept
 
-    def deliver(self, taken: QueuedFrame, score: FrameScore | None) -> None:
+    def deliver(self, queued: QueuedFrame, score: FrameScore | None) -> None:
         """Delivers a frame, or drops it if its source failed."""
-        if self._feed(taken.source).failed_later:
-            taken.counter.dropped(SOURCE_FAILED)
+        if self._source_feed(queued.source).failed_later:
+            queued.counter.dropped(SOURCE_FAILED)
             return
         started = self._clock.now()
         try:
-            self._deliver(taken.source, taken.frame, score)
+            self._deliver(queued.source, queued.frame, score)
         except SourceError as error:
-            self._fail(error, [taken])
-            taken.counter.dropped(SOURCE_FAILED)
+            self._fail(error, [queued])
+            queued.counter.dropped(SOURCE_FAILED)
             return
         self._counters.delivering.took(self._clock.now() - started)
-        taken.counter.delivered()
+        queued.counter.delivered()
 
     def _fail(self, error: SourceError, frames: Sequence[QueuedFrame]) -> None:
         """Ends the source that the error names, which must be the one of a frame at hand."""
-        for taken in frames:
-            if taken.source == error.source:
-                self._feed(taken.source).fail(error.original, SOURCE_FAILED)
+        for queued in frames:
+            if queued.source == error.source:
+                self._source_feed(queued.source).fail(error.original, SOURCE_FAILED)
                 return
         raise error
 
 
 def drop(frames: Iterable[QueuedFrame], cause: str) -> None:
     """Counts frames that are given up."""
-    for taken in frames:
-        taken.counter.dropped(cause)
+    for queued in frames:
+        queued.counter.dropped(cause)

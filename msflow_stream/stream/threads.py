@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import Condition, Thread, current_thread
-from typing import Generic, TypeVar
 
 from msflow_stream.stream.contract import Clock
 
 
 class ThreadGroup:
-    """Starts threads and waits until all have left.
+    """The threads of a run, started one by one and waited for together.
 
     They are daemons: one that hangs in foreign code does not keep the process alive.
 
     Args:
-        clock: of the deadline.
+        clock: the clock of the deadline.
         failed: called, in its thread, with what a thread's work raised.
     """
 
@@ -35,13 +34,13 @@ class ThreadGroup:
             self._working.add(thread)
 
     def leave_by(self, deadline: float) -> None:
-        """When `wait` stops waiting, in place of what was said before."""
+        """Sets when `wait` stops waiting, in place of what was said before."""
         with self._changed:
             self._deadline = deadline
             self._changed.notify_all()
 
     def wait(self) -> bool:
-        """True once all threads have left, False if the deadline passed first."""
+        """Returns True once all threads have left, False if the deadline passed first."""
         with self._changed:
             while self._working:
                 if self._deadline is not None and self._clock.now() >= self._deadline:
@@ -53,7 +52,7 @@ class ThreadGroup:
         return not self.left_behind()
 
     def left_behind(self) -> list[str]:
-        """Names of the threads that are still at work."""
+        """Returns the names of the threads that are still at work."""
         with self._changed:
             return sorted(thread.name for thread in self._working)
 
@@ -66,48 +65,3 @@ class ThreadGroup:
             with self._changed:  # entered after `start` has noted the thread
                 self._working.discard(current_thread())
                 self._changed.notify_all()
-
-
-T = TypeVar("T")
-
-
-class Slot(Generic[T]):
-    """One thread puts, one thread takes; `put` waits until the thing before was taken, so that little is held."""
-
-    def __init__(self) -> None:
-        self._changed = Condition()
-        self._things: list[T] = []  # one at most
-        self._closed = self._halted = False
-
-    def put(self, thing: T) -> bool:
-        """False if nobody will take it."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._things or self._halted)
-            if self._halted:
-                return False
-            self._things.append(thing)
-            self._changed.notify_all()
-            return True
-
-    def take(self) -> T | None:
-        """Waits for the next thing; None after the last."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._things or self._closed or self._halted)
-            if self._halted or not self._things:
-                return None
-            self._changed.notify_all()
-            return self._things.pop()
-
-    def close(self) -> None:
-        """What was put is the last."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-    def halt(self) -> list[T]:
-        """Nothing passes any more; returns what had not been taken."""
-        with self._changed:
-            self._halted = True
-            self._changed.notify_all()
-            left, self._things = self._things, []
-            return left

@@ -131,7 +131,7 @@ class WatchedCamera:
             self._views[self._scene].style,
             packets=packets,
             settings=self._evidence,
-            retention=self._written.evidence_retention,
+            retention=self._written.retention,
             is_kept=self._written.is_kept,
         )
         return ThreadedEvidence(writer, self.name, lossless=isinstance(reader, FileCamera))
@@ -163,7 +163,7 @@ class WatchedCamera:
         view = self._views[score.scene]
         row = view.rows(score)
         self._last = row, frame.wall
-        self._outputs.take(frame, score, row, view.style)
+        self._outputs.write(frame, score, row, view.style)
         self._events.take(view.detector, view.style, frame, score, row)
 
     def report(self, counts: SourceCounts | None, failure: str | None) -> CameraReport:

@@ -51,7 +51,7 @@ class CameraEvents:
         messages = detector.update(score)
         self._journal.remember(detector.standing)
         if self._evidence is not None:
-            self._evidence.take(frame, score, row)
+            self._evidence.write(frame, score, row)
         for message in messages:
             self._send(message)
 

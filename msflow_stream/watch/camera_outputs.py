@@ -9,13 +9,12 @@ from pathlib import Path
 from random import Random
 from threading import Lock, Thread
 
-from msflow_stream.events.evidence.retention import EvidenceRetention
+from msflow_stream.files import Retention
 from msflow_stream.types import Frame, FrameScore, ScoreRow
 from msflow_stream.video.drawing.overlay import OverlayStyle
 from msflow_stream.watch.outputs.preview import Preview
 from msflow_stream.watch.outputs.recorder import Recorder
 from msflow_stream.watch.outputs.restream import Restream
-from msflow_stream.watch.outputs.retention import Retention
 from msflow_stream.watch.outputs.score_log import ScoreLog
 from msflow_stream.watch.outputs.sink import Sink
 from msflow_stream.watch.outputs.threaded import ThreadedSink
@@ -33,8 +32,7 @@ class WatchOutputs:
         preview: a picture that is replaced every second.
         evidence: of every event, in a folder of its own: a clip, an overlay, pictures.
         keep_days: finished files of scores older than that are removed; None keeps them.
-        retention: which recordings are removed.
-        evidence_retention: which events' evidence is removed.
+        retention: the bounds on recordings, and on the evidence of events.
         is_kept: whether an event, by its id, is marked to be kept.
     """
 
@@ -44,7 +42,6 @@ class WatchOutputs:
     keep_days: float | None = None
     retention: Retention | None = None
     evidence: bool = True
-    evidence_retention: EvidenceRetention | None = None
     is_kept: Callable[[str], bool] = lambda _: False
 
 
@@ -64,21 +61,21 @@ class CameraOutputs:
         self._name, self._folder = name, written.out / name
         self._log = ScoreLog(self._folder, keep_days=written.keep_days)
         self._lock = Lock()
-        self._outlets: dict[str, ThreadedSink] = {}
+        self._sinks: dict[str, ThreadedSink] = {}
         self._style: OverlayStyle | None = None
         self._closing: list[tuple[str, ThreadedSink, Thread]] = []
         self._lost: Counter[str] = Counter()  # by sinks that are closed
 
-    def take(self, frame: Frame, score: FrameScore, row: ScoreRow, style: OverlayStyle) -> None:
+    def write(self, frame: Frame, score: FrameScore, row: ScoreRow, style: OverlayStyle) -> None:
         """Writes a frame; another `style` than before begins new pictures."""
-        self._log.take(frame, score, row)
+        self._log.write(frame, score, row)
         if style is not self._style:
             self.finish()
             self._style = style
             with self._lock:
-                self._outlets = self._open(style)
-        for outlet in self._outlets.values():
-            outlet.take(frame, score, row)
+                self._sinks = self._open(style)
+        for sink in self._sinks.values():
+            sink.write(frame, score, row)
 
     def _open(self, style: OverlayStyle) -> dict[str, ThreadedSink]:
         written, opened = self._written, dict[str, ThreadedSink]()
@@ -97,8 +94,8 @@ class CameraOutputs:
         """Frames that could not be kept, by "sink:cause"."""
         with self._lock:
             lost = Counter(self._lost)
-            for name, outlet in [*self._outlets.items(), *((name, outlet) for name, outlet, _ in self._closing)]:
-                lost.update(_losses(name, outlet))
+            for name, sink in [*self._sinks.items(), *((name, sink) for name, sink, _ in self._closing)]:
+                lost.update(_losses(name, sink))
         lost.update(_losses("scores", self._log))
         return lost
 
@@ -106,16 +103,16 @@ class CameraOutputs:
         """Begins to close what draws, each in a thread, within so many seconds."""
         with self._lock:  # held to the end, so that who closes at the same time waits for these too
             self._forget_closed()
-            closing, self._outlets = self._outlets, {}
-            for name, outlet in closing.items():
-                thread = Thread(target=outlet.close, args=(timeout,), name=f"close {name}", daemon=True)
+            closing, self._sinks = self._sinks, {}
+            for name, sink in closing.items():
+                thread = Thread(target=sink.close, args=(timeout,), name=f"close {name}", daemon=True)
                 thread.start()
-                self._closing.append((name, outlet, thread))
+                self._closing.append((name, sink, thread))
 
     def _forget_closed(self) -> None:
-        for name, outlet, thread in self._closing:
+        for name, sink, thread in self._closing:
             if not thread.is_alive():
-                self._lost.update(_losses(name, outlet))
+                self._lost.update(_losses(name, sink))
         self._closing = [one for one in self._closing if one[2].is_alive()]
 
     def close(self, timeout: float) -> None:

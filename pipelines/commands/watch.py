@@ -69,22 +69,21 @@ def watch(
         run_check(cameras, scenes)
         return
     from msflow_stream.config.settings import EngineSettings
-    from msflow_stream.events.evidence.retention import EvidenceRetention
+    from msflow_stream.files import Retention
     from msflow_stream.watch.camera_outputs import WatchOutputs
-    from msflow_stream.watch.outputs.retention import Retention
 
     from ..watch import WatchJob
     from ..watch import watch as run
 
-    limits = keep_days, gib_to_bytes(keep_gib), int(keep_free_gib * GIB)
     written = WatchOutputs(
         out=out,
         record=record,
         preview=preview,
         keep_days=keep_days,
-        retention=Retention(*limits),
+        retention=Retention(
+            keep_days=keep_days, keep_bytes=gib_to_bytes(keep_gib), min_free_bytes=int(keep_free_gib * GIB)
+        ),
         evidence=evidence,
-        evidence_retention=EvidenceRetention(*limits),
     )
     job = WatchJob(
         cameras=cameras,

@@ -13,9 +13,10 @@ from PIL import Image
 from rich.console import Console
 
 from msflow_stream.events.evidence.event_folder import write_event
-from msflow_stream.events.evidence.retention import EvidenceRetention
+from msflow_stream.events.evidence.retention import remove_old_events
 from msflow_stream.events.serialization import from_json
 from msflow_stream.events.store import EventFilter, EventStore
+from msflow_stream.files import Retention
 from msflow_stream.types import UserError
 from pipelines.events import export, keep, label, list_events, show
 from tests.support.events import WALL, message
@@ -151,7 +152,7 @@ def test_what_is_kept_stays_though_it_is_old_until_that_is_taken_back(
     write_event(folder / "gate-2", message("gate-2"), {})
 
     def left() -> set[str]:
-        EvidenceRetention(keep_days=0.0).enforce(folder, datetime.now(UTC) + timedelta(days=1))
+        remove_old_events(folder, Retention(keep_days=0.0), datetime.now(UTC) + timedelta(days=1))
         return {path.name for path in folder.iterdir()}
 
     keep(filled, "gate-1", True, tmp_path, terminal)

@@ -35,20 +35,20 @@ def played(
     """Batches with when they were asked for and handed out, and the arrival times; `busy` seconds lie between."""
     clock = SimulatedClock()
     batcher = Batcher(size, nbytes, wait, clock)
-    inboxes = {name: NewestFrame(clock) if live else BoundedQueue(100, 10**6, clock) for name in SOURCES}
+    queues = {name: NewestFrame(clock) if live else BoundedQueue(100, 10**6, clock) for name in SOURCES}
     time, times = 0.0, []
     for index, arrival in enumerate(script):
         time += arrival.gap
         times.append(time)
         picture = frame(arrival.source, index, 3 * arrival.pixels)
-        clock.at(time, lambda inbox=inboxes[arrival.source], picture=picture: inbox.put(picture))
-    for name, inbox in inboxes.items():
-        batcher.add(name, inbox)
-        clock.at(time + 1, inbox.close)
+        clock.at(time, lambda queue=queues[arrival.source], picture=picture: queue.put(picture))
+    for name, queue in queues.items():
+        batcher.add(name, queue)
+        clock.at(time + 1, queue.close)
     batcher.finish()
     batches = []
     asked = clock.now()
-    while (batch := batcher.take()) is not None:
+    while (batch := batcher.get()) is not None:
         batches.append((asked, clock.now(), batch))
         clock.advance_to(clock.now() + busy)
         asked = clock.now()
@@ -96,7 +96,7 @@ def test_a_batch_waits_until_it_is_full_or_its_first_frame_has_waited_or_the_end
 
 
 @given(arrivals, sizes, waits, waits)
-def test_the_time_in_the_inbox_is_told(script: list[Arrival], size: int, wait: float, busy: float) -> None:
+def test_the_time_in_the_queue_is_told(script: list[Arrival], size: int, wait: float, busy: float) -> None:
     batches, times = played(script, size, 10**6, wait, busy)
     for asked, _, batch in batches:
         for taken in batch.frames:
@@ -131,7 +131,7 @@ def test_sources_that_all_have_frames_take_turns(sources: int, size: int, data: 
         batcher.add(name, queue)
     batcher.finish()
     order = []
-    while (batch := batcher.take()) is not None:
+    while (batch := batcher.get()) is not None:
         order.extend(taken.source for taken in batch.frames)
     for name in backlog:
         for before, after in pairwise([n for n, source in enumerate(order) if source == name]):
@@ -148,7 +148,7 @@ def test_a_large_frame_is_not_passed_over_for_ever() -> None:
     large.put(frame("large", 0, 30))
     batcher.add("small", small)
     batcher.add("large", large)
-    batches = [batcher.take(), batcher.take()]
+    batches = [batcher.get(), batcher.get()]
     assert [[taken.source for taken in batch.frames] for batch in batches if batch] == [["small"], ["large"]]
 
 
@@ -160,14 +160,14 @@ def test_what_waits_when_the_time_for_draining_is_up_is_dropped() -> None:
     batcher.add("gate", queue)
     queue.close()
     batcher.finish(drain_until=8.0)
-    first = batcher.take()
+    first = batcher.get()
     assert first is not None
     assert len(first.frames) == 2
     clock.advance_to(8.0)
-    last = batcher.take()
+    last = batcher.get()
     assert last is not None
     assert (last.frames, last.ended) == ([], ["gate"])
-    assert batcher.take() is None
+    assert batcher.get() is None
     assert queue.counter.counts().dropped == {STOPPED: 3}
 
 
@@ -180,9 +180,9 @@ def test_halting_drops_what_waits_and_what_is_held() -> None:
     ending.close()
     clock.at(1.0, lambda: going.put(frame("going", 0)))  # held, while there is room for more
     clock.at(2.0, lambda: batcher.halt("storm"))
-    assert batcher.take() is None
+    assert batcher.get() is None
     assert not going.put(frame("going", 1))
-    assert [inbox.counter.counts().dropped for inbox in (ending, going)] == [{"storm": 1}, {"storm": 1}]
+    assert [queue.counter.counts().dropped for queue in (ending, going)] == [{"storm": 1}, {"storm": 1}]
 
 
 @pytest.mark.parametrize("bad", [(0, 1, 0.0), (1, 0, 0.0), (1, 1, -1.0)])

@@ -11,23 +11,23 @@ from msflow_stream.stream.queues import BoundedQueue, FrameQueue, NewestFrame, T
 from tests.stream.scripted import PATIENCE, SimulatedClock, frame
 
 
-def taken(inbox: FrameQueue) -> int | None:
-    waiting = inbox.take()
+def got(queue: FrameQueue) -> int | None:
+    waiting = queue.get()
     return None if waiting is None else waiting.frame.index
 
 
 @given(st.lists(st.booleans(), max_size=40))
-def test_a_mailbox_gives_the_newest_frame_once_and_counts_the_others(puts: list[bool]) -> None:
-    mailbox, newest, put, lost = NewestFrame(), None, 0, 0
+def test_a_live_queue_gives_the_newest_frame_once_and_counts_the_others(puts: list[bool]) -> None:
+    newest_frame, newest, put, lost = NewestFrame(), None, 0, 0
     for is_put in puts:
         if is_put:
             lost += newest is not None
             newest, put = put, put + 1
-            assert mailbox.put(frame("gate", newest))
+            assert newest_frame.put(frame("gate", newest))
         else:
-            assert taken(mailbox) == newest
+            assert got(newest_frame) == newest
             newest = None
-    counts = mailbox.counter.counts()
+    counts = newest_frame.counter.counts()
     assert counts.taken == put
     assert counts.dropped == ({NEWER_FRAME: lost} if lost else {})
 
@@ -43,7 +43,7 @@ def test_a_queue_loses_nothing_and_keeps_the_order(pixels: list[int], frames: in
         while not queue.ended:
             came.wait(PATIENCE)
             came.clear()
-            while (index := taken(queue)) is not None:
+            while (index := got(queue)) is not None:
                 indices.append(index)
 
     consumer = Thread(target=consume)
@@ -64,16 +64,16 @@ def test_a_full_queue_makes_its_source_wait(frames: int, nbytes: int) -> None:
     source = Thread(target=lambda: queue.put(third) and done.set())
     source.start()
     assert not done.wait(0.05)
-    assert taken(queue) == 0
+    assert got(queue) == 0
     assert done.wait(PATIENCE)
     source.join(PATIENCE)
-    assert [taken(queue), taken(queue)] == [1, 2]
+    assert [got(queue), got(queue)] == [1, 2]
 
 
 def test_a_frame_larger_than_the_queue_waits_alone() -> None:
     queue = BoundedQueue(5, 10)
     assert queue.put(frame("gate", 0, 300))
-    assert taken(queue) == 0
+    assert got(queue) == 0
 
 
 @pytest.mark.parametrize("close", [BoundedQueue.close, lambda queue: queue.discard("weather")])
@@ -89,14 +89,14 @@ def test_closing_frees_a_source_that_waits_and_does_not_take_its_frame(close: ob
     assert queue.counter.counts().taken == 1
 
 
-@pytest.mark.parametrize("inbox", [NewestFrame(), BoundedQueue(3, 100)])
-def test_what_waits_when_an_inbox_is_closed_can_still_be_taken(inbox: FrameQueue) -> None:
-    inbox.put(frame("gate", 0))
-    inbox.close()
-    assert not inbox.put(frame("gate", 1))
-    assert not inbox.ended
-    assert taken(inbox) == 0
-    assert inbox.ended
+@pytest.mark.parametrize("queue", [NewestFrame(), BoundedQueue(3, 100)])
+def test_what_waits_when_a_queue_is_closed_can_still_be_got(queue: FrameQueue) -> None:
+    queue.put(frame("gate", 0))
+    queue.close()
+    assert not queue.put(frame("gate", 1))
+    assert not queue.ended
+    assert got(queue) == 0
+    assert queue.ended
 
 
 def test_what_is_discarded_is_counted() -> None:
@@ -123,17 +123,17 @@ def test_a_frame_for_which_there_is_no_room_stays() -> None:
     queue = BoundedQueue(3, 100)
     queue.put(frame("gate", 0, 30))
     with pytest.raises(TooLargeError):
-        queue.take(room=29)
-    assert taken(queue) == 0
+        queue.get(max_bytes=29)
+    assert got(queue) == 0
 
 
 def test_a_frame_knows_since_when_it_waits() -> None:
     clock = SimulatedClock()
-    mailbox = NewestFrame(clock)
+    newest_frame = NewestFrame(clock)
     clock.advance_to(4.0)
-    mailbox.put(frame("gate", 0))
+    newest_frame.put(frame("gate", 0))
     clock.advance_to(9.0)
-    waiting = mailbox.take()
+    waiting = newest_frame.get()
     assert waiting is not None
     assert waiting.since == 4.0
 

@@ -17,7 +17,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 import cli
-from msflow_stream.watch.outputs.retention import segments
+from msflow_stream.watch.outputs.segments import segments
 
 PATIENCE = 90.0  # seconds; machines that test can be very slow
 TALLY = r"{}: (\d+) frames came in, (\d+) delivered, (\d+) dropped(?: \([^)]*\))?(?:; not kept: (.*))?"

@@ -13,8 +13,9 @@ from time import monotonic
 from msflow_stream.events.evidence.event_folder import CLOSED, EventRecord, event_folders, read_event, write_event
 from msflow_stream.events.evidence.evidence import Evidence
 from msflow_stream.events.evidence.recent_frames import Recent
-from msflow_stream.events.evidence.retention import EvidenceRetention
+from msflow_stream.events.evidence.retention import remove_old_events
 from msflow_stream.events.evidence.settings import EvidenceSettings
+from msflow_stream.files import Retention
 from msflow_stream.logs import redact
 from msflow_stream.types import EventMessage, Frame, FrameScore, ScoreRow, UserError
 from msflow_stream.video.drawing.overlay import OverlayStyle
@@ -43,7 +44,7 @@ class EvidenceWriter:
         *,
         packets: PacketRing | None = None,
         settings: EvidenceSettings | None = None,
-        retention: EvidenceRetention | None = None,
+        retention: Retention | None = None,
         is_kept: Callable[[str], bool] = lambda _: False,
         clock: Callable[[], float] = monotonic,
     ) -> None:
@@ -66,7 +67,7 @@ class EvidenceWriter:
             raise UserError(f"cannot create the folder {folder}: {error.strerror}; choose another one") from None
         self.style = style
         self._folder, self._packets, self._settings = folder, packets, settings or EvidenceSettings()
-        self._retention, self._is_kept, self._clock = retention or EvidenceRetention(), is_kept, clock
+        self._retention, self._is_kept, self._clock = retention or Retention(), is_kept, clock
         self._recent = Recent(self._settings.memory_seconds, self._settings.recent_bytes)
         self._open: dict[str, Evidence] = {}
         self._postponed: dict[str, EventMessage] = {}  # events that the disk has no room for yet
@@ -163,7 +164,8 @@ class EvidenceWriter:
     def _tidy(self) -> None:
         self._tidied, before = self._clock(), self._untidy
         try:
-            self._retention.enforce(self._folder, datetime.now(UTC), {*self._open, *self._left}, self._is_kept)
+            open_ones = {*self._open, *self._left}
+            remove_old_events(self._folder, self._retention, datetime.now(UTC), open_ones, self._is_kept)
             self._untidy = None
         except Exception as error:  # whoever says what is kept may fail too: nothing is removed then
             self._untidy = redact(str(error))

@@ -44,7 +44,7 @@ class Preview:
     def losses(self) -> Mapping[str, int]:
         return {"disk": self._lost}
 
-    def take(self, frame: Frame, score: FrameScore, row: ScoreRow) -> None:
+    def write(self, frame: Frame, score: FrameScore, row: ScoreRow) -> None:
         """Shows a frame if it is time for one."""
         now = self._clock()
         if now - self._last < self._every:

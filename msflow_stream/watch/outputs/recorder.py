@@ -15,12 +15,12 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.files import make_folder
+from msflow_stream.files import Retention, make_folder
 from msflow_stream.logs import Outage
 from msflow_stream.types import Frame, FrameScore, ScoreRow, UserError
 from msflow_stream.video.drawing.overlay import OverlayStyle
 from msflow_stream.video.writing.video_writer import VideoWriter
-from msflow_stream.watch.outputs.retention import Retention, free_path
+from msflow_stream.watch.outputs.segments import free_path, remove_old_segments
 from msflow_stream.watch.outputs.sink import Drawing, arrival
 
 TICK = Fraction(1, 1_000_000)  # seconds; Frame.time goes on over reconnects, its pts does not
@@ -161,7 +161,7 @@ class Recorder:
     def losses(self) -> Mapping[str, int]:
         return {"disk": self._lost}
 
-    def take(self, frame: Frame, score: FrameScore, row: ScoreRow) -> None:
+    def write(self, frame: Frame, score: FrameScore, row: ScoreRow) -> None:
         """Records a frame."""
         if self._closed:
             raise ValueError(f"the recorder in {self._folder} is closed")
@@ -230,7 +230,7 @@ class Recorder:
         self._tidied = self._clock()
         try:
             writing = None if self._recording is None else self._recording.path
-            removed = self._retention.enforce(self._folder, now, writing)
+            removed = remove_old_segments(self._folder, self._retention, now, writing)
         except OSError as error:
             self._untidy.begin(f"cannot remove old segments in {self._folder}: {error.strerror}")
             return

@@ -70,7 +70,7 @@ class Restream:
     def losses(self) -> Mapping[str, int]:
         return {"away": self._away}
 
-    def take(self, frame: Frame, score: FrameScore, row: ScoreRow) -> None:
+    def write(self, frame: Frame, score: FrameScore, row: ScoreRow) -> None:
         """Pushes a frame."""
         if self._closed:
             raise ValueError(f"the restream to {self._shown} is closed")

@@ -59,7 +59,7 @@ class ScoreLog:
     def losses(self) -> Mapping[str, int]:
         return {"disk": self._lost}
 
-    def take(self, frame: Frame, score: FrameScore, row: ScoreRow) -> None:
+    def write(self, frame: Frame, score: FrameScore, row: ScoreRow) -> None:
         """Adds a row."""
         if self._closed:
             raise ValueError(f"the score log in {self._folder} is closed")

@@ -25,7 +25,7 @@ class Sink(Protocol):
         """How many frames are not in its output, by cause; all causes are there from the start. From any thread."""
         ...
 
-    def take(self, frame: Frame, score: FrameScore, row: ScoreRow) -> None:
+    def write(self, frame: Frame, score: FrameScore, row: ScoreRow) -> None:
         """Takes one scored frame; the image stays as it is."""
         ...
 

@@ -10,8 +10,9 @@ import pytest
 
 from msflow_stream.events.evidence.event_folder import KEEP, write_event
 from msflow_stream.events.evidence.recorder import EvidenceWriter
-from msflow_stream.events.evidence.retention import EvidenceRetention
+from msflow_stream.events.evidence.retention import remove_old_events
 from msflow_stream.events.evidence.settings import EvidenceSettings
+from msflow_stream.files import Retention
 from msflow_stream.types import UserError
 from tests.events.evidence.playing import STYLE, names, said
 from tests.support.small_disk import fill, small_disk
@@ -39,14 +40,14 @@ def size_of(path: Path) -> int:
 
 def test_without_bounds_nothing_is_removed(tmp_path: Path) -> None:
     make(tmp_path, "old", 10_000)
-    assert EvidenceRetention().enforce(tmp_path, NOW) == 0
+    assert remove_old_events(tmp_path, Retention(), NOW) == 0
     assert names(tmp_path) == {"old"}
 
 
 def test_what_is_too_old_goes(tmp_path: Path) -> None:
     for days in (1, 6.9, 7.1, 30):
         make(tmp_path, f"{days}", days)
-    assert EvidenceRetention(keep_days=7).enforce(tmp_path, NOW) == 2
+    assert remove_old_events(tmp_path, Retention(keep_days=7), NOW) == 2
     assert names(tmp_path) == {"1", "6.9"}
 
 
@@ -54,7 +55,7 @@ def test_of_what_is_too_much_the_oldest_goes_first(tmp_path: Path) -> None:
     for number in range(5):
         make(tmp_path, f"e{number}", days=number, size=10_000)
     one = size_of(tmp_path / "e0")
-    assert EvidenceRetention(keep_bytes=3 * one).enforce(tmp_path, NOW) == 2
+    assert remove_old_events(tmp_path, Retention(keep_bytes=3 * one), NOW) == 2
     assert names(tmp_path) == {"e0", "e1", "e2"}
 
 
@@ -64,7 +65,7 @@ def test_a_disk_that_gets_full_is_made_room_on(tmp_path: Path) -> None:
         for number in range(5):
             make(events, f"e{number}", days=number, size=400_000)
         fill(disk, room=500_000)
-        assert EvidenceRetention(min_free_bytes=1_000_000).enforce(events, NOW) == 2
+        assert remove_old_events(events, Retention(min_free_bytes=1_000_000), NOW) == 2
         assert names(events) == {"e0", "e1", "e2"}
         assert os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize >= 1_000_000
 
@@ -74,17 +75,17 @@ def test_what_is_marked_to_be_kept_stays_and_does_not_count(tmp_path: Path) -> N
         make(tmp_path, f"e{number}", days=number, size=10_000)
     (tmp_path / "e4" / KEEP).touch()
     one = size_of(tmp_path / "e0")
-    retention = EvidenceRetention(keep_bytes=one)
-    assert retention.enforce(tmp_path, NOW, is_kept=lambda id: id == "e3") == 2
+    retention = Retention(keep_bytes=one)
+    assert remove_old_events(tmp_path, retention, NOW, is_kept=lambda id: id == "e3") == 2
     assert names(tmp_path) == {"e0", "e3", "e4"}
-    assert EvidenceRetention(keep_days=0.5).enforce(tmp_path, NOW, is_kept=lambda id: id == "e3") == 0
+    assert remove_old_events(tmp_path, Retention(keep_days=0.5), NOW, is_kept=lambda id: id == "e3") == 0
     assert names(tmp_path) == {"e0", "e3", "e4"}
 
 
 def test_open_events_stay(tmp_path: Path) -> None:
     for number in range(3):
         make(tmp_path, f"e{number}", days=number, size=10_000)
-    assert EvidenceRetention(keep_days=0.5, keep_bytes=0).enforce(tmp_path, NOW, open_ones={"e2"}) == 2
+    assert remove_old_events(tmp_path, Retention(keep_days=0.5, keep_bytes=0), NOW, open_ones={"e2"}) == 2
     assert names(tmp_path) == {"e2"}
 
 
@@ -102,7 +103,7 @@ def test_what_is_not_ours_is_never_removed(tmp_path: Path) -> None:
     (events / "linked").symlink_to(away / "linked")
     (events / "file").write_text("mine")
     kept = names(events) - {"ours"}
-    assert EvidenceRetention(keep_days=1, keep_bytes=0, min_free_bytes=10**18).enforce(events, NOW) == 1
+    assert remove_old_events(events, Retention(keep_days=1, keep_bytes=0, min_free_bytes=10**18), NOW) == 1
     assert names(events) == kept
     assert names(away / "linked") == {"event.json", "clip.mp4", "snapshot.jpg"}
 
@@ -111,7 +112,7 @@ def test_the_writer_removes_as_it_goes_and_never_what_is_open(tmp_path: Path) ->
     clock, now = Hands(), datetime.now(UTC)
     make(tmp_path, "left open", days=99, now=now, end=None)
     make(tmp_path, "old", days=99, now=now)
-    retention = EvidenceRetention(keep_days=1, keep_bytes=0)
+    retention = Retention(keep_days=1, keep_bytes=0)
     writer = EvidenceWriter(tmp_path, STYLE, retention=retention, settings=EvidenceSettings(), clock=clock)
     writer.take(*item(0))
     assert names(tmp_path) == {"left open"}
@@ -138,7 +139,7 @@ def test_one_who_does_not_know_what_is_kept_costs_nothing(tmp_path: Path, caplog
     def fail(_: str) -> bool:
         raise ConnectionError("postgresql://user:hunter2@db.example/events is away")
 
-    retention = EvidenceRetention(keep_days=1)
+    retention = Retention(keep_days=1)
     writer = EvidenceWriter(tmp_path, STYLE, retention=retention, is_kept=fail, clock=clock)
     for number in range(3):
         clock.now += 100

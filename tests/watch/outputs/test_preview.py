@@ -27,7 +27,7 @@ def corner(path: Path) -> list[float]:
 
 def test_the_picture_is_the_frame_with_its_colours(tmp_path: Path) -> None:
     preview = Preview(tmp_path / "gate.jpg", STYLE)
-    preview.take(*scored(0, image=flat((200, 100, 30))))
+    preview.write(*scored(0, image=flat((200, 100, 30))))
     preview.close()
     assert corner(tmp_path / "gate.jpg") == pytest.approx([200, 100, 30], abs=4)
     assert [path.name for path in tmp_path.iterdir()] == ["gate.jpg"]
@@ -39,7 +39,7 @@ def test_it_is_replaced_at_most_once_per_interval(tmp_path: Path) -> None:
     seen = []
     for second in range(6):
         clock.now = float(second)
-        preview.take(*scored(0, image=flat((40 * second, 40 * second, 40 * second))))
+        preview.write(*scored(0, image=flat((40 * second, 40 * second, 40 * second))))
         seen.append(round(corner(tmp_path / "gate.jpg")[0] / 40))
     assert seen == [0, 0, 2, 2, 4, 4]
 
@@ -49,16 +49,16 @@ def test_a_full_disk_leaves_the_last_picture_and_is_told_once(tmp_path: Path, ca
     clock = Hands()
     with small_disk(tmp_path / "disk", 65_536) as disk:
         preview = Preview(disk / "gate.jpg", STYLE, clock=clock)
-        preview.take(*scored(0, image=flat((100, 100, 100))))
+        preview.write(*scored(0, image=flat((100, 100, 100))))
         filler = fill(disk)
         for second in range(1, 5):
             clock.now = float(second)
-            preview.take(*scored(0, image=flat((200, 200, 200))))
+            preview.write(*scored(0, image=flat((200, 200, 200))))
         assert corner(disk / "gate.jpg")[0] == pytest.approx(100, abs=4)
         assert preview.losses == {"disk": 4}
         filler.unlink()
         clock.now = 5.0
-        preview.take(*scored(0, image=flat((200, 200, 200))))
+        preview.write(*scored(0, image=flat((200, 200, 200))))
         assert corner(disk / "gate.jpg")[0] == pytest.approx(200, abs=4)
         assert sorted(path.name for path in disk.iterdir()) == ["gate.jpg"]
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]

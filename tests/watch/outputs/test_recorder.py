@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from msflow_stream.files import Retention
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.drawing.overlay import Overlay
 from msflow_stream.video.reading.video_reader import VideoReader
 from msflow_stream.watch.outputs.recorder import Recorder, Recording, frames_in
-from msflow_stream.watch.outputs.retention import Retention, segments
+from msflow_stream.watch.outputs.segments import segments
 from tests.support.data import REPOSITORY
 from tests.support.small_disk import fill, small_disk
 from tests.watch.outputs.scored import RATE, START, STYLE, Hands, many, noise, scored
@@ -46,7 +47,7 @@ def test_each_frame_is_recorded_with_its_own_overlay_at_its_own_time(tmp_path: P
     items = [scored(index, image=smooth, alarm=index % 2) for index in range(8)]
     recorder, overlay = Recorder(tmp_path, STYLE), Overlay(STYLE, 160, 96)
     for item in items:
-        recorder.take(*item)
+        recorder.write(*item)
     recorder.close()
     (path,) = recorded(tmp_path)
     assert path.name == "2026-11-23T232138Z.mp4"
@@ -61,18 +62,18 @@ def test_each_frame_is_recorded_with_its_own_overlay_at_its_own_time(tmp_path: P
 
 def test_close_twice_is_fine_and_ends_it(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, STYLE)
-    recorder.take(*scored(0))
+    recorder.write(*scored(0))
     recorder.close()
     recorder.close()
     assert len(decoded(recorded(tmp_path)[0])) == 1
     with pytest.raises(ValueError, match="closed"):
-        recorder.take(*scored(1))
+        recorder.write(*scored(1))
 
 
 def test_after_some_minutes_a_new_segment_starts(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, STYLE, minutes=0.1)
     for item in many(70):
-        recorder.take(*item)
+        recorder.write(*item)
     recorder.close()
     assert [path.name[11:17] for path in recorded(tmp_path)] == ["232138", "232144", "232150"]
     assert [len(times(path)) for path in recorded(tmp_path)] == [30, 30, 10]
@@ -81,7 +82,7 @@ def test_after_some_minutes_a_new_segment_starts(tmp_path: Path) -> None:
 def test_pictures_of_another_size_start_a_new_segment(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, STYLE)
     for index in range(12):
-        recorder.take(*scored(index, image=noise(index, (64, 48) if index < 6 else (96, 64))))
+        recorder.write(*scored(index, image=noise(index, (64, 48) if index < 6 else (96, 64))))
     recorder.close()
     shapes = [[frame.image.shape for frame in decoded(path)] for path in recorded(tmp_path)]
     assert shapes == [[(48, 64, 3)] * 6, [(64, 96, 3)] * 6]
@@ -93,7 +94,7 @@ def test_a_gap_or_a_step_back_in_time_starts_a_new_segment(tmp_path: Path, later
     recorder = Recorder(tmp_path, STYLE, gap=5.0)
     for index in range(10):
         time = 5000 + index / RATE + (later if index >= 5 else 0)
-        recorder.take(*scored(index, time=time, wall=START))
+        recorder.write(*scored(index, time=time, wall=START))
     recorder.close()
     assert [path.name for path in recorded(tmp_path)] == ["2026-11-23T232138Z.mp4", "2026-11-23T232138Z.1.mp4"]
     for path in recorded(tmp_path):
@@ -103,9 +104,10 @@ def test_a_gap_or_a_step_back_in_time_starts_a_new_segment(tmp_path: Path, later
 def test_sigkill_while_recording(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib\nfrom itertools import count\n"
-        "from msflow_stream.watch.outputs.recorder import Recorder\nfrom tests.sinks.scored import STYLE, scored\n"
+        "from msflow_stream.watch.outputs.recorder import Recorder\n"
+        "from tests.watch.outputs.scored import STYLE, scored\n"
         "recorder = Recorder(pathlib.Path(sys.argv[1]), STYLE)\n"
-        "for index in count():\n    recorder.take(*scored(index))\n    print(index, flush=True)\n"
+        "for index in count():\n    recorder.write(*scored(index))\n    print(index, flush=True)\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
@@ -124,7 +126,7 @@ def test_sigkill_while_recording(tmp_path: Path) -> None:
     assert shown == pytest.approx(steps(len(shown)))
     recorder = Recorder(tmp_path, STYLE)  # the next run does not touch it
     for item in many(5):
-        recorder.take(*item)
+        recorder.write(*item)
     recorder.close()
     assert times(path) == shown
     assert recorded(tmp_path)[1].name == "2026-11-23T232138Z.1.mp4"
@@ -140,7 +142,7 @@ def test_disk_full_while_recording(tmp_path: Path, caplog: pytest.LogCaptureFixt
         def record(count: int) -> None:
             nonlocal taken
             for item in many(count, taken):
-                recorder.take(*item)
+                recorder.write(*item)
                 clock.now += 1 / RATE
             taken += count
 
@@ -169,7 +171,7 @@ def test_a_full_disk_leaves_no_heap_of_empty_files(tmp_path: Path) -> None:
         fill(disk)
         recorder = Recorder(disk / "gate", STYLE, clock=clock)
         for item in many(300):
-            recorder.take(*item)
+            recorder.write(*item)
             clock.now += 1 / RATE
         recorder.close()
         assert recorder.lost == 300
@@ -183,11 +185,11 @@ def test_a_full_disk_is_made_room_on_by_the_retention(tmp_path: Path) -> None:
         old.parent.mkdir()
         old.write_bytes(b"x" * 2_000_000)
         recorder = Recorder(disk / "gate", STYLE, retention=Retention(min_free_bytes=1_500_000), clock=clock)
-        recorder.take(*scored(0))
+        recorder.write(*scored(0))
         assert old.exists()
         fill(disk)
         for item in many(150, 1):
-            recorder.take(*item)
+            recorder.write(*item)
             clock.now += 1 / RATE
         recorder.close()
         assert not old.exists()
@@ -220,14 +222,14 @@ def test_retention_runs_as_it_records_and_spares_what_is_being_written(tmp_path:
     for path in (earlier, foreign):
         path.write_bytes(b"x" * 1_000_000)
     recorder = Recorder(tmp_path, STYLE, retention=Retention(keep_bytes=500_000), minutes=60, clock=clock)
-    recorder.take(*scored(0))
+    recorder.write(*scored(0))
     assert not earlier.exists(), "a segment of an earlier run counts, when a new one starts"
     earlier.write_bytes(b"x" * 1_000_000)
     clock.now = 59.0
-    recorder.take(*scored(1))
+    recorder.write(*scored(1))
     assert earlier.exists()
     clock.now = 61.0
-    recorder.take(*scored(2))
+    recorder.write(*scored(2))
     assert not earlier.exists(), "a minute later it is looked again"
     recorder.close()
     assert [path.name for path in recorded(tmp_path)] == ["2026-11-23T232138Z.mp4"]
@@ -239,7 +241,7 @@ def test_old_segments_go_by_the_time_of_the_frames(tmp_path: Path) -> None:
     for day in range(5):
         for index in range(3):
             wall = START + timedelta(days=day, seconds=index)
-            recorder.take(*scored(index, time=day * 86400 + index / RATE, wall=wall))
+            recorder.write(*scored(index, time=day * 86400 + index / RATE, wall=wall))
     recorder.close()
     assert [path.name[:10] for path in recorded(tmp_path)] == ["2026-11-25", "2026-11-26", "2026-11-27"]
 
@@ -248,12 +250,12 @@ def test_a_folder_that_vanishes_is_made_again(tmp_path: Path) -> None:
     clock = Hands()
     folder = tmp_path / "gate"
     recorder = Recorder(folder, STYLE, minutes=0.05, clock=clock)
-    recorder.take(*scored(0))
+    recorder.write(*scored(0))
     for path in folder.iterdir():
         path.unlink()
     folder.rmdir()
     for item in many(60, 1):
-        recorder.take(*item)
+        recorder.write(*item)
         clock.now += 1 / RATE
     recorder.close()
     assert sum(len(times(path)) for path in recorded(folder)) >= 30

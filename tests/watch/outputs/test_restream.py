@@ -60,7 +60,7 @@ class Pusher:
         while not true():
             assert time.monotonic() < deadline, "it never became true"
             index = next(self._numbers)
-            self.sink.take(*scored(index, time=index / 20, image=noise(index % 10, self.size)))
+            self.sink.write(*scored(index, time=index / 20, image=noise(index % 10, self.size)))
             time.sleep(0.02)
 
 
@@ -79,7 +79,7 @@ def test_the_server_gets_each_frame_with_its_overlay(server: RtspSink) -> None:
     while len(shown := server.pictures(server.sessions() - 1)) < 10 or shown[0].shape != (96, 160, 3):
         assert time.monotonic() < deadline
         index = next(numbers)
-        sink.take(*scored(0, time=index / 20, image=grey, alarm=1))
+        sink.write(*scored(0, time=index / 20, image=grey, alarm=1))
         time.sleep(0.02)
     sink.close()
     assert sink.losses == {"away": 0}
@@ -148,7 +148,7 @@ def test_credentials_refused(tmp_path: Path, outage: pytest.LogCaptureFixture) -
             server.url.replace("//", f"//me:{PASSWORD}@"), backoff=Backoff(first=0.05, ceiling=3600.0, jitter=0.0)
         )
         for index in range(20):
-            sink.take(*scored(index))
+            sink.write(*scored(index))
         sink.close()
         assert server.sessions() == 0
     assert sink.losses == {"away": 20}
@@ -175,7 +175,7 @@ def test_while_a_server_is_waited_for_other_threads_run() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the connection, and never says a word
         sink = restream(f"rtsp://127.0.0.1:{silent.getsockname()[1]}/live", timeout=1.0)
         done = threading.Event()
-        thread = threading.Thread(target=lambda: (sink.take(*scored(0)), done.set()))
+        thread = threading.Thread(target=lambda: (sink.write(*scored(0)), done.set()))
         thread.start()
         turns = 0
         while not done.wait(0.01):
@@ -199,7 +199,7 @@ def test_a_server_that_answers_nonsense_is_told_as_that(answer: bytes, outage: p
         thread = threading.Thread(target=reply)
         thread.start()
         sink = restream(f"rtsp://me:{PASSWORD}@127.0.0.1:{odd.getsockname()[1]}/live")
-        sink.take(*scored(0))
+        sink.write(*scored(0))
         sink.close()
         thread.join()
     assert sink.losses == {"away": 1}

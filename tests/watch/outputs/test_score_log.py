@@ -32,7 +32,7 @@ def log(folder: Path, items: Iterable[Item], **settings: object) -> ScoreLog:
     """Writes items and closes."""
     scores = ScoreLog(folder, **settings)  # type: ignore[arg-type]
     for item in items:
-        scores.take(*item)
+        scores.write(*item)
     scores.close()
     return scores
 
@@ -52,7 +52,7 @@ def names(folder: Path) -> list[str]:
 
 def test_a_row_is_on_disk_as_soon_as_it_is_taken(tmp_path: Path) -> None:
     scores = ScoreLog(tmp_path)
-    scores.take(*scored(7, alarm=1))
+    scores.write(*scored(7, alarm=1))
     found = rows(tmp_path / "scores.csv")
     scores.close()
     assert list(found[0]) == COLUMNS
@@ -61,7 +61,7 @@ def test_a_row_is_on_disk_as_soon_as_it_is_taken(tmp_path: Path) -> None:
     ]
     scores.close()
     with pytest.raises(ValueError, match="closed"):
-        scores.take(*scored(8))
+        scores.write(*scored(8))
 
 
 def test_the_values_are_written_as_score_writes_them(tmp_path: Path) -> None:
@@ -139,9 +139,9 @@ def test_a_restart_on_another_day_puts_the_old_file_aside_first(tmp_path: Path) 
 def test_sigkill_and_restart(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib\nfrom itertools import count\n"
-        "from msflow_stream.watch.outputs.score_log import ScoreLog\nfrom tests.sinks.scored import scored\n"
+        "from msflow_stream.watch.outputs.score_log import ScoreLog\nfrom tests.watch.outputs.scored import scored\n"
         "scores = ScoreLog(pathlib.Path(sys.argv[1]), max_bytes=20_000)\n"
-        "for index in count():\n    scores.take(*scored(index, time=0.0))\n    print(index, flush=True)\n"
+        "for index in count():\n    scores.write(*scored(index, time=0.0))\n    print(index, flush=True)\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
@@ -176,7 +176,7 @@ def test_a_full_disk_costs_the_rows_that_found_no_room_and_no_others(
 
         def take(index: int) -> None:
             before = scores.lost
-            scores.take(*scored(number(index)))
+            scores.write(*scored(number(index)))
             if scores.lost > before:
                 refused.append(index)
 
@@ -204,10 +204,10 @@ def test_a_disk_that_is_full_from_the_start_is_waited_for(tmp_path: Path) -> Non
         filler = fill(disk)
         scores = ScoreLog(disk / "gate")
         for item in many(3):
-            scores.take(*item)
+            scores.write(*item)
         filler.unlink()
         for item in many(3, 3):
-            scores.take(*item)
+            scores.write(*item)
         scores.close()
         assert scores.lost == 3
         assert indices(disk / "gate/scores.csv") == [3, 4, 5]
@@ -215,9 +215,9 @@ def test_a_disk_that_is_full_from_the_start_is_waited_for(tmp_path: Path) -> Non
 
 def test_a_file_that_is_moved_away_is_followed_by_a_new_one(tmp_path: Path) -> None:
     scores = ScoreLog(tmp_path)
-    scores.take(*scored(0))
+    scores.write(*scored(0))
     (tmp_path / "scores.csv").rename(tmp_path / "mine.csv")
-    scores.take(*scored(1))
+    scores.write(*scored(1))
     scores.close()
     assert indices(tmp_path / "mine.csv") == [0]
     assert indices(tmp_path / "scores.csv") == [1]

@@ -1,4 +1,4 @@
-"""An outlet keeps a slow, hanging or broken sink away from the camera."""
+"""A ThreadedSink keeps a slow, hanging or broken sink away from the camera."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Gated:
     def losses(self) -> Mapping[str, int]:
         return {"disk": 3}
 
-    def take(self, frame: Frame, score: FrameScore, row: ScoreRow) -> None:
+    def write(self, frame: Frame, score: FrameScore, row: ScoreRow) -> None:
         self.waiting.set()
         assert self.gate.wait(PATIENCE)
         self.taken.append(frame.index)
@@ -37,8 +37,8 @@ class Gated:
 class Broken(Gated):
     """A sink that fails at the third frame."""
 
-    def take(self, frame: Frame, score: FrameScore, row: ScoreRow) -> None:
-        super().take(frame, score, row)
+    def write(self, frame: Frame, score: FrameScore, row: ScoreRow) -> None:
+        super().write(frame, score, row)
         if frame.index == 2:
             raise RuntimeError("rtsp://me:hunter2-planted@host/live has a bug")
 
@@ -46,37 +46,36 @@ class Broken(Gated):
 def test_everything_arrives_in_order_in_another_thread() -> None:
     sink = Gated()
     sink.gate.set()
-    outlet = ThreadedSink(sink, capacity=100)
+    threaded = ThreadedSink(sink, capacity=100)
     for item in many(50):
-        outlet.take(*item)
-    outlet.close(PATIENCE)
+        threaded.write(*item)
+    threaded.close(PATIENCE)
     assert sink.taken == list(range(50))
-    assert (sink.closed, outlet.dropped) == (1, 0)
+    assert (sink.closed, threaded.losses["slow"]) == (1, 0)
 
 
 def test_a_hanging_sink_delays_nobody_and_the_oldest_that_wait_are_dropped() -> None:
     sink = Gated()
-    outlet = ThreadedSink(sink, capacity=4)
-    outlet.take(*scored(0))
+    threaded = ThreadedSink(sink, capacity=4)
+    threaded.write(*scored(0))
     assert sink.waiting.wait(PATIENCE)
     for item in many(20, 1):
-        outlet.take(*item)  # comes back although the sink does not
-    assert outlet.dropped == 16
-    assert outlet.losses == {"disk": 3, "slow": 16, "bug": 0, "closed": 0}
+        threaded.write(*item)  # comes back although the sink does not
+    assert threaded.losses == {"disk": 3, "slow": 16, "bug": 0, "closed": 0}
     sink.gate.set()
-    outlet.close(PATIENCE)
+    threaded.close(PATIENCE)
     assert sink.taken == [0, 17, 18, 19, 20]
 
 
 def test_a_sink_that_does_not_end_is_left_behind_and_said(caplog: pytest.LogCaptureFixture) -> None:
     sink = Gated()
-    outlet = ThreadedSink(sink, name="gate recorder")
+    threaded = ThreadedSink(sink, name="gate recorder")
     for item in many(3):
-        outlet.take(*item)
+        threaded.write(*item)
     assert sink.waiting.wait(PATIENCE)
-    outlet.close(timeout=0.05)
+    threaded.close(timeout=0.05)
     assert "gate recorder does not end within 0.05 s" in caplog.text
-    assert outlet.losses["slow"] == 2
+    assert threaded.losses["slow"] == 2
     sink.gate.set()
     eventually(lambda: sink.closed == 1)  # when it comes to itself, it still finishes its file
     assert sink.taken == [0]
@@ -85,29 +84,29 @@ def test_a_sink_that_does_not_end_is_left_behind_and_said(caplog: pytest.LogCapt
 def test_what_comes_after_the_end_is_counted() -> None:
     sink = Gated()
     sink.gate.set()
-    outlet = ThreadedSink(sink)
-    outlet.close(PATIENCE)
-    outlet.close(PATIENCE)
-    outlet.take(*scored(0))
-    assert outlet.losses["closed"] == 1
+    threaded = ThreadedSink(sink)
+    threaded.close(PATIENCE)
+    threaded.close(PATIENCE)
+    threaded.write(*scored(0))
+    assert threaded.losses["closed"] == 1
     assert (sink.taken, sink.closed) == ([], 1)
 
 
 def test_a_bug_in_a_sink_switches_it_off_and_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     sink = Broken()
     sink.gate.set()
-    outlet = ThreadedSink(sink, capacity=100, name="gate restream")
+    threaded = ThreadedSink(sink, capacity=100, name="gate restream")
     for item in many(3):
-        outlet.take(*item)
+        threaded.write(*item)
     eventually(lambda: sink.closed == 1)
     for item in many(5, 3):
-        outlet.take(*item)
-    outlet.close(PATIENCE)
+        threaded.write(*item)
+    threaded.close(PATIENCE)
     assert sink.taken == [0, 1, 2]
-    assert (sink.closed, outlet.losses["bug"]) == (1, 6)
+    assert (sink.closed, threaded.losses["bug"]) == (1, 6)
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
     assert "gate restream has failed" in record.getMessage()
     assert "RuntimeError" in caplog.text
-    assert "test_outlet.py" in caplog.text
+    assert "test_threaded.py" in caplog.text
     assert "hunter2" not in caplog.text

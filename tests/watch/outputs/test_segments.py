@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from msflow_stream.watch.outputs.retention import Retention, free_path, segments
+from msflow_stream.files import Retention
+from msflow_stream.watch.outputs.segments import free_path, remove_old_segments, segments
 from tests.watch.outputs.scored import START
 
 NOW = START
@@ -43,19 +44,19 @@ def left(folder: Path) -> list[Path]:
 
 def test_without_bounds_all_is_kept(tmp_path: Path) -> None:
     paths = make(tmp_path, 1_000_000, 1)
-    assert Retention().enforce(tmp_path, NOW) == 0
+    assert remove_old_segments(tmp_path, Retention(), NOW) == 0
     assert left(tmp_path) == sorted(paths)
 
 
 def test_segments_that_are_too_old_go(tmp_path: Path) -> None:
     paths = make(tmp_path, 1441, 9000, 1440, 5)
-    assert Retention(keep_days=1).enforce(tmp_path, NOW) == 2
+    assert remove_old_segments(tmp_path, Retention(keep_days=1), NOW) == 2
     assert left(tmp_path) == sorted(paths[2:])
 
 
 def test_the_oldest_go_until_the_rest_is_small_enough(tmp_path: Path) -> None:
     paths = make(tmp_path, 40, 30, 20, 10)
-    assert Retention(keep_bytes=2500).enforce(tmp_path, NOW) == 2
+    assert remove_old_segments(tmp_path, Retention(keep_bytes=2500), NOW) == 2
     assert left(tmp_path) == paths[2:]
 
 
@@ -64,13 +65,16 @@ def test_numbers_within_a_second_count_as_numbers(tmp_path: Path) -> None:
     rest = [first.with_suffix(f".{number}.mp4") for number in range(1, 12)]
     for path in rest:
         path.write_bytes(b"x" * 1000)
-    Retention(keep_bytes=1000).enforce(tmp_path, NOW)
+    remove_old_segments(tmp_path, Retention(keep_bytes=1000), NOW)
     assert left(tmp_path) == [rest[-1]]
 
 
 def test_the_segment_that_is_being_written_counts_but_stays(tmp_path: Path) -> None:
     paths = make(tmp_path, 30, 20, 10)
-    assert Retention(keep_days=0, keep_bytes=0, min_free_bytes=2**60).enforce(tmp_path, NOW, writing=paths[0]) == 2
+    assert (
+        remove_old_segments(tmp_path, Retention(keep_days=0, keep_bytes=0, min_free_bytes=2**60), NOW, writing=paths[0])
+        == 2
+    )
     assert left(tmp_path) == paths[:1]
 
 
@@ -78,7 +82,7 @@ def test_the_oldest_go_until_enough_of_the_disk_is_free(tmp_path: Path, monkeypa
     paths = make(tmp_path, 40, 30, 20, 10)
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10_000, 7_500, 2_500))
-    assert Retention(min_free_bytes=4_000).enforce(tmp_path, NOW) == 2
+    assert remove_old_segments(tmp_path, Retention(min_free_bytes=4_000), NOW) == 2
     assert left(tmp_path) == paths[2:]
 
 
@@ -92,7 +96,7 @@ def test_a_segment_that_cannot_be_removed_does_not_cost_the_newer_ones(
 
     monkeypatch.setattr(Path, "unlink", refuse)
     with pytest.raises(PermissionError):
-        Retention(keep_bytes=1500).enforce(tmp_path, NOW)
+        remove_old_segments(tmp_path, Retention(keep_bytes=1500), NOW)
     assert left(tmp_path) == paths
 
 
@@ -100,7 +104,7 @@ def test_links_and_folders_are_not_segments(tmp_path: Path) -> None:
     (tmp_path / name(1)).mkdir()
     (tmp_path / "target").write_text("")
     (tmp_path / name(2)).symlink_to(tmp_path / "target")
-    assert segments(tmp_path) == []
+    assert list(segments(tmp_path)) == []
 
 
 def test_a_segment_is_named_by_its_start_and_numbered_if_the_name_is_taken(tmp_path: Path) -> None:
