@@ -9,12 +9,15 @@ os.environ |= dict.fromkeys(ONE_THREAD, "1")  # before torch is imported, and fo
 os.environ |= {"OMP_WAIT_POLICY": "passive"}  # more threads than cores that spin for each other take many times as long
 os.environ |= {"MSFLOW_ENGINE": "torch", "MSFLOW_PRECISION": "float32"}  # of commands; a trial takes seconds
 
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
 from tests.support.command import Command  # noqa: E402
 
 torch.set_num_threads(1)
+hypothesis.settings.register_profile("any machine", deadline=None)  # no test passes or fails by how long it took
+hypothesis.settings.load_profile("any machine")
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from itertools import count
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import roc_curve
 
 from msflow_stream.evaluation.cases import EvaluationCase
 from msflow_stream.evaluation.metrics.frames import FrameAuroc
@@ -111,6 +110,8 @@ class MetricsCollector:
         labels = np.array([one.anomalous for one in self.scored])
         curves: dict[str, Curve | None] = {}
         if labels.any() and not labels.all():
+            from sklearn.metrics import roc_curve  # slow to import
+
             for kind in SCORE_FIELDS:
                 x, y, _ = roc_curve(labels, [one.values[kind] for one in self.scored], drop_intermediate=True)
                 curves[f"{'frames' if self.is_video else 'images'}, {kind}"] = Curve(x, y)

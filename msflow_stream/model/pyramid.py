@@ -9,11 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import timm
 import torch
-from huggingface_hub import constants, get_session, try_to_load_from_cache
 from safetensors.torch import load_file
-from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -110,6 +107,9 @@ def load_weights(backbone: str, weights: str) -> dict[str, Tensor] | None:
 
 
 def _download(backbone: str) -> dict[str, Tensor]:
+    import timm
+    from huggingface_hub import constants, get_session
+
     cached = _cached(backbone)
     if cached is not None:
         return load_file(cached)
@@ -127,6 +127,9 @@ def _download(backbone: str) -> dict[str, Tensor]:
 
 def _cached(backbone: str) -> str | None:
     """Where an earlier download lies, so that a machine without a network can use it."""
+    import timm
+    from huggingface_hub import try_to_load_from_cache
+
     known = timm.models.get_pretrained_cfg(backbone)
     if known is None:
         raise _unknown(backbone)
@@ -136,6 +139,8 @@ def _cached(backbone: str) -> str | None:
 
 
 def _unknown(backbone: str) -> UserError:
+    import timm
+
     near = difflib.get_close_matches(backbone, timm.list_models(), n=3, cutoff=0.5)
     hint = f"; near: {', '.join(near)}" if near else ""
     return UserError(f"timm has no backbone {backbone!r} with features_only{hint}")
@@ -144,6 +149,8 @@ def _unknown(backbone: str) -> UserError:
 def _create(name: str, stages: Sequence[int], weights: dict[str, Tensor] | None) -> tuple[nn.Module, list[int]]:
     if name == embedded.NAME:
         return embedded.create(stages, weights)
+    import timm  # slow: only backbones that come from it wait for it
+
     try:
         with torch.device("meta"):
             info: Any = timm.create_model(name, features_only=True).feature_info
@@ -176,6 +183,8 @@ def _cut(model: Any) -> None:
 
 
 def _check(name: str, weights: dict[str, Tensor]) -> None:
+    import timm
+
     with torch.device("meta"):
         expected = timm.create_model(name).state_dict()
     for key, value in expected.items():
@@ -187,8 +196,11 @@ def _check(name: str, weights: dict[str, Tensor]) -> None:
 
 
 def _reflect(model: nn.Module, name: str) -> None:
-    for module in model.modules():
-        if isinstance(module, Conv2dSame):
+    if name != embedded.NAME:
+        from timm.layers.conv2d_same import Conv2dSame
+
+        if any(isinstance(module, Conv2dSame) for module in model.modules()):
             raise UserError(f"{name} pads asymmetrically and cannot pad by reflection: set model.padding=zeros")
+    for module in model.modules():
         if isinstance(module, nn.Conv2d) and any(p != 0 for p in module.padding):
             module.padding_mode = "reflect"

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import average_precision_score, confusion_matrix_at_thresholds, roc_auc_score
 
 from msflow_stream.evaluation.metrics.streaming import Curve, ValueCounts, halves
 
@@ -23,13 +22,19 @@ def auroc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float | None:
     labels = np.asarray(labels, bool)
     if labels.all() or not labels.any():
         return None
+    from sklearn.metrics import roc_auc_score  # slow to import, here and below
+
     return float(roc_auc_score(labels, np.asarray(scores, np.float64)))
 
 
 def average_precision(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float | None:
     """Precision at every distinct score, weighted by the recall gained there; None where nothing is anomalous."""
     labels = np.asarray(labels, bool)
-    return float(average_precision_score(labels, np.asarray(scores, np.float64))) if labels.any() else None
+    if not labels.any():
+        return None
+    from sklearn.metrics import average_precision_score
+
+    return float(average_precision_score(labels, np.asarray(scores, np.float64)))
 
 
 def f1_max(labels: npt.ArrayLike, scores: npt.ArrayLike) -> F1 | None:
@@ -40,6 +45,8 @@ def f1_max(labels: npt.ArrayLike, scores: npt.ArrayLike) -> F1 | None:
     labels = np.asarray(labels, bool)
     if not labels.any():
         return None
+    from sklearn.metrics import confusion_matrix_at_thresholds
+
     _, false, missed, true, thresholds = confusion_matrix_at_thresholds(labels, np.asarray(scores, np.float64))
     f1 = 2 * true / (2 * true + false + missed)
     best = int(np.argmax(f1))  # the first of the equal ones; thresholds descend

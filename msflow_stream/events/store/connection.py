@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from msflow_stream.logs import Redactor, redact
 from msflow_stream.types import UserError
+
+if TYPE_CHECKING:
+    from alembic.script import ScriptDirectory
 
 POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
 
@@ -132,6 +132,10 @@ def migrate(engine: Engine, name: str, migrations: Path = MIGRATIONS) -> None:
     Raises:
         UserError: a newer version of the program has changed the tables.
     """
+    from alembic import command  # slow to import, here and below
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
     config = Config(attributes={"version_table": VERSION_TABLE})
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))
     scripts = ScriptDirectory.from_config(config)
@@ -146,6 +150,8 @@ def migrate(engine: Engine, name: str, migrations: Path = MIGRATIONS) -> None:
 
 
 def _is_current(connection: Connection, scripts: ScriptDirectory, name: str) -> bool:
+    from alembic.migration import MigrationContext
+
     found = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_heads()
     known = {script.revision for script in scripts.walk_revisions()}
     if not known.issuperset(found):
