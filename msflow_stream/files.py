@@ -1,4 +1,4 @@
-"""Files: how images and videos are named, files that are there whole or not at all, their hashes, and their age."""
+"""Files: suffixes, files that are there whole or not at all, files of whole lines, and how long files are kept."""
 
 from __future__ import annotations
 
@@ -17,47 +17,10 @@ from typing import Any, NamedTuple
 from msflow_stream.types import UserError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
-
-
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv"}
     | {".3gp", ".ogv", ".mjpeg", ".mjpg", ".h264", ".264", ".h265", ".265", ".hevc", ".dav", ".asf", ".vob"}
 )
-
-
-@contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """A path to write to, which takes the place of `path` when all went well and vanishes when not."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes a file in one step."""
-    with replaced(path) as partial:
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file of ours.
-
-    Raises:
-        UserError: it is damaged.
-    """
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError):
-        raise UserError(f"{path} is damaged: remove it and run the same command again") from None
 
 
 def make_folder(folder: Path) -> None:
@@ -72,63 +35,49 @@ def make_folder(folder: Path) -> None:
         raise UserError(f"cannot create the folder {folder}: {error.strerror}; choose another one") from None
 
 
-def append_line(path: Path, text: str, max_bytes: int, keep: int) -> None:
-    """Adds a line to a file, whole or not at all; one that a kill cut off is taken away first.
+def file_hash(path: Path) -> str:
+    """Returns the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
-    A file that would become larger than `max_bytes` is first renamed to NAME.1, the one before it to NAME.2, and so
-    on; `keep` of them are kept.
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Yields a path to write to, which takes the place of `path` when all went well and vanishes when not."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file in one step."""
+    with replaced(path) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Returns the object in a JSON file that this program wrote.
 
     Raises:
-        OSError: it could not be written.
+        UserError: the file is damaged.
     """
-    line = text.encode() + b"\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    size = _whole(path)
-    if size and size + len(line) > max_bytes:
-        _put_aside(path, keep)
-        size = 0
-    with path.open("ab", buffering=0) as file:
-        file.truncate(size)
-        try:
-            left = memoryview(line)
-            while left:  # a disk that is nearly full takes a part, and refuses only the rest
-                left = left[file.write(left) :]
-        except OSError:
-            with suppress(OSError):
-                file.truncate(size)
-            raise
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        raise UserError(f"{path} is damaged: remove it and run the same command again") from None
 
 
-def _whole(path: Path) -> int:
-    """How many bytes of a file, if there is one, are whole lines."""
-    if not path.exists() or path.stat().st_size == 0:
-        return 0
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return content.rfind(b"\n") + 1
-
-
-def _put_aside(path: Path, keep: int) -> None:
-    for number in range(keep, 1, -1):
-        with suppress(FileNotFoundError):
-            _numbered(path, number - 1).replace(_numbered(path, number))
-    if keep:
-        path.replace(_numbered(path, 1))
-    else:
-        path.unlink()
-
-
-def _numbered(path: Path, number: int) -> Path:
-    return path.with_name(f"{path.name}.{number}")
-
-
-class WholeLines:
-    """A file that lines are appended to, each in a single write. To be closed.
+class LineFile:
+    """A file that lines are appended to, each whole or not at all. A context manager.
 
     Attributes:
         size: bytes of whole lines.
     """
 
-    def __init__(self, path: Path, header: bytes) -> None:
+    def __init__(self, path: Path, header: bytes = b"") -> None:
         """Opens or creates the file, cuts off a torn last line, and begins an empty file with the header.
 
         Raises:
@@ -137,14 +86,22 @@ class WholeLines:
         self._path = path
         self._file = path.open("ab", buffering=0)
         try:
-            self.size = whole(path)
+            self.size = _whole_lines(path)
             self._torn = True
-            if self.size == 0:
+            if self.size == 0 and header:
                 self.append(header)
             self._mend()
         except BaseException:
             self._file.close()
             raise
+
+    def __enter__(self) -> LineFile:
+        """Returns the file."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Closes the file."""
+        self.close()
 
     def append(self, line: bytes) -> None:
         """Adds a line, which ends in a line feed.
@@ -166,13 +123,14 @@ class WholeLines:
         self.size += len(line)
 
     def is_gone(self) -> bool:
-        """Whether the file was moved or removed under our hands, so that nobody would ever see what is added."""
+        """Returns True if the file was moved or removed meanwhile, so that nobody would see what is added."""
         try:
             return not os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
         except FileNotFoundError:
             return True
 
     def close(self) -> None:
+        """Closes the file; twice is fine."""
         self._file.close()
 
     def _mend(self) -> None:
@@ -181,12 +139,46 @@ class WholeLines:
             self._torn = False
 
 
-def whole(path: Path) -> int:
-    """How many bytes of a file are whole lines."""
+def append_line(path: Path, text: str, max_bytes: int, keep: int) -> None:
+    """Opens a `LineFile`, or begins one in a folder that may be missing, and adds one line to it.
+
+    A file that would become larger than `max_bytes` is first renamed to NAME.1, the one before it to NAME.2, and so
+    on; `keep` of them are kept.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    line = text.encode() + b"\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with LineFile(path) as file:
+        if file.size == 0 or file.size + len(line) <= max_bytes:
+            file.append(line)
+            return
+    _put_aside(path, keep)
+    with LineFile(path) as file:
+        file.append(line)
+
+
+def _whole_lines(path: Path) -> int:
+    """Returns how many bytes of a file are whole lines."""
     if path.stat().st_size == 0:  # which cannot be mapped
         return 0
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return content.rfind(b"\n") + 1
+
+
+def _put_aside(path: Path, keep: int) -> None:
+    for number in range(keep, 1, -1):
+        with suppress(FileNotFoundError):
+            _numbered(path, number - 1).replace(_numbered(path, number))
+    if keep:
+        path.replace(_numbered(path, 1))
+    else:
+        path.unlink()
+
+
+def _numbered(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.{number}")
 
 
 class StoredItem(NamedTuple):

@@ -9,7 +9,7 @@ from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from msflow_stream.files import WholeLines, make_folder
+from msflow_stream.files import LineFile, make_folder
 from msflow_stream.logs import Outage
 from msflow_stream.results.run_folder import SCORES
 from msflow_stream.types import Frame, FrameScore, ScoreRow
@@ -43,7 +43,7 @@ class ScoreLog:
         make_folder(folder)
         self._folder, self._path = folder, folder / SCORES
         self._max_bytes, self._keep_days = max_bytes, keep_days
-        self._lines: WholeLines | None = None
+        self._lines: LineFile | None = None
         self._day: date | None = None  # of the first row in the file
         self._checked: date | None = None  # the day on which old files were last looked for
         self._lost = 0
@@ -80,7 +80,7 @@ class ScoreLog:
         self._closed = True
         self._let_go()
 
-    def _lines_for(self, day: date, size: int) -> WholeLines:
+    def _lines_for(self, day: date, size: int) -> LineFile:
         """The file that a row of this day and size belongs in."""
         if self._lines is not None and self._lines.is_gone():
             self._let_go()
@@ -93,13 +93,13 @@ class ScoreLog:
             self._lines, self._day = self._open(), day
         return self._lines
 
-    def _open(self) -> WholeLines:
+    def _open(self) -> LineFile:
         self._folder.mkdir(parents=True, exist_ok=True)
         if self._path.exists() and not _is_ours(self._path):
             modified = datetime.fromtimestamp(self._path.stat().st_mtime, UTC)
             if not self._set_aside(modified.date()):
                 raise OSError(0, "its columns are not the ones of this program")
-        lines = WholeLines(self._path, HEADER)
+        lines = LineFile(self._path, HEADER)
         self._day = _first_day(self._path)
         return lines
 
