@@ -1,37 +1,39 @@
-"""Grouping an iterable into batches (itertools.batched, which Python 3.11 lacks)."""
+"""Series over time: batches, labelled spans, and scores smoothed by a causal mean."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+from msflow_stream.types import SCORE_FIELDS, FrameScore
 
 T = TypeVar("T")
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of `size` items, the last one shorter; the source is closed with the batches."""
+    """Yields lists of `size` items, the last one shorter (itertools.batched, which Python 3.11 lacks)."""
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
 
 
 def labelled_spans(labels: npt.ArrayLike, rate: float) -> list[tuple[float, float]]:
-    """Spans (start, end) in seconds of consecutive nonzero labels, one label per frame at `rate` frames per second."""
+    """Returns the spans (start, end) in seconds of consecutive nonzero labels, of `rate` frames per second."""
     flags = np.concatenate([[0], np.asarray(labels) != 0, [0]]).astype(np.int8)
     edges = np.flatnonzero(np.diff(flags))
     return [(start / rate, end / rate) for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)]
 
 
 class Smoother:
-    """Exponential mean over time, with no bias towards the first value.
+    """An exponential mean over time, with no bias towards the first value.
 
     Args:
-        seconds: time constant; 0 leaves scores as they are.
+        seconds: time constant; 0 leaves values as they are.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -40,7 +42,7 @@ class Smoother:
         self._time: float | None = None
 
     def __call__(self, time: float, value: float) -> float:
-        """The smoothed value at `time` (seconds), which never goes back."""
+        """Returns the smoothed value at `time` (seconds), which never goes back."""
         if self.seconds <= 0 or not math.isfinite(value):  # one broken frame must not silence all later ones
             return value
         decay = 0.0 if self._time is None else math.exp(-max(0.0, time - self._time) / self.seconds)
@@ -49,6 +51,32 @@ class Smoother:
 
 
 def smooth(times: Sequence[float], values: Sequence[float], seconds: float) -> list[float]:
-    """A whole series at once."""
+    """Returns a whole series smoothed."""
     smoother = Smoother(seconds)
     return [smoother(time, value) for time, value in zip(times, values, strict=True)]
+
+
+class SmoothedScore(NamedTuple):
+    """The scores of one frame and, by kind, the smoothed ones of its source up to then.
+
+    A smoothed score may be infinite or not a number, as a broken frame's is.
+    """
+
+    score: FrameScore
+    smoothed: Mapping[str, float]
+
+
+class ScoreSmoother:
+    """The scores of one source, smoothed kind by kind; its rows and its events are made of the same values.
+
+    Args:
+        seconds: time constant; 0 leaves scores as they are.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._smoothers = {kind: Smoother(seconds) for kind in SCORE_FIELDS}
+
+    def __call__(self, score: FrameScore) -> SmoothedScore:
+        """Returns the next frame's scores with the smoothed ones."""
+        values = {kind: getattr(score, field) for kind, field in SCORE_FIELDS.items()}
+        return SmoothedScore(score, {kind: self._smoothers[kind](score.time, value) for kind, value in values.items()})

@@ -1,4 +1,4 @@
-"""The one currency of the pipeline: what flows from a source to a sink, and the error a person can mend."""
+"""The currency of the pipeline: frames, scores and events on their way to a sink; the error a person can mend."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ SCORE_FIELDS = {"paper": "score", "surprise": "surprise", "surprise_mean": "surp
 
 
 class UserError(Exception):
-    """Something a person can put right: one line that says what is wrong and how to mend it."""
+    """A mistake that a person can put right: one line that says what is wrong and how to mend it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture of a source.
+    """One frame of a source.
 
     Attributes:
         source: name of the source, never a URL with credentials.
@@ -40,11 +40,13 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class FrameScore:
-    """What the scorer says about one frame; `map` is the anomaly map, float16 h x w.
+    """The scores of one frame.
 
-    `score` is the paper's image score (relative to the frame's most normal place), `surprise` and
-    `surprise_mean` are the absolute ones: the largest K and the mean of the negative log-likelihood map. `reused` says
-    that the frame showed nothing new and took the scores and the map of an earlier one.
+    Attributes:
+        score: the paper's image score, relative to the frame's most normal place.
+        surprise, surprise_mean: the absolute ones, the largest K and the mean of the negative log-likelihood map.
+        map: the anomaly map, float16 h x w.
+        reused: the frame showed nothing new and took the scores and the map of an earlier one.
     """
 
     source: str
@@ -60,9 +62,8 @@ class FrameScore:
 
 
 Box = tuple[int, int, int, int]  # x, y, width, height in source pixels
-
-
 Severity = Literal["low", "medium", "high"]
+SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high")  # in their order
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +89,14 @@ class Event:
     All times are seconds from the source's start; `wall` ones are times of arrival, for live sources only.
 
     Attributes:
-        id: one of a kind, in all sources and for all times; fit for a file's name.
+        id: unique in all sources and for all times; fit for a file's name.
         triggers: the kinds of score that were above their thresholds, the one that opened it first.
         end: of the last activity; None while the event is open.
         peak_score: the highest smoothed score of the kind that opened it, at peak_index and peak_time.
         probability: of so high a score in a normal frame; None where the scene is not calibrated for it.
         regions: boxes at the peak.
         tracks: all regions over time.
-        version: counts what was said of the event; a message with a lower one is old.
+        version: counts the messages about the event; one with a lower version is old.
     """
 
     id: str
@@ -118,7 +119,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class EventMessage:
-    """What is said of an event: that it opened, how it stands now, or that it is over."""
+    """A message about an event: that it opened, how it is now, or that it is over."""
 
     kind: Literal["open", "update", "close"]
     event: Event
@@ -144,14 +145,14 @@ class ScoreRow:
     reused: int = 0
 
     def cells(self) -> list[str]:
-        """As text, column by column."""
+        """Returns the row as text, column by column."""
         index, time, *values, alarm, probability, reused = astuple(self)
         chance = "" if probability is None else f"{probability:.7g}"
         return [str(index), f"{time:.6f}", *(f"{value:.7g}" for value in values), str(alarm), chance, str(reused)]
 
 
 class FoundEvent(NamedTuple):
-    """An event that was found: its first and last activity, and when it was first told of; seconds of the clip."""
+    """An event that was found: its first and last activity, and when its first message came; seconds of the clip."""
 
     start: float
     end: float

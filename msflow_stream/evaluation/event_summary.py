@@ -18,7 +18,7 @@ from msflow_stream.events.detection.detector import EventDetector
 from msflow_stream.events.detection.triggers import triggers_of
 from msflow_stream.results.wording import trigger_words
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.series import labelled_spans
+from msflow_stream.series import ScoreSmoother, labelled_spans
 from msflow_stream.types import FrameScore
 
 METRICS = ("precision", "recall", "alarms_per_hour", "false_alarms_per_hour", "time_to_detection")
@@ -46,7 +46,7 @@ def event_quality(
     for clip, group in groupby(scored, key=lambda one: one.clip):
         frames = list(group)
         detector = EventDetector(triggers, event, smoothing=score.smoothing, level=1.0, size=(1, 1))
-        events = find_events(detector, _scores(frames, scene.name))
+        events = find_events(detector, map(ScoreSmoother(score.smoothing), _scores(frames, scene.name)))
         flags, rate = _flags(frames, None if all_labels is None else all_labels(clip))
         found.add(ClipEvents(clip, events, labelled_spans(flags, rate), len(flags) / rate))
     return found

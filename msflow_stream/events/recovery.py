@@ -27,7 +27,7 @@ class OpenEventJournal:
         ...     journal.forget(message)
         >>> for score in scores:
         ...     messages = detector.update(score)
-        ...     journal.remember(detector.standing)
+        ...     journal.remember(detector.open_event)
         ...     for message in messages:
         ...         send(message)
         ...         journal.forget(message)

@@ -23,6 +23,7 @@ from msflow_stream.results.overlay_file import PRESET, OverlayFile
 from msflow_stream.results.run_folder import write_events
 from msflow_stream.results.score_files import OVERLAY, MapWriter, ScoreWriter
 from msflow_stream.scenes.calibration import Calibration, overlay_style
+from msflow_stream.series import ScoreSmoother
 from msflow_stream.types import Event, EventMessage, FoundEvent, Frame, FrameScore, ScoreRow
 from msflow_stream.video.drawing.overlay import OverlayStyle
 from msflow_stream.video.reading.source_info import SourceInfo
@@ -78,8 +79,9 @@ class SourceOutputs:
         self._newest: FrameScore | None = None
         self.style = overlay_style(calibration, settings)
         self.triggers = triggers_of(event, settings, calibration)
-        self._folder, self._make_row = folder, ScoreRows(settings, calibration)
-        self._heard = EventList()
+        self._folder = folder
+        self._smoother, self._rows = ScoreSmoother(settings.smoothing), ScoreRows(settings, calibration)
+        self._events = EventList()
         self._detector = EventDetector(
             self.triggers,
             event,
@@ -107,12 +109,12 @@ class SourceOutputs:
     @property
     def events(self) -> Sequence[Event]:
         """What was found so far."""
-        return self._heard.events
+        return self._events.events
 
     @property
     def found(self) -> Sequence[FoundEvent]:
         """The same, for measuring it."""
-        return self._heard.found
+        return self._events.found
 
     @property
     def lost(self) -> Mapping[str, int]:
@@ -126,7 +128,7 @@ class SourceOutputs:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._stack:
-            self._hear(self._detector.close(), self.rows[-1].time if self.rows else 0.0)
+            self._send(self._detector.close(), self.rows[-1].time if self.rows else 0.0)
 
     def take(self, frame: Frame, score: FrameScore | None) -> None:
         """Writes one frame; without a score of its own it is drawn with the newest one."""
@@ -137,17 +139,18 @@ class SourceOutputs:
             self._drawing.write(frame, self._newest, self.rows[-1] if self.rows else None)
 
     def _take_score(self, frame: Frame, score: FrameScore) -> None:
-        row = self._make_row(score)
+        scored = self._smoother(score)
+        row = self._rows.row(scored)
         self.rows.append(row)
         self._csv.write(row)
         if self._maps is not None:
             self._maps.write(score.index, score.map)
         if self._evidence is not None:
             self._evidence.write(frame, score, row)
-        self._hear(self._detector.update(score), score.time)
+        self._send(self._detector.update(scored), score.time)
 
-    def _hear(self, messages: Sequence[EventMessage], time: float) -> None:
-        self._heard.hear(messages, time)
+    def _send(self, messages: Sequence[EventMessage], time: float) -> None:
+        self._events.add(messages, time)
         if self._evidence is not None:
             for message in messages:
                 self._evidence.event(message)

@@ -21,6 +21,7 @@ from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.scene_cache import SceneCache
 from msflow_stream.scoring.scorer import ScoreRequest
 from msflow_stream.scoring.static_gate import StaticGate
+from msflow_stream.series import ScoreSmoother
 from msflow_stream.stream.counters import SourceCounts
 from msflow_stream.stream.runner import StreamRunner
 from msflow_stream.stream.source_feed import SourceFeed
@@ -46,6 +47,7 @@ class CameraScene:
     def __init__(self, scene: Scene, camera: Camera) -> None:
         self.scene, self.settings = scene, scene.settings.score
         self.area = area_mask(camera.watch, camera.ignore, scene.settings.input.size)
+        self.smoother = ScoreSmoother(self.settings.smoothing)
         self.rows = ScoreRows(self.settings, scene.calibration)
         self.style = overlay_style(scene.calibration, self.settings)
         self.detector = EventDetector(
@@ -161,10 +163,11 @@ class WatchedCamera:
         assert self._outputs is not None
         assert self._events is not None
         view = self._views[score.scene]
-        row = view.rows(score)
+        scored = view.smoother(score)
+        row = view.rows.row(scored)
         self._last = row, frame.wall
         self._outputs.write(frame, score, row, view.style)
-        self._events.take(view.detector, view.style, frame, score, row)
+        self._events.take(view.detector, view.style, frame, scored, row)
 
     def report(self, counts: SourceCounts | None, failure: str | None) -> CameraReport:
         """How it is doing: `counts` are the engine's, `failure` is why it is watched no longer."""

@@ -9,7 +9,8 @@ from pathlib import Path
 from msflow_stream.events.detection.detector import EventDetector
 from msflow_stream.events.evidence.thread import ThreadedEvidence
 from msflow_stream.events.recovery import OpenEventJournal
-from msflow_stream.types import EventMessage, Frame, FrameScore, ScoreRow
+from msflow_stream.series import SmoothedScore
+from msflow_stream.types import EventMessage, Frame, ScoreRow
 from msflow_stream.video.drawing.overlay import OverlayStyle
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class CameraEvents:
             self._send(message)
 
     def take(
-        self, detector: EventDetector, style: OverlayStyle, frame: Frame, score: FrameScore, row: ScoreRow
+        self, detector: EventDetector, style: OverlayStyle, frame: Frame, scored: SmoothedScore, row: ScoreRow
     ) -> None:
         """Takes the next scored frame; another detector than before is for another scene, and begins anew."""
         if detector is not self._detector:
@@ -48,10 +49,10 @@ class CameraEvents:
                 self._evidence.restyle(style)
         height, width = frame.image.shape[:2]
         detector.size = (width, height)
-        messages = detector.update(score)
-        self._journal.remember(detector.standing)
+        messages = detector.update(scored)
+        self._journal.remember(detector.open_event)
         if self._evidence is not None:
-            self._evidence.write(frame, score, row)
+            self._evidence.write(frame, scored.score, row)
         for message in messages:
             self._send(message)
 

@@ -10,11 +10,10 @@ from pathlib import Path
 from random import Random
 
 from msflow_stream.config.settings import EventSettings
-from msflow_stream.events.detection.detector import EventDetector
 from msflow_stream.events.recovery import OpenEventJournal
 from msflow_stream.events.serialization import to_json
 from msflow_stream.types import EventMessage
-from tests.events.detection.detecting import PAPER, START, STEP, SURPRISE, scored
+from tests.events.detection.detecting import PAPER, START, STEP, SURPRISE, SmoothedDetector, scored
 
 
 class Sent:
@@ -38,7 +37,7 @@ def record(journal: OpenEventJournal, sent: Sent, start: int) -> None:
     close_what_is_open(journal, sent)
     random = Random(start)
     settings = EventSettings(leave=0.5, cool_down=1.0)
-    detector = EventDetector([PAPER, SURPRISE], settings, smoothing=0.0, level=1.0, size=(60, 40))
+    detector = SmoothedDetector([PAPER, SURPRISE], settings, smoothing=0.0)
     number = 0
     while True:
         paper, surprise = random.choice([0.0, 0.0, 1.5, 3.0, 9.0, 20.0]), random.choice([0.0, 0.0, 30.0])
@@ -46,7 +45,7 @@ def record(journal: OpenEventJournal, sent: Sent, start: int) -> None:
             wall = START + timedelta(days=start, seconds=number * STEP)
             score = scored(number, paper, surprise, wall=wall)
             messages = detector.update(score)
-            journal.remember(detector.standing)
+            journal.remember(detector.open_event)
             for message in messages:
                 sent.send(message)
                 journal.forget(message)

@@ -30,8 +30,8 @@ def standing(frames: int = 5, number: int = 0) -> Event:
     gate = detector()
     for frame in range(frames):
         gate.update(scored(number + frame, 3.0, live=True))
-    assert gate.standing is not None
-    return gate.standing
+    assert gate.open_event is not None
+    return gate.open_event
 
 
 def later(event: Event, seconds: float) -> Event:

@@ -7,9 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from msflow_stream.config.alerts import AlertSettings
-from msflow_stream.types import Event, EventMessage
-
-SEVERITIES = ("low", "medium", "high")
+from msflow_stream.types import SEVERITIES, Event, EventMessage
 
 
 def local_now() -> datetime:

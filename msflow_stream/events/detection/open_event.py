@@ -1,28 +1,26 @@
-"""An event as it is being found, and what is said of it."""
+"""An event while it is being found: its peak, its severity, its tracks, and the messages about it."""
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
-from msflow_stream.config.settings import ScoreKind
 from msflow_stream.events.detection.regions import Tracker
 from msflow_stream.events.detection.triggers import SLACK, Trigger
-from msflow_stream.types import Box, Event, EventMessage, FrameScore, Severity
-
-SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high")
-
+from msflow_stream.series import SmoothedScore
+from msflow_stream.types import SEVERITIES, Box, Event, EventMessage, FrameScore, Severity
 
 RARER = (10, 1000)  # than at the threshold, by so many times: medium, high
-
-
 FARTHER = (0.5, 1.0)  # above the threshold, in parts of its distance from what is normal: medium, high
+
+UPDATE_SECONDS = 1.0  # between messages, by the source's time
+HIGHER = 0.05  # of the distance from normal to threshold: by so much must the peak have risen to be news
 
 
 def severity_of(trigger: Trigger, peak: float) -> Severity:
-    """Of the highest smoothed score of a kind.
+    """Returns the severity of the highest smoothed score of a kind.
 
     Where the scene is calibrated for probabilities, medium is what a normal frame shows 10 times more rarely than a
     score at the threshold, and high 1000 times. Else, and where the tail ends before the threshold, it is how far above
@@ -35,40 +33,36 @@ def severity_of(trigger: Trigger, peak: float) -> Severity:
     if at_peak < at_threshold:
         reached = [at_peak <= at_threshold / times for times in RARER]
     else:
-        reached = [peak - trigger.threshold >= parts * trigger.reach for parts in FARTHER]
+        reached = [peak - trigger.threshold >= parts * trigger.margin for parts in FARTHER]
     return SEVERITIES[sum(reached)]
-
-
-UPDATE_SECONDS = 1.0  # between messages, by the source's time
-
-
-HIGHER = 0.05  # of the distance from normal to threshold: by so much must the peak have risen to be news
 
 
 class OpenEvent:
     """Gathers an event from its first frame on, before it has lasted long enough to be one.
 
     Attributes:
-        triggers: the one that it is drafted for first, then those that joined.
+        triggers: the one that may open it first, then those that joined.
         last: time of the last activity, in seconds from the source's start.
     """
 
     def __init__(self, id: str, trigger: Trigger, first: FrameScore) -> None:
+        """Begins with the first frame above the trigger's threshold."""
         self.id, self.triggers = id, [trigger]
         self._source, self._scene = first.source, first.scene
         self._start = self.last = first.time
         self._start_wall = self._last_wall = first.wall
-        self._peaks: dict[ScoreKind, float] = {}
+        self._peaks: dict[str, float] = {}
         self._peak: tuple[int, float, tuple[Box, ...]] = first.index, first.time, ()
         self._tracker = Tracker()
         self._version = 0
-        self._told_at, self._told_peak = -math.inf, -math.inf
-        self._told: tuple[object, ...] = ()
+        self._sent_at, self._sent_peak = -math.inf, -math.inf
+        self._sent: tuple[object, ...] = ()
 
-    def add(self, score: FrameScore, smoothed: Mapping[ScoreKind, float], boxes: Sequence[Box]) -> None:
-        """A frame with activity, its smoothed scores and its regions."""
+    def add(self, scored: SmoothedScore, boxes: Sequence[Box]) -> None:
+        """Adds a frame with activity and its regions."""
+        score = scored.score
         self.last, self._last_wall = score.time, score.wall
-        for kind, value in smoothed.items():
+        for kind, value in scored.smoothed.items():
             if value > self._peaks.get(kind, -math.inf):
                 self._peaks[kind] = min(value, sys.float_info.max)  # JSON has no infinity
                 if kind == self.triggers[0].kind:
@@ -76,17 +70,11 @@ class OpenEvent:
         self._tracker.update(score.time, boxes)
 
     def pause(self, time: float) -> None:
-        """A frame without activity."""
+        """Notes a frame without activity."""
         self._tracker.update(time, ())
 
-    @property
-    def _severity(self) -> Severity:
-        """The highest that one of its triggers gives it."""
-        found = (severity_of(trigger, self._peaks[trigger.kind]) for trigger in self.triggers)
-        return max(found, key=SEVERITIES.index)
-
     def event(self, over: bool) -> Event:
-        """How it stands; `over`: as ended by its last activity."""
+        """Returns the event so far; `over`: as ended by its last activity."""
         opener = self.triggers[0]
         peak = self._peaks[opener.kind]
         return Event(
@@ -109,18 +97,24 @@ class OpenEvent:
         )
 
     def has_news(self, time: float) -> bool:
-        """Whether something has changed that is worth a message, and the last one is long enough ago."""
-        if time - self._told_at < UPDATE_SECONDS - SLACK:
+        """Returns True if something has changed that is worth a message, and the last one is long enough ago."""
+        if time - self._sent_at < UPDATE_SECONDS - SLACK:
             return False
         opener = self.triggers[0]
-        risen = self._peaks[opener.kind] - self._told_peak > HIGHER * opener.reach
-        return risen or self._told != self._matters()
+        risen = self._peaks[opener.kind] - self._sent_peak > HIGHER * opener.margin
+        return risen or self._sent != self._newsworthy()
 
-    def tell(self, kind: Literal["open", "update", "close"], time: float) -> EventMessage:
-        """The next message."""
+    def message(self, kind: Literal["open", "update", "close"], time: float) -> EventMessage:
+        """Returns the next message, which gets the next version."""
         self._version += 1
-        self._told_at, self._told_peak, self._told = time, self._peaks[self.triggers[0].kind], self._matters()
+        self._sent_at, self._sent_peak, self._sent = time, self._peaks[self.triggers[0].kind], self._newsworthy()
         return EventMessage(kind, self.event(over=kind == "close"))
 
-    def _matters(self) -> tuple[object, ...]:
+    @property
+    def _severity(self) -> Severity:
+        """The highest that one of its triggers gives it."""
+        found = (severity_of(trigger, self._peaks[trigger.kind]) for trigger in self.triggers)
+        return max(found, key=SEVERITIES.index)
+
+    def _newsworthy(self) -> tuple[object, ...]:
         return self._severity, len(self.triggers), self._tracker.steady

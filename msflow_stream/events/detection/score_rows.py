@@ -1,4 +1,4 @@
-"""From the scores of a source to its rows: smoothed, beside the threshold, and how improbable in a normal frame."""
+"""The rows of a source's scores: smoothed, beside the threshold, and how improbable in a normal frame."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ import math
 
 from msflow_stream.config.settings import ScoreSettings
 from msflow_stream.scenes.calibration import Calibration
-from msflow_stream.series import Smoother
-from msflow_stream.types import SCORE_FIELDS, FrameScore, ScoreRow
+from msflow_stream.series import SmoothedScore
+from msflow_stream.types import ScoreRow
 
 log = logging.getLogger(__name__)
 
 
 class ScoreRows:
-    """Follows one source.
+    """Makes the rows of the kind of score that a scene is judged by.
 
     Attributes:
         threshold: a row is an alarm above it; infinite where neither the settings nor the scene have one.
     """
 
     def __init__(self, settings: ScoreSettings, calibration: Calibration | None) -> None:
+        """Warns where the scene is calibrated for another smoothing."""
         self.threshold = math.inf
         if settings.threshold is not None:
             self.threshold = settings.threshold
@@ -34,11 +35,11 @@ class ScoreRows:
                 basis.smoothing,
             )
         self._tail = None if calibration is None else calibration.tails.get(settings.kind)
-        self._field, self._smoother = SCORE_FIELDS[settings.kind], Smoother(settings.smoothing)
+        self._kind = settings.kind
 
-    def __call__(self, score: FrameScore) -> ScoreRow:
-        """The row of the next scored frame."""
-        smoothed = self._smoother(score.time, getattr(score, self._field))
+    def row(self, scored: SmoothedScore) -> ScoreRow:
+        """Returns the row of a scored frame."""
+        score, smoothed = scored.score, scored.smoothed[self._kind]
         return ScoreRow(
             score.index,
             score.time,

@@ -1,4 +1,4 @@
-"""What opens an event: kinds of score, each with the threshold that it is compared with."""
+"""Triggers of events: kinds of score, each with the threshold that it is compared with, and the state of one."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from msflow_stream.config.settings import EventSettings, ScoreKind, ScoreSettings
-from msflow_stream.series import Smoother
-from msflow_stream.types import SCORE_FIELDS, FrameScore
 
 if TYPE_CHECKING:
     from msflow_stream.scenes.calibration import Calibration  # which needs torch
 
-
 Probability = Callable[[float], float]  # of a smoothed score as high as that, or higher, in a normal frame
+
+SLACK = 0.002  # seconds: timestamps of some containers are whole milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +33,13 @@ class Trigger:
     probability: Probability | None = None
 
     @property
-    def reach(self) -> float:
-        """From what is normal to the threshold: the unit for how far a score is above it."""
-        reach = abs(self.threshold) if self.normal is None else self.threshold - self.normal
-        return reach if reach > 0 else 1.0
+    def margin(self) -> float:
+        """The distance from what is normal to the threshold: the unit for how far a score is above it."""
+        margin = abs(self.threshold) if self.normal is None else self.threshold - self.normal
+        return margin if margin > 0 else 1.0
 
-    def leave(self, share: float) -> float:
-        """The level below which there is no activity, that share of the way from what is normal to the threshold."""
+    def release_level(self, share: float) -> float:
+        """Returns the level below which activity ends, that share of the way from what is normal to the threshold."""
         if self.normal is None or self.normal >= self.threshold:
             return self.threshold
         return self.normal + share * (self.threshold - self.normal)
@@ -52,10 +51,11 @@ def triggers_of(
     calibration: Calibration | None,
     probabilities: Mapping[ScoreKind, Probability] | None = None,
 ) -> tuple[Trigger, ...]:
-    """The triggers of a scene, first the kind of score that it is judged by. One without a threshold is left out.
+    """Returns the triggers of a scene, first the kind of score that it is judged by.
 
-    A threshold that the score settings give is for `score.kind` alone; the others are the calibration's. Unless the
-    settings name the triggers they are `score.kind`, for something local, and the surprise, for the whole view.
+    A kind without a threshold is left out. A threshold that the score settings give is for `score.kind` alone; the
+    others are the calibration's. Unless the settings name the triggers they are `score.kind`, for something local, and
+    the surprise, for the whole view.
     """
     if probabilities is None and calibration is not None:
         probabilities = {kind: tail.probability for kind, tail in calibration.tails.items()}
@@ -70,35 +70,28 @@ def triggers_of(
     return tuple(found)
 
 
-SLACK = 0.002  # seconds: timestamps of some containers are whole milliseconds
-
-
 class TriggerState:
-    """Reads the frames of one source in their order.
+    """The state of one trigger after the frames of a source so far.
 
     Attributes:
-        value: the smoothed score; may be infinite or not a number, as a broken frame's is.
-        above: whether it is above the threshold.
-        lasting: whether it has been without a break for the minimum duration.
-        active: whether it has been above, and not below the leave level since.
+        above: the smoothed score is above the threshold.
+        lasting: it has been without a break for the minimum duration.
+        active: it has been above, and not below the release level since.
     """
 
-    def __init__(self, trigger: Trigger, settings: EventSettings, smoothing: float) -> None:
+    def __init__(self, trigger: Trigger, settings: EventSettings) -> None:
         self.trigger = trigger
-        self.value = -math.inf
         self.above = self.lasting = self.active = False
-        self._field, self._smoother = SCORE_FIELDS[trigger.kind], Smoother(smoothing)
-        self._leave, self._min_duration = trigger.leave(settings.leave), settings.min_duration
+        self._release_level, self._min_duration = trigger.release_level(settings.leave), settings.min_duration
         self._since = math.inf
 
-    def read(self, score: FrameScore) -> None:
-        """Takes the next frame."""
-        self.value = self._smoother(score.time, getattr(score, self._field))
-        self.above = self.value > self.trigger.threshold
-        self._since = min(self._since, score.time) if self.above else math.inf
-        self.lasting = score.time - self._since >= self._min_duration - SLACK
-        self.active = self.above or (self.active and self.value >= self._leave)
+    def update(self, time: float, smoothed: float) -> None:
+        """Notes the smoothed score of the next frame."""
+        self.above = smoothed > self.trigger.threshold
+        self._since = min(self._since, time) if self.above else math.inf
+        self.lasting = time - self._since >= self._min_duration - SLACK
+        self.active = self.above or (self.active and smoothed >= self._release_level)
 
-    def forget(self) -> None:
-        """What comes next has nothing to do with what was."""
+    def reset(self) -> None:
+        """Forgets the frames so far: what comes next has nothing to do with them."""
         self._since, self.active = math.inf, False

@@ -11,7 +11,7 @@ from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Double, Index, Selec
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from msflow_stream.events.serialization import event_from_json, event_to_json
-from msflow_stream.types import Event, Severity, UserError
+from msflow_stream.types import SEVERITIES, Event, Severity, UserError
 
 Label = Literal["normal", "violation"]
 
@@ -88,9 +88,6 @@ class EventRow(Base):
 def event_values(event: Event) -> dict[str, Any]:
     """What the columns of an event hold."""
     return {**event_to_json(event), "start_wall": event.start_wall, "end_wall": event.end_wall}
-
-
-SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high")
 
 
 AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")

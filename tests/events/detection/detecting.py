@@ -12,6 +12,7 @@ import numpy.typing as npt
 from msflow_stream.config.settings import EventSettings
 from msflow_stream.events.detection.detector import EventDetector
 from msflow_stream.events.detection.triggers import Trigger
+from msflow_stream.series import ScoreSmoother
 from msflow_stream.types import Event, EventMessage, FrameScore
 
 STEP = 0.2
@@ -38,13 +39,31 @@ def scored(
     return FrameScore("gate", "yard", 5 * number, time, wall, paper, surprise, math.nan, heat)
 
 
+class SmoothedDetector:
+    """A detector of events and what smooths the scores for it."""
+
+    def __init__(self, triggers: Sequence[Trigger], settings: EventSettings, smoothing: float) -> None:
+        self._smoother = ScoreSmoother(smoothing)
+        self._detector = EventDetector(triggers, settings, smoothing=smoothing, level=1.0, size=(60, 40))
+
+    @property
+    def open_event(self) -> Event | None:
+        return self._detector.open_event
+
+    def update(self, score: FrameScore) -> list[EventMessage]:
+        return self._detector.update(self._smoother(score))
+
+    def close(self) -> list[EventMessage]:
+        return self._detector.close()
+
+
 def detector(
     triggers: Sequence[Trigger] = (PAPER,), settings: EventSettings = SETTINGS, smoothing: float = 0.0
-) -> EventDetector:
-    return EventDetector(triggers, settings, smoothing=smoothing, level=1.0, size=(60, 40))
+) -> SmoothedDetector:
+    return SmoothedDetector(triggers, settings, smoothing)
 
 
-def heard(detector: EventDetector, scores: Iterable[FrameScore]) -> list[EventMessage]:
+def heard(detector: SmoothedDetector, scores: Iterable[FrameScore]) -> list[EventMessage]:
     """All messages, the source having ended."""
     return [message for score in scores for message in detector.update(score)] + detector.close()
 

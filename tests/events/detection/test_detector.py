@@ -311,10 +311,10 @@ def test_what_stands_is_the_open_event_as_ended_by_its_last_activity() -> None:
     standing = []
     for number, value in enumerate(values):
         gate.update(scored(number, value))
-        standing.append(gate.standing and gate.standing.end)
+        standing.append(gate.open_event and gate.open_event.end)
     assert standing == [None, None, 2 * STEP, 3 * STEP, 3 * STEP, 3 * STEP]
     gate.close()
-    assert gate.standing is None
+    assert gate.open_event is None
 
 
 def test_the_same_file_has_the_same_ids_again_and_other_settings_have_others() -> None:

@@ -10,7 +10,7 @@ from msflow_stream.config.settings import ScoreSettings
 from msflow_stream.events.detection.score_rows import ScoreRows
 from msflow_stream.scenes.calibration import Calibration, CalibrationBasis
 from msflow_stream.scenes.tails.fitting import Tail
-from msflow_stream.series import smooth
+from msflow_stream.series import ScoreSmoother, smooth
 from msflow_stream.types import FrameScore
 
 PAPER = Tail(2.0, 0.1, 50, 1.0, 0.0, 1.0, (0.0, 2.0, 8.0), (0.0, -1.0, -4.0))
@@ -26,9 +26,10 @@ def scored(index: int, value: float) -> FrameScore:
 
 @pytest.mark.parametrize(("kind", "factor", "tail"), [("paper", 1, PAPER), ("surprise", 10, SURPRISE)])
 def test_a_row_has_the_probability_of_its_smoothed_score(kind: str, factor: float, tail: Tail) -> None:
-    make = ScoreRows(ScoreSettings(kind=kind, smoothing=0.5), CALIBRATED)  # type: ignore[arg-type]
+    made = ScoreRows(ScoreSettings(kind=kind, smoothing=0.5), CALIBRATED)  # type: ignore[arg-type]
+    smoother = ScoreSmoother(0.5)
     values = [0.5, 3.0, 6.0, 1.0]
-    rows = [make(scored(i, value)) for i, value in enumerate(values)]
+    rows = [made.row(smoother(scored(i, value))) for i, value in enumerate(values)]
     smoothed = smooth([i / 5 for i in range(4)], [factor * value for value in values], 0.5)
     assert [row.smoothed for row in rows] == pytest.approx(smoothed)
     assert [row.probability for row in rows] == pytest.approx([tail.probability(value) for value in smoothed])
@@ -37,11 +38,11 @@ def test_a_row_has_the_probability_of_its_smoothed_score(kind: str, factor: floa
 
 @pytest.mark.parametrize("calibration", [None, UNCALIBRATED])
 def test_without_a_tail_there_are_no_probabilities(calibration: Calibration | None) -> None:
-    assert ScoreRows(ScoreSettings(), calibration)(scored(0, 1.0)).probability is None
+    assert ScoreRows(ScoreSettings(), calibration).row(ScoreSmoother(0.0)(scored(0, 1.0))).probability is None
 
 
 def test_a_broken_frame_has_no_probability_and_raises_no_alarm() -> None:
-    row = ScoreRows(ScoreSettings(), CALIBRATED)(scored(0, math.nan))
+    row = ScoreRows(ScoreSettings(), CALIBRATED).row(ScoreSmoother(0.0)(scored(0, math.nan)))
     assert (row.probability, row.alarm) == (None, 0)
 
 

@@ -72,8 +72,8 @@ def test_each_kind_has_the_probability_of_its_own() -> None:
         (Trigger("paper", 2.0, 3.0), 2.0),  # a threshold below what is normal
     ],
 )
-def test_the_leave_level_is_on_the_way_from_normal_to_the_threshold_and_never_above_it(
+def test_the_release_level_is_on_the_way_from_normal_to_the_threshold_and_never_above_it(
     trigger: Trigger, expected: float
 ) -> None:
-    assert trigger.leave(0.8) == pytest.approx(expected)
-    assert trigger.leave(1.0) == pytest.approx(trigger.threshold)
+    assert trigger.release_level(0.8) == pytest.approx(expected)
+    assert trigger.release_level(1.0) == pytest.approx(trigger.threshold)
