@@ -1,10 +1,9 @@
-"""A camera that never stops finding events, to be killed: `python -m tests.events.recording JOURNAL SENT ROUND`."""
+"""A camera that never stops finding events, to be killed."""
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -50,7 +49,3 @@ def record(journal: OpenEventJournal, sent: Sent, start: int) -> None:
                 sent.send(message)
                 journal.forget(message)
             number += 1
-
-
-if __name__ == "__main__":
-    record(OpenEventJournal(Path(sys.argv[1])), Sent(Path(sys.argv[2])), int(sys.argv[3]))

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 
@@ -17,8 +16,7 @@ from msflow_stream.events.recovery import REFRESH_SECONDS, OpenEventJournal
 from msflow_stream.events.serialization import from_json
 from msflow_stream.types import Event, EventMessage
 from tests.events.detection.detecting import START, detector, scored
-from tests.events.recording import Sent, close_what_is_open
-from tests.support.data import REPOSITORY
+from tests.events.recording import Sent, close_what_is_open, record
 from tests.support.small_disk import small_disk
 
 ROUNDS = 6
@@ -142,14 +140,18 @@ def test_a_full_disk_costs_the_journal_alone_and_is_said_once(tmp_path: Path, ca
 @contextmanager
 def camera(folder: Path, day: int) -> Iterator[None]:
     """One that is killed at the end."""
-    command = [sys.executable, "-m", "tests.events.recording", str(folder / "journal.json"), str(folder / "sent")]
-    process = subprocess.Popen([*command, str(day)], cwd=REPOSITORY, stderr=subprocess.PIPE)
+
+    def run() -> None:
+        record(OpenEventJournal(folder / "journal.json"), Sent(folder / "sent"), day)
+
+    process = get_context("fork").Process(target=run)
+    process.start()
     try:
         yield
-        assert process.poll() is None, process.stderr and process.stderr.read().decode()
+        assert process.is_alive()
     finally:
         process.kill()
-        process.communicate()
+        process.join()
 
 
 def test_after_any_kill_every_event_that_was_opened_is_closed_once(tmp_path: Path) -> None:

@@ -50,6 +50,9 @@ class SmoothedDetector:
     def open_event(self) -> Event | None:
         return self._detector.open_event
 
+    def resize(self, size: tuple[int, int]) -> None:
+        self._detector.size = size
+
     def update(self, score: FrameScore) -> list[EventMessage]:
         return self._detector.update(self._smoother(score))
 
