@@ -45,8 +45,8 @@ from .terminal.status_table import StatusTable
 
 log = logging.getLogger(__name__)
 
-
 STOP_SECONDS, CLOSE_SECONDS, ROUTER_SECONDS = 5.0, 2.5, 1.5  # of the 10 s of a stop: frames on their way, files, alerts
+AT_ONCE = 16  # cameras that are opened at the same time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,9 +187,6 @@ def status_shown(report: Callable[[], WatchReport], console: Console) -> Iterato
 
     with Live(get_renderable=render, console=console, refresh_per_second=1):
         yield
-
-
-AT_ONCE = 16  # cameras that are opened at the same time
 
 
 def check(file: Path, scenes: Path, console: Console | None = None) -> None:

@@ -20,14 +20,8 @@ from msflow_stream.results.run_folder import versions
 from .timing import Spent, spent
 
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
-
-
 SLOW = 2.0  # seconds: what takes longer is only imitated on this machine, and not waited for again
-
-
 GIGA = 1e9
-
-
 Key = tuple[str, str, int]
 
 

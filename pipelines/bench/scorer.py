@@ -1,4 +1,4 @@
-"""`bench scorer`: every way to score beside a plain one, in one run, and how near the machine's limit each comes."""
+"""`bench scorer`: every variant to score beside a plain one, in one run, and how near the machine's limit each comes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from msflow_stream.scenes.scene import Scene
 from ..terminal.progress import print_markdown
 from .machine import GIGA, Load, Peaks, machine_facts, machine_line
 from .timing import Spent, in_turn, median, spent
-from .variants import PLAIN, Measured, Way, largest_difference, operations, ways_of
+from .variants import PLAIN, Measured, Variant, largest_difference, operations, variants_of
 
 COMPARED = 8  # images at least, whose scores are compared
 NORMAL = 16  # other images, in which int8 finds its ranges
@@ -32,8 +32,8 @@ class ScorerJob:
 
     Attributes:
         batches: frames at a time.
-        repeats: rounds that count, of all ways in turn.
-        engines: beside the plain and the unfused way; all if none is named.
+        repeats: rounds that count, of all variants in turn.
+        engines: beside the plain and the unfused variant; all if none is named.
         load: what the machine's peak is measured with; None: what suits the device.
     """
 
@@ -47,11 +47,11 @@ class ScorerJob:
 
 @dataclass(frozen=True, slots=True)
 class ScorerRow:
-    """One way at one batch size.
+    """One variant at one batch size.
 
     Attributes:
-        ratio: how many times as fast as the plain way, at the same batch size.
-        max_score_difference: to the plain way, as of `largest_difference`.
+        ratio: how many times as fast as the plain variant, at the same batch size.
+        max_score_difference: to the plain variant, as of `largest_difference`.
         peak_fraction: operations of the plain model by the time of this one, as a share of the machine's measured
             peak in this precision; None where torch cannot measure that.
     """
@@ -69,7 +69,7 @@ class ScorerRow:
 
 
 def bench_scorer(scenes: Sequence[Scene], job: ScorerJob) -> list[ScorerRow]:
-    """Times every way to score prepared images for each of the scenes, prints a table for each, and writes JSON.
+    """Times every variant to score prepared images for each of the scenes, prints a table for each, and writes JSON.
 
     Raises:
         UserError: an engine of a name that there is not.
@@ -98,10 +98,10 @@ def prepared_images(scene: Scene, count: int) -> Tensor:
 def _rows(scene: Scene, job: ScorerJob, peaks: Peaks) -> list[ScorerRow]:
     count = max(COMPARED, *job.batches)
     images, normal = torch.split(prepared_images(scene, count + NORMAL), [count, NORMAL])
-    ways = ways_of(scene, torch.split(normal, job.batches[0]), job.engines)
-    cases = {(way.engine, way.precision, batch): way for way in ways for batch in job.batches}
-    results = {key: _results(way, images, key[2]) for key, way in cases.items()}
-    measurements = {key: _measurement(way, images[: key[2]]) for key, way in cases.items()}
+    variants = variants_of(scene, torch.split(normal, job.batches[0]), job.engines)
+    cases = {(variant.engine, variant.precision, batch): variant for variant in variants for batch in job.batches}
+    results = {key: _results(variant, images, key[2]) for key, variant in cases.items()}
+    measurements = {key: _measurement(variant, images[: key[2]]) for key, variant in cases.items()}
     taken = in_turn({**measurements, **peaks.measurements}, job.repeats, scene.name)
     peaks.take(taken)
     seconds = {key: median(taken[key]).wall / key[2] for key in cases}
@@ -125,14 +125,14 @@ def _rows(scene: Scene, job: ScorerJob, peaks: Peaks) -> list[ScorerRow]:
     return rows
 
 
-def _results(way: Way, images: Tensor, batch: int) -> list[Measured]:
+def _results(variant: Variant, images: Tensor, batch: int) -> list[Measured]:
     """Results for all images; the last batch is filled up with earlier ones, as an engine may know one size only."""
     starts = [min(start, len(images) - batch) for start in range(0, len(images), batch)]
-    return [way.measure(images[start : start + batch]) for start in starts]
+    return [variant.measure(images[start : start + batch]) for start in starts]
 
 
-def _measurement(way: Way, images: Tensor) -> Callable[[], Spent]:
-    return lambda: spent(lambda: way.measure(images))
+def _measurement(variant: Variant, images: Tensor) -> Callable[[], Spent]:
+    return lambda: spent(lambda: variant.measure(images))
 
 
 def _print(rows: Sequence[ScorerRow], scene: Scene, job: ScorerJob, facts: dict[str, Any]) -> None:
@@ -154,9 +154,9 @@ def _print(rows: Sequence[ScorerRow], scene: Scene, job: ScorerJob, facts: dict[
     notes = [
         f"{machine_line(facts)}. Medians of {job.repeats} rounds in turn, from prepared images in memory to scores and "
         "maps in memory; decoding, resizing and normalising are not in it.",
-        "Times as fast as the plain way. Difference: the largest to it, of an image's score (0 to 1) or surprise "
+        "Times as fast as the plain variant. Difference: the largest to it, of an image's score (0 to 1) or surprise "
         "(beyond 1 as a share of it). Of peak: "
         f"{operations(scene) / GIGA:.2f} GFLOP a frame of the plain model, beside what this machine did at most in a "
-        f"big product or convolution (GFLOP/s: {peaks}). Operations that a way avoids count all the same.",
+        f"big product or convolution (GFLOP/s: {peaks}). Operations that a variant avoids count all the same.",
     ]
     print_markdown(f"{scene.name} at {height}x{width}", COLUMNS, cells, notes)

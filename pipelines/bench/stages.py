@@ -33,9 +33,9 @@ from ..terminal.progress import progress
 from .timing import Spent, spent
 
 DECODING, PREPARING, SCORING, DRAWING, ENCODING = "decode, convert", "prepare", "score", "draw", "encode"
-
-
 HELD = 32  # pictures in memory that a stage is fed with, again and again
+RATE = Fraction(25)
+DRAWN = 50  # pictures, shown forwards and backwards again and again: to draw one takes far longer than to score it
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +142,6 @@ class StageTimings:
         taken = spent(encode)
         path.unlink()
         return taken
-
-
-RATE = Fraction(25)
-
-
-DRAWN = 50  # pictures, shown forwards and backwards again and again: to draw one takes far longer than to score it
 
 
 def footage_folder() -> Path:

@@ -1,4 +1,4 @@
-"""The ways to score prepared images that `bench scorer` compares: plain, unfused, and every engine."""
+"""The variants of scoring prepared images that `bench scorer` compares: plain, unfused, and every engine."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.engine_choice import ENGINES
 from msflow_stream.scoring.inference import EngineInference, SceneBatch
 from msflow_stream.types import UserError
+
+log = logging.getLogger(__name__)
+
+PLAIN, UNFUSED = "plain", "unfused"  # unfused: the scene's own modules, which the fit works with
+ON_CPU: tuple[EngineName, ...] = ("torch", "compile", "openvino", "onnxruntime")
+ON_GPU: tuple[EngineName, ...] = ("torch", "compile", "tensorrt")
 
 
 class PlainModel(nn.Module):
@@ -55,40 +61,33 @@ class PlainModel(nn.Module):
         return FusedMeasures(*scores, maps.surprise.mean((1, 2)), heat)
 
 
-log = logging.getLogger(__name__)
-
-
-PLAIN, UNFUSED = "plain", "unfused"  # unfused: the scene's own modules, which the fit works with
-
-
-ON_CPU: tuple[EngineName, ...] = ("torch", "compile", "openvino", "onnxruntime")
-
-
-ON_GPU: tuple[EngineName, ...] = ("torch", "compile", "tensorrt")
-
-
 class Measured(Protocol):
     """The result of a variant for a batch, on the CPU: scores (B) and the map (B H W)."""
 
     @property
-    def score(self) -> Tensor: ...
+    def score(self) -> Tensor:
+        """The paper's score of each image."""
+
     @property
-    def surprise(self) -> Tensor: ...
+    def surprise(self) -> Tensor:
+        """The surprise of each image."""
+
     @property
-    def map(self) -> Tensor: ...
+    def map(self) -> Tensor:
+        """The map of each image."""
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """One way: `measure` takes normalised images (B 3 H W, on the CPU) to where the results can be read."""
+class Variant:
+    """One variant: `measure` takes normalised images (B 3 H W, on the CPU) to where the results can be read."""
 
     engine: str
     precision: str
     measure: Callable[[Tensor], Measured]
 
 
-def ways_of(scene: Scene, normal: Sequence[Tensor], names: Sequence[str] = ()) -> Iterator[Way]:
-    """The plain way first, then every other that works on this machine, on the scene's device.
+def variants_of(scene: Scene, normal: Sequence[Tensor], names: Sequence[str] = ()) -> Iterator[Variant]:
+    """The plain variant first, then every other that works on this machine, on the scene's device.
 
     Args:
         scene: what is scored with.
@@ -101,17 +100,19 @@ def ways_of(scene: Scene, normal: Sequence[Tensor], names: Sequence[str] = ()) -
     for name in names:
         if name not in ENGINES:
             raise UserError(f"there is no engine {name!r}, only {', '.join(ENGINES)}")
-    yield Way(PLAIN, "float32", _plain(scene))
-    yield Way(UNFUSED, "float32", scene.measure)
+    yield Variant(PLAIN, "float32", _plain(scene))
+    yield Variant(UNFUSED, "float32", scene.measure)
     known = ON_GPU if scene.device.type == "cuda" else ON_CPU
     for name in (one for one in known if not names or one in names):
         for precision in get_args(EnginePrecision):
-            way = None if precision == "auto" else _engine_way(scene, name, precision, normal)
-            if way is not None:
-                yield way
+            variant = None if precision == "auto" else _engine_variant(scene, name, precision, normal)
+            if variant is not None:
+                yield variant
 
 
-def _engine_way(scene: Scene, name: EngineName, precision: EnginePrecision, normal: Sequence[Tensor]) -> Way | None:
+def _engine_variant(
+    scene: Scene, name: EngineName, precision: EnginePrecision, normal: Sequence[Tensor]
+) -> Variant | None:
     """None where the engine is not installed, lacks the precision, or cannot run on this machine."""
     try:
         engine = ENGINES[name](precision)
@@ -122,7 +123,7 @@ def _engine_way(scene: Scene, name: EngineName, precision: EnginePrecision, norm
         log.info("left out: %s %s: %s", name, precision, error)
         return None
     score = scene.settings.score
-    return Way(
+    return Variant(
         name, precision, lambda images: scoring.measures([SceneBatch(scene, scoring.features(scene, images), score)])[0]
     )
 

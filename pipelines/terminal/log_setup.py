@@ -19,7 +19,6 @@ from msflow_stream.types import UserError
 
 log = logging.getLogger(__name__)
 
-
 LogKind = Literal["text", "json"]
 
 

@@ -20,19 +20,10 @@ from msflow_stream.watch.report import CameraReport, WatchReport
 from .trend import Trend, lag_text, short_number, short_reason, size_text, span
 
 NARROW, WIDE = 100, 140  # columns of a terminal from which on more is shown
-
-
 LATE = 5.0  # seconds behind live that are worth a colour
-
-
 BAR = 6  # columns
-
-
 EIGHTHS = " ▏▎▍▌▋▊▉█"
-
-
 UNKNOWN = "-"
-
 
 COLOURS: Mapping[State, str] = {
     State.CONNECTING: "cyan",

@@ -26,6 +26,18 @@ EVENT_COLUMNS = ("precision", "recall", "hours", "alarms/h", "false/h", "delay (
 LABELLED_COLUMNS = ["clip", "labelled", "event", "told after", ""]
 MISSED, WRONG, RIGHT = "missed", "false alarm", "found"
 
+TAIL_FACTS = (
+    "probability of a frame above",
+    "u",
+    "  frames above",
+    "  excursions above",
+    "  extremal index",
+    "shape",
+    "scale",
+    "Anderson-Darling",
+    "  p (bootstrap)",
+)
+
 
 def print_events(console: Console, summary: Mapping[str, Any]) -> None:
     """Prints a line per scene, and their sums and means."""
@@ -81,19 +93,6 @@ def print_summary(console: Console, summary: dict[str, Any]) -> None:
 
 def _with_spread(value: float | None, spread: float | None) -> str:
     return number(value) if spread is None else f"{number(value)} ± {number(spread)}"
-
-
-TAIL_FACTS = (
-    "probability of a frame above",
-    "u",
-    "  frames above",
-    "  excursions above",
-    "  extremal index",
-    "shape",
-    "scale",
-    "Anderson-Darling",
-    "  p (bootstrap)",
-)
 
 
 def diagnostics(title: str, found: Mapping[ScoreKind, CalibratedKind]) -> Table:

@@ -17,9 +17,9 @@ from msflow_stream.video.live.status import CameraStatus
 from msflow_stream.watch.report import WatchReport
 
 WINDOW = 10.0  # seconds, over which rates are taken
-
-
 AWAY = frozenset({State.CONNECTING, State.RECONNECTING})  # they alternate while a camera cannot be reached
+URL_BEFORE = re.compile(r"^[a-z][a-z0-9+.-]*://\S+: ", re.IGNORECASE)
+UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +104,6 @@ def median(count: int, at_most: Sequence[int]) -> float | None:
 
 def _status(report: WatchReport, name: str) -> CameraStatus | None:
     return next((camera.status for camera in report.cameras if camera.name == name), None)
-
-
-URL_BEFORE = re.compile(r"^[a-z][a-z0-9+.-]*://\S+: ", re.IGNORECASE)
-
-
-UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
 def short_reason(reason: str) -> str:
