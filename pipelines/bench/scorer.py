@@ -1,4 +1,4 @@
-"""`bench scorer`: every variant to score beside a plain one, in one run, and how near the machine's limit each comes."""
+"""`bench scorer`: every variant to score beside a plain one, and how near the limit each comes."""
 
 from __future__ import annotations
 
@@ -154,9 +154,9 @@ def _print(rows: Sequence[ScorerRow], scene: Scene, job: ScorerJob, facts: dict[
     notes = [
         f"{machine_line(facts)}. Medians of {job.repeats} rounds in turn, from prepared images in memory to scores and "
         "maps in memory; decoding, resizing and normalising are not in it.",
-        "Times as fast as the plain variant. Difference: the largest to it, of an image's score (0 to 1) or surprise "
+        "Times as fast as the plain way. Difference: the largest to it, of an image's score (0 to 1) or surprise "
         "(beyond 1 as a share of it). Of peak: "
         f"{operations(scene) / GIGA:.2f} GFLOP a frame of the plain model, beside what this machine did at most in a "
-        f"big product or convolution (GFLOP/s: {peaks}). Operations that a variant avoids count all the same.",
+        f"big product or convolution (GFLOP/s: {peaks}). Operations that a way avoids count all the same.",
     ]
     print_markdown(f"{scene.name} at {height}x{width}", COLUMNS, cells, notes)
