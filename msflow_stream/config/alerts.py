@@ -1,57 +1,30 @@
-"""What can be said of an alert in the cameras file: where it goes, and which events it is for."""
+"""The settings of alerts in the cameras file: where each goes, and which events it is for.
+
+An alert's `type` says which class of settings it has, and that class names the sink that delivers. Another package adds
+a type by an entry point of the group `msflow_stream.alert_sinks`: its name is the type, its object the settings' class.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import time
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
-from urllib.parse import urlsplit
+from typing import Annotated, Any, ClassVar, Literal, Union
 
-from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, SecretStr, WithJsonSchema, model_validator
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, SecretStr, TypeAdapter, model_validator
+from pydantic_core import CoreSchema, core_schema
 
+from msflow_stream.config.fields import ClockTime, Host, Mailbox, Port, Seconds, Topic, WebAddress
 from msflow_stream.config.settings import ScoreKind, Section
-from msflow_stream.types import Severity
+from msflow_stream.types import Severity, UserError
+
+ENTRY_POINTS = "msflow_stream.alert_sinks"
 
 ALERT_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"  # of its files, on any system
-CLOCK = r"^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$"
-HOST = r"^[A-Za-z0-9._:-]+$"
-TOPIC = r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$"
 MIB = 2**20
 
-
-def _clock(value: Any) -> Any:
-    if not re.fullmatch(CLOCK, str(value)):
-        raise ValueError("should be a time of day such as 06:30")
-    return value
-
-
-def _web_address(url: SecretStr) -> SecretStr:
-    address = url.get_secret_value().strip()
-    try:
-        parts = urlsplit(address)
-        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # whose text would show the address
-        known = False
-    if not known or re.search(r"\s", address):
-        raise ValueError("is no address; one begins with http:// or https://")
-    return SecretStr(address)
-
-
-def _mailbox(address: str) -> str:
-    if not re.fullmatch(r"[^\s@,;<>]+@[^\s@,;<>]+", address):
-        raise ValueError("should be an address such as guard@example.org")
-    return address
-
-
-ClockTime = Annotated[time, BeforeValidator(_clock), WithJsonSchema({"type": "string", "pattern": CLOCK})]
-Seconds = Annotated[FiniteFloat, Field(gt=0)]
-Host = Annotated[str, Field(pattern=HOST)]
-Topic = Annotated[str, Field(pattern=TOPIC)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-WebAddress = Annotated[SecretStr, AfterValidator(_web_address)]
-Mailbox = Annotated[str, AfterValidator(_mailbox)]
 Kind = Literal["open", "update", "close"]
 AlertName = Annotated[str, Field(pattern=ALERT_NAME)]
 
@@ -63,13 +36,20 @@ class Quiet(Section):
     end: ClockTime = Field(description="time of day at which it is over")
 
     def covers(self, now: time) -> bool:
+        """Returns whether a time of day is in the span."""
         if self.start <= self.end:
             return self.start <= now < self.end
         return now >= self.start or now < self.end
 
 
 class AlertSettings(Section):
-    """What every kind of alert has: which events it is for, and how long it waits for a receiver that is away."""
+    """The settings of every type of alert: which events it is for, and how long it waits for a receiver that is away.
+
+    Attributes:
+        sink: MODULE:CLASS of its `AlertSink`, which is imported when the alert begins.
+    """
+
+    sink: ClassVar[str]
 
     severity: Severity = Field(default="low", description="the least severity that it is for")
     cameras: tuple[str, ...] = Field(default=(), description="names of the cameras that it is for; all if empty")
@@ -94,7 +74,7 @@ class AlertSettings(Section):
         return self
 
     def secrets(self) -> Iterator[str]:
-        """What must not be seen anywhere."""
+        """Yields what must not be seen anywhere."""
         for name in type(self).model_fields:
             value = getattr(self, name)
             if isinstance(value, SecretStr):
@@ -103,6 +83,8 @@ class AlertSettings(Section):
 
 class JsonLinesSettings(AlertSettings):
     """A line of JSON per message."""
+
+    sink = "msflow_stream.events.alerts.sinks.jsonl:JsonLines"
 
     type: Literal["jsonl"] = Field(description="what kind of alert it is")
     file: Path | None = Field(default=None, description="relative to this file; null: standard output")
@@ -113,6 +95,8 @@ class JsonLinesSettings(AlertSettings):
 class WebhookSettings(AlertSettings):
     """A POST of JSON per message."""
 
+    sink = "msflow_stream.events.alerts.sinks.webhook:Webhook"
+
     type: Literal["webhook"] = Field(description="what kind of alert it is")
     url: WebAddress = Field(description="http or https address; it never shows in logs or errors")
     secret: SecretStr | None = Field(default=None, min_length=1, description="key of the signature; null: not signed")
@@ -122,6 +106,8 @@ class WebhookSettings(AlertSettings):
 
 class MqttSettings(AlertSettings):
     """Topics of an MQTT broker: events, the state of each camera, and what Home Assistant needs to find them."""
+
+    sink = "msflow_stream.events.alerts.sinks.mqtt:Mqtt"
 
     type: Literal["mqtt"] = Field(description="what kind of alert it is")
     host: Host = Field(description="name or address of the broker")
@@ -148,6 +134,8 @@ class MqttSettings(AlertSettings):
 class EmailSettings(AlertSettings):
     """A mail per event, and one more when it is over if `kinds` has close."""
 
+    sink = "msflow_stream.events.alerts.sinks.email:Mail"
+
     type: Literal["email"] = Field(description="what kind of alert it is")
     host: Host = Field(description="name or address of the SMTP server")
     port: Port | None = Field(default=None, description="null: 587 for starttls, 465 for tls, 25 for none")
@@ -170,26 +158,83 @@ class EmailSettings(AlertSettings):
 class CommandSettings(AlertSettings):
     """A program that is run for each message, with its JSON as standard input."""
 
+    sink = "msflow_stream.events.alerts.sinks.command:Command"
+
     type: Literal["command"] = Field(description="what kind of alert it is")
     command: tuple[str, ...] = Field(min_length=1, description="program and arguments; no shell is involved")
     timeout: Seconds = Field(default=30.0, description="seconds until it is ended")
     attempts: int = Field(default=5, ge=1, description="times it is run at most for a message that it fails on")
 
 
-Alert = Annotated[
-    JsonLinesSettings | WebhookSettings | MqttSettings | EmailSettings | CommandSettings, Field(discriminator="type")
-]
+SETTINGS: Mapping[str, type[AlertSettings]] = {
+    "jsonl": JsonLinesSettings,
+    "webhook": WebhookSettings,
+    "mqtt": MqttSettings,
+    "email": EmailSettings,
+    "command": CommandSettings,
+}
+
+
+def _settings(kind: object) -> Mapping[str, type[AlertSettings]]:
+    """Returns the settings of each type of this package and, if it is another, of that type.
+
+    Raises:
+        UserError: what another package has for the type cannot be used.
+    """
+    if not isinstance(kind, str) or kind in SETTINGS:
+        return SETTINGS
+    return {**SETTINGS, **{one.name: _load(one) for one in entry_points(group=ENTRY_POINTS) if one.name == kind}}
+
+
+def _load(point: EntryPoint) -> type[AlertSettings]:
+    try:
+        settings: type[AlertSettings] = point.load()
+        if not issubclass(settings, AlertSettings):
+            raise TypeError("it is no AlertSettings")
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"alerts of type {point.name!r} need {point.value}, which cannot be loaded: {reason}") from None
+    return settings
+
+
+@cache
+def _adapter(settings: tuple[type[AlertSettings], ...]) -> TypeAdapter[Any]:
+    union: Any = Union[settings]  # noqa: UP007 (its members are known only when it runs)
+    return TypeAdapter(Annotated[union, Field(discriminator="type")])
+
+
+def _validated(value: Any) -> AlertSettings:
+    if isinstance(value, AlertSettings):
+        return value
+    try:
+        known = _settings(value.get("type") if isinstance(value, Mapping) else None)
+    except UserError as error:
+        raise ValueError(str(error)) from None
+    alert: AlertSettings = _adapter(tuple(known.values())).validate_python(value)
+    return alert
+
+
+class _AnyType:
+    """Validates an alert as the settings of its `type`."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(_validated)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        others = {one.name: _load(one) for one in entry_points(group=ENTRY_POINTS)}
+        return handler(_adapter(tuple({**others, **SETTINGS}.values())).core_schema)
+
+
+Alert = Annotated[AlertSettings, _AnyType()]
 
 
 def keys_of(kind: str) -> list[str]:
-    """The keys of alerts of that type; none if there is no such type."""
-    for settings in get_args(get_args(Alert)[0]):
-        if kind in get_args(settings.model_fields["type"].annotation):
-            return list(settings.model_fields)
-    return []
+    """Returns the keys of alerts of that type; none if there is no such type."""
+    settings = _settings(kind).get(kind)
+    return [] if settings is None else list(settings.model_fields)
 
 
 def placed(alert: Alert, folder: Path) -> Alert:
-    """The alert with its paths taken from a folder, that of the cameras file."""
+    """Returns the alert with its paths taken from a folder, that of the cameras file."""
     paths = {name: value for name in type(alert).model_fields if isinstance(value := getattr(alert, name), Path)}
     return alert.model_copy(update={name: folder / path.expanduser() for name, path in paths.items()})

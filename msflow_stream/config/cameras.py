@@ -8,15 +8,13 @@ from datetime import time
 from random import Random
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, SecretStr, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema, model_validator
 
 from msflow_stream.config.alerts import Alert, AlertName
+from msflow_stream.config.fields import ClockTime, Seconds
 from msflow_stream.config.settings import Section
 
 NAME = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?$"  # of a folder, on any system
-
-
-CLOCK = r"^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$"
 
 
 FILE_SCHEME = "file://"
@@ -61,16 +59,7 @@ def _webcam(url: Any) -> Any:
     return str(url) if isinstance(url, int) and not isinstance(url, bool) else url
 
 
-def _clock(value: Any) -> Any:
-    if not re.fullmatch(CLOCK, str(value)):
-        raise ValueError("should be a time of day such as 06:30")
-    return value
-
-
 ADDRESS = {"anyOf": [{"type": "string", "minLength": 1}, {"type": "integer", "minimum": 0}]}
-
-
-Seconds = Annotated[FiniteFloat, Field(gt=0)]
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -86,9 +75,6 @@ Name = Annotated[str, AfterValidator(_checked_name)]
 
 
 SceneName = Annotated[str, Field(min_length=1)]
-
-
-ClockTime = Annotated[time, BeforeValidator(_clock), WithJsonSchema({"type": "string", "pattern": CLOCK})]
 
 
 Address = Annotated[SecretStr, BeforeValidator(_webcam), AfterValidator(_checked_url), WithJsonSchema(ADDRESS)]

@@ -1,7 +1,8 @@
-"""Events and what is said of them as JSON: for sinks, queues on disk, the store and event.json."""
+"""Events and their messages as JSON: for sinks, queues on disk, the store and event.json."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
@@ -13,7 +14,7 @@ from msflow_stream.types import Event, EventMessage
 
 
 def to_json(message: EventMessage) -> dict[str, Any]:
-    """What `json.dumps` takes: `kind`, and `event` with its times of arrival as ISO 8601 in UTC.
+    """Returns the JSON object: `kind`, and `event` with its times of arrival as ISO 8601 in UTC.
 
     >>> to_json(EventMessage("open", event))
     {'kind': 'open', 'event': {'id': 'gate-00000005', ..., 'start_wall': '2026-01-02T03:04:05Z', ...}}
@@ -21,27 +22,32 @@ def to_json(message: EventMessage) -> dict[str, Any]:
     return {"kind": message.kind, "event": event_to_json(message.event)}
 
 
+def encode(message: EventMessage) -> str:
+    """Returns the JSON object on one line."""
+    return json.dumps(to_json(message), ensure_ascii=False, separators=(",", ":"))
+
+
 def from_json(values: object) -> EventMessage:
-    """The message that `to_json` wrote; keys that it does not know are left out.
+    """Returns the message that `to_json` wrote; keys that it does not know are left out.
 
     Raises:
-        ValueError: this is no message, in one line that says why.
+        ValueError: the values are no message, in one line that says why.
     """
     message: EventMessage = _read(_adapter(EventMessage), values)
     return replace(message, event=_in_utc(message.event))
 
 
 def event_to_json(event: Event) -> dict[str, Any]:
-    """An event by itself, as `to_json` has it under `event`."""
+    """Returns an event by itself, as `to_json` has it under `event`."""
     values: dict[str, Any] = _adapter(Event).dump_python(_in_utc(event), mode="json")
     return values
 
 
 def event_from_json(values: object) -> Event:
-    """The event that `event_to_json` wrote.
+    """Returns the event that `event_to_json` wrote.
 
     Raises:
-        ValueError: this is no event, in one line that says why.
+        ValueError: the values are no event, in one line that says why.
     """
     event: Event = _read(_adapter(Event), values)
     return _in_utc(event)

@@ -1,4 +1,4 @@
-"""Where the events of a watch go: into the store, and to the alerts that the cameras file names."""
+"""The router of a watch's events: into the store, and to the alerts that the cameras file names."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ SNAPSHOT = "snapshot_overlay.jpg"
 
 
 class EventRouter:
-    """Takes what is said of all events; each receiver has a queue on disk and a thread of its own. To be closed.
+    """Queues the messages of all events; each receiver has a queue on disk and a thread of its own. To be closed.
 
     Args:
         file: the cameras file.
         out: the folder that the watch writes to.
-        random: for the jitter of waits.
+        random: draws the jitter of waits.
 
     Raises:
         UserError: a store that cannot be one or is of a newer program, an alert that cannot begin or is not there.
     """
 
     def __init__(self, file: Cameras, out: Path, random: Random) -> None:
+        """Opens the store, and delivers what an earlier watch left."""
         self._out = out
         self._store = EventStore(store_url(file, out))
-        self._hub = AlertDispatcher(
+        self._dispatcher = AlertDispatcher(
             file.alerts,
             out / QUEUES,
             random,
@@ -50,7 +51,7 @@ class EventRouter:
 
     def publish(self, message: EventMessage, camera: str) -> None:
         """Puts a message into every queue that it is for, and returns; from any thread."""
-        self._hub.publish(message, camera)
+        self._dispatcher.publish(message, camera)
 
     def reroute(self, file: Cameras) -> None:
         """Follows a changed cameras file: which camera's events go where. The alerts themselves stay as they are.
@@ -58,29 +59,29 @@ class EventRouter:
         Raises:
             UserError: an alert that a camera names was not there at the start; nothing has changed.
         """
-        self._hub.reroute(_routes(file))
+        self._dispatcher.reroute(_routes(file))
 
     def is_kept(self, id: str) -> bool:
-        """Whether a person marked the event to be kept."""
+        """Returns whether a person marked the event to be kept."""
         return id in self._store.kept_ids()
 
     def report(self) -> Mapping[str, AlertReport]:
-        """How each receiver fares."""
-        return self._hub.report()
+        """Returns the figures of each receiver, by name."""
+        return self._dispatcher.report()
 
     def close(self, timeout: float) -> None:
         """Delivers what can be delivered at once; the rest stays for the next start."""
-        self._hub.close(timeout)
+        self._dispatcher.close(timeout)
         self._store.close()
 
 
 def store_url(file: Cameras, out: Path) -> str:
-    """The address of the database of events."""
+    """Returns the address of the database of events."""
     return f"sqlite:///{out / DATABASE}" if file.store is None else file.store.get_secret_value()
 
 
 def secrets_of(file: Cameras) -> Iterator[str]:
-    """What alerts must not show anywhere."""
+    """Yields the secrets of all alerts, which must not show anywhere."""
     for alert in file.alerts.values():
         yield from alert.secrets()
 

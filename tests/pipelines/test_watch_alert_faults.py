@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from msflow_stream.events.store import EventStore
-from tests.events.alerts.said import without_repeats
+from tests.events.alerts.messages import without_repeats
 from tests.pipelines.conftest import Workplace
 from tests.support.mqtt import Broker, Subscriber, free_port, need_broker
 from tests.support.postgres import PostgresServer, need_postgres

@@ -1,12 +1,21 @@
-"""Alerts: who is told of events, at least once and in order, without ever holding up a camera."""
+"""Alerts: event messages go to their receivers at least once and in order, without ever holding up a camera."""
 
 from msflow_stream.events.alerts.delivery import AlertReport, DeliveryWorker
 from msflow_stream.events.alerts.dispatcher import AlertDispatcher, Routes
 from msflow_stream.events.alerts.queue import DeliveryQueue
-from msflow_stream.events.alerts.sinks.base import AlertSink, Delivery, GiveUp, Retry, retrying
+from msflow_stream.events.alerts.sinks.base import (
+    AlertMessage,
+    AlertSink,
+    Delivery,
+    GiveUp,
+    Retry,
+    SinkContext,
+    retrying,
+)
 
 __all__ = [
     "AlertDispatcher",
+    "AlertMessage",
     "AlertReport",
     "AlertSink",
     "Delivery",
@@ -15,5 +24,6 @@ __all__ = [
     "GiveUp",
     "Retry",
     "Routes",
+    "SinkContext",
     "retrying",
 ]

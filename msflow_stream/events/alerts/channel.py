@@ -1,4 +1,4 @@
-"""One alert: its filters, its queue, its thread and its sink."""
+"""The channels to receivers: each has a queue, a thread that delivers, and for an alert its filters and its sink."""
 
 from __future__ import annotations
 
@@ -6,74 +6,28 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from pkgutil import resolve_name
 from random import Random
-from typing import assert_never
 
-from msflow_stream.config.alerts import (
-    Alert,
-    CommandSettings,
-    EmailSettings,
-    JsonLinesSettings,
-    MqttSettings,
-    WebhookSettings,
-)
+from msflow_stream.config.alerts import Alert
 from msflow_stream.config.cameras import Backoff
 from msflow_stream.events.alerts.delivery import AlertReport, DeliveryWorker
 from msflow_stream.events.alerts.filters import AlertFilter, local_now
 from msflow_stream.events.alerts.queue import DeliveryQueue
-from msflow_stream.events.alerts.sinks.base import AlertSink, Delivery
-from msflow_stream.events.alerts.sinks.command import Command
-from msflow_stream.events.alerts.sinks.email import Mail, Snapshot
-from msflow_stream.events.alerts.sinks.jsonl import JsonLines
+from msflow_stream.events.alerts.sinks.base import AlertSink, Delivery, SinkContext, Snapshot
 from msflow_stream.logs import Redactor
 from msflow_stream.types import EventMessage
 
 
-def make_sink(
-    alert: Alert,
-    cameras: Collection[str],
-    random: Random,
-    hide: Redactor,
-    snapshot: Snapshot | None = None,
-    backoff: Backoff | None = None,
-) -> AlertSink:
-    """The sink that settings describe.
-
-    Args:
-        cameras: that there will be messages of.
-        random, backoff: for the waits between connections.
-        hide: takes secrets out of a text.
-        snapshot: where an event's picture is.
-
-    Raises:
-        UserError: certificates cannot be read.
-    """
-    match alert:
-        case JsonLinesSettings():
-            return JsonLines(alert)
-        case WebhookSettings():
-            from msflow_stream.events.alerts.sinks.webhook import Webhook
-
-            return Webhook(alert)
-        case MqttSettings():
-            from msflow_stream.events.alerts.sinks.mqtt import Mqtt
-
-            return Mqtt(alert, cameras, random, backoff)
-        case EmailSettings():
-            return Mail(alert, hide, snapshot)
-        case CommandSettings():
-            return Command(alert, hide)
-    assert_never(alert)
-
-
 @dataclass(frozen=True, slots=True)
 class ChannelContext:
-    """What all alerts of a program share.
+    """The surroundings that all channels of a program share.
 
     Attributes:
-        folder: of the queues.
-        random, backoff: for the waits after failures.
-        snapshot: where the picture of an event is, for mails.
+        folder: the folder of the queues.
+        random: draws the jitter of the waits after failures.
+        backoff: the waits after failures; None: the usual ones.
+        snapshot: gives the path of an event's snapshot, for mails.
         clock: local time, for filters by time.
     """
 
@@ -85,89 +39,101 @@ class ChannelContext:
 
 
 class AlertChannel:
-    """Takes the messages that an alert is for. To be closed."""
+    """The channel of one alert: queues the messages that it is for. To be closed."""
 
     def __init__(self, name: str, alert: Alert, cameras: Collection[str], shared: ChannelContext) -> None:
         """Starts to deliver what an earlier run left.
 
         Args:
-            cameras: whose events go to this alert.
+            name: the alert's name.
+            alert: its settings.
+            cameras: the cameras whose events go to this alert.
+            shared: the surroundings of all channels.
 
         Raises:
             UserError: the sink cannot begin.
         """
         self.name, self._alert = name, alert
-        self._choice = AlertFilter(alert, shared.clock)
-        hide = Redactor(any_url=True)
-        hide.add_addresses(alert.secrets())
-        own = Random(shared.random.getrandbits(64))  # the generator of another thread is not to be used
-        self._sink = make_sink(alert, self._wanted(cameras), own, hide, shared.snapshot, shared.backoff)
-        self._outbox = DeliveryQueue(shared.folder, name, alert.queue)
-        self._courier = DeliveryWorker(
-            self._outbox,
-            self._sink.deliver,
-            random=Random(shared.random.getrandbits(64)),
-            end=self._sink.close,
+        self._filter = AlertFilter(alert, shared.clock)
+        redactor = Redactor(any_url=True)
+        redactor.add_addresses(alert.secrets())
+        make: Callable[[Alert, SinkContext], AlertSink] = resolve_name(alert.sink)
+        self._sink = make(alert, SinkContext(self._wanted(cameras), redactor, shared.snapshot))
+        self._queue = DeliveryQueue(shared.folder, name, alert.queue)
+        self._worker = DeliveryWorker(
+            self._queue,
+            self._sink.write,
+            random=Random(shared.random.getrandbits(64)),  # the generator of another thread is not to be used
+            close=self._sink.close,
             backoff=shared.backoff,
-            attempts=alert.attempts if isinstance(alert, CommandSettings) else None,
+            attempts=self._sink.attempts,
             give_up_after=alert.give_up_after,
-            hide=hide,
+            redactor=redactor,
         )
 
-    def offer(self, message: EventMessage, camera: str, routed: bool) -> None:
-        """Puts the message in the queue if it is for this alert.
+    def write(self, message: EventMessage, camera: str, routed: bool) -> None:
+        """Queues the message if it is for this alert.
 
         Args:
+            message: the message.
+            camera: the camera that it is about.
             routed: whether the camera's events go here; the end of an event that was begun here does in any case.
         """
         event = message.event.id
-        followed = self._outbox.follows(event)
+        followed = self._queue.follows(event)
         if not (followed or routed):
             return
-        chosen = self._choice(message, camera, followed)
+        chosen = self._filter(message, camera, followed)
         if chosen is not None:
-            self._courier.put(chosen)
+            self._worker.add(chosen)
         elif message.kind == "close" and followed:
-            self._outbox.forget(event)
+            self._queue.forget(event)
 
     def announce(self, cameras: Collection[str]) -> None:
-        """These are the cameras whose events go here from now on."""
+        """Names the cameras whose events go here from now on."""
         self._sink.announce(self._wanted(cameras))
 
     def report(self) -> AlertReport:
-        return self._courier.report()
+        """Returns the figures since the start."""
+        return self._worker.report()
 
     def ask_to_close(self) -> None:
-        self._courier.ask_to_close()
+        """Asks for an end, and returns at once."""
+        self._worker.ask_to_close()
 
     def close(self, timeout: float) -> None:
-        self._courier.close(timeout)
+        """Delivers what can be delivered within so many seconds."""
+        self._worker.close(timeout)
 
     def _wanted(self, cameras: Collection[str]) -> list[str]:
         return [camera for camera in cameras if not self._alert.cameras or camera in self._alert.cameras]
 
 
 class StoreChannel:
-    """Takes every message of every camera, for a delivery that is not set up by a person, such as the store's."""
+    """The channel of a delivery that no person set up, such as the store's: queues every message of every camera."""
 
-    def __init__(self, name: str, deliver: Delivery, shared: ChannelContext) -> None:
+    def __init__(self, name: str, write: Delivery, shared: ChannelContext) -> None:
+        """Starts to deliver what an earlier run left."""
         self.name = name
         random = Random(shared.random.getrandbits(64))
-        self._courier = DeliveryWorker(
-            DeliveryQueue(shared.folder, name), deliver, random=random, backoff=shared.backoff
-        )
+        self._worker = DeliveryWorker(DeliveryQueue(shared.folder, name), write, random=random, backoff=shared.backoff)
 
-    def offer(self, message: EventMessage, camera: str, routed: bool) -> None:
-        self._courier.put(message)
+    def write(self, message: EventMessage, camera: str, routed: bool) -> None:
+        """Queues the message, wherever its camera's events go."""
+        self._worker.add(message)
 
     def announce(self, cameras: Collection[str]) -> None:
-        return None
+        """Takes all cameras in any case."""
+        return
 
     def report(self) -> AlertReport:
-        return self._courier.report()
+        """Returns the figures since the start."""
+        return self._worker.report()
 
     def ask_to_close(self) -> None:
-        self._courier.ask_to_close()
+        """Asks for an end, and returns at once."""
+        self._worker.ask_to_close()
 
     def close(self, timeout: float) -> None:
-        self._courier.close(timeout)
+        """Delivers what can be delivered within so many seconds."""
+        self._worker.close(timeout)

@@ -1,4 +1,4 @@
-"""Takes what is said of all events to everyone who wants to hear it."""
+"""The dispatcher of event messages: each goes into the queue of every channel that it is for."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from msflow_stream.config.cameras import Backoff
 from msflow_stream.events.alerts.channel import AlertChannel, ChannelContext, StoreChannel
 from msflow_stream.events.alerts.delivery import AlertReport
 from msflow_stream.events.alerts.filters import local_now
-from msflow_stream.events.alerts.sinks.base import Delivery
-from msflow_stream.events.alerts.sinks.email import Snapshot
+from msflow_stream.events.alerts.sinks.base import Delivery, Snapshot
 from msflow_stream.types import EventMessage, UserError
 
 Routes = Mapping[str, Collection[str]]  # the alerts of each camera, by name
@@ -24,8 +23,8 @@ Routes = Mapping[str, Collection[str]]  # the alerts of each camera, by name
 class AlertDispatcher:
     """All alerts of a program, each with a queue on disk and a thread of its own. To be closed.
 
-    >>> hub = AlertDispatcher(alerts, folder, Random(), routes={"gate": ["guard"]})  # doctest: +SKIP
-    >>> hub.publish(EventMessage("open", event), "gate")  # doctest: +SKIP
+    >>> dispatcher = AlertDispatcher(alerts, folder, Random(), routes={"gate": ["guard"]})  # doctest: +SKIP
+    >>> dispatcher.publish(EventMessage("open", event), "gate")  # doctest: +SKIP
     """
 
     def __init__(
@@ -43,12 +42,12 @@ class AlertDispatcher:
         """Starts, and delivers what an earlier run left.
 
         Args:
-            alerts: by name.
-            folder: of the queues and dead letters, for one program at a time.
-            random: for the jitter of the waits.
-            routes: to which alerts the events of each camera go.
+            alerts: the settings of each alert, by name.
+            folder: the folder of queues and dead letters, for one program at a time.
+            random: draws the jitter of the waits.
+            routes: the alerts that the events of each camera go to.
             always: deliveries that take everything of all cameras, such as the store's; by name.
-            snapshot: where the picture of an event is, for mails.
+            snapshot: gives the path of an event's snapshot, for mails.
             backoff: the waits after failures.
             clock: local time, for filters by time.
 
@@ -61,12 +60,12 @@ class AlertDispatcher:
         _check(alerts, routes)
         shared = ChannelContext(folder, random, backoff, snapshot, clock)
         self._alerts, self._routes = frozenset(alerts), routes
-        self._posts: list[AlertChannel | StoreChannel] = [
+        self._channels: list[AlertChannel | StoreChannel] = [
             StoreChannel(name, deliver, shared) for name, deliver in always.items()
         ]
         try:
             for name, alert in alerts.items():
-                self._posts.append(AlertChannel(name, alert, _cameras(name, routes), shared))
+                self._channels.append(AlertChannel(name, alert, _cameras(name, routes), shared))
         except UserError as error:
             self.close(1.0)
             raise UserError(f"alert {name}: {error}") from None
@@ -74,8 +73,8 @@ class AlertDispatcher:
     def publish(self, message: EventMessage, camera: str) -> None:
         """Puts a message in every queue that it is for, and returns; from any thread, in order for each event."""
         names = self._routes.get(camera, ())
-        for post in self._posts:
-            post.offer(message, camera, post.name in names)
+        for channel in self._channels:
+            channel.write(message, camera, channel.name in names)
 
     def reroute(self, routes: Routes) -> None:
         """Sends events by other routes from now on.
@@ -85,20 +84,20 @@ class AlertDispatcher:
         """
         _check(self._alerts, routes)
         self._routes = routes
-        for post in self._posts:
-            post.announce(_cameras(post.name, routes))
+        for channel in self._channels:
+            channel.announce(_cameras(channel.name, routes))
 
     def report(self) -> Mapping[str, AlertReport]:
-        """How each alert fares, by name; never waits for one."""
-        return {post.name: post.report() for post in self._posts}
+        """Returns the figures of each channel, by name; never waits for one."""
+        return {channel.name: channel.report() for channel in self._channels}
 
     def close(self, timeout: float = 5.0) -> None:
         """Delivers what can be delivered at once, for so many seconds in all; the rest stays for the next run."""
         end = monotonic() + timeout
-        for post in self._posts:
-            post.ask_to_close()
-        for post in self._posts:
-            post.close(max(0.0, end - monotonic()))
+        for channel in self._channels:
+            channel.ask_to_close()
+        for channel in self._channels:
+            channel.close(max(0.0, end - monotonic()))
 
 
 def _cameras(alert: str, routes: Routes) -> list[str]:

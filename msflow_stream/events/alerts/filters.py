@@ -1,4 +1,4 @@
-"""Which messages an alert is for."""
+"""The filters of alerts: which messages each is for."""
 
 from __future__ import annotations
 
@@ -11,25 +11,28 @@ from msflow_stream.types import SEVERITIES, Event, EventMessage
 
 
 def local_now() -> datetime:
-    """Now, by the clock of the machine."""
+    """Returns the time by the clock of the machine."""
     return datetime.now().astimezone()
 
 
 class AlertFilter:
-    """Applies the filters of one alert. Who was told of an event's beginning is told of its end too.
+    """The filters of one alert. A receiver that got an event's beginning gets its end too.
 
     An event that the filters let through only later (it becomes severe, or the quiet hours are over) begins then.
     """
 
     def __init__(self, settings: AlertSettings, clock: Callable[[], datetime] = local_now) -> None:
+        """Filters by these settings, and by a clock of local time."""
         self._settings, self._clock = settings, clock
         self._last: dict[str, tuple[str, datetime]] = {}  # the event of each camera that was begun last, and when
 
     def __call__(self, message: EventMessage, camera: str, followed: bool) -> EventMessage | None:
-        """The message as the receiver is to get it, None if it is not to.
+        """Returns the message as the receiver is to get it, None if it is not to.
 
         Args:
-            followed: whether the receiver was told of the event's beginning.
+            message: the message.
+            camera: the camera that it is about.
+            followed: whether the receiver got the event's beginning.
         """
         kinds = self._settings.kinds
         if followed:
@@ -43,18 +46,18 @@ class AlertFilter:
         return message
 
     def _lets_through(self, event: Event, camera: str) -> bool:
-        wanted, now = self._settings, self._clock()
+        settings, now = self._settings, self._clock()
         return (
-            SEVERITIES.index(event.severity) >= SEVERITIES.index(wanted.severity)
-            and (not wanted.cameras or camera in wanted.cameras)
-            and (not wanted.triggers or not set(wanted.triggers).isdisjoint(event.triggers))
-            and not any(span.covers(now.time()) for span in wanted.quiet)
-            and (wanted.duration is None or (event.end is not None and event.end - event.start >= wanted.duration))
+            SEVERITIES.index(event.severity) >= SEVERITIES.index(settings.severity)
+            and (not settings.cameras or camera in settings.cameras)
+            and (not settings.triggers or not set(settings.triggers).isdisjoint(event.triggers))
+            and not any(span.covers(now.time()) for span in settings.quiet)
+            and (settings.duration is None or (event.end is not None and event.end - event.start >= settings.duration))
             and not self._cools_down(event, camera, now)
         )
 
     def _cools_down(self, event: Event, camera: str, now: datetime) -> bool:
-        """Whether another event of the camera was begun a short while ago."""
+        """Returns whether another event of the camera was begun a short while ago."""
         if self._settings.cooldown is None or camera not in self._last:
             return False
         begun, when = self._last[camera]

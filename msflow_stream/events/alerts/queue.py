@@ -1,4 +1,4 @@
-"""What waits for a receiver: a bounded queue on disk that outlives the program, however it ends."""
+"""The messages that wait for a receiver: a bounded queue on disk that outlives the program, however it ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from time import time
 
 from msflow_stream.events.alerts.queue_file import DeadLetters, QueuedMessage, QueueFile
-from msflow_stream.events.alerts.sinks.base import encode
+from msflow_stream.events.serialization import encode
 from msflow_stream.logs import Outage
 from msflow_stream.types import EventMessage
 
@@ -37,7 +37,7 @@ class DeliveryQueue:
             raise ValueError(f"capacity must be at least 1, not {capacity}")
         self.name = name
         self._capacity, self._clock = capacity, clock
-        self._spool, self._dead = QueueFile(folder / f"{name}.sqlite"), DeadLetters(folder / f"{name}.dead.jsonl")
+        self._file, self._dead = QueueFile(folder / f"{name}.sqlite"), DeadLetters(folder / f"{name}.dead.jsonl")
         self._lock = threading.RLock()
         self._saved, self._followed, self._loaded = 0, set[str](), False
         self._unsaved: deque[QueuedMessage] = deque()  # newer than all that are saved
@@ -50,21 +50,21 @@ class DeliveryQueue:
 
     @property
     def given_up(self) -> int:
-        """Messages that were given up since the start."""
+        """The number of messages that were given up since the start."""
         with self._lock:
             return self._given_up
 
     def __len__(self) -> int:
-        """How many messages wait."""
+        """Returns the number of messages that wait."""
         with self._lock:
             return self._saved + len(self._unsaved)
 
-    def age(self, letter: QueuedMessage) -> float:
-        """Seconds since a message was put in."""
-        return self._clock() - letter.added
+    def age(self, queued: QueuedMessage) -> float:
+        """Returns the seconds since a message was added."""
+        return self._clock() - queued.added
 
     def follows(self, event: str) -> bool:
-        """Whether the beginning of this event was put in, in this run or an earlier one, and not its end."""
+        """Returns whether the event's beginning was added, in this run or an earlier one, and not its end."""
         with self._lock:
             return event in self._followed
 
@@ -73,91 +73,91 @@ class DeliveryQueue:
         with self._lock:
             if event in self._followed and not self._closed:
                 self._followed.discard(event)
-                self._spool.forget(event)
+                self._file.forget(event)
 
-    def put(self, message: EventMessage) -> None:
-        """Adds a message."""
-        letter = QueuedMessage(encode(message), self._clock(), message.kind, message.event.id)
+    def add(self, message: EventMessage) -> None:
+        """Adds a message, which becomes JSON here and nowhere else."""
+        queued = QueuedMessage(encode(message), self._clock(), message.kind, message.event.id)
         with self._lock:
             if self._closed:
-                self._bury(letter, "the program was ending")
+                self._add_dead_letter(queued, "the program was ending")
                 return
             while len(self) >= self._capacity and (oldest := self.first()) is not None:
                 self._full.begin(f"{self.name}: {len(self)} messages wait; the oldest ones are given up")
                 self.give_up(oldest, "the queue was full")
-            if letter.kind == "open":
-                self._followed.add(letter.event)
-            elif letter.kind == "close":
-                self._followed.discard(letter.event)
-            self._unsaved.append(letter)
+            if queued.kind == "open":
+                self._followed.add(queued.event)
+            elif queued.kind == "close":
+                self._followed.discard(queued.event)
+            self._unsaved.append(queued)
             self._save()
 
     def first(self) -> QueuedMessage | None:
-        """The oldest message, which stays until it is removed; None if none waits."""
+        """Returns the oldest message, which stays until it is removed; None if none waits."""
         with self._lock:
             if self._unsaved:
                 self._save()
             if self._head is None and not self._closed:
-                self._head = self._spool.first(self._over)
+                self._head = self._file.first(self._over)
             if self._head is None and self._unsaved:
                 self._head = self._unsaved[0]
             return self._head
 
-    def remove(self, letter: QueuedMessage) -> bool:
-        """Takes the first message out: it was delivered. False if it had been given up in the meantime."""
+    def remove(self, queued: QueuedMessage) -> bool:
+        """Removes the first message, as it was delivered; False if it had been given up in the meantime."""
         with self._lock:
-            if letter is not self._head:
+            if queued is not self._head:
                 return False
             self._head = None
-            if letter.number is None:
-                self._unsaved.remove(letter)
+            if queued.number is None:
+                self._unsaved.remove(queued)
             else:
-                self._over.add(letter.number)
+                self._over.add(queued.number)
                 self._saved -= 1
             self._save()
             if not len(self):
                 self._full.end(f"{self.name}: no message waits any more; {self._given_up} were given up so far")
             return True
 
-    def give_up(self, letter: QueuedMessage, reason: str) -> None:
+    def give_up(self, queued: QueuedMessage, reason: str) -> None:
         """Moves the first message to the dead letters, unless it is there already."""
         with self._lock:
-            if letter is self._head:
-                self._bury(letter, reason)
-                self.remove(letter)
+            if queued is self._head:
+                self._add_dead_letter(queued, reason)
+                self.remove(queued)
 
     def close(self) -> None:
-        """What waits stays on the disk; what found no room there is given up."""
+        """Closes the file; a message that found no room on the disk is given up, all others stay there."""
         with self._lock:
             if self._closed:
                 return
             self._save()
-            for letter in self._unsaved:
-                self._bury(letter, "no room on the disk")
+            for queued in self._unsaved:
+                self._add_dead_letter(queued, "no room on the disk")
             self._closed = True
-            self._spool.close()
+            self._file.close()
 
     def _save(self) -> None:
         """Brings the disk up to date, if it can be read and written."""
         if self._closed or not (self._loaded or self._load()):
             return
         while self._unsaved or self._over:
-            letters = list(islice(self._unsaved, BATCH))
-            if not self._spool.save(letters, self._over):
+            batch = list(islice(self._unsaved, BATCH))
+            if not self._file.save(batch, self._over):
                 return
-            self._saved += len(letters)
+            self._saved += len(batch)
             self._over.clear()
-            for _ in letters:
+            for _ in batch:
                 self._unsaved.popleft()
 
     def _load(self) -> bool:
         """Finds what an earlier run left."""
-        if (found := self._spool.load()) is not None:
+        if (found := self._file.load()) is not None:
             self._loaded = True
             self._saved += found[0]
             self._followed |= found[1]
         return self._loaded
 
-    def _bury(self, letter: QueuedMessage, reason: str) -> None:
+    def _add_dead_letter(self, queued: QueuedMessage, reason: str) -> None:
         self._given_up += 1
-        self._dead.add(letter.body, reason)
+        self._dead.add(queued.text, reason)

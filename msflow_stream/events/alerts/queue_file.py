@@ -1,4 +1,4 @@
-"""The file of an outbox: letters in their order, and which events their receiver follows."""
+"""The file of a delivery queue: messages in their order, which events their receiver follows, and dead letters."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from msflow_stream.events.alerts.sinks.base import AlertMessage
 from msflow_stream.files import append_line
 from msflow_stream.logs import Outage
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 
-FORGOTTEN_AFTER = 30 * 86_400.0  # seconds; an event whose end was never told must not be followed for ever
-
+FORGOTTEN_AFTER = 30 * 86_400.0  # seconds; an event whose end was never queued must not be followed for ever
+MAX_BYTES = 16 * 2**20  # of a file of dead letters
+KEPT = 3  # files of dead letters that are put aside
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS letters(number INTEGER PRIMARY KEY AUTOINCREMENT, added REAL NOT NULL, body TEXT NOT NULL);
@@ -26,42 +30,50 @@ CREATE TABLE IF NOT EXISTS followed(event TEXT PRIMARY KEY, since REAL NOT NULL)
 """
 
 
-T = TypeVar("T")
-
-
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class QueuedMessage:
     """A message that waits.
 
     Attributes:
-        kind, event: of the message; empty for a letter that was read from the disk.
-        added: when, in seconds since 1970.
+        text: its JSON.
+        added: when it was added, in seconds since 1970.
+        kind, event: those of the message; empty where it was read from the disk.
         number: its place in the file, None while it is not in it.
-        attempts: to deliver it that have failed.
+        attempts: failed ones to deliver it.
     """
 
-    body: str
+    text: str
     added: float
     kind: Literal["open", "update", "close", ""] = ""
     event: str = ""
     number: int | None = None
     attempts: int = 0
 
+    @cached_property
+    def message(self) -> AlertMessage:
+        """The message for its receiver.
+
+        Raises:
+            ValueError: the text is no message.
+        """
+        return AlertMessage.read(self.text)
+
 
 class QueueFile:
-    """An SQLite file that one program has to itself. What it cannot do is said once, never raised. To be closed.
+    """An SQLite file that one program has to itself. What it cannot do is logged once, never raised. To be closed.
 
     Every change is in the file when the call returns, so that a killed program loses nothing. The last ones may be
     lost with the power, as waiting for the disk each time would hold up the cameras; the file stays whole.
     """
 
     def __init__(self, path: Path) -> None:
+        """Opens the file at the first call."""
         self._path = path
         self._db: sqlite3.Connection | None = None
-        self._trouble = Outage(logger)
+        self._outage = Outage(logger)
 
     def load(self) -> tuple[int, set[str]] | None:
-        """How many letters there are, and the events that are followed; None where they cannot be read."""
+        """Returns the number of messages and the events that are followed; None where they cannot be read."""
 
         def work(db: sqlite3.Connection) -> tuple[int, set[str]]:
             (count,) = db.execute("SELECT count(*) FROM letters").fetchone()
@@ -70,37 +82,38 @@ class QueueFile:
         return self._try(work)
 
     def first(self, over: Collection[int]) -> QueuedMessage | None:
-        """The oldest letter whose number is not among `over`; None where it cannot be read."""
+        """Returns the oldest message whose number is not among `over`; None where it cannot be read."""
 
         def work(db: sqlite3.Connection) -> QueuedMessage | None:
             query = "SELECT body, added, number FROM letters ORDER BY number LIMIT ?"
             rows = db.execute(query, (len(over) + 1,))
             return next(
-                (QueuedMessage(body, added, number=number) for body, added, number in rows if number not in over), None
+                (QueuedMessage(text, at, number=number) for text, at, number in rows if number not in over), None
             )
 
         return self._try(work)
 
-    def save(self, letters: Iterable[QueuedMessage], over: Collection[int]) -> bool:
-        """Adds letters, which get their numbers, and removes those with the numbers `over`; all of it or nothing."""
+    def save(self, messages: Iterable[QueuedMessage], over: Collection[int]) -> bool:
+        """Adds messages, which get their numbers, and removes those with the numbers `over`; all of it or nothing."""
 
         def work(db: sqlite3.Connection) -> list[tuple[QueuedMessage, int | None]]:
             db.executemany("DELETE FROM letters WHERE number = ?", [(number,) for number in over])
-            return [(letter, _insert(db, letter)) for letter in letters]
+            return [(message, _insert(db, message)) for message in messages]
 
         numbered = self._try(work)
         if numbered is None:
             return False
-        for letter, number in numbered:
-            letter.number = number
-        self._trouble.end(f"{self._path} is written again")
+        for message, number in numbered:
+            message.number = number
+        self._outage.end(f"{self._path} is written again")
         return True
 
     def forget(self, event: str) -> None:
-        """The receiver does not follow this event any more."""
+        """Notes that the receiver does not follow this event any more."""
         self._try(lambda db: db.execute("DELETE FROM followed WHERE event = ?", (event,)))
 
     def close(self) -> None:
+        """Closes the file, which the next call opens again."""
         if self._db is not None:
             self._db.close()
         self._db = None
@@ -113,7 +126,7 @@ class QueueFile:
                 return work(self._db)
         except (sqlite3.Error, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            self._trouble.begin(
+            self._outage.begin(
                 f"cannot write {self._path}: {reason}; alerts wait in memory, where a kill would lose them", reason
             )
             if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_FULL:
@@ -154,43 +167,35 @@ def _connect(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _insert(db: sqlite3.Connection, letter: QueuedMessage) -> int | None:
-    if letter.kind == "open":
-        db.execute("DELETE FROM followed WHERE since < ?", (letter.added - FORGOTTEN_AFTER,))
-        db.execute("INSERT OR REPLACE INTO followed VALUES (?, ?)", (letter.event, letter.added))
-    elif letter.kind == "close":
-        db.execute("DELETE FROM followed WHERE event = ?", (letter.event,))
-    return db.execute("INSERT INTO letters(added, body) VALUES (?, ?)", (letter.added, letter.body)).lastrowid
-
-
-logger = logging.getLogger(__name__)
-
-
-MAX_BYTES = 16 * 2**20
-
-
-KEPT = 3  # files that are put aside
+def _insert(db: sqlite3.Connection, message: QueuedMessage) -> int | None:
+    if message.kind == "open":
+        db.execute("DELETE FROM followed WHERE since < ?", (message.added - FORGOTTEN_AFTER,))
+        db.execute("INSERT OR REPLACE INTO followed VALUES (?, ?)", (message.event, message.added))
+    elif message.kind == "close":
+        db.execute("DELETE FROM followed WHERE event = ?", (message.event,))
+    return db.execute("INSERT INTO letters(added, body) VALUES (?, ?)", (message.added, message.text)).lastrowid
 
 
 class DeadLetters:
     """A line of JSON for each message that was given up: `time`, `reason` and the `message`."""
 
     def __init__(self, path: Path, max_bytes: int = MAX_BYTES) -> None:
+        """Makes the file at the first message; a file that would become larger is put aside."""
         self._path, self._max_bytes = path, max_bytes
-        self._trouble = Outage(logger)
+        self._outage = Outage(logger)
 
-    def add(self, body: str, reason: str) -> None:
-        """Notes a message; where that fails it is logged once, never raised."""
+    def add(self, text: str, reason: str) -> None:
+        """Adds a message's JSON; where that fails it is logged once, never raised."""
         try:
-            message = json.loads(body)
+            message = json.loads(text)
         except ValueError:
-            message = body
+            message = text
         line = {"time": datetime.now(UTC).isoformat().replace("+00:00", "Z"), "reason": reason, "message": message}
         try:
             append_line(self._path, json.dumps(line, ensure_ascii=False), self._max_bytes, KEPT)
         except OSError as error:
-            self._trouble.begin(
+            self._outage.begin(
                 f"cannot write {self._path}: {error.strerror}; alerts that are given up are lost", f"{error.strerror}"
             )
         else:
-            self._trouble.end(f"{self._path} is written again")
+            self._outage.end(f"{self._path} is written again")

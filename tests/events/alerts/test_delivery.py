@@ -16,9 +16,8 @@ import pytest
 
 from msflow_stream.events.alerts.delivery import DeliveryWorker
 from msflow_stream.events.alerts.queue import DeliveryQueue
-from msflow_stream.events.alerts.sinks.base import GiveUp, Retry, retrying
-from msflow_stream.types import EventMessage
-from tests.events.alerts.said import QUICK, dead, known_by, life, say, without_repeats
+from msflow_stream.events.alerts.sinks.base import AlertMessage, GiveUp, Retry, retrying
+from tests.events.alerts.messages import QUICK, a_message, dead, known_by, life, without_repeats
 from tests.support.data import REPOSITORY
 from tests.support.mqtt import until
 
@@ -27,26 +26,26 @@ class Receiver:
     """Takes messages, or raises what it is told to."""
 
     def __init__(self) -> None:
-        self.taken: list[EventMessage] = []
+        self.taken: list[AlertMessage] = []
         self.attempts = 0
-        self.trouble: Callable[[EventMessage], Exception | None] = lambda message: None
+        self.trouble: Callable[[AlertMessage], Exception | None] = lambda message: None
 
-    def __call__(self, message: EventMessage) -> None:
+    def __call__(self, message: AlertMessage) -> None:
         self.attempts += 1
         if (error := self.trouble(message)) is not None:
             raise error
         self.taken.append(message)
 
 
-def courier(folder: Path, deliver: Callable[[EventMessage], None], **options: Any) -> DeliveryWorker:
+def worker(folder: Path, deliver: Callable[[AlertMessage], None], **options: Any) -> DeliveryWorker:
     return DeliveryWorker(DeliveryQueue(folder, "guard"), deliver, random=Random(0), **{"backoff": QUICK, **options})
 
 
 def test_what_is_put_in_arrives_as_it_was(tmp_path: Path) -> None:
     receiver = Receiver()
-    one = courier(tmp_path, receiver)
+    one = worker(tmp_path, receiver)
     for message in life(updates=5):
-        one.put(message)
+        one.add(message)
     until(lambda: len(receiver.taken) == 7)
     one.close()
     assert receiver.taken == life(updates=5)
@@ -61,9 +60,9 @@ def test_a_failing_receiver_is_tried_until_it_works_and_the_order_is_kept(
     caplog.set_level(logging.INFO)
     receiver = Receiver()
     receiver.trouble = lambda message: Retry("away") if receiver.attempts < 6 else None
-    one = courier(tmp_path, receiver)
+    one = worker(tmp_path, receiver)
     for message in life(updates=2):
-        one.put(message)
+        one.add(message)
     until(lambda: len(receiver.taken) == 4)
     one.close()
     assert receiver.taken == life(updates=2)
@@ -75,9 +74,9 @@ def test_a_failing_receiver_is_tried_until_it_works_and_the_order_is_kept(
 def test_what_would_never_arrive_goes_to_the_dead_letters_and_the_next_is_tried(tmp_path: Path) -> None:
     receiver = Receiver()
     receiver.trouble = lambda message: GiveUp("nobody there") if message.event.version == 2 else None
-    one = courier(tmp_path, receiver)
+    one = worker(tmp_path, receiver)
     for message in life():
-        one.put(message)
+        one.add(message)
     until(lambda: len(receiver.taken) == 2)
     one.close()
     assert known_by(receiver.taken) == [("gate-1", 1), ("gate-1", 3)]
@@ -91,13 +90,13 @@ def test_a_message_is_given_up_when_it_is_too_old_but_never_untried(tmp_path: Pa
     hours = [0.0]
     box = DeliveryQueue(tmp_path, "guard", clock=lambda: hours[0])
     one = DeliveryWorker(box, receiver, random=Random(0), backoff=QUICK, give_up_after=24.0)
-    one.put(say("open"))
+    one.add(a_message("open"))
     until(lambda: receiver.attempts >= 3)
     assert one.report().given_up == 0
     hours[0] = 24.0
     until(lambda: one.report().given_up == 1)
     receiver.trouble = lambda message: None
-    one.put(say("close", version=2))
+    one.add(a_message("close", version=2))
     until(lambda: len(receiver.taken) == 1)
     one.close()
     assert dead(tmp_path / "guard.dead.jsonl") == [("away", "gate-1", 1)]
@@ -106,9 +105,9 @@ def test_a_message_is_given_up_when_it_is_too_old_but_never_untried(tmp_path: Pa
 def test_attempts_are_counted_for_each_message(tmp_path: Path) -> None:
     receiver = Receiver()
     receiver.trouble = lambda message: Retry("exit code 1") if message.kind != "close" else None
-    one = courier(tmp_path, receiver, attempts=3)
+    one = worker(tmp_path, receiver, attempts=3)
     for message in life():
-        one.put(message)
+        one.add(message)
     until(lambda: len(receiver.taken) == 1)
     one.close()
     assert receiver.attempts == 3 + 3 + 1
@@ -118,9 +117,9 @@ def test_attempts_are_counted_for_each_message(tmp_path: Path) -> None:
 def test_a_bug_costs_its_message_and_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     receiver = Receiver()
     receiver.trouble = lambda message: KeyError("oops") if message.kind == "open" else None
-    one = courier(tmp_path, receiver)
+    one = worker(tmp_path, receiver)
     for message in life():
-        one.put(message)
+        one.add(message)
     until(lambda: len(receiver.taken) == 2)
     one.close()
     assert dead(tmp_path / "guard.dead.jsonl") == [("internal error (KeyError)", "gate-1", 1)]
@@ -129,12 +128,12 @@ def test_a_bug_costs_its_message_and_no_other(tmp_path: Path, caplog: pytest.Log
 
 def test_what_cannot_be_read_back_is_given_up(tmp_path: Path) -> None:
     receiver, box = Receiver(), DeliveryQueue(tmp_path, "guard")
-    box.put(say("open"))
-    letter = box.first()
-    assert letter is not None
-    letter.body = '{"kind": "from another version"}'
+    box.add(a_message("open"))
+    queued = box.first()
+    assert queued is not None
+    queued.text = '{"kind": "from another version"}'
     one = DeliveryWorker(box, receiver, random=Random(0), backoff=QUICK)
-    one.put(say("close"))
+    one.add(a_message("close"))
     until(lambda: len(receiver.taken) == 1)
     one.close()
     assert one.report().given_up == 1
@@ -143,14 +142,14 @@ def test_what_cannot_be_read_back_is_given_up(tmp_path: Path) -> None:
 def test_close_tries_once_more_and_leaves_the_rest_to_the_next_run(tmp_path: Path) -> None:
     receiver, ended = Receiver(), []
     receiver.trouble = lambda message: Retry("away")
-    one = courier(tmp_path, receiver, end=lambda: ended.append(True))
+    one = worker(tmp_path, receiver, close=lambda: ended.append(True))
     for message in life():
-        one.put(message)
+        one.add(message)
     one.close()
     assert ended == [True]
     assert one.report().waiting == 3
     receiver.trouble = lambda message: None
-    another = courier(tmp_path, receiver)
+    another = worker(tmp_path, receiver)
     until(lambda: len(receiver.taken) == 3)
     another.close()
     assert receiver.taken == life()
@@ -159,13 +158,13 @@ def test_close_tries_once_more_and_leaves_the_rest_to_the_next_run(tmp_path: Pat
 def test_a_hanging_delivery_does_not_hold_up_the_end_and_is_repeated(tmp_path: Path) -> None:
     freed, receiver = threading.Event(), Receiver()
 
-    def hang(message: EventMessage) -> None:
+    def hang(message: AlertMessage) -> None:
         freed.wait()
 
-    one = courier(tmp_path, hang)
-    one.put(say("open"))
+    one = worker(tmp_path, hang)
+    one.add(a_message("open"))
     one.close(0.1)
-    another = courier(tmp_path, receiver)
+    another = worker(tmp_path, receiver)
     until(lambda: len(receiver.taken) == 1)
     another.close()
     freed.set()
@@ -174,15 +173,15 @@ def test_a_hanging_delivery_does_not_hold_up_the_end_and_is_repeated(tmp_path: P
 def test_put_does_not_wait_for_the_receiver(tmp_path: Path) -> None:
     freed, begun = threading.Event(), threading.Event()
 
-    def hang(message: EventMessage) -> None:
+    def hang(message: AlertMessage) -> None:
         begun.set()
         freed.wait()
 
-    one = courier(tmp_path, hang)
-    one.put(say("open"))
+    one = worker(tmp_path, hang)
+    one.add(a_message("open"))
     begun.wait()
     for number in range(200):  # all of them return though the first is not delivered
-        one.put(say("update", version=number))
+        one.add(a_message("update", version=number))
     assert one.report().waiting == 201
     freed.set()
     until(lambda: one.report().waiting == 0)
@@ -194,12 +193,12 @@ def test_a_kill_between_delivery_and_note_has_the_message_delivered_again(tmp_pa
         "import os, pathlib, signal, sys\nfrom random import Random\n"
         "from msflow_stream.events.alerts.delivery import DeliveryWorker\n"
         "from msflow_stream.events.alerts.queue import DeliveryQueue\n"
-        "from tests.events.alerts.said import life\n"
+        "from tests.events.alerts.messages import life\n"
         "def deliver(message):\n"
         "    print(message.event.version, flush=True)\n"
         "    if message.event.version == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
         "one = DeliveryWorker(DeliveryQueue(pathlib.Path(sys.argv[1]), 'guard'), deliver, random=Random(0))\n"
-        "for message in life(updates=2): one.put(message)\n"
+        "for message in life(updates=2): one.add(message)\n"
         "one.close(60)\n"
     )
     done = subprocess.run(
@@ -208,7 +207,7 @@ def test_a_kill_between_delivery_and_note_has_the_message_delivered_again(tmp_pa
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert done.stdout.split() == ["1", "2"]
     receiver = Receiver()
-    one = courier(tmp_path, receiver)
+    one = worker(tmp_path, receiver)
     until(lambda: ("gate-1", 2) in known_by(receiver.taken))
     one.close()
     taken = [("gate-1", int(version)) for version in done.stdout.split()] + known_by(receiver.taken)
@@ -223,9 +222,9 @@ class StoreAwayError(Exception):
 def test_a_function_that_saves_is_a_delivery(tmp_path: Path) -> None:
     receiver = Receiver()
     receiver.trouble = lambda message: StoreAwayError("no connection") if receiver.attempts < 4 else None
-    one = courier(tmp_path, retrying(receiver, StoreAwayError))
+    one = worker(tmp_path, retrying(receiver, StoreAwayError))
     for message in life():
-        one.put(message)
+        one.add(message)
     until(lambda: len(receiver.taken) == 3)
     one.close()
     assert receiver.taken == life()

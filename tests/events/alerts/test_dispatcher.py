@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import subprocess
@@ -14,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from msflow_stream.events.alerts import AlertDispatcher, mqtt_connection
-from msflow_stream.events.serialization import from_json
-from msflow_stream.types import EventMessage, UserError
-from tests.events.alerts.said import QUICK, dead, known_by, life, say, settings, without_repeats
+from msflow_stream.events.alerts import AlertDispatcher, AlertMessage
+from msflow_stream.events.alerts.sinks import mqtt as mqtt_sink
+from msflow_stream.types import UserError
+from tests.events.alerts.messages import QUICK, a_message, dead, known_by, life, settings, without_repeats
 from tests.support.data import REPOSITORY
 from tests.support.mqtt import free_port, until
 from tests.support.webhook import WebReceiver
@@ -29,11 +28,11 @@ def receiver() -> Iterator[WebReceiver]:
         yield server
 
 
-def lines(path: Path) -> list[EventMessage]:
-    return [from_json(json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+def lines(path: Path) -> list[AlertMessage]:
+    return [AlertMessage.read(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def hub(
+def dispatcher(
     folder: Path, alerts: dict[str, Any], routes: dict[str, list[str]] | None = None, **options: Any
 ) -> AlertDispatcher:
     made = {name: settings(**values) for name, values in alerts.items()}
@@ -50,14 +49,14 @@ def files(folder: Path, *names: str) -> dict[str, Any]:
 def test_each_camera_has_its_alerts_and_each_alert_its_filters(tmp_path: Path) -> None:
     alerts = files(tmp_path, "all", "severe", "yard")
     alerts["severe"]["severity"] = "high"
-    one = hub(tmp_path, alerts, {"gate": ["all", "severe"], "yard": ["all", "yard"]})
+    one = dispatcher(tmp_path, alerts, {"gate": ["all", "severe"], "yard": ["all", "yard"]})
     said = [(message, "gate") for message in life("g1")] + [
         (message, "gate") for message in life("g2", severity="high")
     ]
     said += [(message, "yard") for message in life("y1", source="yard")]
     for message, camera in said:
         one.publish(message, camera)
-    one.publish(say("open", "x1", source="another"), "another")
+    one.publish(a_message("open", "x1", source="another"), "another")
     one.close(60)
     assert lines(tmp_path / "all.jsonl") == [message for message, _ in said]
     assert lines(tmp_path / "severe.jsonl") == life("g2", severity="high")
@@ -66,27 +65,27 @@ def test_each_camera_has_its_alerts_and_each_alert_its_filters(tmp_path: Path) -
 
 
 def test_the_store_takes_everything_of_every_camera(tmp_path: Path) -> None:
-    saved: list[EventMessage] = []
-    one = hub(tmp_path, files(tmp_path, "none"), {"gate": []}, always={"store": saved.append})
+    saved: list[AlertMessage] = []
+    one = dispatcher(tmp_path, files(tmp_path, "none"), {"gate": []}, always={"store": saved.append})
     for message in life():
         one.publish(message, "gate")
-    one.publish(say("open", "x1", source="another"), "another")
+    one.publish(a_message("open", "x1", source="another"), "another")
     one.close(60)
-    assert saved == [*life(), say("open", "x1", source="another")]
+    assert saved == [*life(), a_message("open", "x1", source="another")]
     assert set(one.report()) == {"store", "none"}
 
 
 def test_who_was_told_of_a_beginning_is_told_of_the_end_by_the_next_run_and_by_other_routes(tmp_path: Path) -> None:
-    one = hub(tmp_path, files(tmp_path, "guard"))
-    one.publish(say("open", "e1"), "gate")
-    one.publish(say("open", "e2"), "gate")
+    one = dispatcher(tmp_path, files(tmp_path, "guard"))
+    one.publish(a_message("open", "e1"), "gate")
+    one.publish(a_message("open", "e2"), "gate")
     one.reroute({"gate": []})
-    one.publish(say("close", "e1", 2), "gate")
-    one.publish(say("open", "e3"), "gate")
+    one.publish(a_message("close", "e1", 2), "gate")
+    one.publish(a_message("open", "e3"), "gate")
     one.close(60)
-    another = hub(tmp_path, files(tmp_path, "guard"), {"yard": ["guard"]})
-    another.publish(say("close", "e2", 2), "gate")
-    another.publish(say("close", "e3", 2), "gate")
+    another = dispatcher(tmp_path, files(tmp_path, "guard"), {"yard": ["guard"]})
+    another.publish(a_message("close", "e2", 2), "gate")
+    another.publish(a_message("close", "e3", 2), "gate")
     another.close(60)
     assert known_by(lines(tmp_path / "guard.jsonl")) == [("e1", 1), ("e2", 1), ("e1", 2), ("e2", 2)]
 
@@ -94,7 +93,7 @@ def test_who_was_told_of_a_beginning_is_told_of_the_end_by_the_next_run_and_by_o
 def test_a_hanging_receiver_holds_up_neither_the_cameras_nor_the_others(tmp_path: Path, receiver: WebReceiver) -> None:
     receiver.answer = "hang"
     hook = {"type": "webhook", "url": receiver.url(), "timeout": 600.0}
-    one = hub(tmp_path, {"hook": hook, **files(tmp_path, "file")})
+    one = dispatcher(tmp_path, {"hook": hook, **files(tmp_path, "file")})
     messages = [message for number in range(50) for message in life(f"e{number}")]
     one.publish(messages[0], "gate")
     until(lambda: receiver.requests)
@@ -104,7 +103,7 @@ def test_a_hanging_receiver_holds_up_neither_the_cameras_nor_the_others(tmp_path
     assert one.report()["hook"].waiting == 150
     one.close(0.1)
     receiver.answer = 200
-    another = hub(tmp_path, {"hook": {**hook, "timeout": 10.0}})
+    another = dispatcher(tmp_path, {"hook": {**hook, "timeout": 10.0}})
     until(lambda: another.report()["hook"].waiting == 0)
     another.close()
     assert receiver.accepted == known_by(messages)
@@ -113,8 +112,9 @@ def test_a_hanging_receiver_holds_up_neither_the_cameras_nor_the_others(tmp_path
 def test_sigkill_with_messages_that_wait(tmp_path: Path, receiver: WebReceiver) -> None:
     receiver.answer = 503
     code = (
-        "import sys, pathlib\nfrom tests.events.alerts.said import life\nfrom tests.events.alerts.test_dispatcher import hub\n"
-        "one = hub(pathlib.Path(sys.argv[1]), {'hook': {'type': 'webhook', 'url': sys.argv[2]}})\n"
+        "import sys, pathlib\nfrom tests.events.alerts.messages import life\n"
+        "from tests.events.alerts.test_dispatcher import dispatcher\n"
+        "one = dispatcher(pathlib.Path(sys.argv[1]), {'hook': {'type': 'webhook', 'url': sys.argv[2]}})\n"
         "for number in range(20):\n    for message in life(f'e{number}'): one.publish(message, 'gate')\n"
         "print('published', flush=True)\nsys.stdin.read()\n"
     )
@@ -125,7 +125,7 @@ def test_sigkill_with_messages_that_wait(tmp_path: Path, receiver: WebReceiver) 
         receiver.answer = 200
         until(lambda: len(receiver.accepted) >= 3)
         process.send_signal(signal.SIGKILL)
-    one = hub(tmp_path, {"hook": {"type": "webhook", "url": receiver.url()}})
+    one = dispatcher(tmp_path, {"hook": {"type": "webhook", "url": receiver.url()}})
     until(lambda: one.report()["hook"].waiting == 0)
     one.close()
     messages = [message for number in range(20) for message in life(f"e{number}")]
@@ -135,7 +135,7 @@ def test_sigkill_with_messages_that_wait(tmp_path: Path, receiver: WebReceiver) 
 
 def test_what_is_given_up_is_counted_and_kept(tmp_path: Path, receiver: WebReceiver) -> None:
     receiver.answer = 410
-    one = hub(tmp_path, {"hook": {"type": "webhook", "url": receiver.url()}})
+    one = dispatcher(tmp_path, {"hook": {"type": "webhook", "url": receiver.url()}})
     for message in life():
         one.publish(message, "gate")
     until(lambda: one.report()["hook"].given_up == 3)
@@ -147,21 +147,21 @@ def test_what_is_given_up_is_counted_and_kept(tmp_path: Path, receiver: WebRecei
 
 def test_an_alert_that_is_not_there_is_a_mistake_that_names_the_nearest_one(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="camera gate: there is no alert 'gaurd': did you mean 'guard'"):
-        hub(tmp_path, files(tmp_path, "guard", "other"), {"gate": ["gaurd"]})
+        dispatcher(tmp_path, files(tmp_path, "guard", "other"), {"gate": ["gaurd"]})
     with pytest.raises(UserError, match="there are none"):
-        hub(tmp_path, {}, {"gate": ["guard"]})
+        dispatcher(tmp_path, {}, {"gate": ["guard"]})
     with pytest.raises(UserError, match="store: this name is taken"):
-        hub(tmp_path, files(tmp_path, "store"), always={"store": print})
+        dispatcher(tmp_path, files(tmp_path, "store"), always={"store": print})
     hook = {"type": "webhook", "url": "https://127.0.0.1", "ca": tmp_path / "none.pem"}
     with pytest.raises(UserError, match="alert hook: cannot read certificates"):
-        hub(tmp_path, {**files(tmp_path, "first"), "hook": hook})
+        dispatcher(tmp_path, {**files(tmp_path, "first"), "hook": hook})
 
 
 def test_no_secret_shows_in_logs_dead_letters_queues_or_reports(
     tmp_path: Path, receiver: WebReceiver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setattr(mqtt_connection, "PATIENCE", 0.1)
+    monkeypatch.setattr(mqtt_sink, "PATIENCE", 0.1)
     receiver.answer = 404
     words = {name: f"planted-{name}" for name in ("user", "login", "path", "query", "key", "mqtt", "mail")}
     address = receiver.url(f"/{words['path']}?token={words['query']}", f"{words['user']}:{words['login']}")
@@ -173,7 +173,7 @@ def test_no_secret_shows_in_logs_dead_letters_queues_or_reports(
         "mail": {"type": "email", "password": words["mail"], **away, "sender": "a@b.example", "to": ["c@d.example"]},
         "run": {"type": "command", "command": ["false"]},
     }
-    one = hub(tmp_path, alerts)
+    one = dispatcher(tmp_path, alerts)
     for message in life():
         one.publish(message, "gate")
     until(lambda: one.report()["hook"].given_up == 3)

@@ -9,7 +9,7 @@ import pytest
 
 from msflow_stream.events.alerts.filters import AlertFilter
 from msflow_stream.types import EventMessage
-from tests.events.alerts.said import life, say, settings
+from tests.events.alerts.messages import a_message, life, settings
 
 NOON = datetime(2026, 11, 23, 12, 0).astimezone()
 
@@ -63,21 +63,29 @@ def test_each_filter_keeps_out_what_it_names(filters: dict[str, Any], heard: boo
 
 def test_an_event_that_becomes_severe_begins_then() -> None:
     listener = Listener(severity="high")
-    messages = [say("open"), say("update", version=2), say("update", version=3, severity="high"), say("close")]
+    messages = [
+        a_message("open"),
+        a_message("update", version=2),
+        a_message("update", version=3, severity="high"),
+        a_message("close"),
+    ]
     assert listener.hears(*messages) == ["open", "close"]
 
 
 def test_an_event_that_is_severe_only_at_its_end_is_not_missed() -> None:
-    messages = [say("open"), say("close", severity="high")]
+    messages = [a_message("open"), a_message("close", severity="high")]
     assert Listener(severity="high").hears(*messages) == ["close"]
     assert Listener(severity="high", kinds=["open"]).hears(*messages) == ["open"]
 
 
 def test_the_end_comes_also_in_quiet_hours_and_of_an_event_that_became_harmless() -> None:
     listener = Listener(severity="medium", quiet=[{"start": "22:00", "end": "06:00"}])
-    assert listener.hears(say("open", severity="high")) == ["open"]
+    assert listener.hears(a_message("open", severity="high")) == ["open"]
     listener.now = NOON.replace(hour=23)
-    assert listener.hears(say("update", severity="low"), say("close", severity="low")) == ["update", "close"]
+    assert listener.hears(a_message("update", severity="low"), a_message("close", severity="low")) == [
+        "update",
+        "close",
+    ]
     assert listener.hears(*life("gate-2", severity="high")) == []
 
 

@@ -11,34 +11,39 @@ from contextlib import suppress
 from typing import IO
 
 from msflow_stream.config.alerts import CommandSettings
-from msflow_stream.events.alerts.sinks.base import AlertSink, Retry, encode
-from msflow_stream.logs import Redactor
-from msflow_stream.types import EventMessage
+from msflow_stream.events.alerts.sinks.base import AlertMessage, AlertSink, Retry, SinkContext
 
 logger = logging.getLogger(__name__)
 
-TAIL = 2000  # bytes of what a failed program said that are logged
+TAIL_BYTES = 2000  # of a failed program's standard error that are logged
 
 
 class Command(AlertSink):
     """Runs the program with the message's JSON as standard input; exit code 0 says that all is well."""
 
-    def __init__(self, settings: CommandSettings, hide: Redactor) -> None:
-        self._settings, self._hide = settings, hide
+    _settings: CommandSettings
 
-    def deliver(self, message: EventMessage) -> None:
+    def __init__(self, settings: CommandSettings, context: SinkContext) -> None:
+        """Takes the number of attempts from the settings: a program that fails on a message may always do so."""
+        super().__init__(settings, context)
+        self.attempts = settings.attempts
+
+    def write(self, message: AlertMessage) -> None:
+        """Runs the program to its end."""
         # Files and not pipes: a program need not read, and may leave others behind that keep a pipe open.
         try:
-            with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
-                given.write(encode(message).encode())
-                given.seek(0)
-                self._run(given, said)
+            with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stderr:
+                stdin.write(message.text.encode())
+                stdin.seek(0)
+                self._run(stdin, stderr)
         except OSError as error:
             raise Retry(f"cannot run {self._settings.command[0]}: {error.strerror}") from None
 
-    def _run(self, given: IO[bytes], said: IO[bytes]) -> None:
+    def _run(self, stdin: IO[bytes], stderr: IO[bytes]) -> None:
         command = self._settings.command
-        process = subprocess.Popen(command, stdin=given, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdin=stdin, stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True
+        )
         try:
             code = process.wait(self._settings.timeout)
         except subprocess.TimeoutExpired:
@@ -49,11 +54,11 @@ class Command(AlertSink):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         if code:
-            self._log(said)
+            self._log(stderr)
             raise Retry(f"{command[0]} ends with exit code {code}")
 
-    def _log(self, said: IO[bytes]) -> None:
-        size = said.seek(0, os.SEEK_END)
-        said.seek(max(0, size - TAIL))
-        if text := said.read().decode(errors="replace").strip():
-            logger.warning("%s says: %s", self._settings.command[0], self._hide(text))
+    def _log(self, stderr: IO[bytes]) -> None:
+        size = stderr.seek(0, os.SEEK_END)
+        stderr.seek(max(0, size - TAIL_BYTES))
+        if text := stderr.read().decode(errors="replace").strip():
+            logger.warning("%s says: %s", self._settings.command[0], self._context.redactor(text))

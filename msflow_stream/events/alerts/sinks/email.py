@@ -1,69 +1,69 @@
-"""Messages as mails, with a picture."""
+"""Messages as mails, with a snapshot of the event."""
 
 from __future__ import annotations
 
 import logging
 import smtplib
-from collections.abc import Callable
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
-from pathlib import Path
 
 from msflow_stream.config.alerts import EmailSettings
-from msflow_stream.events.alerts.sinks.base import AlertSink, GiveUp, Retry, tls_context
-from msflow_stream.logs import Redactor
-from msflow_stream.types import Event, EventMessage
+from msflow_stream.events.alerts.sinks.base import AlertMessage, AlertSink, GiveUp, Retry, SinkContext, tls_context
+from msflow_stream.types import Event
 
 logger = logging.getLogger(__name__)
 
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
-MOST_BYTES = 10 * 2**20  # of a picture; many servers take no larger mails
-
-Snapshot = Callable[[Event], Path | None]  # where an event's picture is, or will be
+MAX_SNAPSHOT_BYTES = 10 * 2**20  # many servers take no larger mails
 
 
 class Mail(AlertSink):
     """Sends a mail per message, over a connection of its own."""
 
-    def __init__(self, settings: EmailSettings, hide: Redactor, snapshot: Snapshot | None = None) -> None:
-        """Raises:
-        UserError: the certificates cannot be read.
-        """
-        self._settings, self._hide, self._snapshot = settings, hide, snapshot
-        self._context = None if settings.security == "none" else tls_context(settings.ca)
+    _settings: EmailSettings
 
-    def deliver(self, message: EventMessage) -> None:
+    def __init__(self, settings: EmailSettings, context: SinkContext) -> None:
+        """Opens no connection yet.
+
+        Raises:
+            UserError: the certificates cannot be read.
+        """
+        super().__init__(settings, context)
+        self._tls = None if settings.security == "none" else tls_context(settings.ca)
+
+    def write(self, message: AlertMessage) -> None:
+        """Sends the message's mail."""
         try:
-            self._send(self._written(message))
+            self._send(self._mail(message))
         except smtplib.SMTPAuthenticationError as error:
-            raise Retry(f"the mail server refuses the login ({error.smtp_code})", patient=True) from None
+            raise Retry(f"the mail server refuses the login ({error.smtp_code})", slow=True) from None
         except smtplib.SMTPRecipientsRefused as error:
             _judge(max(code for code, _ in error.recipients.values()), "refuses every recipient")
         except smtplib.SMTPResponseException as error:
             _judge(error.smtp_code, _text(error.smtp_error))
         except smtplib.SMTPNotSupportedError as error:
-            raise Retry(f"the mail server cannot do what is asked: {error}", patient=True) from None
+            raise Retry(f"the mail server cannot do what is asked: {error}", slow=True) from None
         except (smtplib.SMTPException, OSError) as error:
             raise Retry(f"{type(error).__name__}: {error}") from None
 
     def _send(self, mail: EmailMessage) -> None:
-        wanted = self._settings
-        where = wanted.host, wanted.port or PORTS[wanted.security]
+        settings = self._settings
+        address = settings.host, settings.port or PORTS[settings.security]
         server: smtplib.SMTP
-        if wanted.security == "tls":
-            server = smtplib.SMTP_SSL(*where, timeout=wanted.timeout, context=self._context)
+        if settings.security == "tls":
+            server = smtplib.SMTP_SSL(*address, timeout=settings.timeout, context=self._tls)
         else:
-            server = smtplib.SMTP(*where, timeout=wanted.timeout)
+            server = smtplib.SMTP(*address, timeout=settings.timeout)
         with server:
-            if wanted.security == "starttls":
-                server.starttls(context=self._context)
-            if wanted.username is not None and wanted.password is not None:
-                server.login(wanted.username, wanted.password.get_secret_value())
+            if settings.security == "starttls":
+                server.starttls(context=self._tls)
+            if settings.username is not None and settings.password is not None:
+                server.login(settings.username, settings.password.get_secret_value())
             refused = server.send_message(mail)
-        for address, (code, text) in refused.items():
-            logger.warning("mail server refuses %s: %d %s", address, code, self._hide(_text(text)))
+        for recipient, (code, text) in refused.items():
+            logger.warning("mail server refuses %s: %d %s", recipient, code, self._context.redactor(_text(text)))
 
-    def _written(self, message: EventMessage) -> EmailMessage:
+    def _mail(self, message: AlertMessage) -> EmailMessage:
         event = message.event
         mail = EmailMessage()
         mail["Subject"] = f"[{event.severity}] {event.source}: {_headline(message)}"
@@ -71,14 +71,14 @@ class Mail(AlertSink):
         mail["Date"], mail["Message-ID"] = formatdate(), make_msgid(domain=self._settings.sender.rpartition("@")[2])
         mail["X-Event"] = f"{event.id} {event.version}"
         mail.set_content("\n".join(_facts(event)) + "\n")
-        if (picture := self._picture(event)) is not None:
-            mail.add_attachment(picture, maintype="image", subtype="jpeg", filename=f"{event.id}.jpg")
+        if (snapshot := self._snapshot(event)) is not None:
+            mail.add_attachment(snapshot, maintype="image", subtype="jpeg", filename=f"{event.id}.jpg")
         return mail
 
-    def _picture(self, event: Event) -> bytes | None:
-        path = self._snapshot(event) if self._snapshot is not None else None
+    def _snapshot(self, event: Event) -> bytes | None:
+        path = self._context.snapshot(event) if self._context.snapshot is not None else None
         try:
-            return path.read_bytes() if path is not None and path.stat().st_size <= MOST_BYTES else None
+            return path.read_bytes() if path is not None and path.stat().st_size <= MAX_SNAPSHOT_BYTES else None
         except OSError:  # there is none yet
             return None
 
@@ -93,7 +93,7 @@ def _text(answer: bytes | str) -> str:
     return " ".join(text.split())
 
 
-def _headline(message: EventMessage) -> str:
+def _headline(message: AlertMessage) -> str:
     event = message.event
     when = f"{event.start_wall:%Y-%m-%d %H:%M:%S %Z}" if event.start_wall else f"{event.start:.1f} s"
     if message.kind == "close" and event.end is not None:
@@ -102,12 +102,12 @@ def _headline(message: EventMessage) -> str:
 
 
 def _facts(event: Event) -> list[str]:
-    sure = "" if event.probability is None else f", in a normal frame of probability {event.probability:.2g}"
+    probability = "" if event.probability is None else f", in a normal frame of probability {event.probability:.2g}"
     return [
         f"Camera: {event.source}",
         f"Event: {event.id}",
         f"Severity: {event.severity}",
         f"Raised by: {', '.join(event.triggers)}",
-        f"Peak: score {event.peak_score:.4g} at {event.peak_time:.1f} s (frame {event.peak_index}){sure}",
+        f"Peak: score {event.peak_score:.4g} at {event.peak_time:.1f} s (frame {event.peak_index}){probability}",
         *(f"Region: {width} x {height} at {x}, {y}" for x, y, width, height in event.regions),
     ]

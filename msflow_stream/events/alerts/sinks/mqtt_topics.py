@@ -1,4 +1,4 @@
-"""What is said on which MQTT topic: the state of a camera, its events, and how Home Assistant finds it."""
+"""The topics of MQTT and what each holds: a camera's state and events, and how Home Assistant finds it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
 
-from msflow_stream.events.alerts.sinks.base import encode
-from msflow_stream.events.serialization import to_json
-from msflow_stream.types import EventMessage
+from msflow_stream.events.alerts.sinks.base import AlertMessage
 
 ON, OFF = "ON", "OFF"
 ONLINE, OFFLINE = "online", "offline"
@@ -18,7 +15,7 @@ ONLINE, OFFLINE = "online", "offline"
 
 @dataclass(frozen=True, slots=True)
 class MqttMessage:
-    """Something to say on a topic; `retain` has the broker tell it to who asks later."""
+    """A text for a topic; the broker also sends what it is to `retain` to those who subscribe later."""
 
     topic: str
     text: str
@@ -32,28 +29,33 @@ class Topics:
     prefix: str
     discovery: str | None
 
+    def status(self, status: str) -> MqttMessage:
+        """Returns the message that the program is online or offline."""
+        return MqttMessage(self.status_topic, status, retain=True)
+
     @property
-    def status(self) -> str:
+    def status_topic(self) -> str:
+        """The topic that says whether the program is online."""
         return f"{self.prefix}/status"
 
     def state(self, camera: str, state: str) -> MqttMessage:
-        return MqttMessage(f"{self._of(camera)}/state", state, retain=True)
+        """Returns the message that an event lasts or does not."""
+        return MqttMessage(f"{self._camera(camera)}/state", state, retain=True)
 
-    def event(self, message: EventMessage) -> list[MqttMessage]:
-        """An event itself, and what is kept of it beside the state."""
-        values: dict[str, Any] = to_json(message)["event"]
-        values.pop("tracks")  # which are long; the whole event is there to be had
-        camera = self._of(message.event.source)
-        return [
-            MqttMessage(f"{camera}/event", encode(message), retain=False),
-            MqttMessage(f"{camera}/attributes", json.dumps(values), retain=True),
-        ]
+    def event(self, message: AlertMessage) -> MqttMessage:
+        """Returns the message itself, which is not retained."""
+        return MqttMessage(f"{self._camera(message.event.source)}/event", message.text, retain=False)
 
-    def found(self, camera: str) -> list[MqttMessage]:
-        """The message by which Home Assistant finds a camera, if that is wanted."""
+    def attributes(self, message: AlertMessage) -> MqttMessage:
+        """Returns the event without its tracks, which are long, to be retained beside the state."""
+        values = {name: value for name, value in message.values["event"].items() if name != "tracks"}
+        return MqttMessage(f"{self._camera(message.event.source)}/attributes", json.dumps(values), retain=True)
+
+    def discovered(self, camera: str) -> list[MqttMessage]:
+        """Returns the message by which Home Assistant finds a camera, if that is wanted."""
         if self.discovery is None:
             return []
-        node, name, topic = _identifier(self.prefix), _identifier(camera), self._of(camera)
+        node, name, topic = _identifier(self.prefix), _identifier(camera), self._camera(camera)
         config = {
             "name": "Violation",
             "unique_id": f"{node}_{name}",
@@ -62,7 +64,7 @@ class Topics:
             "payload_on": ON,
             "payload_off": OFF,
             "json_attributes_topic": f"{topic}/attributes",
-            "availability_topic": self.status,
+            "availability_topic": self.status_topic,
             "payload_available": ONLINE,
             "payload_not_available": OFFLINE,
             "qos": 1,
@@ -71,11 +73,11 @@ class Topics:
         }
         return [MqttMessage(f"{self.discovery}/binary_sensor/{node}/{name}/config", json.dumps(config), retain=True)]
 
-    def _of(self, camera: str) -> str:
+    def _camera(self, camera: str) -> str:
         return f"{self.prefix}/{re.sub(r'[/+#$]|[^ -~]', '-', camera)}"
 
 
 def _identifier(name: str) -> str:
-    """A name of letters, digits, _ and -, another one for each name."""
+    """Returns a name of letters, digits, _ and -, another one for each name."""
     plain = re.sub(r"[^A-Za-z0-9_-]", "_", name)
     return plain if plain == name else f"{plain}_{hashlib.sha256(name.encode()).hexdigest()[:6]}"

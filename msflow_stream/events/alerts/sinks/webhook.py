@@ -11,12 +11,11 @@ from time import time
 import httpx
 
 from msflow_stream.config.alerts import WebhookSettings
-from msflow_stream.events.alerts.sinks.base import AlertSink, GiveUp, Retry, encode, tls_context
-from msflow_stream.types import EventMessage
+from msflow_stream.events.alerts.sinks.base import AlertMessage, AlertSink, GiveUp, Retry, SinkContext, tls_context
 
 TIMESTAMP, SIGNATURE = "X-Timestamp", "X-Signature-256"
 MOVED = (301, 308)
-PASSING = (408, 425, 429)  # what a client is told that may try again
+TRANSIENT = (408, 425, 429)  # a client that is told one of these may try again
 
 
 class Webhook(AlertSink):
@@ -26,11 +25,16 @@ class Webhook(AlertSink):
     in hexadecimal, of the timestamp, a dot and the body. A receiver that refuses old timestamps cannot be replayed to.
     """
 
-    def __init__(self, settings: WebhookSettings, clock: Callable[[], float] = time) -> None:
-        """Raises:
-        UserError: the certificates cannot be read.
+    _settings: WebhookSettings
+
+    def __init__(self, settings: WebhookSettings, context: SinkContext, clock: Callable[[], float] = time) -> None:
+        """Opens no connection yet: each message has one of its own.
+
+        Raises:
+            UserError: the certificates cannot be read.
         """
-        self._settings, self._clock = settings, clock
+        super().__init__(settings, context)
+        self._clock = clock
         logging.getLogger("httpx").setLevel(logging.WARNING)  # else it logs the address, which can be a secret
         self._client = httpx.Client(
             timeout=settings.timeout,
@@ -40,8 +44,9 @@ class Webhook(AlertSink):
             limits=httpx.Limits(max_keepalive_connections=0),  # minutes pass between messages
         )
 
-    def deliver(self, message: EventMessage) -> None:
-        body = encode(message).encode()
+    def write(self, message: AlertMessage) -> None:
+        """Posts the message's JSON."""
+        body = message.text.encode()
         headers = {"Content-Type": "application/json"}
         if self._settings.secret is not None:
             stamp = str(int(self._clock()))
@@ -54,6 +59,7 @@ class Webhook(AlertSink):
             raise Retry(f"{type(error).__name__}: {error}") from None
 
     def close(self) -> None:
+        """Closes the client."""
         self._client.close()
 
 
@@ -66,6 +72,6 @@ def _judge(status: int) -> None:
         return
     if status in MOVED:
         raise GiveUp(f"the server answers {status}: it has moved; give its new address")
-    if 400 <= status < 500 and status not in PASSING:
+    if 400 <= status < 500 and status not in TRANSIENT:
         raise GiveUp(f"the server answers {status}")
     raise Retry(f"the server answers {status}")

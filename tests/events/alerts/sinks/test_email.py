@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from msflow_stream.events.alerts.sinks.base import GiveUp, Retry
+from msflow_stream.events.alerts.sinks.base import GiveUp, Retry, SinkContext
 from msflow_stream.events.alerts.sinks.email import Mail
 from msflow_stream.logs import Redactor
 from msflow_stream.types import Event
-from tests.events.alerts.said import say, settings
+from tests.events.alerts.messages import a_message, settings
 from tests.support.mqtt import free_port, make_certificate, need_broker
 from tests.support.smtp import Mailbox
 
@@ -21,15 +21,14 @@ LOGIN = ("guard", "sesame-word")
 
 def mail(port: int, snapshot: Callable[[Event], Path | None] | None = None, **options: Any) -> Mail:
     values = {"security": "none", "sender": "cam@example.org", "to": ["a@example.org", "b@example.org"], **options}
-    return Mail(
-        settings(type="email", host="127.0.0.1", port=port, **values), Redactor([LOGIN[1]], any_url=True), snapshot
-    )
+    context = SinkContext(redactor=Redactor([LOGIN[1]], any_url=True), snapshot=snapshot)
+    return Mail(settings(type="email", host="127.0.0.1", port=port, **values), context)
 
 
 def test_a_mail_says_what_where_and_when() -> None:
     with Mailbox() as box:
-        mail(box.port).deliver(say("open", severity="high"))
-        mail(box.port).deliver(say("close", severity="high"))
+        mail(box.port).write(a_message("open", severity="high"))
+        mail(box.port).write(a_message("close", severity="high"))
     opened, closed = box.mails
     assert opened["Subject"] == "[high] gate: event since 2026-11-23 03:04:05 UTC"
     assert closed["Subject"] == "[high] gate: event from 2026-11-23 03:04:05 UTC is over after 4.0 s"
@@ -44,9 +43,9 @@ def test_a_mail_says_what_where_and_when() -> None:
 def test_the_picture_is_attached_if_there_is_one(tmp_path: Path) -> None:
     picture = tmp_path / "snapshot.jpg"
     with Mailbox() as box:
-        mail(box.port, lambda event: picture).deliver(say("open"))
+        mail(box.port, lambda event: picture).write(a_message("open"))
         picture.write_bytes(b"\xff\xd8 a picture")
-        mail(box.port, lambda event: picture).deliver(say("open"))
+        mail(box.port, lambda event: picture).write(a_message("open"))
     bare, full = box.mails
     assert list(bare.iter_attachments()) == []
     (attached,) = full.iter_attachments()
@@ -62,18 +61,18 @@ def test_encrypted_and_with_a_login(tmp_path: Path, security: str) -> None:
     certificate = make_certificate(tmp_path)
     options: dict[str, Any] = {"security": security, "username": LOGIN[0], "ca": certificate[0]}
     with Mailbox(LOGIN, certificate, tls=security == "tls") as box:
-        mail(box.port, password=LOGIN[1], **options).deliver(say("open"))
+        mail(box.port, password=LOGIN[1], **options).write(a_message("open"))
         with pytest.raises(Retry, match="refuses the login") as refused:
-            mail(box.port, password="wrong-word", **options).deliver(say("open"))
+            mail(box.port, password="wrong-word", **options).write(a_message("open"))
         with pytest.raises(Retry, match="CERTIFICATE_VERIFY_FAILED"):
-            mail(box.port, password=LOGIN[1], **{**options, "ca": None}).deliver(say("open"))
-    assert refused.value.patient
+            mail(box.port, password=LOGIN[1], **{**options, "ca": None}).write(a_message("open"))
+    assert refused.value.slow
     assert len(box.mails) == 1
 
 
 def test_a_server_that_cannot_encrypt_gets_no_password() -> None:
     with Mailbox() as box, pytest.raises(Retry, match="STARTTLS"):
-        mail(box.port, security="starttls", username=LOGIN[0], password=LOGIN[1]).deliver(say("open"))
+        mail(box.port, security="starttls", username=LOGIN[0], password=LOGIN[1]).write(a_message("open"))
     assert box.mails == []
 
 
@@ -81,27 +80,27 @@ def test_a_bad_recipient_is_for_ever_and_a_busy_one_is_not() -> None:
     with Mailbox() as box:
         box.refusals = {"a@example.org": "550 nobody here", "b@example.org": "550 nobody here"}
         with pytest.raises(GiveUp, match="550"):
-            mail(box.port).deliver(say("open"))
+            mail(box.port).write(a_message("open"))
         box.refusals = {"a@example.org": "450 come again", "b@example.org": "450 come again"}
         with pytest.raises(Retry, match="450"):
-            mail(box.port).deliver(say("open"))
+            mail(box.port).write(a_message("open"))
 
 
 def test_one_bad_recipient_does_not_cost_the_others_their_mail(caplog: pytest.LogCaptureFixture) -> None:
     with Mailbox() as box:
         box.refusals = {"a@example.org": "550 nobody here"}
-        mail(box.port).deliver(say("open"))
+        mail(box.port).write(a_message("open"))
     assert len(box.mails) == 1
     assert "refuses a@example.org: 550 nobody here" in caplog.text
 
 
 def test_a_server_that_is_away_or_full_is_tried_again() -> None:
     with pytest.raises(Retry, match="refused"):
-        mail(free_port()).deliver(say("open"))
+        mail(free_port()).write(a_message("open"))
     with Mailbox() as box:
         box.down = "452 no room"
         with pytest.raises(Retry, match="452: no room"):
-            mail(box.port).deliver(say("open"))
+            mail(box.port).write(a_message("open"))
         box.down = "554 spam"
         with pytest.raises(GiveUp, match="554: spam"):
-            mail(box.port).deliver(say("open"))
+            mail(box.port).write(a_message("open"))

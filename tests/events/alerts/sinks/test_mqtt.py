@@ -13,14 +13,13 @@ from typing import Any
 
 import pytest
 
-from msflow_stream.events.alerts import mqtt_connection
 from msflow_stream.events.alerts.delivery import DeliveryWorker
 from msflow_stream.events.alerts.queue import DeliveryQueue
-from msflow_stream.events.alerts.sinks.base import Retry
+from msflow_stream.events.alerts.sinks import mqtt as mqtt_sink
+from msflow_stream.events.alerts.sinks.base import AlertMessage, Retry, SinkContext
 from msflow_stream.events.alerts.sinks.mqtt import Mqtt
-from msflow_stream.events.serialization import from_json
 from msflow_stream.types import UserError
-from tests.events.alerts.said import QUICK, known_by, life, say, settings, without_repeats
+from tests.events.alerts.messages import QUICK, a_message, known_by, life, settings, without_repeats
 from tests.support.data import REPOSITORY
 from tests.support.mqtt import Broker, Subscriber, free_port, make_certificate, need_broker, until
 from tests.support.proxy import Proxy
@@ -38,17 +37,17 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """A message waits for a connection a moment only, before it waits for its next turn."""
-    monkeypatch.setattr(mqtt_connection, "PATIENCE", 0.1)
+    monkeypatch.setattr(mqtt_sink, "PATIENCE", 0.1)
 
 
 def mqtt(port: int, cameras: tuple[str, ...] = ("gate", "yard"), **options: Any) -> Mqtt:
     values = {"host": "127.0.0.1", "prefix": "site", **options}
-    return Mqtt(settings(type="mqtt", port=port, **values), cameras, Random(0), QUICK)
+    return Mqtt(settings(type="mqtt", port=port, **values), SinkContext(cameras))
 
 
 def events(subscriber: Subscriber, camera: str = "gate") -> list[tuple[str, int]]:
     """Ids and versions of all that was said of a camera's events."""
-    return known_by([from_json(json.loads(text)) for text in subscriber.texts(f"site/{camera}/event")])
+    return known_by([AlertMessage.read(text) for text in subscriber.texts(f"site/{camera}/event")])
 
 
 def retained(port: int) -> dict[str, str]:
@@ -63,7 +62,7 @@ def test_the_life_of_an_event(broker: Broker) -> None:
         sink = mqtt(broker.port)
         until(lambda: subscriber.last("site/yard/state") == "OFF")
         for message in life():
-            sink.deliver(message)
+            sink.write(message)
         sink.close()
         until(lambda: subscriber.last("site/status") == "offline")
     assert events(subscriber) == known_by(life())
@@ -74,7 +73,7 @@ def test_the_life_of_an_event(broker: Broker) -> None:
 
 def test_the_broker_keeps_the_state_and_what_it_is_about_but_no_event(broker: Broker) -> None:
     sink = mqtt(broker.port)
-    sink.deliver(say("open", severity="high"))
+    sink.write(a_message("open", severity="high"))
     until(lambda: "site/yard/state" in retained(broker.port))
     kept = retained(broker.port)
     assert kept["site/gate/state"] == "ON"
@@ -90,20 +89,20 @@ def test_the_broker_keeps_the_state_and_what_it_is_about_but_no_event(broker: Br
 
 def test_the_end_of_an_earlier_event_does_not_hide_that_another_one_lasts(broker: Broker) -> None:
     sink = mqtt(broker.port)
-    for message in (say("open", "e1"), say("open", "e2"), say("close", "e1", 2)):
-        sink.deliver(message)
+    for message in (a_message("open", "e1"), a_message("open", "e2"), a_message("close", "e1", 2)):
+        sink.write(message)
     assert retained(broker.port)["site/gate/state"] == "ON"
-    sink.deliver(say("close", "e2", 2))
+    sink.write(a_message("close", "e2", 2))
     assert retained(broker.port)["site/gate/state"] == "OFF"
     sink.close()
 
 
 def test_the_end_of_an_event_that_an_earlier_run_said_turns_it_off(broker: Broker) -> None:
     first = mqtt(broker.port, ())
-    first.deliver(say("open"))
+    first.write(a_message("open"))
     first.close()
     second = mqtt(broker.port, ())
-    second.deliver(say("close", version=2))
+    second.write(a_message("close", version=2))
     assert retained(broker.port)["site/gate/state"] == "OFF"
     second.close()
 
@@ -116,7 +115,7 @@ def configs(port: int) -> dict[str, Any]:
 def test_home_assistant_finds_every_camera(broker: Broker) -> None:
     sink = mqtt(broker.port, ("gate", "a.b", "a_b"))
     sink.announce(["gate", "late"])
-    sink.deliver(say("open", "x", source="unheard-of"))
+    sink.write(a_message("open", "x", source="unheard-of"))
     until(lambda: len(configs(broker.port)) >= 5)  # what is announced is not waited for
     found = configs(broker.port)
     sink.close()
@@ -132,7 +131,7 @@ def test_home_assistant_finds_every_camera(broker: Broker) -> None:
 
 def test_without_discovery_nothing_is_announced(broker: Broker) -> None:
     sink = mqtt(broker.port, discovery=None)
-    sink.deliver(say("open"))
+    sink.write(a_message("open"))
     assert not any("config" in topic for topic in retained(broker.port))
     sink.close()
 
@@ -143,36 +142,36 @@ def test_a_broker_stopped_in_mid_event_and_restarted_gets_everything_in_order(
     tmp_path: Path, broker: Broker, forgetful: bool
 ) -> None:
     sink = mqtt(broker.port, timeout=2.0)
-    courier = DeliveryWorker(
-        DeliveryQueue(tmp_path, "mqtt"), sink.deliver, random=Random(0), end=sink.close, backoff=QUICK
+    worker = DeliveryWorker(
+        DeliveryQueue(tmp_path, "mqtt"), sink.write, random=Random(0), close=sink.close, backoff=QUICK
     )
     messages = [message for number in range(3) for message in life(f"e{number}", updates=4)]
     with Subscriber(broker.port) as subscriber:
         for message in messages[:3]:
-            courier.put(message)
+            worker.add(message)
         until(lambda: len(without_repeats(events(subscriber))) == 3)
         broker.stop(signal.SIGKILL if forgetful else signal.SIGTERM)
         if forgetful:
             broker.forget()
         for message in messages[3:-1]:
-            courier.put(message)
-        until(lambda: courier.report().retried >= 2)
-        assert courier.report().waiting == len(messages) - 4
+            worker.add(message)
+        until(lambda: worker.report().retried >= 2)
+        assert worker.report().waiting == len(messages) - 4
         broker.start()
-        until(lambda: courier.report().waiting == 0)
+        until(lambda: worker.report().waiting == 0)
         assert retained(broker.port)["site/gate/state"] == "ON"
         assert retained(broker.port)["site/yard/state"] == "OFF"  # said anew to a broker that has forgotten it
-        courier.put(messages[-1])
-        until(lambda: courier.report().waiting == 0)
+        worker.add(messages[-1])
+        until(lambda: worker.report().waiting == 0)
         heard = [(f"e{number}", version) for number in range(3) for version in range(1, 7)]
         if not forgetful:  # for else the broker has forgotten the subscriber too
             until(lambda: without_repeats(events(subscriber)) == heard)
     kept = retained(broker.port)
-    courier.close()
+    worker.close()
     assert kept["site/gate/state"] == "OFF"
     assert kept["site/status"] == "online"
-    assert courier.report().delivered == len(messages)
-    assert courier.report().given_up == 0
+    assert worker.report().delivered == len(messages)
+    assert worker.report().given_up == 0
 
 
 def test_it_is_online_again_after_a_restart_of_the_broker_without_any_event(broker: Broker) -> None:
@@ -189,8 +188,9 @@ def test_it_is_online_again_after_a_restart_of_the_broker_without_any_event(brok
 
 def test_a_killed_program_is_offline_by_its_last_will_and_online_when_it_is_back(broker: Broker) -> None:
     code = (
-        "import sys\nfrom tests.events.alerts.sinks.test_mqtt import mqtt\nfrom tests.events.alerts.said import say\n"
-        "sink = mqtt(int(sys.argv[1]))\nsink.deliver(say('open'))\nprint('said', flush=True)\nsys.stdin.read()\n"
+        "import sys\nfrom tests.events.alerts.messages import a_message\n"
+        "from tests.events.alerts.sinks.test_mqtt import mqtt\n"
+        "sink = mqtt(int(sys.argv[1]))\nsink.write(a_message('open'))\nprint('said', flush=True)\nsys.stdin.read()\n"
     )
     command = [sys.executable, "-c", code, str(broker.port)]
     with Subscriber(broker.port) as subscriber:
@@ -210,13 +210,13 @@ def test_a_killed_program_is_offline_by_its_last_will_and_online_when_it_is_back
 def test_a_network_that_passes_nothing_on_is_noticed_and_the_message_said_again(broker: Broker) -> None:
     with Proxy(broker.port) as network, Subscriber(broker.port) as subscriber:
         sink = mqtt(network.port, timeout=1.0)
-        sink.deliver(say("open"))
+        sink.write(a_message("open"))
         network.stall()
         with pytest.raises(Retry, match="did not confirm"):
-            sink.deliver(say("update", version=2))
+            sink.write(a_message("update", version=2))
         network.resume()
-        until(lambda: _works(sink, say("update", version=2)))
-        sink.deliver(say("close", version=3))
+        until(lambda: _works(sink, a_message("update", version=2)))
+        sink.write(a_message("close", version=3))
         until(lambda: events(subscriber)[-1:] == [("gate-1", 3)])
         assert without_repeats(events(subscriber)) == known_by(life())
         sink.close()
@@ -233,12 +233,12 @@ def test_encrypted_and_with_a_login(tmp_path: Path) -> None:
     with Broker(tmp_path / "broker", LOGIN, certificate) as broker:
         with Subscriber(broker.port, LOGIN, certificate[0]) as subscriber:
             sink = mqtt(broker.port, password=LOGIN[1], **options)
-            until(lambda: _works(sink, say("open")))
+            until(lambda: _works(sink, a_message("open")))
             until(lambda: without_repeats(events(subscriber)) == [("gate-1", 1)])
             sink.close()
         stranger = mqtt(broker.port, password="wrong-word", **options)
         until(lambda: "Not authorized" in str(_trouble(stranger)))
-        assert _trouble(stranger).patient
+        assert _trouble(stranger).slow
         stranger.close()
         trusting = mqtt(broker.port, password=LOGIN[1], **{**options, "ca": None})
         until(lambda: "CERTIFICATE_VERIFY_FAILED" in str(_trouble(trusting)))
@@ -259,7 +259,7 @@ def test_certificates_that_are_not_there_are_said(tmp_path: Path) -> None:
 
 def _works(sink: Mqtt, message: Any) -> bool:
     try:
-        sink.deliver(message)
+        sink.write(message)
     except Retry:
         return False
     return True
@@ -268,5 +268,5 @@ def _works(sink: Mqtt, message: Any) -> bool:
 def _trouble(sink: Mqtt) -> Retry:
     """Why a message cannot be delivered."""
     with pytest.raises(Retry) as caught:
-        sink.deliver(say("open"))
+        sink.write(a_message("open"))
     return caught.value

@@ -15,11 +15,10 @@ import pytest
 
 from msflow_stream.events.alerts.delivery import DeliveryWorker
 from msflow_stream.events.alerts.queue import DeliveryQueue
-from msflow_stream.events.alerts.sinks.base import GiveUp, Retry
+from msflow_stream.events.alerts.sinks.base import AlertMessage, GiveUp, Retry, SinkContext
 from msflow_stream.events.alerts.sinks.webhook import Webhook
-from msflow_stream.events.serialization import from_json
 from msflow_stream.types import UserError
-from tests.events.alerts.said import QUICK, known_by, life, say, settings, without_repeats
+from tests.events.alerts.messages import QUICK, a_message, known_by, life, settings, without_repeats
 from tests.support.mqtt import free_port, until
 from tests.support.webhook import Request, WebReceiver
 
@@ -31,7 +30,7 @@ def receiver() -> Iterator[WebReceiver]:
 
 
 def webhook(url: str, **options: Any) -> Webhook:
-    return Webhook(settings(type="webhook", url=url, **options))
+    return Webhook(settings(type="webhook", url=url, **options), SinkContext())
 
 
 def genuine(request: Request, secret: str, now: float, most: float = 300.0) -> bool:
@@ -43,17 +42,17 @@ def genuine(request: Request, secret: str, now: float, most: float = 300.0) -> b
 
 
 def test_the_body_is_the_message_with_iso_times(receiver: WebReceiver) -> None:
-    webhook(receiver.url("/hook?x=1")).deliver(say("close"))
+    webhook(receiver.url("/hook?x=1")).write(a_message("close"))
     (request,) = receiver.requests
     assert request.path == "/hook?x=1"
     assert request.headers["Content-Type"] == "application/json"
-    assert from_json(request.message) == say("close")
+    assert AlertMessage.read(request.body.decode()) == a_message("close")
     assert request.message["event"]["start_wall"] == "2026-11-23T03:04:05Z"
     assert "X-Signature-256" not in request.headers
 
 
 def test_a_receiver_can_check_who_sent_it_and_when(receiver: WebReceiver) -> None:
-    webhook(receiver.url(), secret="sesame").deliver(say("open"))
+    webhook(receiver.url(), secret="sesame").write(a_message("open"))
     (request,) = receiver.requests
     assert genuine(request, "sesame", time.time())
     assert not genuine(request, "another", time.time())
@@ -63,7 +62,7 @@ def test_a_receiver_can_check_who_sent_it_and_when(receiver: WebReceiver) -> Non
 
 
 def test_a_login_in_the_address_is_used(receiver: WebReceiver) -> None:
-    webhook(receiver.url(login="guard:sesame")).deliver(say("open"))
+    webhook(receiver.url(login="guard:sesame")).write(a_message("open"))
     assert receiver.requests[0].headers["Authorization"] == "Basic Z3VhcmQ6c2VzYW1l"
 
 
@@ -71,7 +70,7 @@ def test_a_login_in_the_address_is_used(receiver: WebReceiver) -> None:
 def test_these_answers_may_become_others(receiver: WebReceiver, status: int) -> None:
     receiver.answer = status
     with pytest.raises(Retry, match=str(status)):
-        webhook(receiver.url()).deliver(say("open"))
+        webhook(receiver.url()).write(a_message("open"))
     assert len(receiver.requests) == 1  # a redirect is not followed
 
 
@@ -79,53 +78,53 @@ def test_these_answers_may_become_others(receiver: WebReceiver, status: int) -> 
 def test_these_answers_stay_what_they_are(receiver: WebReceiver, status: int) -> None:
     receiver.answer = status
     with pytest.raises(GiveUp, match=str(status)):
-        webhook(receiver.url()).deliver(say("open"))
+        webhook(receiver.url()).write(a_message("open"))
     assert len(receiver.requests) == 1
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
 def test_these_answers_are_a_yes(receiver: WebReceiver, status: int) -> None:
     receiver.answer = status
-    webhook(receiver.url()).deliver(say("open"))
+    webhook(receiver.url()).write(a_message("open"))
 
 
 def test_a_server_that_is_away_or_hangs_is_tried_again(receiver: WebReceiver) -> None:
     with pytest.raises(Retry, match="ConnectError"):
-        webhook(f"http://127.0.0.1:{free_port()}/").deliver(say("open"))
+        webhook(f"http://127.0.0.1:{free_port()}/").write(a_message("open"))
     receiver.answer = "hang"
     with pytest.raises(Retry, match="ReadTimeout"):
-        webhook(receiver.url(), timeout=0.2).deliver(say("open"))
+        webhook(receiver.url(), timeout=0.2).write(a_message("open"))
 
 
 def test_a_server_that_fails_hangs_and_recovers_gets_everything_in_order(tmp_path: Path, receiver: WebReceiver) -> None:
     sink = webhook(receiver.url(), timeout=0.3)
-    courier = DeliveryWorker(
-        DeliveryQueue(tmp_path, "hook"), sink.deliver, random=Random(0), end=sink.close, backoff=QUICK
+    worker = DeliveryWorker(
+        DeliveryQueue(tmp_path, "hook"), sink.write, random=Random(0), close=sink.close, backoff=QUICK
     )
     messages = [message for number in range(4) for message in life(f"e{number}")]
     receiver.answer = 500
     for message in messages[:4]:
-        courier.put(message)
+        worker.add(message)
     until(lambda: sum(request.answer == 500 for request in receiver.requests) >= 3)
     receiver.answer = "hang"
     for message in messages[4:8]:
-        courier.put(message)
+        worker.add(message)
     until(lambda: sum(request.answer == "hang" for request in receiver.requests) >= 2)
     receiver.answer = 200
     for message in messages[8:]:
-        courier.put(message)
-    until(lambda: courier.report().waiting == 0)
-    courier.close()
+        worker.add(message)
+    until(lambda: worker.report().waiting == 0)
+    worker.close()
     assert without_repeats(receiver.accepted) == known_by(messages)
     assert without_repeats([request.known_by for request in receiver.requests]) == known_by(messages)
-    assert courier.report().delivered == 12
-    assert courier.report().given_up == 0
-    assert courier.report().retried >= 5
+    assert worker.report().delivered == 12
+    assert worker.report().given_up == 0
+    assert worker.report().retried >= 5
 
 
 def test_its_library_does_not_log_the_address(receiver: WebReceiver, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    webhook(receiver.url("/services/T0/sesame-path", login="guard:sesame-word")).deliver(say("open"))
+    webhook(receiver.url("/services/T0/sesame-path", login="guard:sesame-word")).write(a_message("open"))
     assert "sesame" not in caplog.text
 
 

@@ -1,8 +1,9 @@
-"""Events and what is said of them, for the tests of alerts."""
+"""Event messages for the tests of alerts, and what their receivers got."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -11,13 +12,15 @@ from pydantic import TypeAdapter
 
 from msflow_stream.config.alerts import Alert
 from msflow_stream.config.cameras import Backoff
+from msflow_stream.events.alerts.sinks.base import AlertMessage
+from msflow_stream.events.serialization import encode
 from msflow_stream.types import Event, EventMessage, Severity, Track
 
 START = datetime(2026, 11, 23, 3, 4, 5, tzinfo=UTC)
 QUICK = Backoff(first=0.02, ceiling=0.1)
 
 
-def say(
+def a_message(
     kind: Literal["open", "update", "close"],
     id: str = "gate-1",
     version: int = 1,
@@ -26,8 +29,8 @@ def say(
     severity: Severity = "low",
     triggers: tuple[str, ...] = ("paper",),
     lasted: float = 4.0,
-) -> EventMessage:
-    """A message."""
+) -> AlertMessage:
+    """Returns a message, as it comes out of a queue."""
     over = kind == "close"
     event = Event(
         id=id,
@@ -47,26 +50,27 @@ def say(
         tracks=(Track(1, 10.0, 11.0, ((10.0, (10, 20, 30, 40)), (11.0, (12, 20, 30, 40)))),),
         version=version,
     )
-    return EventMessage(kind, event)
+    return AlertMessage.read(encode(EventMessage(kind, event)))
 
 
-def life(id: str = "gate-1", updates: int = 1, **options: Any) -> list[EventMessage]:
-    """All that is said of an event."""
-    middle = [say("update", id, version, **options) for version in range(2, updates + 2)]
-    return [say("open", id, **options), *middle, say("close", id, updates + 2, **options)]
+def life(id: str = "gate-1", updates: int = 1, **options: Any) -> list[AlertMessage]:
+    """Returns all messages of an event."""
+    middle = [a_message("update", id, version, **options) for version in range(2, updates + 2)]
+    return [a_message("open", id, **options), *middle, a_message("close", id, updates + 2, **options)]
 
 
-def known_by(messages: list[EventMessage]) -> list[tuple[str, int]]:
+def known_by(messages: Sequence[EventMessage]) -> list[tuple[str, int]]:
+    """Returns the ids and versions by which receivers know messages."""
     return [(message.event.id, message.event.version) for message in messages]
 
 
 def settings(**values: Any) -> Any:
-    """Settings of an alert, as they are read from a file."""
+    """Returns settings of an alert, as they are read from a file."""
     return TypeAdapter[Alert](Alert).validate_python(values)
 
 
 def dead(path: Path) -> list[tuple[str, str, int]]:
-    """What a file of dead letters holds: reason, id, version."""
+    """Returns the reasons, ids and versions in a file of dead letters."""
     if not path.exists():
         return []
     lines = [json.loads(line) for line in path.read_text().splitlines()]
@@ -74,5 +78,5 @@ def dead(path: Path) -> list[tuple[str, str, int]]:
 
 
 def without_repeats(items: list[tuple[str, int]]) -> list[tuple[str, int]]:
-    """As a receiver sees them that knows messages by id and version."""
+    """Returns each once, as a receiver sees them that knows messages by id and version."""
     return list(dict.fromkeys(items))
