@@ -26,9 +26,9 @@ from msflow_stream.scenes.calibration import Calibration, overlay_style
 from msflow_stream.series import ScoreSmoother
 from msflow_stream.types import Event, EventMessage, FoundEvent, Frame, FrameScore, ScoreRow
 from msflow_stream.video.drawing.overlay import OverlayStyle
+from msflow_stream.video.packets.file_packets import FilePackets
 from msflow_stream.video.reading.source_info import SourceInfo
 from msflow_stream.video.writing.video_writer import Preset
-from msflow_stream.watch.file_camera import FileCamera
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ def keep_evidence(
 ) -> ThreadedEvidence:
     """What keeps the evidence of a source's events in a folder: nothing of it is left out for want of time."""
     settings = EvidenceSettings(rate_hint=float(info.rate) / every)
-    packets = None if file is None else FileCamera(str(file)).packets(settings.memory_seconds)
+    packets = None if file is None else FilePackets.of(file, settings.memory_seconds)
     writer = EvidenceWriter(folder, style, packets=packets, settings=settings)
     return ThreadedEvidence(writer, info.name, lossless=True)
 

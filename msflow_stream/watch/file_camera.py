@@ -55,10 +55,7 @@ class FileCamera:
 
         Copied or not, what is wrong with the file is for `frames` to say.
         """
-        try:
-            return FilePackets(self._path, seconds)
-        except UserError:  # a folder of images, or a file that cannot be read
-            return None
+        return FilePackets.of(self._path, seconds)
 
     def frames(self) -> Iterator[Frame]:
         """Yields the frames whose index is a multiple of `every`, as fast as they are taken.

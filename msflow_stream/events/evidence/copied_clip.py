@@ -1,28 +1,21 @@
-"""An event's clip: the source's packets, copied as they come, from before the start until after the end."""
+"""A clip of the source's own packets, copied as they come, from before an event's start until after its end."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
-from msflow_stream.events.evidence.event_folder import CLIP, ClipFile, EventRecord, free_stem
-from msflow_stream.events.evidence.frame_clip import FrameClip
-from msflow_stream.events.evidence.recent_frames import Recent, RecentFrame
-from msflow_stream.events.evidence.settings import EvidenceSettings
-from msflow_stream.types import UserError
+from msflow_stream.events.evidence.event_folder import CLIP, ClipFile, free_stem
 from msflow_stream.video.packets.packet_ring import CodedPacket, PacketRing
 from msflow_stream.video.packets.stream_copy import CopyError, PacketCopy
 
-SETTLED = 1.0  # seconds after which no picture comes any more that is shown before
+SETTLED = 1.0  # seconds after which no frame comes any more that is shown before
 
 
-class ClipWriter:
-    """Writes clip.mp4, and clip-2.mp4 and so on where the source connected again or codes its pictures otherwise.
+class CopiedClip:
+    """Writes clip.mp4, and clip-2.mp4 and so on where the source connected again or codes its frames otherwise.
 
     Attributes:
         over: nothing more will be written.
@@ -31,7 +24,7 @@ class ClipWriter:
     """
 
     def __init__(self, folder: Path, packets: PacketRing, begin: float, max_seconds: float) -> None:
-        """Prepares: it is to show what was from the key frame before `begin` on."""
+        """Prepares a clip that shows what was from the key frame before `begin` on."""
         self._folder, self._packets, self._begin, self._max_seconds = folder, packets, begin, max_seconds
         self.over = self.cut_short = False
         self.missed = 0
@@ -48,7 +41,7 @@ class ClipWriter:
         return [*self._done] if copy is None else [*self._done, ClipFile(copy.path.name, copy.start, copy.end, True)]
 
     def advance(self, until: float, now: float = math.inf) -> None:
-        """Copies what was shown before `now`; it is over once all up to `until` is copied.
+        """Copies the packets that were shown before `now`; the clip is over once all up to `until` are copied.
 
         Raises:
             OSError: the disk does not take it; what is written plays.
@@ -71,7 +64,7 @@ class ClipWriter:
             self.finish()
 
     def finish(self) -> None:
-        """Ends it as it is; twice is fine.
+        """Ends the clip as it is; twice is fine.
 
         Raises:
             OSError, CopyError: the end cannot be written; what is there plays.
@@ -80,7 +73,7 @@ class ClipWriter:
         self._end_part()
 
     def abandon(self) -> None:
-        """Ends it after a failure."""
+        """Ends the clip after a failure."""
         with suppress(OSError, CopyError):
             self.finish()
 
@@ -120,9 +113,9 @@ def _time(packet: CodedPacket) -> float:
 
 
 def _cut(batch: Sequence[CodedPacket], limit: float, ended: bool) -> int:
-    """How many packets belong to it: all that are shown before `limit`.
+    """Returns how many packets belong to the clip: all that are shown before `limit`.
 
-    At the end there is one more picture, and no hole before the last one: those that others need are decoded before
+    At the end there is one more frame, and no hole before the last one: those that others need are decoded before
     them, and then shown too.
     """
     if not ended:
@@ -134,101 +127,5 @@ def _cut(batch: Sequence[CodedPacket], limit: float, ended: bool) -> int:
 
 
 def _behind_last(batch: Sequence[CodedPacket], time: float) -> int:
-    """The place behind the last packet that is shown at this time or before."""
+    """Returns the place behind the last packet that is shown at this time or before."""
     return max((place + 1 for place, packet in enumerate(batch) if _time(packet) <= time), default=0)
-
-
-class EventClip:
-    """Writes clip.mp4; what the disk does to it is noted, not raised."""
-
-    def __init__(
-        self, record: EventRecord, begin: float, recent: Recent, packets: PacketRing | None, settings: EvidenceSettings
-    ) -> None:
-        """Prepares; it is to show what was from `begin` on."""
-        self._record, self._begin, self._recent, self._settings = record, begin, recent, settings
-        self._packets = packets
-        self._copied: ClipWriter | None = None
-        self._coded: FrameClip | None = None
-        if packets is not None and packets.obstacle is None:
-            self._copied = ClipWriter(record.folder, packets, begin, settings.max_seconds)
-        else:
-            self._code_anew("there are no packets" if packets is None else packets.obstacle or "")
-
-    @property
-    def parts(self) -> list[ClipFile]:
-        """Its files so far."""
-        return [part for clip in (self._copied, self._coded) if clip is not None for part in clip.parts]
-
-    @property
-    def waits(self) -> bool:
-        """Packets are still to come, beyond the last frame."""
-        return self._copied is not None and not self._copied.over
-
-    def take(self, scored: RecentFrame, image: npt.NDArray[np.uint8]) -> None:
-        """Takes the next scored frame with its picture, and what came of packets."""
-        until = self._record.until(self._settings.post_roll)
-        if self._coded is not None and scored.time <= until:
-            self._write(self._coded, image, scored.time)
-        self.advance(scored.time)
-
-    def advance(self, now: float) -> None:
-        """Copies the packets that were shown before `now`."""
-        until = self._record.until(self._settings.post_roll)
-        clip, packets = self._copied, self._packets
-        if clip is None or clip.over or packets is None:
-            return
-        missed = clip.missed
-        obstacle = guarded(self._record, CLIP, clip, lambda: clip.advance(until, now))
-        if obstacle is None and not clip.over:
-            obstacle = packets.obstacle
-        self._record.losses["slow"] += clip.missed - missed
-        if clip.cut_short:
-            self._record.note(cut(CLIP, self._settings))
-        if obstacle is not None:
-            clip.abandon()
-            self._code_anew(obstacle)
-
-    def finish(self) -> None:
-        """Ends it as it is; twice is fine."""
-        until = self._record.until(self._settings.post_roll)
-        if self._packets is not None and self.waits:
-            if math.isfinite(until):
-                self._packets.catch_up(until)
-            self.advance(math.inf)
-        for clip in (self._copied, self._coded):
-            if clip is not None and not clip.over:
-                guarded(self._record, CLIP, clip, clip.finish)
-        if self._copied is not None and self._coded is None and not self.parts:
-            self._record.note("there is no clip: no packets of its time were at hand")
-
-    def _code_anew(self, why: str) -> None:
-        """From here on, and as far back as they go, scored frames take the place of packets."""
-        self._record.note(f"the {CLIP} is made of scored frames: {why}")
-        begin = max([self._begin, *(part.end for part in self.parts)])
-        self._coded = FrameClip(self._record.folder, CLIP, self._settings.rate_hint, self._settings.max_seconds)
-        for scored in self._recent.since(begin):
-            if scored.time <= self._record.until(self._settings.post_roll):
-                self._write(self._coded, scored.image(), scored.time)
-
-    def _write(self, clip: FrameClip, image: npt.NDArray[np.uint8], time: float) -> None:
-        guarded(self._record, CLIP, clip, lambda: clip.write(image, time))
-        if clip.cut_short:
-            self._record.note(cut(CLIP, self._settings))
-
-
-def guarded(record: EventRecord, what: str, clip: ClipWriter | FrameClip, work: Callable[[], None]) -> str | None:
-    """Does it; a clip that the disk does not take ends as it is. Returns why packets cannot be copied, None if not."""
-    try:
-        work()
-    except CopyError as error:
-        clip.abandon()
-        return str(error)
-    except (OSError, UserError) as error:
-        clip.abandon()
-        record.lose(f"the {what}", error)
-    return None
-
-
-def cut(what: str, settings: EvidenceSettings) -> str:
-    """What is noted of a clip that is longer than it may be."""
-    return f"the {what} ends after {settings.max_seconds:g} s, before the event does"

@@ -1,4 +1,4 @@
-"""The folder of one event: what its files are called, and its event.json."""
+"""The folder of one event: the names of its files, and its event.json."""
 
 from __future__ import annotations
 
@@ -16,21 +16,17 @@ from msflow_stream.events.serialization import from_json, to_json
 from msflow_stream.files import write_json
 from msflow_stream.types import EventMessage
 
+logger = logging.getLogger(__name__)
+
+EVIDENCE_FOLDER = "events"  # below the source's folder; holds a folder per event
 EVENT, KEEP, SNAPSHOT, SNAPSHOT_OVERLAY = "event.json", "keep", "snapshot.jpg", "snapshot_overlay.jpg"
-
-
-CLIP, OVERLAY = "clip", "overlay"
-
-
-EVIDENCE_KEY = "evidence"  # the key of event.json under which the files and what is to be said of them are
-
-
+CLIP, OVERLAY = "clip", "overlay"  # stems
 OURS = re.compile(
     r"event\.json|keep|snapshot(_overlay)?\.jpg|(clip|overlay)(-\d+)?\.(mp4|mkv)"
     r"|\.(event\.json|snapshot(_overlay)?\.jpg)\.partial"
 )
 
-
+EVIDENCE_KEY = "evidence"  # the key of event.json under which the files and the notes about them are
 CLOSED = "close"
 
 
@@ -44,7 +40,7 @@ def write_event(folder: Path, message: EventMessage, evidence: Mapping[str, Any]
 
 
 def read_event(folder: Path) -> tuple[EventMessage, dict[str, Any]] | None:
-    """What event.json says, and its evidence; None where it is not there or not ours."""
+    """Returns the message and the evidence in event.json; None where it is not there or not ours."""
     try:
         values = json.loads((folder / EVENT).read_text(encoding="utf-8"))
         message = from_json(values)
@@ -55,7 +51,7 @@ def read_event(folder: Path) -> tuple[EventMessage, dict[str, Any]] | None:
 
 
 def event_folders(folder: Path) -> Iterator[Path]:
-    """The events' folders: those that hold an event.json, and nothing that is not ours; links are not followed.
+    """Yields the events' folders: those that hold an event.json, and nothing that is not ours; links are not followed.
 
     Raises:
         OSError: the folder cannot be read.
@@ -70,15 +66,12 @@ def event_folders(folder: Path) -> Iterator[Path]:
 
 
 def free_stem(folder: Path, stem: str) -> str:
-    """The first of clip, clip-2, clip-3 ... that no file has, whatever its suffix."""
+    """Returns the first of clip, clip-2, clip-3 ... that no file has, whatever its suffix."""
     taken = {path.stem for path in folder.iterdir()}
     number = 1
     while (name := stem if number == 1 else f"{stem}-{number}") in taken:
         number += 1
     return name
-
-
-EVIDENCE_FOLDER = "events"  # the folder, below the source's
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +80,7 @@ class ClipFile:
 
     Attributes:
         file: its name in the event's folder.
-        start, end: of its first and last picture, in seconds from the source's start.
+        start, end: of its first and last frame, in seconds from the source's start.
         copied: it holds the source's own packets; else scored frames, coded anew.
     """
 
@@ -97,11 +90,8 @@ class ClipFile:
     copied: bool
 
 
-logger = logging.getLogger(__name__)
-
-
 class EventRecord:
-    """The newest message of an event and what came of its files; written when there is something new.
+    """The newest message of an event and the state of its files, written to event.json when there is something new.
 
     Attributes:
         folder: the event's.
@@ -121,28 +111,28 @@ class EventRecord:
         self.folder, self.message, self.losses = folder, message, losses
         self._pause, self._clock, self._failed = pause, clock, -math.inf
         self._notes: list[str] = []
-        self._said: object = None
+        self._saved: object = None
         folder.mkdir(parents=True, exist_ok=True)
         write_event(folder, message, {})
         self.written = True
 
     def update(self, message: EventMessage) -> bool:
-        """Takes a message, and says whether it is newer than the one before."""
+        """Notes a message, and returns True if it is newer than the one before."""
         newer = message.event.version > self.message.event.version
         self.message = message if newer else self.message
         return newer
 
     def until(self, post_roll: float) -> float:
-        """How far the clips go: so many seconds beyond the end, for ever while there is none."""
+        """Returns how far the clips go: so many seconds beyond the end, for ever while there is none."""
         end = self.message.event.end
         return math.inf if end is None or self.message.kind != CLOSED else end + post_roll
 
     def note(self, note: str) -> None:
-        """Notes what somebody who looks at the files should know; once."""
+        """Adds a note for somebody who looks at the files; once."""
         if note not in self._notes:
             self._notes.append(note)
 
-    def lose(self, what: str, error: Exception) -> None:
+    def count_loss(self, what: str, error: Exception) -> None:
         """Counts a file that the disk did not take, or not whole."""
         reason = getattr(error, "strerror", None) or str(error)
         self.losses["disk"] += 1
@@ -153,7 +143,7 @@ class EventRecord:
         """Writes event.json if anything has changed; what cannot be written is tried again later, or now by `force`."""
         files = [part.file for part in (*clips, *overlays)]
         news = (self.message.kind, self.message.event.version, files, list(self._notes), over)
-        if news == self._said or (not force and self._clock() - self._failed < self._pause):
+        if news == self._saved or (not force and self._clock() - self._failed < self._pause):
             return
         evidence = {
             "clips": [asdict(part) for part in clips],
@@ -164,7 +154,7 @@ class EventRecord:
             write_event(self.folder, self.message, evidence)
         except OSError as error:
             if self.written:
-                self.lose("event.json", error)
+                self.count_loss("event.json", error)
             self.written, self._failed = False, self._clock()
         else:
-            self.written, self._said = True, news
+            self.written, self._saved = True, news

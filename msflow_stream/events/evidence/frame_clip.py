@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -10,12 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.events.evidence.event_folder import SNAPSHOT, SNAPSHOT_OVERLAY, ClipFile, free_stem
-from msflow_stream.events.evidence.recent_frames import RecentFrame
-from msflow_stream.files import replaced
+from msflow_stream.events.evidence.event_folder import ClipFile, free_stem
 from msflow_stream.types import UserError
-from msflow_stream.video.drawing.jpeg import to_jpeg
-from msflow_stream.video.drawing.overlay import Overlay, OverlayStyle
 from msflow_stream.video.packets.stream_copy import plays
 from msflow_stream.video.writing.video_writer import VideoWriter
 
@@ -26,11 +21,13 @@ class FrameClip:
     """Writes overlay.mp4 or clip.mp4; after a failure what was written plays.
 
     Attributes:
-        last: the time of the latest picture, None before the first.
+        last: the time of the latest frame, None before the first.
+        over: nothing more will be written.
+        cut_short: it ended at its greatest length, before what it was to show did.
     """
 
     def __init__(self, folder: Path, stem: str, rate: float, max_seconds: float) -> None:
-        """`rate` is about how many pictures a second come."""
+        """Prepares a clip; `rate` is about how many frames a second come."""
         self._folder, self._stem, self._max_seconds = folder, stem, max_seconds
         self._rate = Fraction(rate).limit_denominator(1000)
         self._writer: VideoWriter | None = None
@@ -47,7 +44,7 @@ class FrameClip:
         return [ClipFile(self._path.name, self._start, self.last, False)]
 
     def write(self, image: npt.NDArray[np.uint8], time: float) -> None:
-        """Adds a picture, uint8 H x W x 3, RGB, shown from `time` on.
+        """Adds an image, uint8 H x W x 3, RGB, shown from `time` on.
 
         Raises:
             UserError, OSError: it cannot be written.
@@ -66,7 +63,7 @@ class FrameClip:
         self.last = time
 
     def finish(self) -> None:
-        """Ends it; twice is fine.
+        """Ends the clip; twice is fine.
 
         Raises:
             UserError: its end cannot be written.
@@ -76,34 +73,10 @@ class FrameClip:
             self._writer.close()
 
     def abandon(self) -> None:
-        """Ends it after a failure; a file that shows nothing is removed."""
+        """Ends the clip after a failure; a file that shows nothing is removed."""
         with suppress(UserError, OSError):
             self.finish()
         if self._path is not None and not plays(self._path):
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
             self._path = None
-
-
-STRIP = 48  # lines of a picture that is drawn on only for what the timeline remembers of it
-
-
-def write_snapshots(folder: Path, peak: RecentFrame, before: Sequence[RecentFrame], style: OverlayStyle) -> None:
-    """Replaces both; `before` are the frames that the overlay's timeline shows.
-
-    Raises:
-        OSError: they cannot be written.
-    """
-    with replaced(folder / SNAPSHOT) as partial:
-        partial.write_bytes(peak.jpeg)
-    with replaced(folder / SNAPSHOT_OVERLAY) as partial:
-        partial.write_bytes(to_jpeg(_drawn(peak, before, style)))
-
-
-def _drawn(peak: RecentFrame, before: Sequence[RecentFrame], style: OverlayStyle) -> npt.NDArray[np.uint8]:
-    image = peak.image()
-    overlay = Overlay(style, image.shape[1], STRIP)
-    strip = np.zeros((STRIP, image.shape[1], 3), np.uint8)
-    for one in before:
-        overlay.draw(strip, None, one.row.smoothed, one.time, alarm=False)
-    return overlay.draw(image, peak.score, peak.row.smoothed, peak.time, alarm=bool(peak.row.alarm))

@@ -14,7 +14,7 @@ from msflow_stream.video.drawing.jpeg import from_jpeg, to_jpeg
 
 @dataclass(frozen=True, slots=True)
 class RecentFrame:
-    """A scored frame; its picture is a JPEG."""
+    """A scored frame with its image as a JPEG."""
 
     jpeg: bytes
     score: FrameScore
@@ -22,24 +22,26 @@ class RecentFrame:
 
     @property
     def index(self) -> int:
+        """The frame's index in the source."""
         return self.score.index
 
     @property
     def time(self) -> float:
+        """Seconds from the source's start."""
         return self.score.time
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Bytes that the frame takes."""
         return len(self.jpeg) + self.score.map.nbytes
 
     def image(self) -> npt.NDArray[np.uint8]:
-        """Its picture, uint8 H x W x 3, RGB."""
+        """Returns the image, uint8 H x W x 3, RGB."""
         return from_jpeg(self.jpeg)
 
 
-class Recent:
-    """Keeps the scored frames of so many seconds, and of so many bytes at most, but always the last one."""
+class RecentFrames:
+    """The scored frames of so many seconds, and of so many bytes at most, but always the last one."""
 
     def __init__(self, seconds: float, max_bytes: int) -> None:
         self._seconds, self._max_bytes = seconds, max_bytes
@@ -47,7 +49,7 @@ class Recent:
         self._bytes = 0
 
     def add(self, frame: Frame, score: FrameScore, row: ScoreRow) -> RecentFrame:
-        """Takes the next frame."""
+        """Adds the next frame, and returns it as it is kept."""
         added = RecentFrame(to_jpeg(frame.image), score, row)
         self._frames.append(added)
         self._bytes += added.size
@@ -59,9 +61,9 @@ class Recent:
         return self._bytes <= self._max_bytes and 0 <= now - self._frames[0].time <= self._seconds
 
     def find(self, index: int) -> RecentFrame | None:
-        """The frame with this index in the source."""
+        """Returns the frame with this index in the source, or None."""
         return next((frame for frame in reversed(self._frames) if frame.index == index), None)
 
     def since(self, time: float) -> list[RecentFrame]:
-        """The frames from this time on."""
+        """Returns the frames from this time on."""
         return [frame for frame in self._frames if frame.time >= time]

@@ -1,4 +1,4 @@
-"""The evidence of one camera's events: takes its scored frames and what is said of its events."""
+"""The evidence of one source's events, written from its scored frames and the messages about its events."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from time import monotonic
 
 from msflow_stream.events.evidence.event_folder import CLOSED, EventRecord, event_folders, read_event, write_event
 from msflow_stream.events.evidence.evidence import Evidence
-from msflow_stream.events.evidence.recent_frames import Recent
+from msflow_stream.events.evidence.recent_frames import RecentFrames
 from msflow_stream.events.evidence.retention import remove_old_events
 from msflow_stream.events.evidence.settings import EvidenceSettings
-from msflow_stream.files import Retention
+from msflow_stream.files import Retention, make_folder
 from msflow_stream.logs import redact
-from msflow_stream.types import EventMessage, Frame, FrameScore, ScoreRow, UserError
+from msflow_stream.types import EventMessage, Frame, FrameScore, ScoreRow
 from msflow_stream.video.drawing.overlay import OverlayStyle
 from msflow_stream.video.packets.packet_ring import PacketRing
 
@@ -61,14 +61,11 @@ class EvidenceWriter:
         Raises:
             UserError: the folder cannot be made.
         """
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot create the folder {folder}: {error.strerror}; choose another one") from None
+        make_folder(folder)
         self.style = style
         self._folder, self._packets, self._settings = folder, packets, settings or EvidenceSettings()
         self._retention, self._is_kept, self._clock = retention or Retention(), is_kept, clock
-        self._recent = Recent(self._settings.memory_seconds, self._settings.recent_bytes)
+        self._recent = RecentFrames(self._settings.memory_seconds, self._settings.recent_bytes)
         self._open: dict[str, Evidence] = {}
         self._postponed: dict[str, EventMessage] = {}  # events that the disk has no room for yet
         self._failed = self._tidied = -math.inf
@@ -87,15 +84,15 @@ class EvidenceWriter:
         """Ids of events that an earlier run left open, and of which no close message has come yet."""
         return frozenset(self._left)
 
-    def take(self, frame: Frame, score: FrameScore, row: ScoreRow) -> None:
-        """Takes the next scored frame."""
+    def write(self, frame: Frame, score: FrameScore, row: ScoreRow) -> None:
+        """Adds the next scored frame."""
         if self._closed:
             raise ValueError(f"the evidence writer in {self._folder} is closed")
         if self._packets is not None:
             self._packets.catch_up(frame.time)
         scored = self._recent.add(frame, score, row)
         for evidence in self._open.values():
-            evidence.take(scored, frame.image)
+            evidence.write(scored, frame.image)
         self._open = {id: evidence for id, evidence in self._open.items() if not evidence.done}
         if self._postponed and self._clock() - self._failed >= self._settings.pause:
             for message in list(self._postponed.values()):
@@ -104,10 +101,10 @@ class EvidenceWriter:
             self._tidy()
 
     def event(self, message: EventMessage) -> None:
-        """Takes what is said of an event."""
+        """Adds a message about an event."""
         id = message.event.id
         if id in self._open:
-            self._open[id].say(message)
+            self._open[id].update(message)
         elif id in self._postponed:
             self._postponed[id] = message
         elif read_event(self._folder / id) is not None:
@@ -144,7 +141,7 @@ class EvidenceWriter:
         self._open[id] = Evidence(record, self._recent, self._packets, self.style, self._settings)
 
     def _finish_earlier(self, message: EventMessage) -> None:
-        """Says how an event ended of which the files are finished, or were cut off with an earlier run."""
+        """Notes how an event ended whose files are finished, or were cut off with an earlier run."""
         folder = self._folder / message.event.id
         found = read_event(folder)
         if found is None or message.event.version <= found[0].event.version:
@@ -167,7 +164,7 @@ class EvidenceWriter:
             open_ones = {*self._open, *self._left}
             remove_old_events(self._folder, self._retention, datetime.now(UTC), open_ones, self._is_kept)
             self._untidy = None
-        except Exception as error:  # whoever says what is kept may fail too: nothing is removed then
+        except Exception as error:  # `is_kept` may fail too: nothing is removed then
             self._untidy = redact(str(error))
             if self._untidy != before:
                 logger.warning("cannot remove old events in %s: %s", self._folder, self._untidy)

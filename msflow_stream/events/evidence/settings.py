@@ -1,4 +1,4 @@
-"""How much is kept of an event."""
+"""The settings of evidence: how much is kept of an event."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LATE = 10.0  # seconds that an event may be known after it began
 
 @dataclass(frozen=True, slots=True)
 class EvidenceSettings:
-    """How much is kept of an event; times in seconds.
+    """The amount that is kept of an event; times in seconds.
 
     Attributes:
         pre_roll, post_roll: what a clip shows before the event's start and behind its end.
@@ -28,5 +28,5 @@ class EvidenceSettings:
 
     @property
     def memory_seconds(self) -> float:
-        """How far back packets and frames are kept: `PacketRing` and `FilePackets` are made with it."""
+        """Seconds that packets and frames are kept: `PacketRing` and `FilePackets` are made with it."""
         return self.pre_roll + LATE

@@ -51,4 +51,4 @@ class ThreadedEvidence:
         if isinstance(item, EventMessage):
             self._writer.event(item)
         else:
-            self._writer.take(*item)
+            self._writer.write(*item)

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from msflow_stream.types import UserError
 from msflow_stream.video.packets.codec import CodecTemplate
 from msflow_stream.video.packets.packet_ring import MAX_BYTES, PacketRing
 from msflow_stream.video.reading.demuxer import Demuxer
@@ -40,6 +41,14 @@ class FilePackets(PacketRing):
             self._container.close()
             raise
         self._ended = False
+
+    @classmethod
+    def of(cls, path: str | Path, seconds: float) -> Self | None:
+        """Opens the file; None where it has no packets, as a folder of images, or cannot be read."""
+        try:
+            return cls(path, seconds)
+        except UserError:
+            return None
 
     def catch_up(self, time: float) -> None:
         """Reads up to `time`, in seconds from the file's start, and a little more."""

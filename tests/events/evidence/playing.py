@@ -50,7 +50,7 @@ def play(
         for frame in reader:
             if frame.index >= most:
                 return
-            writer.take(*scored(frame))
+            writer.write(*scored(frame))
             if frame.index in messages:
                 writer.event(messages[frame.index])
 
@@ -90,7 +90,7 @@ class Watched:
                 frame = self._queue.get(timeout=0.1)
             except queue.Empty:
                 continue
-            self.writer.take(*scored(frame))
+            self.writer.write(*scored(frame))
             self.frames.append(frame)
 
     def until_time(self, time: float) -> None:

@@ -46,7 +46,7 @@ def test_a_disk_that_gets_full_while_a_clip_is_written(tmp_path: Path, source: P
         with VideoReader(source, EVERY) as reader:
             for frame in reader:
                 clock.now = frame.time
-                writer.take(*scored(frame))
+                writer.write(*scored(frame))
                 if frame.index == 100:
                     writer.event(said("one", 4.0, 100))
                 if frame.index == 150:
@@ -82,7 +82,7 @@ def test_an_event_that_finds_no_room_at_all_is_begun_when_there_is_some(tmp_path
         with VideoReader(source, EVERY) as reader:
             for frame in reader:
                 clock.now = frame.time * 4
-                writer.take(*scored(frame))
+                writer.write(*scored(frame))
                 if frame.index == 95:
                     filler = fill(disk)
                 if frame.index == 100:
@@ -114,7 +114,7 @@ def test_events_that_never_find_room_are_counted(tmp_path: Path, source: Path) -
 CHILD = """
 import sys
 from pathlib import Path
-from msflow_stream.events.evidence.writer import EvidenceWriter
+from msflow_stream.events.evidence.recorder import EvidenceWriter
 from msflow_stream.video.file_packets import FilePackets
 from msflow_stream.video.reader import VideoReader
 from tests.events.evidence.playing import STYLE, said, scored
@@ -123,7 +123,7 @@ source, folder = map(Path, sys.argv[1:])
 writer = EvidenceWriter(folder, STYLE, packets=FilePackets(source, 15), settings=SETTINGS)
 with VideoReader(source, 5) as reader:
     for frame in reader:
-        writer.take(*scored(frame))
+        writer.write(*scored(frame))
         if frame.index == 100:
             writer.event(said("one", 4.0, 100))
         print(frame.index, flush=True)
@@ -185,7 +185,7 @@ def test_packets_that_come_faster_than_they_are_copied_leave_a_gap_that_is_count
         for frame in reader:
             if 120 < frame.index < 300:
                 continue
-            writer.take(*scored(frame))
+            writer.write(*scored(frame))
             if frame.index == 100:
                 writer.event(said("one", 4.0, 100))
     writer.close()

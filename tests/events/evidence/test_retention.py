@@ -114,20 +114,20 @@ def test_the_writer_removes_as_it_goes_and_never_what_is_open(tmp_path: Path) ->
     make(tmp_path, "old", days=99, now=now)
     retention = Retention(keep_days=1, keep_bytes=0)
     writer = EvidenceWriter(tmp_path, STYLE, retention=retention, settings=EvidenceSettings(), clock=clock)
-    writer.take(*item(0))
+    writer.write(*item(0))
     assert names(tmp_path) == {"left open"}
     writer.event(said("new", 0.0, 0))
-    writer.take(*item(1))
+    writer.write(*item(1))
     make(tmp_path, "older", days=99, now=now)
     clock.now = 59
-    writer.take(*item(2))
+    writer.write(*item(2))
     assert "older" in names(tmp_path)
     clock.now = 61
-    writer.take(*item(3))
+    writer.write(*item(3))
     assert names(tmp_path) == {"left open", "new"}
     writer.event(said("left open", 0.0, 0, 1.0, version=2))
     clock.now = 122
-    writer.take(*item(4))
+    writer.write(*item(4))
     assert names(tmp_path) == {"new"}
     writer.close()
 
@@ -143,7 +143,7 @@ def test_one_who_does_not_know_what_is_kept_costs_nothing(tmp_path: Path, caplog
     writer = EvidenceWriter(tmp_path, STYLE, retention=retention, is_kept=fail, clock=clock)
     for number in range(3):
         clock.now += 100
-        writer.take(*item(number))
+        writer.write(*item(number))
     assert names(tmp_path) == {"old"}
     assert caplog.text.count("cannot remove old events") == 1
     assert "hunter2" not in caplog.text
