@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 
 from msflow_stream.video.reading.demuxer import Demuxer
 from msflow_stream.video.reading.frame_counter import FrameCounter
-from msflow_stream.video.reading.packet_skipping import PacketSkipper, Use
+from msflow_stream.video.reading.packet_skipping import PacketSkipper, Skip
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Decoder:
         rate: average frames per second.
         time_base: seconds per tick of pts.
         damaged: packets so far that could not be decoded, or whose frame is known to be damaged.
-        skipped: packets so far that were not decoded.
+        skipped: frames so far that were not decoded.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Decoder:
         self.damaged = self.skipped = 0
         self._stream, self._name = stream, name
         self._counter = FrameCounter()
-        self._chooser = PacketSkipper.of(stream.codec_context, every)
+        self._skipper = PacketSkipper.of(stream.codec_context, every)
         self._ready: deque[tuple[VideoFrame | None, int, int | None]] = deque()
         self._errors = self._corrupt = 0
         self._begun = self._done = False
@@ -76,27 +76,28 @@ class Decoder:
         packet = self._demuxer.read()
         if packet is None:
             self._done = True
-            self._send_all(self._chooser.rest() if self._chooser else ())
+            self._send_all(self._skipper.rest() if self._skipper else ())
             self._decode(None)
             self._counter.finish()
             self._pass_skipped()
         elif packet.size:  # an empty packet would put the decoder into its final flush
-            self._send_all(self._chooser.take(packet) if self._chooser else [(packet, Use.DECODE)])
+            self._send_all(self._skipper.add(packet) if self._skipper else [(packet, Skip.NOTHING)])
         self._tally()
         return True
 
-    def _send_all(self, packets: Iterable[tuple[Packet[VideoStream], Use]]) -> None:
-        for packet, use in packets:
-            skipped = use is Use.SKIP and self._begun  # the first frame says what there is to know of the file
-            if use is not Use.REFRESH and packet.pts is not None and not packet.is_discard:
-                self._counter.packet(packet.pts, skipped)
-            if skipped:
-                self.skipped += 1
-            else:
-                self._decode(packet)
+    def _send_all(self, packets: Iterable[tuple[Packet[VideoStream], Skip]]) -> None:
+        for packet, skip in packets:
+            if not self._begun:  # the first frame says what there is to know of the file
+                skip = Skip.NOTHING
+            if packet.pts is not None and not packet.is_discard:
+                self._counter.packet(packet.pts, wanted=skip is Skip.NOTHING)
+            # Read when a packet goes in, whichever thread decodes it.
+            self._stream.codec_context.skip_frame = skip.value
+            self._decode(packet)
 
     def _pass_skipped(self) -> None:
         for index, pts in self._counter.take_skipped():
+            self.skipped += 1
             self._ready.append((None, index, pts if self._demuxer.timed else None))
 
     def _decode(self, packet: Packet[VideoStream] | None) -> None:
@@ -108,8 +109,8 @@ class Decoder:
         for frame in frames:
             index = self._counter.frame(frame.pts)
             self._corrupt += frame.is_corrupt
-            if self._chooser is not None and frame.interlaced_frame:
-                self._chooser.stop()
+            if self._skipper is not None and frame.interlaced_frame:
+                self._skipper.stop()
             self._pass_skipped()
             if index is not None:
                 self._begun = True

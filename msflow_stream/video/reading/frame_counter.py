@@ -1,4 +1,4 @@
-"""Which frame of the source is this? Exact indices, also where damage swallowed frames."""
+"""Exact indices of decoded frames in their source, also where damage swallowed some or a decoder left some out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class FrameCounter:
 
     Attributes:
         passed: source frames passed so far, the lost ones included.
-        lost: those of them that never came out of the decoder.
+        lost: those of them that were wanted and never came out of the decoder.
         start: pts of the source's first frame, None before it passed.
     """
 
@@ -24,12 +24,12 @@ class FrameCounter:
         self.passed = 0
         self.lost = 0
         self.start: int | None = None
-        self._waiting: list[tuple[int, bool]] = []  # pts, and whether it is skipped
+        self._waiting: list[tuple[int, bool]] = []  # pts, and whether its frame is wanted
         self._skipped: list[tuple[int, int]] = []
 
-    def packet(self, pts: int, skipped: bool = False) -> None:
-        """Notes a packet that should become one frame, or would if it were not skipped."""
-        heapq.heappush(self._waiting, (pts, skipped))
+    def packet(self, pts: int, wanted: bool = True) -> None:
+        """Notes a packet that should become one frame; the frame of one that is not wanted may stay away."""
+        heapq.heappush(self._waiting, (pts, wanted))
         if len(self._waiting) > MOST_WAITING:
             self._pass()
 
@@ -41,17 +41,17 @@ class FrameCounter:
         if pts is None:
             self.passed += 1
             return self.passed - 1
-        skipped: bool | None = None
+        wanted: bool | None = None
         while self._waiting and self._waiting[0][0] < pts:
-            skipped = self._pass()
+            wanted = self._pass()
         if self._waiting and self._waiting[0][0] == pts:
-            skipped = self._pass()
-        if skipped is None:
+            wanted = self._pass()
+        if wanted is None:
             return None
-        if skipped:  # the last one to pass is this frame
-            self._skipped.pop()
-        else:
+        if wanted:  # the last one to pass is this frame
             self.lost -= 1
+        else:
+            self._skipped.pop()
         return self.passed - 1
 
     def finish(self) -> None:
@@ -60,18 +60,18 @@ class FrameCounter:
             self._pass()
 
     def take_skipped(self) -> list[tuple[int, int]]:
-        """Index and pts of the skipped frames that passed since the last call."""
+        """Returns index and pts of the skipped frames that passed since the last call."""
         taken, self._skipped = self._skipped, []
         return taken
 
     def _pass(self) -> bool:
-        """Passes the next frame as skipped or lost, and returns whether it was skipped."""
-        pts, skipped = heapq.heappop(self._waiting)
-        if skipped:
-            self._skipped.append((self.passed, pts))
-        else:
+        """Passes the next frame as lost if it is wanted, else as skipped, and returns whether it is wanted."""
+        pts, wanted = heapq.heappop(self._waiting)
+        if wanted:
             self.lost += 1
+        else:
+            self._skipped.append((self.passed, pts))
         self.passed += 1
         if self.start is None:
             self.start = pts
-        return skipped
+        return wanted

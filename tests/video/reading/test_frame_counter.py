@@ -17,3 +17,22 @@ def test_a_repeated_frame_gets_no_index() -> None:
     counter.packet(0)
     counter.packet(1)
     assert [counter.frame(0), counter.frame(0), counter.frame(1)] == [0, None, 1]
+
+
+def test_a_frame_that_nobody_wants_may_stay_away_and_is_not_lost() -> None:
+    counter = FrameCounter()
+    for pts in range(6):
+        counter.packet(pts, wanted=pts % 3 == 0)
+    assert [counter.frame(0), counter.frame(2), counter.frame(3)] == [0, 2, 3]
+    assert counter.take_skipped() == [(1, 1)]
+    counter.finish()
+    assert counter.take_skipped() == [(4, 4), (5, 5)]
+    assert (counter.lost, counter.passed) == (0, 6)
+
+
+def test_a_wanted_frame_that_stays_away_is_lost() -> None:
+    counter = FrameCounter()
+    for pts in range(4):
+        counter.packet(pts, wanted=pts % 2 == 0)
+    assert counter.frame(3) == 3
+    assert (counter.lost, counter.take_skipped()) == (2, [(1, 1)])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
+from shutil import copy
 from typing import Any
 
 import av
@@ -14,6 +16,7 @@ import pytest
 from msflow_stream.types import Frame
 from msflow_stream.video.reading.packet_skipping import PacketSkipper
 from msflow_stream.video.reading.video_reader import VideoReader
+from tests.support.fields import write_fields
 from tests.support.videos import Image, overwrite_packets, with_edit_list, write_video
 
 COUNT = 60
@@ -74,8 +77,19 @@ KINDS: dict[str, tuple[dict[str, Any], bool]] = {
 }
 
 
-def make(name: str, folder: Path) -> Path:
-    return write_video(folder / name, images=moving(COUNT), **KINDS[name][0])
+@pytest.fixture(scope="module")
+def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Writes one of the KINDS, once; who changes it makes a copy."""
+    folder = tmp_path_factory.mktemp("kinds")
+
+    @cache
+    def written(name: str) -> Path:
+        return write_video(folder / name, images=moving(COUNT), **KINDS[name][0])
+
+    return written
+
+
+Make = Callable[[str], Path]
 
 
 def read(path: Path, **kwargs: Any) -> tuple[list[Frame], VideoReader]:
@@ -92,11 +106,11 @@ def assert_same(some: list[Frame], every_one: list[Frame], every: int) -> None:
 
 @pytest.mark.parametrize("threads", [False, True])
 @pytest.mark.parametrize("name", KINDS)
-def test_sampled_frames_are_those_of_a_full_decode(name: str, threads: bool, tmp_path: Path) -> None:
-    path = make(name, tmp_path)
+def test_sampled_frames_are_those_of_a_full_decode(name: str, threads: bool, make: Make) -> None:
+    path = make(name)
     whole, reference = read(path, threads=threads)
     assert len(whole) == COUNT
-    for every in (2, 5, 7, 100):
+    for every in (5,) if threads else (2, 5, 7, 100):
         some, reader = read(path, threads=threads, every=every)
         assert_same(some, whole, every)
         assert (reader.damaged, reader.frames_read, reader.info) == (0, COUNT, reference.info)
@@ -107,9 +121,29 @@ def test_sampled_frames_are_those_of_a_full_decode(name: str, threads: bool, tmp
     assert reference.skipped == 0
 
 
+@pytest.mark.parametrize("threads", [False, True])
+def test_of_fields_that_come_by_themselves_both_are_decoded(threads: bool, tmp_path: Path) -> None:
+    """Left out by itself, a field takes half a frame along; and each field counts as a frame."""
+    path = write_fields(tmp_path / "fields.ts", 31)
+    whole, _ = read(path, threads=threads)
+    some, reader = read(path, every=5, threads=threads)
+    assert_same(some, whole, 5)
+    assert (len(whole), reader.skipped) == (31, 0)
+
+
+def test_frames_from_which_higher_layers_are_made_are_decoded(make: Make, tmp_path: Path) -> None:
+    path = Path(copy(make("hevc_layers.mp4"), tmp_path))
+    whole, _ = read(path)
+    assert _without_references_in_middle_layers(path) > 0
+    for every in (2, 5, 7):
+        some, reader = read(path, every=every)
+        assert_same(some, whole, every)
+        assert reader.skipped > 0
+
+
 @pytest.mark.parametrize("hidden", [1, 5, 7])
-def test_an_edit_list_does_not_shift_what_is_skipped(hidden: int, tmp_path: Path) -> None:
-    path = with_edit_list(make("b_frames.mp4", tmp_path), tmp_path / "edited.mp4", hidden)
+def test_an_edit_list_does_not_shift_what_is_skipped(hidden: int, make: Make, tmp_path: Path) -> None:
+    path = with_edit_list(make("b_frames.mp4"), tmp_path / "edited.mp4", hidden)
     whole, _ = read(path)
     some, reader = read(path, every=5)
     assert_same(some, whole, 5)
@@ -118,16 +152,16 @@ def test_an_edit_list_does_not_shift_what_is_skipped(hidden: int, tmp_path: Path
 
 @pytest.mark.parametrize("limits", [{"max_frames": 33}, {"max_frames": 30}, {"duration": 1.3}, {"duration": 1.33}])
 @pytest.mark.parametrize("name", ["pyramid.mp4", "mjpeg.avi"])
-def test_limits_count_frames_that_are_skipped(name: str, limits: dict[str, Any], tmp_path: Path) -> None:
-    path = make(name, tmp_path)
+def test_limits_count_frames_that_are_skipped(name: str, limits: dict[str, Any], make: Make) -> None:
+    path = make(name)
     whole, reference = read(path, **limits)
     some, reader = read(path, every=5, **limits)
     assert_same(some, whole, 5)
     assert reader.frames_read == reference.frames_read
 
 
-def test_recordings_joined_end_to_end_are_skipped_through(tmp_path: Path) -> None:
-    part = make("b_frames.ts", tmp_path).read_bytes()
+def test_recordings_joined_end_to_end_are_skipped_through(make: Make, tmp_path: Path) -> None:
+    part = make("b_frames.ts").read_bytes()
     (tmp_path / "joined.ts").write_bytes(part * 3)
     whole, _ = read(tmp_path / "joined.ts")
     some, reader = read(tmp_path / "joined.ts", every=5)
@@ -138,10 +172,10 @@ def test_recordings_joined_end_to_end_are_skipped_through(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", ["b_frames.mp4", "pyramid.mp4", "hevc.mp4", "mjpeg.avi", "open_gop.ts"])
 def test_damage_spoils_no_more_pictures_with_skipping_than_without(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """How a decoder patches up a spoilt picture depends on what it has decoded before; whole ones stay whole."""
-    path = make(name, tmp_path)
+    path = make(name)
     good, whole = path.read_bytes(), {frame.index: frame for frame in read(path)[0]}
     rng = np.random.default_rng(0)
     for attempt in range(12):
@@ -162,16 +196,31 @@ def test_damage_spoils_no_more_pictures_with_skipping_than_without(
         assert reader.damaged <= reference.damaged
 
 
-def test_packets_that_are_overwritten_are_counted_though_nobody_wants_their_frames(tmp_path: Path) -> None:
-    path = overwrite_packets(make("mjpeg.avi", tmp_path), [11, 12, 33])
+def test_packets_that_are_overwritten_are_counted_though_nobody_wants_their_frames(make: Make, tmp_path: Path) -> None:
+    path = overwrite_packets(Path(copy(make("mjpeg.avi"), tmp_path)), [11, 12, 33])
     some, reader = read(path, every=5)
     assert [frame.index for frame in some] == list(range(0, COUNT, 5))
     assert reader.damaged == 3
 
 
-def test_pictures_that_lack_the_tables_of_the_one_before_get_them(tmp_path: Path) -> None:
-    path = make("mjpeg.avi", tmp_path)
-    _without_tables(path, {20, 21, 34, 40})
+@pytest.mark.parametrize("lacking", [{20}, {20, 21, 34, 40}])
+def test_frames_that_lack_the_tables_of_a_skipped_one_get_them(lacking: set[int], make: Make, tmp_path: Path) -> None:
+    fine, coarse = (
+        make("mjpeg.avi"),
+        write_video(
+            tmp_path / "coarse.avi", images=moving(COUNT), **{**MJPEG, "options": {"qmin": "20", "qmax": "20"}}
+        ),
+    )
+    path = tmp_path / "mixed.avi"
+    with av.open(str(fine)) as first, av.open(str(coarse)) as second, av.open(str(path), "w") as mixed:
+        stream = mixed.add_stream_from_template(first.streams.video[0])
+        pairs = zip(first.demux(video=0), second.demux(video=0), strict=True)
+        for number, (before, after) in enumerate(pairs):
+            packet = before if number < 17 else after
+            if packet.size:
+                packet.stream = stream
+                mixed.mux(packet)
+    _without_tables(path, lacking)
     whole, _ = read(path)
     some, reader = read(path, every=5)
     assert_same(some, whole, 5)
@@ -179,7 +228,7 @@ def test_pictures_that_lack_the_tables_of_the_one_before_get_them(tmp_path: Path
 
 
 def _without_tables(path: Path, packets: set[int]) -> None:
-    """Turns the quantisation tables of these pictures into comments, so that they use the last ones."""
+    """Turns the quantisation tables of these frames into comments, so that they use the last ones."""
     with av.open(str(path)) as container:
         places = [(one.pos, bytes(one)) for one in container.demux(video=0) if one.size]
     content = bytearray(path.read_bytes())
@@ -190,3 +239,22 @@ def _without_tables(path: Path, packets: set[int]) -> None:
         table = packet.index(b"\xff\xdb")
         content[start + table + 1] = 0xFE
     path.write_bytes(content)
+
+
+def _without_references_in_middle_layers(path: Path) -> int:
+    """Says of every H.265 frame of a middle layer that none of its own layer is made from it; returns how many."""
+    with av.open(str(path)) as container:
+        head = container.streams.video[0].codec_context.extradata or b""
+        packets = [(one.pos or 0, bytes(one)) for one in container.demux(video=0) if one.size]
+    content, found = bytearray(path.read_bytes()), 0
+    for position, packet in packets:
+        place = 0
+        while place < len(packet):
+            begin = place + 4
+            kind, layer = packet[begin] >> 1 & 63, (packet[begin + 1] & 7) - 1
+            if kind < 16 and kind % 2 and 0 < layer < (head[21] >> 3 & 7) - 1:
+                content[position + begin] -= 2  # the type before: TSA_R becomes TSA_N
+                found += 1
+            place = begin + int.from_bytes(packet[place:begin], "big")
+    path.write_bytes(content)
+    return found
