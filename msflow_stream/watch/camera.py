@@ -29,6 +29,7 @@ from msflow_stream.types import Frame, FrameScore, ScoreRow
 from msflow_stream.video.live.camera_reader import CameraReader
 from msflow_stream.video.live.faults import Fault
 from msflow_stream.video.live.states import State
+from msflow_stream.video.packets.file_packets import FilePackets
 from msflow_stream.video.packets.packet_ring import PacketRing
 from msflow_stream.watch.areas import area_mask
 from msflow_stream.watch.camera_events import CameraEvents, EventCallback
@@ -127,7 +128,7 @@ class WatchedCamera:
             return None
         reader, packets = self._reader, self._packets
         if isinstance(reader, FileCamera):
-            packets = reader.packets(self._evidence.memory_seconds)
+            packets = FilePackets.of(self.camera.url.get_secret_value(), self._evidence.memory_seconds)
         writer = EvidenceWriter(
             self._written.out / self.name / EVIDENCE_FOLDER,
             self._views[self._scene].style,

@@ -14,7 +14,6 @@ from msflow_stream.types import Frame, UserError
 from msflow_stream.video.live.faults import ADVICE, Fault
 from msflow_stream.video.live.states import Observer, Reporter, State
 from msflow_stream.video.live.status import CameraStatus, Counts
-from msflow_stream.video.packets.file_packets import FilePackets
 from msflow_stream.video.sources import Reader, open_source, source_name
 
 
@@ -49,13 +48,6 @@ class FileCamera:
     def ask_to_stop(self) -> None:
         """Asks the reading to end before the next frame, and returns at once. From any thread; twice is fine."""
         self._stopping.set()
-
-    def packets(self, seconds: float) -> FilePackets | None:
-        """The file's packets, of so many seconds at a time, to be copied into clips; None where it has none.
-
-        Copied or not, what is wrong with the file is for `frames` to say.
-        """
-        return FilePackets.of(self._path, seconds)
 
     def frames(self) -> Iterator[Frame]:
         """Yields the frames whose index is a multiple of `every`, as fast as they are taken.

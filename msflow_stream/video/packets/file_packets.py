@@ -56,6 +56,7 @@ class FilePackets(PacketRing):
             self._safely(self._read)
 
     def close(self) -> None:
+        """Forgets all packets and closes the file; twice is fine."""
         self._ended = True
         super().close()
         self._container.close()

@@ -88,3 +88,9 @@ def test_a_file_that_is_none_is_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("text")
     with pytest.raises(UserError):
         FilePackets(tmp_path / "text.mp4")
+
+
+def test_where_there_are_no_packets_there_is_none(tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("text")
+    for path in (tmp_path, tmp_path / "none.mp4", tmp_path / "text.mp4"):
+        assert FilePackets.of(path, 15.0) is None

@@ -349,7 +349,7 @@ import sys, time
 from fractions import Fraction
 from pathlib import Path
 import numpy as np
-from msflow_stream.video.writer import VideoWriter
+from msflow_stream.video.writing.video_writer import VideoWriter
 rng = np.random.default_rng(0)
 ground = rng.integers(0, 200, (64, 96, 3), dtype=np.uint8)
 source = Path(sys.argv[2]) if sys.argv[2] else None
