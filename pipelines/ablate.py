@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -10,15 +10,13 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-import torch
 from rich.console import Console
 from torch import Tensor
 
 from msflow_stream.config.loading import override
 from msflow_stream.config.settings import Settings
-from msflow_stream.evaluation.cases import EvaluationCase, EvaluationUnit, find_subjects
+from msflow_stream.evaluation.cases import EvaluationCase, EvaluationUnit, find_units
 from msflow_stream.evaluation.collector import MetricsCollector
-from msflow_stream.evaluation.measure import collect_batch
 from msflow_stream.evaluation.summary import COLUMNS
 from msflow_stream.files import read_json, write_json
 from msflow_stream.machine import choose_device
@@ -27,6 +25,7 @@ from msflow_stream.results.run_folder import versions
 from msflow_stream.scenes.features import FeatureCache, NormalFeatures, extract, feature_cache
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import FlowFit
+from msflow_stream.scoring.scorer import MapView, Scorer
 from msflow_stream.series import batched
 from msflow_stream.types import UserError
 
@@ -49,16 +48,13 @@ def _only_mul(maps: Maps) -> tuple[Maps, Tensor]:
     return maps._replace(add=depth(maps)), depth(maps)
 
 
-FeatureView = Callable[[Maps], tuple[Maps, Tensor]]  # the maps that are measured, and what ranks the pixels of `mul`
-
-
 @dataclass(frozen=True, slots=True)
 class Variant:
     """One row of a table: its name, the settings it changes, and which of the maps stand for which."""
 
     name: str
     changes: tuple[str, ...] = ()
-    view: FeatureView = _same
+    view: MapView = _same
 
 
 TABLES: dict[str, tuple[Variant, ...]] = {
@@ -125,17 +121,17 @@ def ablate(job: AblateJob, settings: Settings, console: Console | None = None) -
         raise UserError(f"no table {job.table!r}: there are {', '.join(TABLES)}")
     variants = [(variant, _settings(settings, variant)) for variant in TABLES[job.table]]
     path = job.out / f"{job.table}.json"
-    subjects = find_subjects(job.data, job.root, job.classes)
+    units = find_units(job.data, job.root, job.classes)
     facts = {"data": job.data, "root": str(job.root.resolve()), "settings": settings.model_dump(mode="json")}
     done = _read(path, facts)
     job.out.mkdir(parents=True, exist_ok=True)
-    for subject in subjects:
-        left = [pair for pair in variants if subject.name not in done.get(pair[0].name, {})]
+    for unit in units:
+        left = [pair for pair in variants if unit.name not in done.get(pair[0].name, {})]
         for _, group in groupby(left, key=lambda pair: _pyramid_key(pair[1])):  # who shares features stands together
-            for name, metrics in _group(subject, list(group), job.device):
-                done.setdefault(name, {})[subject.name] = metrics
+            for name, metrics in _group(unit, list(group), job.device):
+                done.setdefault(name, {})[unit.name] = metrics
                 write_json(path, facts | {"results": done, "versions": versions()})
-    means = {variant.name: _mean([done[variant.name][one.name] for one in subjects]) for variant, _ in variants}
+    means = {variant.name: _mean([done[variant.name][one.name] for one in units]) for variant, _ in variants}
     _print(console, job, means, settings)
     return means
 
@@ -158,58 +154,58 @@ def _flow_key(settings: Settings) -> str:
 
 
 def _group(
-    subject: EvaluationUnit, group: Sequence[tuple[Variant, Settings]], device: str
+    unit: EvaluationUnit, group: Sequence[tuple[Variant, Settings]], device: str
 ) -> Iterator[tuple[str, dict[str, float | None]]]:
     """Metrics of variants that share their features."""
     first = group[0][1]
     chosen = choose_device(device)
-    pyramid_of = Scene.new(subject.name, first).to(chosen)
+    pyramid_of = Scene.new(unit.name, first).to(chosen)
     with feature_cache(first.fit) as fit_cache, feature_cache(first.fit) as test_cache, progress() as bars:
-        task = bars.add_task(f"reading {subject.name}", total=None)
+        task = bars.add_task(f"reading {unit.name}", total=None)
         footage = NormalFeatures(fit_cache)
-        for footage in extract(pyramid_of, subject.fit_sources(), fit_cache, first.fit.holdout):
+        for footage in extract(pyramid_of, unit.fit_sources(), fit_cache, first.fit.holdout):
             bars.update(task, completed=len(footage.origin))
-        cases = _extract_cases(subject, pyramid_of, test_cache)
+        cases = _extract_cases(unit, Scorer(pyramid_of, device), test_cache)
         bars.remove_task(task)
         fitted: dict[str, Scene] = {}
         for variant, settings in group:
             key = _flow_key(settings)
             if key not in fitted:
-                scene = Scene.new(subject.name, settings, pyramid_of.pyramid).to(chosen)
-                task = bars.add_task(f"{subject.name}, {variant.name}", total=settings.fit.passes)
+                scene = Scene.new(unit.name, settings, pyramid_of.pyramid).to(chosen)
+                task = bars.add_task(f"{unit.name}, {variant.name}", total=settings.fit.passes)
                 for _ in FlowFit(scene, footage).run():
                     bars.advance(task)
                 bars.remove_task(task)
                 fitted = {key: scene}  # the last one is enough: variants of one flow stand together
-            scene = replace(fitted[key], settings=settings)
-            yield variant.name, _measure(subject, scene, cases, test_cache, variant.view)
+            scorer = Scorer(replace(fitted[key], settings=settings), device)
+            yield variant.name, _metrics(unit, scorer, cases, test_cache, variant.view)
 
 
-def _extract_cases(subject: EvaluationUnit, scene: Scene, cache: FeatureCache) -> list[tuple[str, EvaluationCase]]:
+def _extract_cases(unit: EvaluationUnit, scorer: Scorer, cache: FeatureCache) -> list[tuple[str, EvaluationCase]]:
     """Fills the cache with the features of the test cases; the cases come back without their images."""
     cases: list[tuple[str, EvaluationCase]] = []
     nothing = np.zeros((0, 0, 3), np.uint8)
-    for clip, stream in subject.test_clips(scene.settings.input.size):
-        for part in batched(stream, scene.settings.score.batch):
-            images = torch.stack([scene.prepare(case.frame.image) for case in part])
-            with torch.inference_mode():
-                cache.append(scene.pyramid(images.to(scene.device)))
+    for clip, stream in unit.test_clips(scorer.scene.settings.input.size):
+        for part in batched(stream, scorer.settings.batch):
+            cache.append(scorer.features([case.frame for case in part]))
             cases += [(clip, replace(case, frame=replace(case.frame, image=nothing))) for case in part]
     return cases
 
 
-def _measure(
-    subject: EvaluationUnit,
-    scene: Scene,
+def _metrics(
+    unit: EvaluationUnit,
+    scorer: Scorer,
     cases: Sequence[tuple[str, EvaluationCase]],
     cache: FeatureCache,
-    view: FeatureView,
+    view: MapView,
 ) -> dict[str, float | None]:
-    judge = MetricsCollector(subject.is_video, scene.settings.score.smoothing)
-    for positions in batched(range(len(cases)), scene.settings.score.batch):
-        maps, deep = view(scene.maps(cache.batch(positions)))
-        collect_batch(judge, None, scene, [cases[position] for position in positions], maps, deep)
-    return judge.metrics()
+    collector = MetricsCollector(unit.is_video, scorer.settings.smoothing)
+    for positions in batched(range(len(cases)), scorer.settings.batch):
+        part = [cases[position] for position in positions]
+        scores = scorer.score_with_maps([case.frame for _, case in part], cache.batch(positions), view)
+        for (clip, case), scored in zip(part, scores, strict=True):
+            collector.add(clip, case, scored)
+    return collector.metrics()
 
 
 def _mean(metrics: Sequence[dict[str, float | None]]) -> dict[str, float | None]:

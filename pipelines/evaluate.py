@@ -14,15 +14,15 @@ from rich.console import Console
 
 from msflow_stream.config.loading import differences, override
 from msflow_stream.config.settings import Settings
-from msflow_stream.evaluation.cases import EvaluationUnit, class_settings, find_subjects
+from msflow_stream.evaluation.cases import EvaluationUnit, class_settings, find_units
 from msflow_stream.evaluation.measure import NORMAL, RESULT, measure, some_normal
 from msflow_stream.evaluation.metrics.frames import Frames
 from msflow_stream.evaluation.report import write_report
 from msflow_stream.evaluation.summary import COLUMNS, summarise, write_csv
 from msflow_stream.files import read_json, write_json
-from msflow_stream.machine import choose_device
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.scoring.engine_choice import make_scoring, prepared
+from msflow_stream.scoring.engine_choice import make_inference, prepared
+from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import UserError
 
 from . import packaged_config
@@ -74,20 +74,20 @@ def evaluate(job: EvaluateJob, settings: Settings, console: Console | None = Non
         UserError: no such data, results of other settings in `out`, or, after all the others, classes that failed.
     """
     console = console or Console()
-    subjects = find_subjects(job.data, job.root, job.classes)
+    units = find_units(job.data, job.root, job.classes)
     _claim(job, settings)
     results: dict[str, list[dict[str, Any]]] = {}
     failed: dict[str, str] = {}
-    for subject in subjects:
-        own = class_settings(job.data, subject.name, settings)
+    for unit in units:
+        own = class_settings(job.data, unit.name, settings)
         try:
-            results[subject.name] = [
-                _one(subject, override(own, [f"fit.seed={settings.fit.seed + number}"]), job, console)
+            results[unit.name] = [
+                _one(unit, override(own, [f"fit.seed={settings.fit.seed + number}"]), job, console)
                 for number in range(job.seeds)
             ]
         except (UserError, OSError, RuntimeError) as error:  # RuntimeError: out of memory on a GPU, for one
-            failed[subject.name] = str(error)
-            console.print(f"[red]{subject.name} failed:[/] {error}", highlight=False)
+            failed[unit.name] = str(error)
+            console.print(f"[red]{unit.name} failed:[/] {error}", highlight=False)
     said = set(failed)
     results = _with_earlier(job, settings, results, failed)
     for name in failed.keys() - said:
@@ -130,30 +130,30 @@ def _with_earlier(
 ) -> dict[str, list[dict[str, Any]]]:
     """The results with those of classes that an earlier run evaluated, in the order of the data set."""
     everything: dict[str, list[dict[str, Any]]] = {}
-    for subject in find_subjects(job.data, job.root):
-        folders = [job.out / "classes" / f"{subject.name}-{settings.fit.seed + number}" for number in range(job.seeds)]
-        if subject.name in results:
-            everything[subject.name] = results[subject.name]
-        elif subject.name not in failed and all((folder / RESULT).is_file() for folder in folders):
+    for unit in find_units(job.data, job.root):
+        folders = [job.out / "classes" / f"{unit.name}-{settings.fit.seed + number}" for number in range(job.seeds)]
+        if unit.name in results:
+            everything[unit.name] = results[unit.name]
+        elif unit.name not in failed and all((folder / RESULT).is_file() for folder in folders):
             try:
-                everything[subject.name] = [read_json(folder / RESULT) for folder in folders]
+                everything[unit.name] = [read_json(folder / RESULT) for folder in folders]
             except UserError as error:  # of a class that was not asked for: it must not cost the others
-                failed[subject.name] = str(error)
+                failed[unit.name] = str(error)
     return everything
 
 
-def _one(subject: EvaluationUnit, settings: Settings, job: EvaluateJob, console: Console) -> dict[str, Any]:
+def _one(unit: EvaluationUnit, settings: Settings, job: EvaluateJob, console: Console) -> dict[str, Any]:
     """The result of one class and seed: read if it is there, else fitted, scored and measured."""
-    name = f"{subject.name}-{settings.fit.seed}"
+    name = f"{unit.name}-{settings.fit.seed}"
     folder = job.out / "classes" / name
     if (folder / RESULT).is_file():
-        console.print(f"[bold]{subject.name}[/], seed {settings.fit.seed}: evaluated already")
+        console.print(f"[bold]{unit.name}[/], seed {settings.fit.seed}: evaluated already")
         return read_json(folder / RESULT)
-    console.print(f"[bold]{subject.name}[/], seed {settings.fit.seed}")
+    console.print(f"[bold]{unit.name}[/], seed {settings.fit.seed}")
     scenes = job.out / "scenes"
     outcome = fit_frames(
-        subject.fit_sources,
-        f"reading {subject.name}",
+        unit.fit_sources,
+        f"reading {unit.name}",
         scenes / name,
         settings,
         FitJob(device=job.device, resume=True),
@@ -162,19 +162,20 @@ def _one(subject: EvaluationUnit, settings: Settings, job: EvaluateJob, console:
     if outcome.state == "interrupted":
         console.print("the same command goes on from here")
         raise KeyboardInterrupt
-    scene = Scene.load(scenes / name, choose_device(job.device))
+    scene = Scene.load(scenes / name)
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.parent))
     try:
-        scoring = make_scoring(settings.engine, lambda one: prepared(one, islice(some_normal(subject), NORMAL)))
+        inference = make_inference(settings.engine, lambda one: prepared(one, islice(some_normal(unit), NORMAL)))
+        scorer = Scorer(scene, job.device, inference=inference)
         with progress() as bars:
-            task = bars.add_task(f"scoring {subject.name}", total=None)
-            result = measure(subject, scene, staging, job.frames, scoring, lambda cases: bars.advance(task, cases))
+            task = bars.add_task(f"scoring {unit.name}", total=None)
+            result = measure(unit, scorer, staging, job.frames, lambda cases: bars.advance(task, cases))
         staging.chmod(0o755)
         shutil.rmtree(folder, ignore_errors=True)
         staging.replace(folder)
         if not result["masks"]:
-            console.print(f"{subject.name}: not every anomalous case has a mask, so there are no metrics of pixels")
+            console.print(f"{unit.name}: not every anomalous case has a mask, so there are no metrics of pixels")
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return result

@@ -28,6 +28,7 @@ from msflow_stream.scenes.normal_scores import write_normal_scores
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.thresholds import NormalStatistics, measure_normal
 from msflow_stream.scenes.training import FlowFit
+from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.sources import expand_sources, group_by_scene, open_source
 
@@ -128,7 +129,7 @@ def fit_frames(
         if not passes:
             checkpoints.clear()
             raise UserError("stopped before the first pass was complete: nothing is saved")
-        normal = measure_normal(scene, footage)
+        normal = measure_normal(footage, Scorer(scene, job.device).measure)
         scene.calibration = normal.calibration(settings.score.smoothing, fitted=not footage.held_out)
     scene.record = _record(scene, footage, passes, time.monotonic() - started)
     scene.save(folder, overwrite=True, add=lambda staging: _add(staging, scene.name, passes, normal))

@@ -26,7 +26,7 @@ from msflow_stream.machine import settle_memory
 from msflow_stream.scenes.folder import scene_folder
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.scene_cache import SceneCache
-from msflow_stream.scoring.engine_choice import make_scoring
+from msflow_stream.scoring.engine_choice import make_inference
 from msflow_stream.scoring.engines.openvino_engine import STREAMS
 from msflow_stream.stream.contract import Limits
 from msflow_stream.stream.signals import on_signals, stops_on_signals
@@ -100,10 +100,10 @@ def _watch(job: WatchJob, redactor: Redactor, console: Console | None) -> None:
         router = EventRouter(file, job.written.out, Random())
         stack.callback(router.close, ROUTER_SECONDS)
         streams = 1 if len(file.cameras) == 1 else STREAMS  # of a single camera, only the newest frame waits
-        scoring = make_scoring(job.engine, room=job.scene_bytes, streams=streams)
-        cache = SceneCache(job.scenes, job.device, scoring.prepare, flows_wait=job.scene_bytes is not None)
+        inference = make_inference(job.engine, capacity_bytes=job.scene_bytes, streams=streams)
+        cache = SceneCache(job.scenes, job.device, inference.prepare, flows_wait=job.scene_bytes is not None)
         written = replace(job.written, is_kept=router.is_kept)
-        watcher = Watcher(file.cameras, cache, written, Random(), Limits(batch=job.batch), router.publish, scoring)
+        watcher = Watcher(file.cameras, cache, written, Random(), Limits(batch=job.batch), router.publish, inference)
 
         def report() -> WatchReport:
             return replace(watcher.report(), alerts=router.report())

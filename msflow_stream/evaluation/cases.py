@@ -176,7 +176,7 @@ class VideoUnit:
             raise UserError(f"{clip.source} ends after frame {last}, its truth has {len(truth.labels)} labels")
 
 
-def find_subjects(data: str, root: Path, classes: Sequence[str] | None = None) -> list[EvaluationUnit]:
+def find_units(data: str, root: Path, classes: Sequence[str] | None = None) -> list[EvaluationUnit]:
     """The classes or scenes of a data set, all or those named; scenes without normal clips or test clips are left out.
 
     Raises:
@@ -195,10 +195,10 @@ def find_subjects(data: str, root: Path, classes: Sequence[str] | None = None) -
     )
     if not found:
         raise UserError(f"{root}: no scene has both clips to fit on and clips to test on, {holds(root)}")
-    unknown = set(names or ()) - {subject.name for subject in found}
+    unknown = set(names or ()) - {unit.name for unit in found}
     if unknown:
         raise UserError(f"no {', '.join(sorted(unknown))} in {root}: there is {', '.join(one.name for one in found)}")
-    return [subject for subject in found if not names or subject.name in names]
+    return [unit for unit in found if not names or unit.name in names]
 
 
 def _scenes(data: str, root: Path, names: list[str] | None) -> list[VideoScene]:

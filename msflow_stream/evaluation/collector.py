@@ -1,4 +1,4 @@
-"""What an evaluation measures of one class or scene: scores and maps in, metrics and curves out."""
+"""The metrics of one class or scene: scores and maps in, metrics and curves out."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from msflow_stream.evaluation.metrics.pro import StreamingAupro
 from msflow_stream.evaluation.metrics.ranking import StreamingAuroc, auroc, average_precision, f1_max
 from msflow_stream.evaluation.metrics.regions import Boxes, RegionCriteria, tracked
 from msflow_stream.evaluation.metrics.streaming import Curve
+from msflow_stream.scoring.scorer import MappedScore
 from msflow_stream.series import smooth
 from msflow_stream.types import SCORE_FIELDS
 
@@ -24,14 +25,14 @@ POINTS = 200  # of a curve in a report
 
 @dataclass(frozen=True, slots=True)
 class CaseScores:
-    """The scores of one case."""
+    """The scores of one case, by kind of score."""
 
     clip: str
     index: int
     time: float
     kind: str
     anomalous: bool
-    values: dict[str, float]  # by kind of score
+    values: dict[str, float]
 
 
 class MetricsCollector:
@@ -59,25 +60,18 @@ class MetricsCollector:
         self._criteria = None if thresholds is None else RegionCriteria(thresholds)
         self._tracks = _Tracks()
 
-    def add(
-        self,
-        clip: str,
-        case: EvaluationCase,
-        values: dict[str, float],
-        add_map: npt.NDArray[np.floating],
-        mul_map: npt.NDArray[np.floating],
-    ) -> None:
-        """One case, its scores by kind, and its two maps (H x W): the additive one, and what ranks as the other."""
-        frame = case.frame
+    def add(self, clip: str, case: EvaluationCase, scored: MappedScore) -> None:
+        """Adds one case of a clip with its scores and maps."""
+        frame, values = case.frame, {kind: getattr(scored.score, name) for kind, name in SCORE_FIELDS.items()}
         self.scored.append(CaseScores(clip, frame.index, frame.time, case.kind, case.anomalous, values))
         if case.mask is None:
             self.has_masks = False
             return
-        self._pixels.add(case.mask, add_map)
-        self._pixels_mul.add(case.mask, mul_map)
-        self._regions.add(case.mask, mul_map)
+        self._pixels.add(case.mask, scored.add)
+        self._pixels_mul.add(case.mask, scored.ranking_map)
+        self._regions.add(case.mask, scored.ranking_map)
         if self._criteria is not None:
-            self._criteria.add(add_map, *self._tracks.follow(clip, case.mask))
+            self._criteria.add(scored.add, *self._tracks.follow(clip, case.mask))
 
     def metrics(self) -> dict[str, float | None]:
         """All in 0-1 but thresholds; None where only one label occurs."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from msflow_stream.config.settings import ScoreKind
 from msflow_stream.files import replaced
@@ -17,7 +18,7 @@ from msflow_stream.scenes.calibration import Calibration, CalibrationBasis
 from msflow_stream.scenes.features import NormalFeatures
 from msflow_stream.scenes.folder import FORMAT, RECORD, read_record
 from msflow_stream.scenes.normal_scores import NormalScore
-from msflow_stream.scenes.scene import Scene
+from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scenes.tails.excursions import NormalRecord, Series
 from msflow_stream.scenes.tails.fitting import TailFit, ThresholdEstimate, fit_tail, limit_without_tail, supported_rate
 from msflow_stream.series import batched, smooth
@@ -27,6 +28,8 @@ KINDS: tuple[ScoreKind, ...] = ("paper", "surprise", "surprise_mean")
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 MAP_QUANTILES = (0.99, 0.9999)  # of normal map values: where the overlay's heat begins, and half of where it is full
 BATCH = 8
+
+MeasureFeatures = Callable[[list[Tensor]], Measures]  # features (B C_l H_l W_l) of a batch to its scores
 
 
 @dataclass(slots=True)
@@ -57,11 +60,16 @@ class NormalStatistics:
         )
 
 
-def measure_normal(scene: Scene, footage: NormalFeatures) -> NormalStatistics:
-    """Scores of the held-out frames, of all frames where none are held out."""
+def measure_normal(footage: NormalFeatures, measure: MeasureFeatures) -> NormalStatistics:
+    """Returns the scores of the held-out frames, of all frames where none are held out.
+
+    Args:
+        footage: normal frames.
+        measure: scores batches of features: a scene's own modules, or a scorer.
+    """
     normal = NormalStatistics()
     for part in batched(footage.held_out or footage.fitted, BATCH):
-        measures = scene.measure_features(footage.cache.batch(part))
+        measures = measure(footage.cache.batch(part))
         scores = zip(*(values.tolist() for values in measures[:3]), strict=True)
         for position, values, anomaly_map in zip(part, scores, measures.map.numpy(), strict=True):
             normal.add(NormalScore(*footage.origin[position], *values), anomaly_map)
@@ -69,8 +77,8 @@ def measure_normal(scene: Scene, footage: NormalFeatures) -> NormalStatistics:
 
 
 def calibrate(scene: Scene, footage: NormalFeatures) -> Calibration:
-    """Scores of the held-out frames (of all frames, where none are held out), summarised."""
-    normal = measure_normal(scene, footage)
+    """Returns the summary of the scores of the held-out frames (of all frames, where none are held out)."""
+    normal = measure_normal(footage, scene.measure_features)
     return normal.calibration(scene.settings.score.smoothing, fitted=not footage.held_out)
 
 

@@ -1,4 +1,4 @@
-"""What was made for scenes, as far as there is room for it: more scenes than a memory holds take turns in it."""
+"""The cache of compiled scenes: more scenes than a memory holds take turns in it."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ LEAST = 2  # scenes that are always held: the one that scores, and the next one
 
 
 class CompiledScenes:
-    """The functions of scenes' flows; where there is no room for another, the one used longest ago goes.
+    """The functions of scenes' flows; where another exceeds the capacity, the one used longest ago goes.
 
     May be used from several threads. What was made for a scene goes when the scene does.
 
     Args:
-        make: the function of a scene's flow, for the size of its input.
-        room: bytes of weights of the flows that are held; None: no end to it. Those that are in use are there beside.
+        compile: makes the function of a scene's flow, for the size of its input.
+        capacity_bytes: weights of the flows that are held at most; None: no bound. Those in use count beside it.
 
     Attributes:
-        made: how many were made so far.
+        made: number of functions made so far.
     """
 
-    def __init__(self, make: Callable[[Scene], Run], room: int | None = None) -> None:
-        self._make, self._room = make, room
+    def __init__(self, compile: Callable[[Scene], Run], capacity_bytes: int | None = None) -> None:
+        self._compile, self._capacity_bytes = compile, capacity_bytes
         self._held: WeakKeyDictionary[nn.Module, dict[tuple[int, int], Run]] = WeakKeyDictionary()  # used last is last
         self._lock = Lock()  # of what is held
         self._making = RLock()  # who finds a function does not wait for another that is made
@@ -43,14 +43,14 @@ class CompiledScenes:
             return len(self._held)
 
     def get(self, scene: Scene) -> Run:
-        """The function for a scene, made now if it is not held."""
+        """Returns the function for a scene, made now if it is not held."""
         run = self._found(scene)
         if run is None:
             with self._making:
                 run = self._found(scene) or self._made(scene)
         return run
 
-    def expect(self, scenes: Sequence[Scene]) -> None:
+    def prefetch(self, scenes: Sequence[Scene]) -> None:
         """Makes what is missing for scenes, in this order, in a thread of its own; they are the last to be let go."""
         missing = [scene for scene in reversed(scenes) if self._found(scene) is None]
         if missing:
@@ -72,18 +72,18 @@ class CompiledScenes:
             return runs.get(scene.settings.input.size)
 
     def _made(self, scene: Scene) -> Run:
-        if self._room is not None:
+        if self._capacity_bytes is not None:
             with self._lock:
-                self._make_room(self._room - weights_bytes(scene.flow))
-        run = self._make(scene)
+                self._evict(self._capacity_bytes - weights_bytes(scene.flow))
+        run = self._compile(scene)
         with self._lock:
             self._held.setdefault(scene.flow, {})[scene.settings.input.size] = run
             self.made += 1
         return run
 
-    def _make_room(self, room: int) -> None:
+    def _evict(self, capacity_bytes: int) -> None:
         """Lets go of functions until the weights of the others take no more bytes than this."""
         sizes = {flow: weights_bytes(flow) for flow in self._held}
-        while sum(sizes.values()) > room and len(sizes) >= LEAST:
+        while sum(sizes.values()) > capacity_bytes and len(sizes) >= LEAST:
             oldest = next(iter(sizes))
             del sizes[oldest], self._held[oldest]

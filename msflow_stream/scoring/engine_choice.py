@@ -147,18 +147,18 @@ FRAMES, BATCH = 64, 4  # normal frames that show the ranges of numbers; so many 
 APART = 5  # of the frames that would be scored, every so manieth: neighbours look alike
 
 
-def make_scoring(
-    settings: EngineSettings, normal: Normal | None = None, room: int | None = None, streams: int = STREAMS
+def make_inference(
+    settings: EngineSettings, normal: Normal | None = None, capacity_bytes: int | None = None, streams: int = STREAMS
 ) -> EngineInference:
-    """What scores as the settings say.
+    """Returns the inference that the settings ask for.
 
     Args:
         settings: of the engine.
         normal: footage for a precision that has to know the ranges of numbers.
-        room: bytes of weights of scenes that are ready to score; None: no end to it.
+        capacity_bytes: weights of scenes that are ready to score at most; None: no bound.
         streams: frames scored at a time by engines that can; 1 for frames that come one by one.
     """
-    return EngineInference(EngineChooser(settings, cache_folder(), streams), normal, room)
+    return EngineInference(EngineChooser(settings, cache_folder(), streams), normal, capacity_bytes)
 
 
 def images_of(sources: Sequence[str]) -> Normal:

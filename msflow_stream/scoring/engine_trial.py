@@ -87,25 +87,25 @@ def run_trial(engines: Sequence[Engine], scene: Scene) -> TrialResult:
     """
     images = trial_images(scene)
     expected = _measures(PlainInference(), scene, images)
-    scorings: dict[str, EngineInference] = {}
+    inferences: dict[str, EngineInference] = {}
     errors: dict[str, float] = {}
     for engine in engines:
-        scoring = EngineInference(lambda _, engine=engine: engine)  # type: ignore[misc]
+        inference = EngineInference(lambda _, engine=engine: engine)  # type: ignore[misc]
         try:
-            errors[str(engine)] = error_of(_measures(scoring, scene, images), expected, scene)
+            errors[str(engine)] = error_of(_measures(inference, scene, images), expected, scene)
         except (UserError, RuntimeError):
             continue
-        scorings[str(engine)] = scoring
-    times: dict[str, list[float]] = {name: [] for name in scorings}
+        inferences[str(engine)] = inference
+    times: dict[str, list[float]] = {name: [] for name in inferences}
     end = monotonic() + SECONDS
     for _ in range(ROUNDS):
-        for name, ready in scorings.items():
+        for name, ready in inferences.items():
             start = perf_counter()
             _measures(ready, scene, images)
             times[name].append((perf_counter() - start) * 1000 / BATCH)
         if monotonic() > end:
             break
-    return TrialResult({name: EngineTiming(median(times[name]), errors[name]) for name in scorings})
+    return TrialResult({name: EngineTiming(median(times[name]), errors[name]) for name in inferences})
 
 
 def trial_images(scene: Scene) -> Tensor:
@@ -135,8 +135,8 @@ def error_of(found: Measures, expected: Measures, scene: Scene) -> float:
     return max(errors)
 
 
-def _measures(scoring: Inference, scene: Scene, images: Tensor) -> Measures:
-    return scoring.measures([SceneBatch(scene, scoring.features(scene, images), scene.settings.score)])[0]
+def _measures(inference: Inference, scene: Scene, images: Tensor) -> Measures:
+    return inference.measures([SceneBatch(scene, inference.features(scene, images), scene.settings.score)])[0]
 
 
 def processor() -> str:

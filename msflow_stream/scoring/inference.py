@@ -1,4 +1,4 @@
-"""From prepared images to scores: the plain way, and with an engine's functions for the networks."""
+"""The inference: prepared images to scores, the plain way or by an engine's functions for the networks."""
 
 from __future__ import annotations
 
@@ -36,52 +36,52 @@ class SceneBatch(NamedTuple):
 
 
 class Inference(Protocol):
-    """How images become scores. Features are shared by scenes that share a pyramid, the rest is a scene's own."""
+    """The way from images to scores. Features are shared by scenes that share a pyramid, the rest is a scene's own."""
 
     def prepare(self, scene: Scene) -> None:
-        """Makes ready for a scene: what takes long happens here, not with its first frame."""
+        """Prepares for a scene: what takes long happens here, not with its first frame."""
 
-    def expect(self, scenes: Sequence[Scene]) -> None:
-        """These will be scored with next: what is missing for them may be made meanwhile. Returns at once."""
+    def prefetch(self, scenes: Sequence[Scene]) -> None:
+        """Starts to prepare for scenes that will be scored with next, in the background; returns at once."""
 
     def image(self, scene: Scene, image: npt.NDArray[np.uint8]) -> Tensor:
-        """The backbone's input (3 H W) for a picture of any size; may be called from several threads.
+        """Returns the backbone's input (3 H W) for an image of any size; may be called from several threads.
 
         Raises:
             ValueError: as `msflow_stream.scenes.preparation.prepare`.
         """
 
     def features(self, scene: Scene, images: Tensor) -> list[Tensor]:
-        """Of prepared images (B 3 H W)."""
+        """Returns the features (B C_l H_l W_l) of prepared images (B 3 H W)."""
 
     def measures(self, parts: Sequence[SceneBatch]) -> list[Measures]:
-        """Scores of each part, on the CPU."""
+        """Returns the scores of each part, on the CPU."""
 
     def maps(self, scene: Scene, features: list[Tensor], score: ScoreSettings) -> Maps:
-        """All three maps from features."""
+        """Returns all three maps (B H W each) of features."""
 
 
 class PlainInference:
     """The reference that all others are compared with: the scene's own modules in float32."""
 
     def prepare(self, scene: Scene) -> None:
-        """Nothing takes long."""
+        """Does nothing: nothing takes long."""
 
-    def expect(self, scenes: Sequence[Scene]) -> None:
-        """Nothing is missing."""
+    def prefetch(self, scenes: Sequence[Scene]) -> None:
+        """Does nothing: nothing is missing."""
 
     def image(self, scene: Scene, image: npt.NDArray[np.uint8]) -> Tensor:
-        """On the CPU."""
+        """Returns the backbone's input, prepared on the CPU."""
         return scene.prepare(image)
 
     def features(self, scene: Scene, images: Tensor) -> list[Tensor]:
-        """B C_l H_l W_l."""
+        """Returns the features (B C_l H_l W_l)."""
         with torch.inference_mode():
             features: list[Tensor] = scene.pyramid(images.to(scene.device))
         return features
 
     def measures(self, parts: Sequence[SceneBatch]) -> list[Measures]:
-        """One after the other."""
+        """Returns the scores of each part, one after the other."""
         with torch.inference_mode():
             return [
                 part.scene.measure_maps(part.scene.maps(part.features, part.score), part.score, part.areas)
@@ -89,7 +89,7 @@ class PlainInference:
             ]
 
     def maps(self, scene: Scene, features: list[Tensor], score: ScoreSettings) -> Maps:
-        """B H W each."""
+        """Returns all three maps (B H W each)."""
         return scene.maps(features, score)
 
 
@@ -99,21 +99,21 @@ class EngineInference:
     May be used from several threads. What it made for a scene goes when the scene does.
 
     Args:
-        choose: the engine for a scene; all engines understand each other's features.
+        choose: gives the engine for a scene; all engines understand each other's features.
         normal: footage for an engine that has to know the ranges of numbers.
-        room: bytes of weights of scenes that are ready to score; None: no end to it. Beyond it, what was made for the
-            scene used longest ago is let go, and made again when a frame needs it.
+        capacity_bytes: weights of scenes that are ready to score at most; None: no bound. Beyond it, the functions of
+            the scene used longest ago are let go, and made again when a frame needs them.
 
     Attributes:
-        likelihoods: what was made for scenes.
+        likelihoods: the functions of scenes' flows.
     """
 
     def __init__(
-        self, choose: Callable[[Scene], Engine], normal: Normal | None = None, room: int | None = None
+        self, choose: Callable[[Scene], Engine], normal: Normal | None = None, capacity_bytes: int | None = None
     ) -> None:
         self._choose, self._normal = choose, normal
         self._features: WeakKeyDictionary[nn.Module, dict[tuple[int, int], Run]] = WeakKeyDictionary()
-        self.likelihoods = CompiledScenes(self._compiled, room)
+        self.likelihoods = CompiledScenes(self._compiled, capacity_bytes)
         self._streams = 1
         self._preparing = DevicePreparing()
         self._maps: dict[tuple[object, ...], FusedMaps] = {}
@@ -123,23 +123,23 @@ class EngineInference:
         """Compiles both networks of a scene, each unless it is there already."""
         self.likelihoods.get(scene)
 
-    def expect(self, scenes: Sequence[Scene]) -> None:
+    def prefetch(self, scenes: Sequence[Scene]) -> None:
         """Compiles what is missing in a thread of its own."""
-        self.likelihoods.expect(scenes)
+        self.likelihoods.prefetch(scenes)
 
     def image(self, scene: Scene, image: npt.NDArray[np.uint8]) -> Tensor:
-        """On the CPU by Pillow; for a GPU, on it."""
+        """Returns the backbone's input, prepared on the CPU by Pillow; for a GPU, on it."""
         if scene.device.type == "cpu":
             return scene.prepare(image)
         check_image(image)
         return self._preparing(image, scene.settings.input, scene.device)
 
     def features(self, scene: Scene, images: Tensor) -> list[Tensor]:
-        """B C_l H_l W_l."""
+        """Returns the features (B C_l H_l W_l)."""
         return self._run_features(scene)([images.to(scene.device, non_blocking=True)])
 
     def measures(self, parts: Sequence[SceneBatch]) -> list[Measures]:
-        """The flows of several scenes beside one another where the engine gains by it, then all maps alike at once."""
+        """Returns the scores of each part: flows beside one another where that is faster, then equal maps at once."""
         found = self._likelihoods(parts)
         measures: dict[int, Measures] = {}
         alike: dict[FusedMaps, list[int]] = {}
@@ -159,7 +159,7 @@ class EngineInference:
         return [measures[number] for number in range(len(parts))]
 
     def maps(self, scene: Scene, features: list[Tensor], score: ScoreSettings) -> Maps:
-        """B H W each."""
+        """Returns all three maps (B H W each)."""
         return _maps(SceneBatch(scene, features, score), self.likelihoods.get(scene)(features))
 
     def _likelihoods(self, parts: Sequence[SceneBatch]) -> list[list[Tensor]]:
@@ -169,7 +169,7 @@ class EngineInference:
                 return list(pool.map(lambda part: self.likelihoods.get(part.scene)(part.features), parts))
         scenes, found = [part.scene for part in parts], []
         for number, part in enumerate(parts):
-            self.likelihoods.expect(scenes[number : number + 2])
+            self.likelihoods.prefetch(scenes[number : number + 2])
             found.append(self.likelihoods.get(part.scene)(part.features))
         return found
 

@@ -1,4 +1,4 @@
-"""Frames in, FrameScores out: of one scene, or of many in one batch."""
+"""The scorer: frames in, FrameScores out, of one scene or of many in one batch. Every verb scores by it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, repeat
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,14 @@ from torch import Tensor
 
 from msflow_stream.config.settings import ScoreSettings
 from msflow_stream.machine import choose_device, usable_cores
+from msflow_stream.model.aggregate import Maps, depth
 from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scoring.inference import Inference, PlainInference, SceneBatch
 from msflow_stream.series import batched
 from msflow_stream.types import Frame, FrameScore
+
+# The maps that are measured (B H W each), and what ranks the pixels as their `mul` does (B H W).
+MapView = Callable[[Maps], tuple[Maps, Tensor]]
 
 
 class FrameError(ValueError):
@@ -30,7 +35,7 @@ class FrameError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
-    """A frame, and against what it is scored.
+    """A frame, and the scene and settings that it is scored with.
 
     Attributes:
         area: the pixels that count, at the scene's input size (H W), as of `area_mask`; None: all.
@@ -42,38 +47,52 @@ class ScoreRequest:
     area: npt.NDArray[np.bool_] | None = None
 
 
-def score_batch(asked: Sequence[ScoreRequest], scoring: Inference | None = None) -> list[FrameScore]:
-    """Scores of one batch, in its order; each depends on its own frame, scene, settings and area only.
+class MappedScore(NamedTuple):
+    """The scores of a frame with two of its maps in full precision (float32 H x W).
+
+    Attributes:
+        add: the additive map.
+        ranking_map: orders the pixels as the map `mul` does, but does not crowd near 1 where floats end.
+    """
+
+    score: FrameScore
+    add: npt.NDArray[np.float32]
+    ranking_map: npt.NDArray[np.float32]
+
+
+def score_batch(requests: Sequence[ScoreRequest], inference: Inference | None = None) -> list[FrameScore]:
+    """Returns the scores of one batch, in its order; each depends on its own frame, scene, settings and area only.
 
     Frames of equal input size whose scenes share a pyramid go through it together.
 
     Args:
-        asked: the frames.
-        scoring: what runs the networks, the scenes' own modules in float32 if None.
+        requests: the frames.
+        inference: runs the networks; the scenes' own modules in float32 if None.
 
     Raises:
         FrameError: an image that is none, or an area that is not the scene's.
     """
-    scoring = scoring or PlainInference()
-    images = _prepare(asked, scoring)  # 3 H W each
+    inference = inference or PlainInference()
+    images = _prepare(requests, inference)  # 3 H W each
     scores: dict[int, FrameScore] = {}
-    for group in _grouped(range(len(asked)), lambda i: (id(asked[i].scene.pyramid), images[i].shape)):
-        runs = _grouped(group, lambda i: (id(asked[i].scene), asked[i].settings))
-        scenes = [asked[run[0]].scene for run in runs]
-        scoring.expect(scenes[:2])
-        features = scoring.features(scenes[0], torch.stack([images[i] for i in chain(*runs)]))
+    for group in _grouped(range(len(requests)), lambda i: (id(requests[i].scene.pyramid), images[i].shape)):
+        runs = _grouped(group, lambda i: (id(requests[i].scene), requests[i].settings))
+        scenes = [requests[run[0]].scene for run in runs]
+        inference.prefetch(scenes[:2])
+        features = inference.features(scenes[0], torch.stack([images[i] for i in chain(*runs)]))
         split = zip(*(torch.split(scale, [len(run) for run in runs]) for scale in features), strict=True)
         parts = [
-            SceneBatch(scene, list(own), asked[run[0]].settings, _areas([asked[i] for i in run]))
+            SceneBatch(scene, list(own), requests[run[0]].settings, _areas([requests[i] for i in run]))
             for scene, own, run in zip(scenes, split, runs, strict=True)
         ]
-        for run, measures in zip(runs, scoring.measures(parts), strict=True):
-            scores |= {i: _frame_score(asked[i], measures, row) for row, i in enumerate(run)}
-    return [scores[i] for i in range(len(asked))]
+        for run, measures in zip(runs, inference.measures(parts), strict=True):
+            found = _frame_scores([requests[i].frame for i in run], requests[run[0]].scene.name, measures)
+            scores |= dict(zip(run, found, strict=True))
+    return [scores[i] for i in range(len(requests))]
 
 
 class Scorer:
-    """Scores frames of one scene in batches. A score depends on its own frame only.
+    """The scorer of one scene: batches of frames to their scores. A score depends on its own frame only.
 
     Example:
         >>> scene = Scene.load(Path("scenes/gate"))
@@ -85,7 +104,7 @@ class Scorer:
         scene: a fitted scene; it is moved to `device`.
         device: auto, cpu, cuda, cuda:1 and so on.
         settings: the scene's own if None.
-        scoring: what runs the networks, the scene's own modules in float32 if None.
+        inference: runs the networks; the scene's own modules in float32 if None.
     """
 
     def __init__(
@@ -93,62 +112,92 @@ class Scorer:
         scene: Scene,
         device: str = "auto",
         settings: ScoreSettings | None = None,
-        scoring: Inference | None = None,
+        inference: Inference | None = None,
     ) -> None:
         self.scene = scene.to(choose_device(device))
         self.settings = settings or scene.settings.score
-        self.scoring = scoring or PlainInference()
-        self.scoring.prepare(self.scene)
+        self.inference = inference or PlainInference()
+        self.inference.prepare(self.scene)
 
     def __call__(self, frames: Iterable[Frame]) -> Iterator[FrameScore]:
-        """Scores of all frames, in their order."""
+        """Returns the scores of all frames, in their order."""
         for batch in batched(frames, self.settings.batch):
             yield from self.score(batch)
 
     def score(self, frames: Sequence[Frame]) -> list[FrameScore]:
-        """Scores of one batch."""
-        return score_batch([ScoreRequest(frame, self.scene, self.settings) for frame in frames], self.scoring)
+        """Returns the scores of one batch."""
+        return score_batch(self._requests(frames), self.inference)
+
+    def features(self, frames: Sequence[Frame]) -> list[Tensor]:
+        """Returns the backbone's features of one batch (B C_l H_l W_l), which may be kept and scored later."""
+        images = _prepare(self._requests(frames), self.inference)
+        return self.inference.features(self.scene, torch.stack(images))
+
+    def measure(self, features: list[Tensor]) -> Measures:
+        """Returns the scores and the maps of one batch of features."""
+        return self.inference.measures([SceneBatch(self.scene, features, self.settings)])[0]
+
+    def score_with_maps(
+        self, frames: Sequence[Frame], features: list[Tensor] | None = None, view: MapView = lambda m: (m, depth(m))
+    ) -> list[MappedScore]:
+        """Returns the scores of one batch, each with its maps in full precision.
+
+        Args:
+            frames: the batch.
+            features: of the frames, as of `features`; computed from their images if None.
+            view: chooses the maps that scores are made of, and what ranks the pixels.
+        """
+        features = self.features(frames) if features is None else features
+        maps, ranking = view(self.inference.maps(self.scene, features, self.settings))
+        scores = _frame_scores(frames, self.scene.name, self.scene.measure_maps(maps, self.settings))
+        add, ranks = maps.add.cpu().numpy(), ranking.cpu().numpy()
+        return [MappedScore(*one) for one in zip(scores, add, ranks, strict=True)]
+
+    def _requests(self, frames: Sequence[Frame]) -> list[ScoreRequest]:
+        return [ScoreRequest(frame, self.scene, self.settings) for frame in frames]
 
 
-def _prepare(asked: Sequence[ScoreRequest], scoring: Inference) -> list[Tensor]:
-    """All on all cores: resizing a large picture takes as long as a third of the model, and leaves Python's lock."""
-    if len(asked) < 2:
-        return [_prepared(one, scoring) for one in asked]
-    with ThreadPoolExecutor(min(len(asked), usable_cores()), "prepare") as pool:
-        return list(pool.map(_prepared, asked, repeat(scoring)))
+def _prepare(requests: Sequence[ScoreRequest], inference: Inference) -> list[Tensor]:
+    """On all cores: resizing a large image takes as long as a third of the model, and leaves Python's lock."""
+    if len(requests) < 2:
+        return [_prepared(one, inference) for one in requests]
+    with ThreadPoolExecutor(min(len(requests), usable_cores()), "prepare") as pool:
+        return list(pool.map(_prepared, requests, repeat(inference)))
 
 
-def _prepared(asked: ScoreRequest, scoring: Inference) -> Tensor:
-    frame, size = asked.frame, asked.scene.settings.input.size
-    if asked.area is not None and (asked.area.shape != size or not asked.area.any()):
-        raise FrameError(frame.source, f"its area {asked.area.shape} is empty, or not of the scene's size {size}")
+def _prepared(request: ScoreRequest, inference: Inference) -> Tensor:
+    frame, size = request.frame, request.scene.settings.input.size
+    if request.area is not None and (request.area.shape != size or not request.area.any()):
+        raise FrameError(frame.source, f"its area {request.area.shape} is empty, or not of the scene's size {size}")
     try:
-        return scoring.image(asked.scene, frame.image)
+        return inference.image(request.scene, frame.image)
     except ValueError as error:
         raise FrameError(frame.source, f"frame {frame.index}: {error}") from error
 
 
-def _areas(asked: Sequence[ScoreRequest]) -> Tensor | None:
+def _areas(requests: Sequence[ScoreRequest]) -> Tensor | None:
     """The areas (bool B H W) of frames with one scene; None if all pixels of all of them count."""
-    if all(one.area is None for one in asked):
+    if all(one.area is None for one in requests):
         return None
-    whole = np.ones(asked[0].scene.settings.input.size, np.bool_)
-    return torch.from_numpy(np.stack([whole if one.area is None else one.area for one in asked]))
+    whole = np.ones(requests[0].scene.settings.input.size, np.bool_)
+    return torch.from_numpy(np.stack([whole if one.area is None else one.area for one in requests]))
 
 
-def _frame_score(asked: ScoreRequest, measures: Measures, row: int) -> FrameScore:
-    frame = asked.frame
-    return FrameScore(
-        source=frame.source,
-        scene=asked.scene.name,
-        index=frame.index,
-        time=frame.time,
-        wall=frame.wall,
-        score=float(measures.score[row]),
-        surprise=float(measures.surprise[row]),
-        surprise_mean=float(measures.surprise_mean[row]),
-        map=measures.map[row].numpy(),
-    )
+def _frame_scores(frames: Sequence[Frame], scene: str, measures: Measures) -> list[FrameScore]:
+    return [
+        FrameScore(
+            source=frame.source,
+            scene=scene,
+            index=frame.index,
+            time=frame.time,
+            wall=frame.wall,
+            score=float(measures.score[row]),
+            surprise=float(measures.surprise[row]),
+            surprise_mean=float(measures.surprise_mean[row]),
+            map=measures.map[row].numpy(),
+        )
+        for row, frame in enumerate(frames)
+    ]
 
 
 def _grouped(positions: Iterable[int], key: Callable[[int], Hashable]) -> list[list[int]]:

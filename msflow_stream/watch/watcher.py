@@ -47,7 +47,7 @@ class Watcher:
         random: Random,
         limits: Limits,
         publish: EventCallback,
-        scoring: Inference | None = None,
+        inference: Inference | None = None,
     ) -> None:
         """Prepares; nothing is read before `start`.
 
@@ -56,10 +56,10 @@ class Watcher:
         """
         self.engine = StreamRunner(self._score, self._deliver, self._ended, limits)
         self._bank, self._written, self._random, self._publish = bank, written, random, publish
-        self._scoring = scoring
+        self._inference = inference
         self._lock = RLock()
         self._gated = ReusingScorer(
-            lambda asked: score_batch(asked, self._scoring),
+            lambda asked: score_batch(asked, self._inference),
             frame_of=lambda one: one.frame,
             gate_of=self._gate,
             key_of=lambda one: (one.scene, one.settings, id(one.area)),

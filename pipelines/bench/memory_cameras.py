@@ -57,18 +57,18 @@ class MemoryCameras:
         names: names of the scenes.
         count: number of cameras.
         batch: frames scored at once, at most.
-        scoring: what runs the networks; the scenes' own modules if None.
+        inference: what runs the networks; the scenes' own modules if None.
 
     Attributes:
         scenes: by camera.
     """
 
     def __init__(
-        self, cache: SceneCache, names: Sequence[str], count: int, batch: int, scoring: Inference | None = None
+        self, cache: SceneCache, names: Sequence[str], count: int, batch: int, inference: Inference | None = None
     ) -> None:
         self.scenes: dict[str, Scene] = {f"camera {i}": cache.get(names[i % len(names)]) for i in range(count)}
         self._images = images(next(iter(self.scenes.values())).settings.input.size)
-        self._batch, self._scoring = batch, scoring
+        self._batch, self._inference = batch, inference
 
     def all_at_once(self, frames: int) -> Spent:
         """Returns the time that frames of all cameras take where none has to be waited for."""
@@ -117,7 +117,7 @@ class MemoryCameras:
 
     def _score(self, batch: Sequence[tuple[str, Frame]]) -> list[FrameScore]:
         scenes = [(frame, self.scenes[name]) for name, frame in batch]
-        return score_batch([ScoreRequest(frame, scene, scene.settings.score) for frame, scene in scenes], self._scoring)
+        return score_batch([ScoreRequest(frame, scene, scene.settings.score) for frame, scene in scenes], self._inference)
 
     def _frames(self, name: str, count: int) -> Iterator[Frame]:
         for index in range(count):

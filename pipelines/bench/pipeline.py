@@ -20,7 +20,7 @@ from msflow_stream.scenes.calibration import Calibration
 from msflow_stream.scenes.normal_scores import NormalScore
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.thresholds import NormalStatistics
-from msflow_stream.scoring.engine_choice import make_scoring
+from msflow_stream.scoring.engine_choice import make_inference
 from msflow_stream.scoring.scorer import Scorer
 
 from ..score import score
@@ -105,7 +105,7 @@ def bench_pipeline(scene: Scene, job: PipelineJob) -> list[PipelineRow]:
     video = job.video or synthetic_video(job.height, job.seconds, footage_folder())
     facts = machine_facts(choose_device(job.device))
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        scorer = Scorer(scene, job.device, scoring=make_scoring(scene.settings.engine))
+        scorer = Scorer(scene, job.device, inference=make_inference(scene.settings.engine))
         footage = read_footage(video, job.seconds, scorer)
         scene.calibration = scene.calibration or _calibration(footage, scorer)
         scene.save(Path(name) / "scene")
@@ -178,7 +178,7 @@ def summary(seconds: Mapping[str, Spent], frames: int, overlay: bool, peak: int)
 def _score_video(video: Path, folder: Path, overlay: bool, job: PipelineJob) -> tuple[Spent, int]:
     """Runs `score` in this process: the seconds that it says, those of its cores, and its peak of memory so far."""
     scene = Scene.load(folder / "scene")
-    scorer = Scorer(scene, job.device, scoring=make_scoring(scene.settings.engine))
+    scorer = Scorer(scene, job.device, inference=make_inference(scene.settings.engine))
     task = ScoreJob(out=folder / "run", overlay=overlay, overwrite=True, duration=job.seconds, evidence=False)
     cpu = time.process_time()
     with redirect_stderr(io.StringIO()):  # where its progress bar would disturb ours

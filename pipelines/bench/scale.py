@@ -17,7 +17,7 @@ from msflow_stream.files import write_json
 from msflow_stream.machine import choose_device, settle_memory
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.scene_cache import SceneCache
-from msflow_stream.scoring.engine_choice import make_scoring
+from msflow_stream.scoring.engine_choice import make_inference
 from msflow_stream.types import UserError
 
 from ..terminal.progress import number, print_markdown
@@ -117,9 +117,9 @@ def bench_scale(settings: Settings, job: ScaleJob) -> tuple[list[ScaleRow], list
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         names = _save_scenes(Path(name), settings, max(job.scenes))
         memory = [_memory_row(Path(name), names[:count], settings.engine, job) for count in sorted(set(job.scenes))]
-        scoring = make_scoring(settings.engine, room=job.scene_bytes)
-        cache = SceneCache(Path(name), job.device, scoring.prepare, flows_wait=job.scene_bytes is not None)
-        cameras = {(c, s): MemoryCameras(cache, names[:s], c, job.batch, scoring) for c, s in cases}
+        inference = make_inference(settings.engine, capacity_bytes=job.scene_bytes)
+        cache = SceneCache(Path(name), job.device, inference.prepare, flows_wait=job.scene_bytes is not None)
+        cameras = {(c, s): MemoryCameras(cache, names[:s], c, job.batch, inference) for c, s in cases}
         taken = in_turn(
             {case: partial(one.all_at_once, job.frames) for case, one in cameras.items()}, job.repeats, "at once"
         )
@@ -164,11 +164,11 @@ def _memory_row(folder: Path, names: Sequence[str], engine: EngineSettings, job:
 def _measure_memory(folder: Path, names: Sequence[str], engine: EngineSettings, job: ScaleJob) -> MemoryRow:
     """Measures the memory of this process, which should have done nothing else yet."""
     settle_memory()  # as `watch` does
-    scoring = make_scoring(engine, room=job.scene_bytes)
-    cache = SceneCache(folder, job.device, scoring.prepare, flows_wait=job.scene_bytes is not None)
-    MemoryCameras(cache, names[:1], 1, job.batch, scoring).all_at_once(2 * job.batch)
+    inference = make_inference(engine, capacity_bytes=job.scene_bytes)
+    cache = SceneCache(folder, job.device, inference.prepare, flows_wait=job.scene_bytes is not None)
+    MemoryCameras(cache, names[:1], 1, job.batch, inference).all_at_once(2 * job.batch)
     weights, resident = cache.nbytes, resident_memory()
-    MemoryCameras(cache, names, len(names), job.batch, scoring).all_at_once(len(names) * job.batch)
+    MemoryCameras(cache, names, len(names), job.batch, inference).all_at_once(len(names) * job.batch)
     now = resident_memory()
     predicted = int(TIMES_ITS_WEIGHTS * (cache.nbytes - weights)) + BESIDE * (len(names) - 1)
     return MemoryRow(len(names), cache.nbytes, now, now - resident, predicted)

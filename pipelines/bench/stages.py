@@ -106,14 +106,14 @@ class StageTimings:
                 list(pool.map(lambda frame: self._scorer.scene.prepare(frame.image), batch))
 
     def _score(self) -> Spent:
-        scene, settings, scoring = self._scorer.scene, self._scorer.settings, self._scorer.scoring
+        scene, settings, inference = self._scorer.scene, self._scorer.settings, self._scorer.inference
         images = [
             torch.stack([scene.prepare(frame.image) for frame in batch])
             for batch in batched(self._footage.sampled, settings.batch)
         ]
         batches = [one[: len(batch)] for batch, one in zip(self._batches(), cycle(images), strict=False)]
         return spent(
-            lambda: [scoring.measures([SceneBatch(scene, scoring.features(scene, x), settings)]) for x in batches]
+            lambda: [inference.measures([SceneBatch(scene, inference.features(scene, x), settings)]) for x in batches]
         )
 
     def _draw(self) -> None:

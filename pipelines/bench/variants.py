@@ -116,15 +116,15 @@ def _engine_variant(
     """None where the engine is not installed, lacks the precision, or cannot run on this machine."""
     try:
         engine = ENGINES[name](precision)
-        scoring = EngineInference(lambda _: engine, lambda _: normal)
+        inference = EngineInference(lambda _: engine, lambda _: normal)
         with redirect_stdout(sys.stderr):  # NNCF draws a progress bar
-            scoring.prepare(scene)
+            inference.prepare(scene)
     except (UserError, RuntimeError) as error:
         log.info("left out: %s %s: %s", name, precision, error)
         return None
     score = scene.settings.score
     return Variant(
-        name, precision, lambda images: scoring.measures([SceneBatch(scene, scoring.features(scene, images), score)])[0]
+        name, precision, lambda images: inference.measures([SceneBatch(scene, inference.features(scene, images), score)])[0]
     )
 
 

@@ -87,7 +87,7 @@ def score(
     """
     from msflow_stream.config.loading import load_for_scoring
     from msflow_stream.scenes.scene import Scene
-    from msflow_stream.scoring.engine_choice import images_of, make_scoring
+    from msflow_stream.scoring.engine_choice import images_of, make_inference
     from msflow_stream.scoring.scorer import Scorer
 
     from ..score import score as run
@@ -98,7 +98,7 @@ def score(
     changes = [*(set_ or ()), *sampled, *engine_overrides(engine, precision)]
     settings = load_for_scoring(loaded.settings, config, changes)
     normal = images_of(calibration) if calibration else None
-    scorer = Scorer(loaded, device, settings.score, make_scoring(settings.engine, normal))
+    scorer = Scorer(loaded, device, settings.score, make_inference(settings.engine, normal))
     job = ScoreJob(
         out=out,
         labels=labels,

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 
 from msflow_stream.config.loading import load
 from msflow_stream.datasets.synthetic import Violation
-from msflow_stream.evaluation.cases import class_settings, find_subjects
+from msflow_stream.evaluation.cases import class_settings, find_units
 from msflow_stream.evaluation.summary import summarise
 from msflow_stream.types import UserError
 from pipelines.ablate import TABLES
@@ -340,4 +340,4 @@ def test_an_unknown_table_names_the_known() -> None:
 
 
 def test_a_scene_without_normal_clips_is_left_out(campus: Path) -> None:
-    assert [subject.name for subject in find_subjects("mstc", campus)] == ["01"]
+    assert [subject.name for subject in find_units("mstc", campus)] == ["01"]

@@ -141,7 +141,7 @@ def test_the_measured_scores_are_those_of_the_held_out_frames(scene: Scene) -> N
     sources = [[*frames(12, source="a")], [*frames(10, traffic=3, source="b")]]
     with FeatureCache() as cache:
         *_, footage = extract(scene, sources, cache, 0.5)
-        normal = measure_normal(scene, footage)
+        normal = measure_normal(footage, scene.measure_features)
     held_out = [frame for given in sources for frame in given[len(given) // 2 :]]
     assert [(one.source, one.index, one.time) for one in normal.scores] == [
         (frame.source, frame.index, frame.time) for frame in held_out

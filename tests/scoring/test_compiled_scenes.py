@@ -75,7 +75,7 @@ def test_what_comes_next_is_made_meanwhile_and_what_scores_stays(scenes: list[Sc
         assert go_on.wait(10)
 
     maker.meanwhile = wait
-    ready.expect(scenes[:2])
+    ready.prefetch(scenes[:2])
     assert begun.wait(10)
     ready.get(scenes[0])  # does not wait
     assert maker.made == ["first"]
@@ -93,7 +93,7 @@ def test_what_cannot_be_made_ahead_is_said_to_who_needs_it(scenes: list[Scene]) 
         raise UserError("no such engine")
 
     ready = CompiledScenes(fail, 1)
-    ready.expect(scenes[:1])
+    ready.prefetch(scenes[:1])
     assert tried.wait(10)
     with pytest.raises(UserError, match="no such engine"):
         ready.get(scenes[0])
@@ -114,7 +114,7 @@ def test_scores_are_the_same_with_little_room(scenes: list[Scene], count: int, m
     pytest.importorskip("openvino")
     asked = [ScoreRequest(frame, scenes[i % 5], scenes[i % 5].settings.score) for i, frame in enumerate(frames(10))]
     engine = make()
-    wide, narrow = (EngineInference(lambda _: engine, room=room) for room in (None, room_for(scenes, count)))
+    wide, narrow = (EngineInference(lambda _: engine, capacity_bytes=room) for room in (None, room_for(scenes, count)))
     expected = [(one.score, one.surprise) for one in score_batch(asked, wide)]
     for _ in range(2):
         assert [(one.score, one.surprise) for one in score_batch(asked, narrow)] == expected

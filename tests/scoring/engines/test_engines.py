@@ -54,7 +54,7 @@ def asked(scene: Scene) -> list[ScoreRequest]:
 
 
 @pytest.fixture(scope="module")
-def scorings() -> dict[str, EngineInference]:
+def inferences() -> dict[str, EngineInference]:
     made = {name: ENGINES[name]("float32") for name in FLOAT32}
     return {name: scoring(engine) for name, engine in made.items()}
 
@@ -69,9 +69,9 @@ def values(scores: list[FrameScore]) -> list[float]:
 
 @pytest.mark.parametrize("name", FLOAT32)
 def test_scores_and_maps_are_those_of_the_plain_way(
-    asked: list[ScoreRequest], scorings: dict[str, EngineInference], name: str
+    asked: list[ScoreRequest], inferences: dict[str, EngineInference], name: str
 ) -> None:
-    expected, found = score_batch(asked, PlainInference()), score_batch(asked, scorings[name])
+    expected, found = score_batch(asked, PlainInference()), score_batch(asked, inferences[name])
     assert values(found) == pytest.approx(values(expected), rel=1e-4)
     for mine, plain, one in zip(found, expected, asked, strict=True):
         assert mine.map.dtype == plain.map.dtype
@@ -81,11 +81,11 @@ def test_scores_and_maps_are_those_of_the_plain_way(
 
 @pytest.mark.parametrize("name", FLOAT32)
 def test_scores_do_not_depend_on_the_batch(
-    asked: list[ScoreRequest], scorings: dict[str, EngineInference], name: str
+    asked: list[ScoreRequest], inferences: dict[str, EngineInference], name: str
 ) -> None:
-    alone = [score_batch([one], scorings[name])[0] for one in asked]
+    alone = [score_batch([one], inferences[name])[0] for one in asked]
     for size in (2, 5, len(asked)):
-        together = score_batch(asked[:size], scorings[name])
+        together = score_batch(asked[:size], inferences[name])
         assert values(together) == pytest.approx(values(alone[:size]), rel=1e-5)
 
 

@@ -33,6 +33,6 @@ def test_ranges_are_found_once_for_the_same_weights(tmp_path: Path) -> None:
 
 def test_without_normal_frames_it_is_said_how_to_give_them(tmp_path: Path) -> None:
     scene = Scene.new("gate", small_settings())
-    scoring = EngineInference(EngineChooser(EngineSettings(precision="int8"), tmp_path))
+    inference = EngineInference(EngineChooser(EngineSettings(precision="int8"), tmp_path))
     with pytest.raises(UserError, match=r"int8 needs normal footage of gate once: .* --calibration FOOTAGE"):
-        Scorer(scene, "cpu", None, scoring)
+        Scorer(scene, "cpu", None, inference)
