@@ -14,7 +14,8 @@ from rich.console import Console
 
 from msflow_stream.config.loading import differences, override
 from msflow_stream.config.settings import Settings
-from msflow_stream.evaluation.cases import EvaluationUnit, class_settings, find_units
+from msflow_stream.datasets import DATASETS
+from msflow_stream.evaluation.cases import EvaluationUnit, find_units
 from msflow_stream.evaluation.measure import NORMAL, RESULT, measure, some_normal
 from msflow_stream.evaluation.metrics.frames import Frames
 from msflow_stream.evaluation.report import write_report
@@ -30,12 +31,15 @@ from .fit import FitJob, fit_frames
 from .terminal.progress import progress
 from .terminal.tables import print_events, print_summary
 
-SETTINGS = {"mvtec": "mvtec", "visa": "mvtec", "mtd": "mtd", "folder": "mvtec"}  # of stills; videos: mstc
-
 
 def settings_file(data: str) -> Path:
-    """The settings that a data set is evaluated with unless others are given."""
-    return packaged_config(SETTINGS.get(data, "mstc"))
+    """Returns the file of settings that a data set is evaluated with unless others are given.
+
+    Raises:
+        UserError: an unknown data set.
+    """
+    config = DATASETS.find(data).config
+    return config if isinstance(config, Path) else packaged_config(config)
 
 
 CLAIM = "evaluation.json"
@@ -79,7 +83,7 @@ def evaluate(job: EvaluateJob, settings: Settings, console: Console | None = Non
     results: dict[str, list[dict[str, Any]]] = {}
     failed: dict[str, str] = {}
     for unit in units:
-        own = class_settings(job.data, unit.name, settings)
+        own = DATASETS[job.data].class_settings(unit.name, settings)
         try:
             results[unit.name] = [
                 _one(unit, override(own, [f"fit.seed={settings.fit.seed + number}"]), job, console)

@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 from scipy.io import loadmat
 
+from msflow_stream.datasets import DataSet
 from msflow_stream.datasets.clips import Clip, Flags, VideoScene, clip_sources, holds, need
+from msflow_stream.datasets.shanghaitech import EVERY
 from msflow_stream.types import UserError
 
 TREE = "CUHK Avenue"
@@ -86,3 +88,6 @@ def _numbered(folder: Path) -> dict[str, Path]:
     if not sources:
         raise UserError(f"{folder} should hold videos such as 01.avi, {holds(folder)}")
     return sources
+
+
+AVENUE = DataSet(load=lambda root, scenes: avenue(root, EVERY), config="mstc", is_video=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from msflow_stream.datasets import DataSet
 from msflow_stream.datasets.stills import (
     GOOD,
     Still,
@@ -60,3 +61,6 @@ def _stills(kind: Path, home: Path) -> list[Still]:
     if kind.name in (GOOD, FIT):
         return as_stills(images_in(kind), GOOD, home)
     return as_stills(images_in(kind), kind.name, home, masks_in(*(home / masks / kind.name for masks in MASKS)))
+
+
+FOLDER = DataSet(load=folder, config="mvtec", is_video=False)

@@ -21,6 +21,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from msflow_stream.datasets import PAPER, DataSet
 from msflow_stream.datasets.clips import Clip, NpyTruth, VideoScene, frame_files, holds, select
 from msflow_stream.datasets.shanghaitech import EVERY, shanghaitech
 from msflow_stream.files import replaced
@@ -168,3 +169,11 @@ def _from_source(source: Path, rows: Iterable[VideoRow], scenes: Sequence[str] |
     except UserError as error:
         raise UserError(f"an index needs the videos that it was made of: {error}") from None
     return [VideoScene(scene.name, only(TRAIN, scene.fit), only(TEST, scene.test)) for scene in found]
+
+
+def _load(root: Path, scenes: Sequence[str] | None) -> list[VideoScene]:
+    """The scenes of a built mSTC, or of ShanghaiTech Campus itself."""
+    return mstc(root, scenes) if (root / FACTS).exists() else shanghaitech(root, scenes)
+
+
+MSTC = DataSet(load=_load, config="mstc", is_video=True, classes=12, published={PAPER: {"pixel_auroc": 0.930}})

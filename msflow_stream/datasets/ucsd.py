@@ -11,13 +11,15 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from msflow_stream.datasets import DataSet
 from msflow_stream.datasets.clips import Clip, Flags, Truth, VideoScene, frame_files, holds, select
+from msflow_stream.datasets.shanghaitech import EVERY
 from msflow_stream.types import UserError
 
 WALKWAYS = ("UCSDped1", "UCSDped2")
@@ -133,3 +135,14 @@ def _listed(folder: Path, clips: int) -> list[list[range]] | None:
         raise UserError(f"{path} lists the anomalous frames of {len(found)} clips, there are {clips}")
     # Matlab counts from 1 and to the last: 60:152 are the indices 59 to 151.
     return [[range(int(a) - 1, int(b)) for a, b in re.findall(r"(\d+)\s*:\s*(\d+)", line)] for line in found]
+
+
+def _one(name: str, root: Path, scenes: Sequence[str] | None) -> list[VideoScene]:
+    """One walkway, sampled every fifth frame, in the folder of both or in its own."""
+    inner = root / name
+    if not inner.is_dir() and not (root / "Train").is_dir():
+        raise UserError(f"{root}: expected {inner.name} in it, {holds(root)}")
+    return ucsd(inner if inner.is_dir() else root, None, EVERY)
+
+
+PED1, PED2 = (DataSet(load=partial(_one, name), config="mstc", is_video=True) for name in WALKWAYS)

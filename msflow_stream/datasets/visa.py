@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from msflow_stream.datasets import RELEASE_LOG, DataSet
 from msflow_stream.datasets.mvtec import PARTS, mvtec
 from msflow_stream.datasets.stills import GOOD, Still, StillClass, chosen, folders_in, wrong_tree
 from msflow_stream.types import UserError
@@ -90,3 +91,19 @@ def _row(cells: Mapping[str, str | None], root: Path, where: str) -> Row:
     has_mask = drawn is not None and drawn.is_file()
     still = Still(root / image, KINDS[label], drawn if has_mask else None, image.removeprefix(f"{name}/"))
     return Row(name, split == "train", still)
+
+
+VISA = DataSet(
+    load=visa,
+    config="mvtec",
+    is_video=False,
+    classes=12,
+    published={
+        "the release's log (best epoch on the test set)": {
+            "image_auroc_paper": 0.978,
+            "pixel_auroc": 0.989,
+            "aupro": 0.952,
+        },
+        RELEASE_LOG: {"image_auroc_paper": 0.953, "pixel_auroc": 0.988, "aupro": 0.939},
+    },
+)

@@ -7,33 +7,18 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.config.loading import override
-from msflow_stream.config.settings import Settings
-from msflow_stream.datasets.avenue import avenue
+from msflow_stream.datasets import DATASETS
 from msflow_stream.datasets.clips import Clip, Flags, VideoScene, holds, mask_at
-from msflow_stream.datasets.folder import folder
 from msflow_stream.datasets.images import load_images, load_mask
-from msflow_stream.datasets.mstc import FACTS, mstc
-from msflow_stream.datasets.mtd import mtd
-from msflow_stream.datasets.mvtec import mvtec
-from msflow_stream.datasets.shanghaitech import EVERY, shanghaitech
 from msflow_stream.datasets.stills import Still, StillClass
-from msflow_stream.datasets.ucsd import ucsd
-from msflow_stream.datasets.visa import visa
 from msflow_stream.machine import usable_cores
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.sources import open_source
-
-DataSet = Literal["mvtec", "visa", "mtd", "folder", "mstc", "ped1", "ped2", "avenue"]
-
-
-DATA_SETS = get_args(DataSet)
-
 
 IMAGE_RATE = Fraction(25)  # frames per second of a clip that is a folder of images
 
@@ -177,7 +162,7 @@ class VideoUnit:
 
 
 def find_units(data: str, root: Path, classes: Sequence[str] | None = None) -> list[EvaluationUnit]:
-    """The classes or scenes of a data set, all or those named; scenes without normal clips or test clips are left out.
+    """Returns the classes or scenes of a data set, all or those named, without scenes that lack clips to fit or test.
 
     Raises:
         UserError: an unknown data set, a wrong tree, or a class that it lacks.
@@ -185,37 +170,17 @@ def find_units(data: str, root: Path, classes: Sequence[str] | None = None) -> l
     names = list(classes) if classes else None
     if not root.is_dir():
         raise UserError(f"no folder {root}: --root is the data set's own folder")
-    stills = {"mvtec": mvtec, "visa": visa, "folder": folder}
-    if data in stills:
-        return [ImageUnit(one) for one in stills[data](root, names)]
-    found: list[EvaluationUnit] = (
-        [ImageUnit(one) for one in mtd(root)]
-        if data == "mtd"
-        else [VideoUnit(scene) for scene in _scenes(data, root, names) if scene.fit and scene.test]
-    )
-    if not found:
+    units = [unit for one in DATASETS.find(data).load(root, names) if (unit := _unit(one)) is not None]
+    if not units:
         raise UserError(f"{root}: no scene has both clips to fit on and clips to test on, {holds(root)}")
-    unknown = set(names or ()) - {unit.name for unit in found}
+    unknown = set(names or ()) - {unit.name for unit in units}
     if unknown:
-        raise UserError(f"no {', '.join(sorted(unknown))} in {root}: there is {', '.join(one.name for one in found)}")
-    return [unit for unit in found if not names or unit.name in names]
+        raise UserError(f"no {', '.join(sorted(unknown))} in {root}: there is {', '.join(one.name for one in units)}")
+    return [unit for unit in units if not names or unit.name in names]
 
 
-def _scenes(data: str, root: Path, names: list[str] | None) -> list[VideoScene]:
-    if data == "mstc":
-        return mstc(root, names) if (root / FACTS).exists() else shanghaitech(root, names)
-    if data in ("ped1", "ped2"):
-        inner = root / f"UCSD{data}"
-        if not inner.is_dir() and not (root / "Train").is_dir():
-            raise UserError(f"{root}: expected {inner.name} in it, {holds(root)}")
-        return ucsd(inner if inner.is_dir() else root, None, EVERY)
-    if data == "avenue":
-        return avenue(root, EVERY)
-    raise UserError(f"no data set {data!r}: there are {', '.join(DATA_SETS)}")
-
-
-def class_settings(data: str, name: str, settings: Settings) -> Settings:
-    """The settings of one class: as in the paper, MVTec AD's transistor is at 256x256 where others are at 512x512."""
-    if data == "mvtec" and name == "transistor" and settings.input.size == (512, 512):
-        return override(settings, ["input.size=[256,256]"])
-    return settings
+def _unit(found: StillClass | VideoScene) -> EvaluationUnit | None:
+    """None for a scene that cannot be evaluated."""
+    if isinstance(found, StillClass):
+        return ImageUnit(found)
+    return VideoUnit(found) if found.fit and found.test else None

@@ -8,35 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from msflow_stream.config.settings import Settings
+from msflow_stream.datasets import DATASETS
 from msflow_stream.evaluation.event_summary import summarise_events
 from msflow_stream.results.run_folder import versions
-
-PAPER = "the paper (best epoch on the test set)"
-
-
-LOG = "the release's log (last epoch)"
-
-
-CLASSES = {"mvtec": 15, "visa": 12, "mtd": 1, "mstc": 12}  # that the means are over: fewer cannot be compared
-
-
-PUBLISHED: dict[str, dict[str, dict[str, float]]] = {
-    "mvtec": {
-        PAPER: {"image_auroc_paper": 0.997, "pixel_auroc": 0.988, "aupro": 0.971},
-        LOG: {"image_auroc_paper": 0.994, "pixel_auroc": 0.985},
-    },
-    "visa": {
-        "the release's log (best epoch on the test set)": {
-            "image_auroc_paper": 0.978,
-            "pixel_auroc": 0.989,
-            "aupro": 0.952,
-        },
-        LOG: {"image_auroc_paper": 0.953, "pixel_auroc": 0.988, "aupro": 0.939},
-    },
-    "mtd": {PAPER: {"image_auroc_paper": 0.992}},
-    "mstc": {PAPER: {"pixel_auroc": 0.930}},
-}
-
 
 COLUMNS = {
     "image_auroc_paper": "image AUROC paper",
@@ -56,7 +30,7 @@ def summarise(
     data: str, settings: Settings, results: dict[str, list[dict[str, Any]]], failed: dict[str, str]
 ) -> dict[str, Any]:
     """Per class the mean over seeds and its spread (standard deviation), and the mean over classes."""
-    classes, spread = {}, {}
+    dataset, classes, spread = DATASETS[data], {}, {}
     for name, seeds in results.items():
         metrics = {key: [seed["metrics"].get(key) for seed in seeds] for key in seeds[0]["metrics"]}
         classes[name] = {key: None if None in values else statistics.fmean(values) for key, values in metrics.items()}
@@ -78,9 +52,9 @@ def summarise(
         "events": summarise_events(results),
         "failed": failed,
         "published": {
-            source: {key: value for key, value in values.items() if len(known.get(key, ())) == CLASSES[data]}
-            for source, values in PUBLISHED.get(data, {}).items()
-            if len(classes) == CLASSES[data]
+            source: {key: value for key, value in values.items() if len(known.get(key, ())) == dataset.classes}
+            for source, values in dataset.published.items()
+            if len(classes) == dataset.classes
         },
         "settings": settings.model_dump(mode="json"),
         "versions": versions(),

@@ -13,8 +13,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from msflow_stream.config.loading import load
+from msflow_stream.datasets import DATASETS
 from msflow_stream.datasets.synthetic import Violation
-from msflow_stream.evaluation.cases import class_settings, find_units
+from msflow_stream.evaluation.cases import find_units
 from msflow_stream.evaluation.summary import summarise
 from msflow_stream.types import UserError
 from pipelines.ablate import TABLES
@@ -153,10 +154,11 @@ def test_an_ablation_of_one_class_is_not_the_mean_of_what_was_done_before(
 
 def test_the_paper_s_exception_is_kept() -> None:
     settings = load(settings_file("mvtec"))
-    assert class_settings("mvtec", "transistor", settings).input.size == (256, 256)
-    assert class_settings("mvtec", "bottle", settings).input.size == (512, 512)
+    class_settings = DATASETS["mvtec"].class_settings
+    assert class_settings("transistor", settings).input.size == (256, 256)
+    assert class_settings("bottle", settings).input.size == (512, 512)
     smaller = load(settings_file("mvtec"), ["input.size=[128,128]"])
-    assert class_settings("mvtec", "transistor", smaller).input.size == (128, 128)
+    assert class_settings("transistor", smaller).input.size == (128, 128)
 
 
 def test_a_class_that_fails_does_not_stop_the_others(command: Command, plates: Path, tmp_path: Path) -> None:
