@@ -117,7 +117,9 @@ class MemoryCameras:
 
     def _score(self, batch: Sequence[tuple[str, Frame]]) -> list[FrameScore]:
         scenes = [(frame, self.scenes[name]) for name, frame in batch]
-        return score_batch([ScoreRequest(frame, scene, scene.settings.score) for frame, scene in scenes], self._inference)
+        return score_batch(
+            [ScoreRequest(frame, scene, scene.settings.score) for frame, scene in scenes], self._inference
+        )
 
     def _frames(self, name: str, count: int) -> Iterator[Frame]:
         for index in range(count):

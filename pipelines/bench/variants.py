@@ -124,7 +124,9 @@ def _engine_variant(
         return None
     score = scene.settings.score
     return Variant(
-        name, precision, lambda images: inference.measures([SceneBatch(scene, inference.features(scene, images), score)])[0]
+        name,
+        precision,
+        lambda images: inference.measures([SceneBatch(scene, inference.features(scene, images), score)])[0],
     )
 
 
