@@ -16,7 +16,7 @@ from rich.console import Console
 from msflow_stream.config.settings import EventSettings, ScoreKind, Settings
 from msflow_stream.logs import redact
 from msflow_stream.results.figures import tail_plot
-from msflow_stream.results.wording import sentences
+from msflow_stream.results.wording import calibration_wording
 from msflow_stream.scenes.calibration import Calibration, CalibrationBasis
 from msflow_stream.scenes.folder import read_record
 from msflow_stream.scenes.normal_scores import NormalScore, read_normal_scores
@@ -86,7 +86,7 @@ def calibrate(folder: Path, job: CalibrateJob, console: Console | None = None) -
     if job.plot is not None:
         tail_plot(job.plot, f"scene {folder.name}", found, job.rate, random)
     save_calibration(folder, calibration)
-    said = sentences(calibration, found, score.kind, _seen(folder, job, scores))
+    said = calibration_wording(calibration, found, score.kind, _seen(folder, job, scores))
     console.print(diagnostics(f"scene {folder.name}: thresholds for {job.rate:g} false alarms per hour", found))
     for line in said:
         console.print(f"- {line}", highlight=False, markup=False, soft_wrap=True)

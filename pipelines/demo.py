@@ -13,8 +13,7 @@ from rich.progress import Progress
 from msflow_stream.config.loading import load
 from msflow_stream.datasets.synthetic import SyntheticScene, Violation, default_violations
 from msflow_stream.evaluation.clip_truth import Evaluation
-from msflow_stream.results.run_folder import SCORES
-from msflow_stream.results.score_files import OVERLAY, TIMELINE
+from msflow_stream.results.run_folder import OVERLAY, SCORES, TIMELINE
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import UserError

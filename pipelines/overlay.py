@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console
 
 from msflow_stream.results.overlay_file import OverlayFile
-from msflow_stream.results.run_folder import MAPS, read_run, run_folders
-from msflow_stream.results.score_files import OVERLAY, MapReader, read_scores
+from msflow_stream.results.run_folder import MAPS, OVERLAY, read_run, run_folders
+from msflow_stream.results.score_files import MapReader, read_scores
 from msflow_stream.types import Frame, FrameScore, ScoreRow, UserError
 from msflow_stream.video.drawing.overlay import OverlayStyle
 from msflow_stream.video.sources import Reader, open_source

@@ -1,4 +1,4 @@
-"""`score`: sources are scored against a scene; overlay, scores, timeline and events are written for each."""
+"""The job of `score`: sources are scored against a scene; overlay, scores, timeline and events are written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msflow_stream.events.detection.triggers import triggers_of
 from msflow_stream.events.store.run_events import RunEvents
 from msflow_stream.logs import redact
 from msflow_stream.results.source_results import SourceResult
-from msflow_stream.results.wording import trigger_words
+from msflow_stream.results.wording import trigger_wording
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import UserError
 from msflow_stream.video.sources import expand_sources, is_live, open_source, source_name
@@ -38,15 +38,15 @@ def score(
     truths = {spec: _check(spec, job, alone=len(specs) == 1) for spec in specs}
     evaluation = _evaluation(scorer, job) if job.labels or job.masks else None
     results: list[SourceResult] = []
-    with nullcontext() if job.store is None else RunEvents(job.store) as shelf:
+    with nullcontext() if job.store is None else RunEvents(job.store) as stored:
         with progress() as bars:
             for spec in specs:
                 truth = truths[spec]
                 results.append(score_source(spec, scorer, job, truth, bars))
                 if evaluation is not None and truth is not None:
                     evaluation.add(source_name(spec), truth, results[-1])
-                if shelf is not None:
-                    shelf.put(results[-1].events)
+                if stored is not None:
+                    stored.add(results[-1].events)
                 if results[-1].interrupted:
                     console.print(f"stopped in source {len(results)} of {len(specs)}; what was scored is written")
                     break
@@ -54,8 +54,8 @@ def score(
         if evaluation is not None:
             print_evaluation(console, evaluation)
             evaluation.save(job.out)
-        if shelf is not None:
-            shelf.finish()
+        if stored is not None:
+            stored.finish()
     return results, evaluation
 
 
@@ -75,8 +75,8 @@ def _check(spec: str, job: ScoreJob, alone: bool) -> ClipTruth | None:
 
 def _evaluation(scorer: Scorer, job: ScoreJob) -> Evaluation:
     settings, calibration = scorer.settings, scorer.scene.calibration
-    words = trigger_words(triggers_of(job.event, settings, calibration), settings, calibration)
-    return Evaluation(job.frames, settings.smoothing, EventQuality(f"scene {scorer.scene.name}: {words}"))
+    thresholds = trigger_wording(triggers_of(job.event, settings, calibration), settings, calibration)
+    return Evaluation(job.frames, settings.smoothing, EventQuality(f"scene {scorer.scene.name}: {thresholds}"))
 
 
 def _print(console: Console, results: Sequence[SourceResult]) -> None:

@@ -1,4 +1,4 @@
-"""One source of `score`: its frames through the engine, into a folder that takes its name when it is complete."""
+"""One source of `score`: its frames through the stream, into a folder that takes its name when it is complete."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from msflow_stream.files import write_json
 from msflow_stream.logs import redact
 from msflow_stream.results.figures import timeline
 from msflow_stream.results.overlay_file import PRESET
-from msflow_stream.results.run_folder import RUN, versions
-from msflow_stream.results.score_files import TIMELINE
+from msflow_stream.results.run_folder import RUN, SCORES, TIMELINE, versions
 from msflow_stream.results.source_results import ScoreOutputs, SourceOutputs, SourceResult
 from msflow_stream.scenes.calibration import Calibration
 from msflow_stream.scoring.scorer import Scorer
@@ -35,64 +34,29 @@ from msflow_stream.video.reading.source_info import SourceInfo
 from msflow_stream.video.sources import Reader, is_live, open_source, source_name
 from msflow_stream.video.writing.video_writer import Preset
 
+log = logging.getLogger(__name__)
 
-def write_record(
-    folder: Path,
-    spec: str,
-    info: SourceInfo,
-    scorer: Scorer,
-    job: ScoreJob,
-    outputs: SourceOutputs,
-    result: SourceResult,
-) -> None:
-    """Writes it; no credentials are in it."""
-    write_json(
-        folder / RUN,
-        {
-            "source": redact(spec) if info.live else str(Path(spec).resolve()),
-            "scene": scorer.scene.name,
-            "settings": scorer.settings.model_dump(mode="json"),
-            "event": job.event.model_dump(mode="json"),
-            "triggers": {trigger.kind: trigger.threshold for trigger in outputs.triggers},
-            "calibration": _basis(scorer.scene.calibration),
-            "overlay": asdict(outputs.style),
-            "size": [info.width, info.height],
-            "rate": str(info.rate),
-            "frames": result.frames,
-            "scored_frames": len(result.rows),
-            "reused_scores": result.reused,
-            "damaged_packets": result.damaged,
-            "events": len(result.events),
-            "evidence_lost": dict(result.lost),
-            "interrupted": result.interrupted,
-            "seconds": round(result.seconds, 2),
-            "frames_per_second": round(result.frames / result.seconds, 1),
-            "device": str(scorer.scene.device),
-            "versions": versions(),
-        },
-    )
-
-
-def _basis(calibration: Calibration | None) -> dict[str, Any] | None:
-    """What the thresholds rest on, where they are for a number of false alarms."""
-    if calibration is None or calibration.basis is None:
-        return None
-    rates = {kind: limit.rate for kind, limit in calibration.limits.items()}
-    return {**calibration.basis.model_dump(mode="json", exclude={"sources"}), "false_alarms_per_hour": rates}
+HELD_BYTES = 128 * 2**20  # of frames that wait, and of a batch: a 4K video makes smaller batches instead
+FILL_SECONDS = 0.5  # a file's batch waits for so long until it is full
+STOP_SECONDS = 10.0  # that what is on its way may take after Ctrl-C
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreJob:
-    """What `score` is asked for, apart from the scene and the sources.
+    """The job of `score`, apart from the scene and the sources.
 
     Attributes:
         out: the run's folder; each source gets a sub-folder of its name.
         labels, masks: a .npy file, or a folder with one per source.
-        frames: which frames count for the AUROC.
-        max_frames, duration: stop each source after so many frames or seconds.
+        frames: the frames that count for the AUROC.
+        overlay: overlay.mp4 is written.
+        save_maps: maps.safetensors is written.
+        overwrite: results of an earlier run are replaced.
+        max_frames, duration: frames or seconds after which each source is stopped.
+        image_rate: frames per second of a folder of images.
         event: when an event begins and when it is over.
-        evidence: of every event, in a folder of its own: a clip, an overlay, pictures.
-        store: address of a database that takes the events, None for none.
+        evidence: a folder is written for every event, with a clip, an overlay and snapshots.
+        store: address of a database for the events, None for none.
         skip_static: frames that show nothing new take the score of an earlier one.
         overlay_preset: how quickly the overlay is encoded.
     """
@@ -114,20 +78,8 @@ class ScoreJob:
     overlay_preset: Preset = PRESET
 
 
-log = logging.getLogger(__name__)
-
-
-HELD_BYTES = 128 * 2**20  # of pictures that wait, and of a batch: a 4K video makes smaller batches instead
-
-
-FILL_SECONDS = 0.5  # a file's batch waits for so long until it is full
-
-
-STOP_SECONDS = 10.0  # that what is on its way may take after Ctrl-C
-
-
 def score_source(spec: str, scorer: Scorer, job: ScoreJob, truth: ClipTruth | None, bars: Progress) -> SourceResult:
-    """Scores one source.
+    """Scores one source into its folder, and returns its results.
 
     Raises:
         UserError: it cannot be read; what was scored until then is left in a folder named NAME.partial.
@@ -162,7 +114,7 @@ def _run(
 
     def deliver(_: str, frame: Frame, score: FrameScore | None) -> None:
         nonlocal delivered
-        outputs.take(frame, score)
+        outputs.write(frame, score)
         delivered = frame.index + 1
         if score is not None and truth is not None:
             truth.see(score)
@@ -187,13 +139,23 @@ def _run(
     )
     if result.lost:
         log.warning("%s: evidence is missing, or not whole (%s)", info.name, _counted(result.lost))
-    write_record(partial, spec, info, scorer, job, outputs, result)
-    _draw(partial, info.name, scorer, truth, result)
+    _write_record(partial, spec, info, scorer, job, outputs, result)
+    _draw_timeline(partial, info.name, scorer, truth, result)
     return result
 
 
+def _expected(reader: Reader, job: ScoreJob) -> int | None:
+    """Returns how many frames there will be, as far as one can tell."""
+    info = reader.info
+    frames = info.frames
+    if frames is None and info.duration is not None:
+        frames = round(info.duration * info.rate)
+    limits = [frames, job.max_frames, job.duration and round(job.duration * info.rate)]
+    return min((limit for limit in limits if limit), default=None)
+
+
 def _stream(reader: Reader, scorer: Scorer, skip_static: bool, deliver: Deliver) -> bool:
-    """Runs one source through the engine; True if a signal ended it, after what was on its way is delivered.
+    """Runs one source through the stream; True if a signal ended it, after what was on its way is delivered.
 
     Raises:
         Exception: what the source failed with.
@@ -204,45 +166,79 @@ def _stream(reader: Reader, scorer: Scorer, skip_static: bool, deliver: Deliver)
         limits = Limits(batch=1)
     gate = StaticGate() if skip_static else None
     score = ReusingScorer(scorer.score, frame_of=lambda frame: frame, gate_of=lambda _: gate, key_of=lambda _: None)
-    engine = StreamRunner(
+    runner = StreamRunner(
         lambda batch: score([frame for _, frame in batch]),
         deliver,
         lambda _, error: failures.append(error),
         limits,
     )
-    with stops_on_signals(engine, STOP_SECONDS) as told, engine:
-        engine.add(reader.info.name, reader, reader.info.live, sampled=lambda frame: frame.index % every == 0)
+    with stops_on_signals(runner, STOP_SECONDS) as told, runner:
+        runner.add(reader.info.name, reader, reader.info.live, sampled=lambda frame: frame.index % every == 0)
     for error in failures:
         if error is not None:
             raise error
     return told.is_set()
 
 
-def _draw(folder: Path, name: str, scorer: Scorer, truth: ClipTruth | None, result: SourceResult) -> None:
-    """The timeline."""
+def _counted(lost: Mapping[str, int]) -> str:
+    return ", ".join(f"{cause}: {count}" for cause, count in lost.items())
+
+
+def _write_record(
+    folder: Path,
+    spec: str,
+    info: SourceInfo,
+    scorer: Scorer,
+    job: ScoreJob,
+    outputs: SourceOutputs,
+    result: SourceResult,
+) -> None:
+    """Writes run.json; no credentials are in it."""
+    write_json(
+        folder / RUN,
+        {
+            "source": redact(spec) if info.live else str(Path(spec).resolve()),
+            "scene": scorer.scene.name,
+            "settings": scorer.settings.model_dump(mode="json"),
+            "event": job.event.model_dump(mode="json"),
+            "triggers": {trigger.kind: trigger.threshold for trigger in outputs.triggers},
+            "calibration": _basis(scorer.scene.calibration),
+            "overlay": asdict(outputs.style),
+            "size": [info.width, info.height],
+            "rate": str(info.rate),
+            "frames": result.frames,
+            "scored_frames": len(result.rows),
+            "reused_scores": result.reused,
+            "damaged_packets": result.damaged,
+            "events": len(result.events),
+            "evidence_lost": dict(result.lost),
+            "interrupted": result.interrupted,
+            "seconds": round(result.seconds, 2),
+            "frames_per_second": round(result.frames / result.seconds, 1),
+            "device": str(scorer.scene.device),
+            "versions": versions(),
+        },
+    )
+
+
+def _basis(calibration: Calibration | None) -> dict[str, Any] | None:
+    """Returns what the thresholds rest on, where they are for a number of false alarms."""
+    if calibration is None or calibration.basis is None:
+        return None
+    rates = {kind: limit.rate for kind, limit in calibration.limits.items()}
+    return {**calibration.basis.model_dump(mode="json", exclude={"sources"}), "false_alarms_per_hour": rates}
+
+
+def _draw_timeline(folder: Path, name: str, scorer: Scorer, truth: ClipTruth | None, result: SourceResult) -> None:
     kind = scorer.settings.kind
     values = [getattr(row, SCORE_FIELDS[kind]) for row in result.rows]
     spans = () if truth is None or truth.labels is None else labelled_spans(truth.labels, result.rate)
     timeline(folder / TIMELINE, f"{name} — scene {scorer.scene.name}", result.rows, values, kind, spans)
 
 
-def _expected(reader: Reader, job: ScoreJob) -> int | None:
-    """How many frames there will be, as far as one can tell."""
-    info = reader.info
-    frames = info.frames
-    if frames is None and info.duration is not None:
-        frames = round(info.duration * info.rate)
-    limits = [frames, job.max_frames, job.duration and round(job.duration * info.rate)]
-    return min((limit for limit in limits if limit), default=None)
-
-
-def _counted(lost: Mapping[str, int]) -> str:
-    return ", ".join(f"{cause}: {count}" for cause, count in lost.items())
-
-
 def _clear_if_empty(partial: Path) -> None:
     """Leaves nothing half-written; what was scored before an error stays, under its partial name."""
-    scores = partial / "scores.csv"
+    scores = partial / SCORES
     if scores.exists() and scores.read_bytes().count(b"\n") > 1:
         log.warning("what was scored so far is in %s", partial)
     else:

@@ -16,7 +16,7 @@ from msflow_stream.evaluation.metrics.events import EventCriteria
 from msflow_stream.events.detection.collector import find_events
 from msflow_stream.events.detection.detector import EventDetector
 from msflow_stream.events.detection.triggers import triggers_of
-from msflow_stream.results.wording import trigger_words
+from msflow_stream.results.wording import trigger_wording
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.series import ScoreSmoother, labelled_spans
 from msflow_stream.types import FrameScore
@@ -42,7 +42,7 @@ def event_quality(
     """
     score, event, calibration = scene.settings.score, scene.settings.event, scene.calibration
     triggers = triggers_of(event, score, calibration)
-    found = EventQuality(f"scene {scene.name}: {trigger_words(triggers, score, calibration)}")
+    found = EventQuality(f"scene {scene.name}: {trigger_wording(triggers, score, calibration)}")
     for clip, group in groupby(scored, key=lambda one: one.clip):
         frames = list(group)
         detector = EventDetector(triggers, event, smoothing=score.smoothing, level=1.0, size=(1, 1))

@@ -1,4 +1,4 @@
-"""Figures from results."""
+"""The figures of results, as PNG: score over time, loss over passes, tails of normal scores."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from msflow_stream.scenes.thresholds import CalibratedKind
 from msflow_stream.types import ScoreRow
 
 RAW, SMOOTHED, ALARM, LABEL = "#9db2c4", "#1f4e79", "#c0392b", "#f3c623"
+POINTS = 60  # of a curve of return levels
 
 
 def timeline(
@@ -28,14 +29,14 @@ def timeline(
     kind: str,
     labelled: Sequence[tuple[float, float]] = (),
 ) -> None:
-    """A picture of the score over time: raw, smoothed, threshold, alarms, and labelled spans where there are any.
+    """Draws the score over time: raw, smoothed, threshold, alarms, and labelled spans where there are any.
 
     Args:
-        path: of the PNG.
-        title: above the picture.
-        rows: of the whole source.
+        path: the PNG.
+        title: the text above the plot.
+        rows: all rows of the source.
         values: the raw score that the smoothed one comes from.
-        kind: its name.
+        kind: the name of that score.
         labelled: spans (start, end) in seconds that are labelled anomalous.
     """
     figure = Figure(figsize=(12, 3.6), dpi=100, layout="constrained")
@@ -60,7 +61,7 @@ def timeline(
 
 
 def loss_plot(path: Path, title: str, passes: Sequence[Pass]) -> None:
-    """A picture of the loss over the passes, of fitted and of held-out frames, and the learning rate below it."""
+    """Draws the loss over the passes, of fitted and of held-out frames, and the learning rate below it."""
     figure = Figure(figsize=(8, 5), dpi=100, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     numbers = [one.number for one in passes]
@@ -78,13 +79,10 @@ def loss_plot(path: Path, title: str, passes: Sequence[Pass]) -> None:
     figure.savefig(path)
 
 
-POINTS = 60
-
-
 def tail_plot(
     path: Path, title: str, found: Mapping[ScoreKind, CalibratedKind], asked: float, random: np.random.Generator
 ) -> None:
-    """Draws a panel per kind of score into a PNG: return levels, their interval, and the excursions of the footage."""
+    """Draws a panel per kind of score: return levels, their interval, and the excursions of the footage."""
     figure = Figure(figsize=(4.6 * len(found), 4), dpi=100, layout="constrained")
     panels = figure.subplots(1, len(found), squeeze=False)[0]
     for axes, (kind, one) in zip(panels, found.items(), strict=True):
@@ -92,7 +90,7 @@ def tail_plot(
             axes.text(0.5, 0.5, "too little footage\nfor a tail", ha="center", transform=axes.transAxes)
             axes.set_axis_off()
         else:
-            _draw(axes, one.fit, one, asked, random)
+            _draw_tail(axes, one.fit, one, asked, random)
             axes.set(xlabel="alarms per hour", ylabel=f"threshold ({kind})", xscale="log")
             axes.invert_xaxis()
             axes.spines[["top", "right"]].set_visible(False)
@@ -102,7 +100,7 @@ def tail_plot(
         figure.savefig(partial, format="png")
 
 
-def _draw(axes: Any, fit: TailFit, found: CalibratedKind, asked: float, random: np.random.Generator) -> None:
+def _draw_tail(axes: Any, fit: TailFit, found: CalibratedKind, asked: float, random: np.random.Generator) -> None:
     hours, limit = fit.tail.hours, found.limit
     supported = supported_rate(hours)
     most = fit.tail.excursions / hours

@@ -1,4 +1,4 @@
-"""An overlay: what it looks like for a scene, and the video that it is drawn on."""
+"""The overlay of one scored source: its video, with every frame's newest score drawn on it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PRESET: Preset = "ultrafast"  # of every frame of a source: it is to take less t
 
 
 class OverlayFile:
-    """overlay.mp4: every frame of the source with its newest score drawn on it; a context manager.
+    """Writes overlay.mp4; a context manager.
 
     A frame is encoded, in a thread of its own, while the next one is drawn.
     """
@@ -53,7 +53,7 @@ class OverlayFile:
             self._encoding.result()
 
     def write(self, frame: Frame, score: FrameScore | None, row: ScoreRow | None) -> None:
-        """Draws one frame; `score` gives the heat map, `row` the number, either may be missing.
+        """Draws one frame and hands it to the encoder; `score` gives the heat map, `row` the number, either may be missing.
 
         Raises:
             Exception: what the frame before could not be encoded for.

@@ -1,7 +1,4 @@
-"""The files that jobs leave behind.
-
-Of a scored source: scores.csv, maps.safetensors, events.json and run.json, written as scoring goes; of a fit: loss.csv.
-"""
+"""The scores and maps of one source in files that are written as scoring goes: scores.csv and maps.safetensors."""
 
 from __future__ import annotations
 
@@ -21,21 +18,17 @@ from safetensors import SafetensorError, safe_open
 from msflow_stream.results.run_folder import MAPS, SCORES
 from msflow_stream.types import ScoreRow, UserError
 
-OVERLAY, TIMELINE = "overlay.mp4", "timeline.png"
-
-
 HEADER_BYTES = 512  # reserved at the front of maps.safetensors, filled in when the number of maps is known
-
 
 PARSERS: dict[Any, Callable[[str], Any]] = {
     "int": int,
     "float": float,
     "float | None": lambda text: float(text) if text else None,
-}
+}  # of the columns of scores.csv, by the type of the field
 
 
 class ScoreWriter:
-    """scores.csv, one line per scored frame, on disk as soon as it is known."""
+    """Writes scores.csv, one line per scored frame, on disk as soon as it is known; a context manager."""
 
     def __init__(self, folder: Path) -> None:
         self._file = (folder / SCORES).open("w", newline="", encoding="utf-8", buffering=1)
@@ -51,17 +44,17 @@ class ScoreWriter:
         self._file.close()
 
     def write(self, row: ScoreRow) -> None:
-        """Appends a row."""
+        """Writes a row."""
         self._csv.writerow(row.cells())
 
 
 def read_scores(folder: Path) -> list[ScoreRow]:
-    """The rows of a folder's scores.csv; a line that was cut off at the end is left out.
+    """Returns the rows of a folder's scores.csv; a line that was cut off at the end is left out.
 
     Files from before there were the last columns are read too.
 
     Raises:
-        UserError: no such file, or not one of ours.
+        UserError: there is no such file, or it is not one of ours.
     """
     columns = [f.name for f in fields(ScoreRow)]
     try:
@@ -79,9 +72,9 @@ def read_scores(folder: Path) -> list[ScoreRow]:
 
 
 class MapWriter:
-    """maps.safetensors: the maps (float16 N h w) and their frame indices (int64 N), streamed in constant memory.
+    """Writes maps.safetensors: maps (float16 N h w) and their frame indices (int64 N), in constant memory.
 
-    The file takes its name when it is complete.
+    A context manager. The file takes its name when it is complete.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -94,12 +87,6 @@ class MapWriter:
 
     def __enter__(self) -> MapWriter:
         return self
-
-    def write(self, index: int, map: npt.NDArray[np.float16]) -> None:
-        """Appends the map of a frame; all have one shape."""
-        self._shape = map.shape
-        self._file.write(np.ascontiguousarray(map, "<f2").tobytes())
-        self._indices.append(index)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -120,11 +107,22 @@ class MapWriter:
             file.write(struct.pack("<Q", HEADER_BYTES) + header.ljust(HEADER_BYTES))
         self._partial.replace(self.path)
 
+    def write(self, index: int, map: npt.NDArray[np.float16]) -> None:
+        """Writes the map of a frame; all have one shape."""
+        self._shape = map.shape
+        self._file.write(np.ascontiguousarray(map, "<f2").tobytes())
+        self._indices.append(index)
+
 
 class MapReader:
-    """Reads maps of maps.safetensors one at a time."""
+    """Reads the maps of maps.safetensors one at a time."""
 
     def __init__(self, folder: Path) -> None:
+        """Opens the file in a folder.
+
+        Raises:
+            UserError: it cannot be read.
+        """
         try:
             self._file = cast(Any, safe_open(folder / MAPS, "numpy"))  # its compiled methods have no types
             indices: npt.NDArray[np.int64] = self._file.get_tensor("index")
@@ -133,6 +131,6 @@ class MapReader:
             raise UserError(f"{folder / MAPS} cannot be read ({error}); score again with --save-maps") from None
 
     def __getitem__(self, index: int) -> npt.NDArray[np.float16]:
-        """The map (float16 h w) of the frame with this source index."""
+        """Returns the map (float16 h w) of the frame with this source index."""
         result: npt.NDArray[np.float16] = self._file.get_slice("maps")[self._position[index]]
         return result

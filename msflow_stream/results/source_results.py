@@ -1,4 +1,4 @@
-"""What is written for one source while it is scored: rows, maps, events with their evidence, and the overlay."""
+"""The results of one source, written while it is scored: rows, maps, events with their evidence, and the overlay."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from msflow_stream.events.evidence.recorder import EvidenceWriter
 from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.events.evidence.thread import ThreadedEvidence
 from msflow_stream.results.overlay_file import PRESET, OverlayFile
-from msflow_stream.results.run_folder import write_events
-from msflow_stream.results.score_files import OVERLAY, MapWriter, ScoreWriter
+from msflow_stream.results.run_folder import OVERLAY, write_events
+from msflow_stream.results.score_files import MapWriter, ScoreWriter
 from msflow_stream.scenes.calibration import Calibration, overlay_style
 from msflow_stream.series import ScoreSmoother
 from msflow_stream.types import Event, EventMessage, FoundEvent, Frame, FrameScore, ScoreRow
@@ -33,12 +33,12 @@ from msflow_stream.video.writing.video_writer import Preset
 
 @dataclass(frozen=True, slots=True)
 class ScoreOutputs:
-    """What is written of a source beside its scores and its events.
+    """The files that are written of a source beside its scores and its events.
 
     Attributes:
         overlay: overlay.mp4.
         maps: maps.safetensors.
-        evidence: of every event, in a folder of its own: a clip, an overlay, pictures.
+        evidence: a folder for every event, with a clip, an overlay and snapshots.
         preset: how quickly the overlay is encoded.
     """
 
@@ -49,20 +49,22 @@ class ScoreOutputs:
 
 
 class SourceOutputs:
-    """Takes the frames of one source in their order and writes as it goes; a context manager.
+    """Writes the results of one source, whose frames come in their order; a context manager.
 
     Args:
-        folder: where the files go.
-        file: that the source is, or folder of images; None for a camera. The overlay has its sound, clips its packets.
-        info: of the source.
+        folder: the folder for the files.
+        file: the file or folder of images that the source is, for the overlay's sound and the clips' packets; None for
+            a camera.
+        info: the source.
         settings: smoothing, threshold, and which score they are about.
         event: when an event begins and when it is over.
-        calibration: of the scene; without one there are no alarms.
-        wanted: what is written.
+        calibration: the scene's; without one there are no alarms.
+        wanted: the files that are written.
 
     Attributes:
-        rows: what scores.csv holds.
-        triggers: what events are judged by.
+        rows: the content of scores.csv.
+        style: the look of the overlay.
+        triggers: the scores that events are judged by.
     """
 
     def __init__(
@@ -101,24 +103,24 @@ class SourceOutputs:
             )
         self._evidence: ThreadedEvidence | None = None
         if wanted.evidence and self.triggers:
-            self._evidence = keep_evidence(folder / EVIDENCE_FOLDER, file, info, settings.every, self.style)
+            self._evidence = _open_evidence(folder / EVIDENCE_FOLDER, file, info, settings.every, self.style)
             self._stack.callback(_remove_if_empty, folder / EVIDENCE_FOLDER)
             self._stack.callback(self._evidence.close)
         write_events(folder, self.events)
 
     @property
     def events(self) -> Sequence[Event]:
-        """What was found so far."""
+        """The events so far."""
         return self._events.events
 
     @property
     def found(self) -> Sequence[FoundEvent]:
-        """The same, for measuring it."""
+        """The same, for measuring them."""
         return self._events.found
 
     @property
     def lost(self) -> Mapping[str, int]:
-        """What the evidence lacks, by cause."""
+        """The number of frames and files that the evidence lacks, by cause."""
         return {} if self._evidence is None else {cause: n for cause, n in self._evidence.losses.items() if n}
 
     def __enter__(self) -> Self:
@@ -130,15 +132,15 @@ class SourceOutputs:
         with self._stack:
             self._send(self._detector.close(), self.rows[-1].time if self.rows else 0.0)
 
-    def take(self, frame: Frame, score: FrameScore | None) -> None:
+    def write(self, frame: Frame, score: FrameScore | None) -> None:
         """Writes one frame; without a score of its own it is drawn with the newest one."""
         if score is not None:
             self._newest = score
-            self._take_score(frame, score)
+            self._write_score(frame, score)
         if self._drawing is not None:
             self._drawing.write(frame, self._newest, self.rows[-1] if self.rows else None)
 
-    def _take_score(self, frame: Frame, score: FrameScore) -> None:
+    def _write_score(self, frame: Frame, score: FrameScore) -> None:
         scored = self._smoother(score)
         row = self._rows.row(scored)
         self.rows.append(row)
@@ -158,10 +160,10 @@ class SourceOutputs:
             write_events(self._folder, self.events)
 
 
-def keep_evidence(
+def _open_evidence(
     folder: Path, file: Path | None, info: SourceInfo, every: int, style: OverlayStyle
 ) -> ThreadedEvidence:
-    """What keeps the evidence of a source's events in a folder: nothing of it is left out for want of time."""
+    """Opens a folder for the evidence of a source's events, of which nothing is left out for want of time."""
     settings = EvidenceSettings(rate_hint=float(info.rate) / every)
     packets = None if file is None else FilePackets.of(file, settings.memory_seconds)
     writer = EvidenceWriter(folder, style, packets=packets, settings=settings)
@@ -175,14 +177,17 @@ def _remove_if_empty(folder: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SourceResult:
-    """What came of one source.
+    """The results of one source.
 
     Attributes:
-        frames: that were read.
-        rate: frames per second.
+        rows: its scored frames.
+        frames: the number of frames that were read.
+        rate: frames per second of the source.
+        damaged: the number of damaged packets.
         found: the events as they are measured.
-        lost: what the evidence lacks, by cause.
-        seconds: that it took.
+        lost: the number of frames and files that the evidence lacks, by cause.
+        seconds: the time that it took.
+        interrupted: it was stopped before its end.
     """
 
     folder: Path
@@ -198,5 +203,5 @@ class SourceResult:
 
     @property
     def reused(self) -> int:
-        """Frames that showed nothing new and took the score of an earlier one."""
+        """The number of frames that showed nothing new and took the score of an earlier one."""
         return sum(row.reused for row in self.rows)

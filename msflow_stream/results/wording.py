@@ -1,4 +1,4 @@
-"""What a calibration found: a table for those who know statistics, sentences for those who do not."""
+"""Calibrations and thresholds in plain words: rates, lengths of time, and what the footage supports."""
 
 from __future__ import annotations
 
@@ -11,25 +11,19 @@ from msflow_stream.scenes.tails.fitting import BEYOND, CONFIDENCE, FEWEST, Inter
 from msflow_stream.scenes.thresholds import CalibratedKind
 
 POOR_FIT = 0.05  # p-values below it are worth a word
-
-
 FEW = 20  # excursions, below which the tail is a guess
-
-
 NEVER = 1e-4  # alarms an hour: one in more than a year
-
-
 SECOND, MINUTE, DAY = 1 / 3600, 1 / 60, 24.0  # in hours
 
 
-def sentences(
+def calibration_wording(
     calibration: Calibration, found: Mapping[ScoreKind, CalibratedKind], judged_by: ScoreKind, seen: Sequence[str] = ()
 ) -> list[str]:
-    """One line each.
+    """Returns what a calibration rests on and promises, in sentences of one line each.
 
     Args:
-        calibration: with a basis.
-        found: what it was made from.
+        calibration: a calibration with a basis.
+        found: the statistics that it was made from.
         judged_by: the kind of score that the scene is judged by.
         seen: names of sources that the scene may have been fitted on.
     """
@@ -100,33 +94,8 @@ def _surely(limit: ThresholdEstimate) -> str:
     return f"with {CONFIDENCE:.0%} confidence between {every(least)} and {every(most)}"
 
 
-def every(rate: float) -> str:
-    """An alarm rate as a person would say it."""
-    if rate < NEVER:
-        return "practically none"
-    return f"{rate:.3g} an hour" if rate >= 1 else f"one in {span(1 / rate)}"
-
-
-def span(hours: float) -> str:
-    """A length of time in the unit that suits it."""
-    for unit, length in (("days", DAY), ("hours", 1.0), ("minutes", MINUTE)):
-        if hours >= 2 * length:
-            return f"{hours / length:.3g} {unit}"
-    return f"{hours / SECOND:.3g} seconds"
-
-
-def figure(value: float | None) -> str:
-    """A number in four digits, a dash for what is not known."""
-    return "–" if value is None else f"{value:.4g}"
-
-
-def interval(ends: Interval | None) -> str:
-    """Both ends of an interval, a dash for what is not known."""
-    return "–" if ends is None else f"{ends[0]:.4g} to {ends[1]:.4g}"
-
-
-def trigger_words(triggers: Sequence[Trigger], score: ScoreSettings, calibration: Calibration | None) -> str:
-    """Such as "paper above 0.91 (highest held-out score), surprise above 3.3 (highest held-out score)"."""
+def trigger_wording(triggers: Sequence[Trigger], score: ScoreSettings, calibration: Calibration | None) -> str:
+    """Returns the thresholds in words, such as "paper above 0.91 (highest held-out score), surprise above 3.3 (highest held-out score)"."""
     if not triggers:
         return "no threshold, so no events: fit or calibrate the scene, or give score.threshold"
     return ", ".join(
@@ -144,3 +113,28 @@ def _set_for(trigger: Trigger, score: ScoreSettings, calibration: Calibration | 
         unknown = "" if limit is None else ", at no known rate of false alarms"
         return f"highest {'fitted' if fitted else 'held-out' if limit is None else 'normal'} score{unknown}"
     return f"calibrated{' on fitted frames' * fitted} for false alarms: {every(limit.rate)}"
+
+
+def every(rate: float) -> str:
+    """Returns an alarm rate as a person would say it."""
+    if rate < NEVER:
+        return "practically none"
+    return f"{rate:.3g} an hour" if rate >= 1 else f"one in {span(1 / rate)}"
+
+
+def span(hours: float) -> str:
+    """Returns a length of time in the unit that suits it."""
+    for unit, length in (("days", DAY), ("hours", 1.0), ("minutes", MINUTE)):
+        if hours >= 2 * length:
+            return f"{hours / length:.3g} {unit}"
+    return f"{hours / SECOND:.3g} seconds"
+
+
+def figure(value: float | None) -> str:
+    """Returns a number in four digits, or a dash for what is not known."""
+    return "–" if value is None else f"{value:.4g}"
+
+
+def interval(ends: Interval | None) -> str:
+    """Returns both ends of an interval, or a dash for what is not known."""
+    return "–" if ends is None else f"{ends[0]:.4g} to {ends[1]:.4g}"

@@ -12,7 +12,7 @@ from msflow_stream.config.settings import EventSettings, ScoreSettings
 from msflow_stream.evaluation.event_quality import ClipEvents, EventQuality
 from msflow_stream.evaluation.event_summary import summarise_events
 from msflow_stream.events.detection.triggers import triggers_of
-from msflow_stream.results.wording import trigger_words
+from msflow_stream.results.wording import trigger_wording
 from msflow_stream.scenes.calibration import Calibration, CalibrationBasis
 from msflow_stream.scenes.tails.fitting import ThresholdEstimate
 from msflow_stream.types import FoundEvent
@@ -95,19 +95,19 @@ def calibration(frames: int, rate: float | None, basis: bool) -> Calibration:
 )
 def test_it_is_said_what_a_threshold_was_set_for(known: Calibration, said: str) -> None:
     score = ScoreSettings()
-    words = trigger_words(triggers_of(EventSettings(), score, known), score, known)
+    words = trigger_wording(triggers_of(EventSettings(), score, known), score, known)
     assert words.startswith(f"{said}, surprise above 3 (")
 
 
 def test_a_threshold_that_was_given_is_said_to_be_so() -> None:
     score = ScoreSettings(threshold=1.5)
     known = calibration(90, 0.1, True)
-    assert trigger_words(triggers_of(EventSettings(), score, known), score, known).startswith(
+    assert trigger_wording(triggers_of(EventSettings(), score, known), score, known).startswith(
         "paper above 1.5 (as given)"
     )
-    assert trigger_words(triggers_of(EventSettings(), score, None), score, None) == "paper above 1.5 (as given)"
+    assert trigger_wording(triggers_of(EventSettings(), score, None), score, None) == "paper above 1.5 (as given)"
     unset = ScoreSettings()
-    assert "no threshold, so no events" in trigger_words(triggers_of(EventSettings(), unset, None), unset, None)
+    assert "no threshold, so no events" in trigger_wording(triggers_of(EventSettings(), unset, None), unset, None)
 
 
 def test_seeds_are_averaged_and_scenes_summed_up() -> None:

@@ -1,4 +1,4 @@
-"""Puts the events of sources that are scored into a database."""
+"""The events of a run of `score`, saved in a database source by source."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msflow_stream.types import Event, EventMessage, UserError
 
 
 class RunEvents:
-    """Takes the events of one finished source after the other. A context manager.
+    """Saves the events of one finished source after the other. A context manager.
 
     A database that is away when a source is finished gets its events with the next one's, or at the end. An event that
     it has already is the same one, found in another run: what was found last is kept, and what a person said of it.
@@ -33,8 +33,8 @@ class RunEvents:
     def __exit__(self, *_: object) -> None:
         self._store.close()
 
-    def put(self, events: Sequence[Event]) -> None:
-        """Takes the events of a source, which are over."""
+    def add(self, events: Sequence[Event]) -> None:
+        """Adds the events of a source, which are over."""
         self._waiting += events
         with suppress(StoreUnavailable):  # it may be back for the next source, and `finish` says if it is not
             self._save()

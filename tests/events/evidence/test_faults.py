@@ -115,8 +115,8 @@ CHILD = """
 import sys
 from pathlib import Path
 from msflow_stream.events.evidence.recorder import EvidenceWriter
-from msflow_stream.video.file_packets import FilePackets
-from msflow_stream.video.reader import VideoReader
+from msflow_stream.video.packets.file_packets import FilePackets
+from msflow_stream.video.reading.video_reader import VideoReader
 from tests.events.evidence.playing import STYLE, said, scored
 from tests.events.evidence.test_faults import SETTINGS
 source, folder = map(Path, sys.argv[1:])
