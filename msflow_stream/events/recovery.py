@@ -1,4 +1,4 @@
-"""Which events of a camera are open, on disk: what was open at a crash is closed at the next start."""
+"""The journal of a camera's open events, on disk: what was open at a crash is closed at the next start."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REFRESH_SECONDS = 5.0  # by so much may the remembered end of an event be too ea
 
 
 class OpenEventJournal:
-    """Remembers the open events of one camera.
+    """The open events of one camera, remembered on disk.
 
     What is left open by a crash comes again until it is forgotten; a `close` that comes twice has the same id and
     version. So remember before an open or an update goes out, and forget after a close has gone out:
@@ -40,6 +40,7 @@ class OpenEventJournal:
     """
 
     def __init__(self, path: Path) -> None:
+        """Reads what an earlier process left open."""
         self._path = path
         self._open = {event.id: event for event in self._read()}
         self._writable = True
@@ -47,17 +48,17 @@ class OpenEventJournal:
             EventMessage("close", replace(event, version=event.version + 1)) for event in self._open.values()
         ]
 
-    def remember(self, standing: Event | None) -> None:
-        """Takes the detector's standing event after each frame; writes when it has changed or gone on for 5 s."""
-        if standing is None:
+    def remember(self, open_event: Event | None) -> None:
+        """Notes the detector's open event after each frame; writes when it has changed or gone on for 5 s."""
+        if open_event is None:
             return
-        known = self._open.get(standing.id)
-        if known is None or known.version != standing.version or _gone_on(known, standing):
-            self._open[standing.id] = standing
+        known = self._open.get(open_event.id)
+        if known is None or known.version != open_event.version or _gone_on(known, open_event):
+            self._open[open_event.id] = open_event
             self._write()
 
     def forget(self, message: EventMessage) -> None:
-        """Takes a message that has gone out: an event that it closes is remembered no longer."""
+        """Notes a message that has gone out: an event that it closes is remembered no longer."""
         if message.kind == "close" and self._open.pop(message.event.id, None) is not None:
             self._write()
 
@@ -93,12 +94,12 @@ class OpenEventJournal:
             self._writable = False
 
 
-def _gone_on(known: Event, standing: Event) -> bool:
-    """Whether there was activity for long since what is known."""
+def _gone_on(known: Event, now: Event) -> bool:
+    """Returns True if there was activity for long since what is known."""
     assert known.end is not None
-    return standing.end is not None and standing.end - known.end >= REFRESH_SECONDS
+    return now.end is not None and now.end - known.end >= REFRESH_SECONDS
 
 
 def _ended(event: Event) -> Event:
-    """With an end in any case: one that is left open must be closed."""
+    """Returns the event with an end in any case: one that is left open must be closed."""
     return event if event.end is not None else replace(event, end=event.start, end_wall=event.start_wall)

@@ -53,7 +53,7 @@ class OverlayFile:
             self._encoding.result()
 
     def write(self, frame: Frame, score: FrameScore | None, row: ScoreRow | None) -> None:
-        """Draws one frame and hands it to the encoder; `score` gives the heat map, `row` the number, either may be missing.
+        """Draws one frame for the encoder; `score` gives the heat map, `row` the number, either may be missing.
 
         Raises:
             Exception: what the frame before could not be encoded for.

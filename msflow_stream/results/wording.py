@@ -95,7 +95,7 @@ def _surely(limit: ThresholdEstimate) -> str:
 
 
 def trigger_wording(triggers: Sequence[Trigger], score: ScoreSettings, calibration: Calibration | None) -> str:
-    """Returns the thresholds in words, such as "paper above 0.91 (highest held-out score), surprise above 3.3 (highest held-out score)"."""
+    """Returns the thresholds in words, such as "paper above 0.91 (as given), surprise above 3.3 (calibrated ...)"."""
     if not triggers:
         return "no threshold, so no events: fit or calibrate the scene, or give score.threshold"
     return ", ".join(

@@ -1,4 +1,4 @@
-"""Names of events: one of a kind, fit for a file's name, and in order of time for one source."""
+"""The ids of events: unique, fit for a file's name, and in order of time for one source."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ NAME_LENGTH = 64  # of the source's name in it
 
 
 def event_id(first: FrameScore, origin: str) -> str:
-    """The id of the event that begins with a frame, such as gate-20261123T232138.200Z-7f3a90c2.
+    """Returns the id of the event that begins with a frame, such as gate-20261123T232138.200Z-7f3a90c2.
 
     A frame of a file has its index for a time, and the same id whenever the file is scored in the same way.
 
     Args:
-        first: its first frame.
+        first: the first frame of the event.
         origin: whatever else tells events apart that have source, scene, and index or time of arrival in common.
     """
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", first.source)[:NAME_LENGTH].strip("._-") or "source"
@@ -32,7 +32,7 @@ def event_id(first: FrameScore, origin: str) -> str:
 
 
 def origin_of(path: Path) -> str:
-    """What tells a video, or a folder of images, from others of its name: a hash of its content, wherever it is."""
+    """Returns a hash of the content of a video or a folder of images, which tells it from others of its name."""
     if not path.is_dir():
         return file_hash(path)
     return hashlib.sha256("".join(map(file_hash, image_files(path))).encode()).hexdigest()

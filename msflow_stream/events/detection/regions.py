@@ -1,4 +1,4 @@
-"""Where in the picture: the regions of a map as boxes in source pixels."""
+"""The regions of a map as boxes in source pixels, and the tracks of regions from frame to frame."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ import numpy.typing as npt
 
 from msflow_stream.types import Box, Track
 
-MIN_REGION = 0.0005  # of the picture; smaller specks are no region
-
-
+MIN_REGION = 0.0005  # of the map; smaller specks are no region
 MAX_REGIONS = 5
+
+LEAST_OVERLAP = 0.3  # shared area over the smaller box's: what grows or shrinks quickly stays the same
+MISSES = 2  # frames without it that a track survives
+MAX_POINTS = 64  # of a path
+MAX_TRACKS = 16
+STEADY = 3  # frames from which on a track is more than a flicker
 
 
 def regions_of(anomaly_map: npt.NDArray[np.float16], level: float, size: tuple[int, int]) -> tuple[Box, ...]:
-    """Boxes of the connected components (diagonal neighbours included) above `level`, at most 5, the largest first.
+    """Returns the boxes of the connected components (diagonals too) above `level`, at most 5, the largest first.
 
     Args:
         anomaly_map: h x w, 0 outside the areas that are watched.
         level: 0 or more; values above it make regions.
-        size: width and height of the source's pictures; a box holds every pixel that its component touches.
+        size: width and height of the source's frames; a box holds every pixel that its component touches.
     """
     hot = (anomaly_map.astype(np.float32) > level).astype(np.uint8)
     _, _, stats, _ = cv2.connectedComponentsWithStats(hot, connectivity=8)
@@ -38,23 +42,8 @@ def regions_of(anomaly_map: npt.NDArray[np.float16], level: float, size: tuple[i
 
 
 def _outward(start: int, end: int, pixels: int, cells: int) -> tuple[int, int]:
-    """The source pixels that the map cells `start:end` touch, of `pixels` in all."""
+    """Returns the source pixels that the map cells `start:end` touch, of `pixels` in all."""
     return start * pixels // cells, -(-end * pixels // cells)
-
-
-LEAST_OVERLAP = 0.3  # shared area over the smaller box's: what grows or shrinks quickly stays the same
-
-
-MISSES = 2  # frames without it that a track survives
-
-
-MAX_POINTS = 64  # of a path
-
-
-MAX_TRACKS = 16
-
-
-STEADY = 3  # frames from which on a track is more than a flicker
 
 
 class Tracker:
@@ -75,11 +64,11 @@ class Tracker:
 
     @property
     def tracks(self) -> tuple[Track, ...]:
-        """All that are kept, in the order of their starts."""
+        """The tracks that are kept, in the order of their starts."""
         return tuple(path.track for path in self._tracks)
 
     def update(self, time: float, boxes: Sequence[Box]) -> None:
-        """Takes the regions of the next frame."""
+        """Adds the regions of the next frame."""
         live = [path for path in self._tracks if path.misses <= MISSES]
         pairs = _pairs([path.box for path in live], boxes)
         for number, path in enumerate(live):
@@ -126,7 +115,7 @@ class _Path:
 
 
 def _pairs(before: Sequence[Box], after: Sequence[Box]) -> dict[int, int]:
-    """Index before to index after, each at most once: the largest intersection over union first."""
+    """Returns index before to index after, each at most once: the largest intersection over union first."""
     ranked = []
     for i, first in enumerate(before):
         for j, second in enumerate(after):
@@ -142,7 +131,7 @@ def _pairs(before: Sequence[Box], after: Sequence[Box]) -> dict[int, int]:
 
 
 def _shared(first: Box, second: Box) -> int:
-    """Pixels that are in both."""
+    """Returns the number of pixels that are in both."""
     width = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
     height = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])
     return max(width, 0) * max(height, 0)

@@ -1,4 +1,4 @@
-"""The store: what became of every event, and what people said of it, in SQLite or PostgreSQL."""
+"""The store of events, and of what people said of them, in SQLite or PostgreSQL."""
 
 from msflow_stream.events.store.connection import StoreUnavailable
 from msflow_stream.events.store.store import EventStore

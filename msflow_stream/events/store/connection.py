@@ -1,4 +1,4 @@
-"""Where a store is: the URLs that are taken, the engine for them, and errors without credentials in them."""
+"""The connection to a store: its address, its engine, its errors without credentials, and its migrations."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
 POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
-
-
 BUSY_SECONDS = 30  # that a writer of SQLite waits for the others
-
 
 # Of libpq: a server that does not answer is an error in the end. Seconds, and milliseconds.
 PATIENCE = {"connect_timeout": 10, "tcp_user_timeout": 30_000}
+
+MIGRATIONS = Path(str(files(__package__).joinpath("migrations")))
+VERSION_TABLE = "msflow_stream_version"  # the database may be shared with a program that has an alembic_version
+LOCK = 0x6D73666C6F77  # of PostgreSQL; any number that others do not use
 
 
 class StoreUnavailable(UserError):  # noqa: N818 - names the state that passes
@@ -33,7 +34,7 @@ class StoreUnavailable(UserError):  # noqa: N818 - names the state that passes
 
 
 def read_address(text: str) -> URL:
-    """The URL of a store.
+    """Returns the URL of a store.
 
     Raises:
         UserError: it names no file of SQLite and no database of PostgreSQL.
@@ -50,7 +51,7 @@ def read_address(text: str) -> URL:
 
 
 def _wrong() -> UserError:
-    """Does not show what was given, since it is not known where in it a password is."""
+    """Returns an error that does not show what was given, since it is not known where in it a password is."""
     return UserError(
         "this is no address of an event store: give sqlite:///FOLDER/events.db or "
         "postgresql://USER:PASSWORD@HOST/DATABASE, where an @ in the password is written as %40"
@@ -58,12 +59,12 @@ def _wrong() -> UserError:
 
 
 def database_file(url: URL) -> Path | None:
-    """The file of a SQLite database."""
+    """Returns the file of a SQLite database; None of another one."""
     return Path(url.database) if url.drivername == "sqlite" and url.database else None
 
 
 def make_engine(url: URL) -> Engine:
-    """An engine, which has not connected yet.
+    """Returns an engine, which has not connected yet.
 
     Raises:
         UserError: its driver is not installed.
@@ -100,12 +101,12 @@ def translated_errors(url: URL) -> Iterator[None]:
 
 
 def shown(url: URL) -> str:
-    """The address without credentials."""
+    """Returns the address without credentials."""
     return redact(url.render_as_string(hide_password=False))
 
 
 def reason(url: URL, error: Exception) -> str:
-    """What the database says, in one line without credentials."""
+    """Returns the database's own message in one line without credentials."""
     text = " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
     in_query = [str(value) for name, value in url.query.items() if "pass" in name]
     passwords = [str(secret) for secret in (url.password, *in_query) if secret]
@@ -114,20 +115,11 @@ def reason(url: URL, error: Exception) -> str:
     return redactor(text)
 
 
-MIGRATIONS = Path(str(files(__package__).joinpath("migrations")))
-
-
-VERSION_TABLE = "msflow_stream_version"  # the database may be shared with a program that has an alembic_version
-
-
-LOCK = 0x6D73666C6F77  # of PostgreSQL; any number that others do not use
-
-
 def migrate(engine: Engine, name: str, migrations: Path = MIGRATIONS) -> None:
-    """Makes or changes the tables where that is needed; programs that do so at once wait for each other.
+    """Makes or changes the tables where needed; programs that do so at once wait for each other.
 
     Args:
-        name: of the database, for the error.
+        name: the database, as the error names it.
 
     Raises:
         UserError: a newer version of the program has changed the tables.
@@ -160,7 +152,7 @@ def _is_current(connection: Connection, scripts: ScriptDirectory, name: str) -> 
 
 
 def _lock(connection: Connection) -> None:
-    """Until the end of the transaction."""
+    """Keeps other programs from migrating until the end of the transaction."""
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE")  # also makes the changes of the tables one step
     else:

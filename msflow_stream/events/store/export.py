@@ -1,4 +1,4 @@
-"""Events for other programs: as a table, as JSON, and as pictures with boxes in COCO's format."""
+"""Exports of events for other programs: as a table, as JSON, and as images with boxes in COCO's format."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VIOLATION = {"id": 1, "name": "violation", "supercategory": ""}
 
 
 def to_csv(events: Sequence[StoredEvent]) -> str:
-    """A line per event: times in UTC or seconds, triggers with + between them, `regions` as x y w h with ; between."""
+    """Returns a line per event: times in UTC or seconds, triggers joined by +, `regions` as x y w h joined by ;."""
     text = io.StringIO()
     rows = csv.DictWriter(text, CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
     rows.writeheader()
@@ -38,7 +38,7 @@ def to_csv(events: Sequence[StoredEvent]) -> str:
 
 
 def to_full_json(events: Sequence[StoredEvent]) -> str:
-    """A list of messages, as `messages.from_json` reads them, with `happened`, `label` and `kept` beside each event."""
+    """Returns a list of messages, as `serialization.from_json` reads them, each with `happened`, `label` and `kept`."""
     return json.dumps([_full(stored) for stored in events], indent=2) + "\n"
 
 
@@ -50,17 +50,22 @@ def _full(stored: StoredEvent) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class CocoExport:
-    """`text` is the JSON; events without a snapshot are not in it, and counted in `left_out`."""
+    """An export in COCO's format.
+
+    Attributes:
+        text: the JSON.
+        left_out: the number of events that are not in it, as they have no snapshot.
+    """
 
     text: str
     left_out: int
 
 
 def to_coco(events: Sequence[StoredEvent], folder: Path) -> CocoExport:
-    """The snapshot at each event's peak, with its regions as boxes; what was labelled normal has none.
+    """Returns the snapshot at each event's peak, with its regions as boxes; what was labelled normal has none.
 
     Args:
-        folder: where `watch` writes; the names of the pictures are relative to it.
+        folder: the folder that `watch` writes; the names of the images are relative to it.
 
     Raises:
         UserError: there are events, but no snapshots.
@@ -81,15 +86,15 @@ def to_coco(events: Sequence[StoredEvent], folder: Path) -> CocoExport:
 
 
 def snapshot(event: Event) -> Path:
-    """Where the picture at the peak is, in the folder that `watch` writes."""
+    """Returns the path of the image at the peak, in the folder that `watch` writes."""
     return Path(event.source, "events", event.id, "snapshot.jpg")
 
 
 def _image(number: int, stored: StoredEvent, folder: Path) -> dict[str, Any] | None:
     name, event = snapshot(stored.event), stored.event
     try:
-        with Image.open(folder / name) as picture:
-            width, height = picture.size
+        with Image.open(folder / name) as image:
+            width, height = image.size
     except OSError:  # retention removed it, or it is cut off
         return None
     about = {"event_id": event.id, "triggers": list(event.triggers), "label": stored.label}
@@ -99,7 +104,7 @@ def _image(number: int, stored: StoredEvent, folder: Path) -> dict[str, Any] | N
 
 
 def _boxes(image: int, number: int, regions: Sequence[Box]) -> Iterator[dict[str, Any]]:
-    """Annotations of a picture, numbered from `number` on."""
+    """Yields the annotations of an image, numbered from `number` on."""
     for one, (x, y, width, height) in enumerate(regions, start=number):
         corners = [x, y, x + width, y, x + width, y + height, x, y + height]
         yield {

@@ -1,4 +1,4 @@
-"""Keeps events in a database: each once, in its last version, with what a person said of it."""
+"""The store of events: each is in it once, in its last version, with what a person said of it."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from msflow_stream.types import EventMessage, UserError
 
 
 class EventStore:
-    """A store, for any number of threads and processes at once. A context manager.
+    """The events in a database, for any number of threads and processes at once. A context manager.
 
     It connects, and makes or migrates its tables, when it is first needed; so a database that is away can be tried
     again. Every method raises StoreUnavailable while it is away, locked for long, or full.
     """
 
     def __init__(self, url: str) -> None:
-        """`url` is sqlite:///FILE, whose folder is made, or postgresql://USER:PASSWORD@HOST/DATABASE.
+        """Prepares a store at sqlite:///FILE, whose folder is made, or postgresql://USER:PASSWORD@HOST/DATABASE.
 
         Raises:
             UserError: it is neither, or its driver is not installed.
@@ -84,7 +84,7 @@ class EventStore:
             self._opened = True
 
     def save(self, message: EventMessage) -> bool:
-        """Takes what is said of an event; False if as much or more was known of it already, which then stays."""
+        """Saves the event of a message; False if as much or more was known of it already, which then stays."""
         values = event_values(message.event)
         happened = message.event.start_wall or datetime.now(UTC)
         dialect: Any = sqlite if self.file else postgresql
@@ -98,13 +98,13 @@ class EventStore:
             return session.scalar(upsert.returning(EventRow.id)) is not None
 
     def find(self, which: EventFilter | None = None) -> list[StoredEvent]:
-        """The events asked for, newest first."""
+        """Returns the events asked for, newest first."""
         query = select(EventRow).order_by(EventRow.happened.desc(), EventRow.start.desc(), EventRow.id)
         with self._session() as session:
             return [row.stored() for row in session.scalars((which or EventFilter()).apply(query))]
 
     def get(self, id: str) -> StoredEvent:
-        """An event by its id or by how that begins.
+        """Returns an event by its id or by how that begins.
 
         Raises:
             UserError: there is none, or more than one.
@@ -113,7 +113,7 @@ class EventStore:
             return self._row(session, id).stored()
 
     def label(self, id: str, label: Label | None) -> StoredEvent:
-        """Notes what a person said of an event; None takes it back.
+        """Notes what a person said of an event, which is returned; None takes it back.
 
         Raises:
             UserError: there is no such event or no such label, or more than one event.
@@ -126,7 +126,7 @@ class EventStore:
             return row.stored()
 
     def keep(self, id: str, kept: bool) -> StoredEvent:
-        """Marks an event whose evidence is not to be removed, or takes the mark away.
+        """Marks an event whose evidence is not to be removed, or takes the mark away; returns the event.
 
         Raises:
             UserError: there is no such event, or more than one.
@@ -137,7 +137,7 @@ class EventStore:
             return row.stored()
 
     def kept_ids(self) -> frozenset[str]:
-        """The ids of the events that are marked so."""
+        """Returns the ids of the events whose evidence is not to be removed."""
         with self._session() as session:
             return frozenset(session.scalars(select(EventRow.id).where(EventRow.kept)))
 
@@ -155,7 +155,7 @@ class EventStore:
         raise UserError(f"no event {id!r} in {self.name}: `msflow-stream events list` shows the ids")
 
     def _prepare_file(self) -> None:
-        """Makes the folder of a SQLite file, and has readers and writers work side by side in it."""
+        """Makes the folder of a SQLite file, and lets readers and writers work side by side in it."""
         path = self.file
         if path is None:
             return
@@ -174,7 +174,7 @@ class EventStore:
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
-        """One transaction."""
+        """Yields a session with one transaction."""
         self.open()
         with translated_errors(self._url), Session(self._engine) as session, session.begin():
             yield session

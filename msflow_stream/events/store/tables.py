@@ -1,4 +1,4 @@
-"""How an event lies in the database: a row of its last version, and what a person said of it."""
+"""The table of events: a row for the last version of each, with what a person said of it, and its filter."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from msflow_stream.events.serialization import event_from_json, event_to_json
 from msflow_stream.types import SEVERITIES, Event, Severity, UserError
 
 Label = Literal["normal", "violation"]
-
-
 EVENT_COLUMNS = tuple(field.name for field in fields(Event))
+
+AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +43,24 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Returns the time as the database gets it."""
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Returns the time that the database holds, with its zone."""
         if value is None:
             return None
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 class Base(DeclarativeBase):
+    """The base of all tables: which columns hold which types."""
+
     type_annotation_map: ClassVar = {datetime: UtcDateTime, float: Double, int: BigInteger}
 
 
 class EventRow(Base):
-    """The columns up to `version` are the fields of Event."""
+    """A row of the table; the columns up to `version` are the fields of Event."""
 
     __tablename__ = "events"
     __table_args__ = (Index("events_by_time", "happened"), Index("events_by_source", "source", "happened"))
@@ -81,31 +86,26 @@ class EventRow(Base):
     kept: Mapped[bool]
 
     def stored(self) -> StoredEvent:
+        """Returns the event of the row."""
         event = event_from_json({name: getattr(self, name) for name in EVENT_COLUMNS})
         return StoredEvent(event, self.happened, self.label, self.kept)
 
 
 def event_values(event: Event) -> dict[str, Any]:
-    """What the columns of an event hold."""
+    """Returns the columns of an event that are the fields of Event."""
     return {**event_to_json(event), "start_wall": event.start_wall, "end_wall": event.end_wall}
-
-
-AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
-
-
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Events that meet all of these; None meets every event.
+    """The conditions that events must meet, all of them; None is met by every event.
 
     Attributes:
         camera: the source's name.
         since, until: they began at this moment or later, and before this one.
-        severity: so severe at least.
+        severity: they are so severe at least.
         label: what a person said of them; "none" where nobody said anything.
-        limit: only the newest.
+        limit: the number of events, only the newest.
     """
 
     camera: str | None = None
@@ -116,7 +116,7 @@ class EventFilter:
     limit: int | None = None
 
     def apply(self, query: Select[Any]) -> Select[Any]:
-        """The query with its conditions and its limit."""
+        """Returns the query with the conditions and the limit."""
         if self.camera is not None:
             query = query.where(EventRow.source == self.camera)
         if self.since is not None:
@@ -131,7 +131,7 @@ class EventFilter:
 
 
 def parse_moment(text: str, now: datetime) -> datetime:
-    """A moment as people write it, in UTC: a date or time in ISO 8601, local where it has no zone, or a time ago.
+    """Returns a moment in UTC, written as a date or time in ISO 8601, local where it has no zone, or as a time ago.
 
     Raises:
         UserError: it is neither.

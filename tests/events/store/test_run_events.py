@@ -22,19 +22,19 @@ def ids(url: str) -> list[str]:
 
 def test_what_a_database_that_is_away_misses_it_gets_later(postgres_server: PostgresServer) -> None:
     url = postgres_server.new_database()
-    with RunEvents(url) as stored:
-        stored.add([event("a-1", source="a", end=1.0)])
+    with RunEvents(url) as run_events:
+        run_events.add([event("a-1", source="a", end=1.0)])
         postgres_server.stop()
         try:
-            stored.add([event("b-1", source="b", end=1.0), event("b-2", source="b", end=2.0)])
+            run_events.add([event("b-1", source="b", end=1.0), event("b-2", source="b", end=2.0)])
             with pytest.raises(UserError, match=r"2 events are in events\.json alone") as error:
-                stored.finish()
+                run_events.finish()
             assert "s3cret" not in str(error.value)
         finally:
             postgres_server.start()
-        stored.add([event("c-1", source="c", end=1.0)])
+        run_events.add([event("c-1", source="c", end=1.0)])
         assert ids(url) == ["a-1", "b-1", "b-2", "c-1"]
-        stored.finish()
+        run_events.finish()
     assert ids(url) == ["a-1", "b-1", "b-2", "c-1"]
 
 
@@ -42,8 +42,8 @@ def test_an_event_that_is_known_changes_only_if_it_is_found_otherwise(tmp_path: 
     url = f"sqlite:///{tmp_path}/events.db"
     found = event("a-1", end=4.0, start_wall=None, version=7)
     for version, end in ((7, 4.0), (3, 4.0), (2, 9.0)):
-        with RunEvents(url) as stored, EventStore(url) as store:
-            stored.add([event("a-1", end=end, start_wall=None, version=version)])
+        with RunEvents(url) as run_events, EventStore(url) as store:
+            run_events.add([event("a-1", end=end, start_wall=None, version=version)])
             stored = store.get("a-1")
             if end == 4.0:
                 assert stored.event == found

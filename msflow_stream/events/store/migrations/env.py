@@ -1,4 +1,4 @@
-"""What Alembic runs to migrate: on the connection it was given, in the transaction that is open."""
+"""The script that Alembic runs to migrate, on the connection it was given, in the transaction that is open."""
 
 from __future__ import annotations
 

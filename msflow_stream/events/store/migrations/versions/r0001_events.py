@@ -10,6 +10,7 @@ down_revision = None
 
 
 def upgrade() -> None:
+    """Makes the table."""
     op.create_table(
         "events",
         sa.Column("id", sa.String(), primary_key=True),
