@@ -1,4 +1,4 @@
-"""`events`: lists, shows, exports, labels and keeps the events in a store."""
+"""The jobs of `events`: events in a store are listed, shown, exported, labelled and kept."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ def export(store_url: str, which: EventFilter, form: Format, out: Path | None, f
     """Writes events to a file or, where `out` is None, to stdout.
 
     Args:
-        folder: where `watch` writes; COCO's pictures are there.
-        console: for what there is to say, so on stderr.
+        folder: the folder that `watch` writes; COCO's images are there.
+        console: the place for messages, so on stderr.
 
     Raises:
-        UserError: no snapshots for COCO, or the file cannot be written.
+        UserError: there are no snapshots for COCO, or the file cannot be written.
     """
     with _open(store_url) as store:
         found = store.find(which)
@@ -106,7 +106,7 @@ def keep(store_url: str, id: str, kept: bool, folder: Path, console: Console) ->
 
 
 def _evidence(folder: Path, event: Event) -> Path:
-    """The folder of an event's files, in the one that `watch` or `score` writes."""
+    """Returns the folder of an event's files, in the one that `watch` or `score` writes."""
     return (folder / snapshot(event)).parent
 
 
@@ -132,7 +132,7 @@ def _write(text: str, out: Path | None) -> None:
 
 
 def _cells(stored: StoredEvent) -> list[str]:
-    """A row of the table."""
+    """Returns a row of the table."""
     event = stored.event
     return [
         event.source,
@@ -148,7 +148,7 @@ def _cells(stored: StoredEvent) -> list[str]:
 
 
 def _start(stored: StoredEvent) -> str:
-    """By the clock of this machine; of a file, the time in it."""
+    """Returns when it began, by the clock of this machine; of a file, the time in it."""
     if stored.event.start_wall is None:
         return f"at {clock(stored.event.start)}"
     return stored.event.start_wall.astimezone().strftime("%Y-%m-%d %H:%M:%S")
@@ -171,5 +171,5 @@ def _count(events: int) -> str:
 
 
 def _plain(text: str) -> str:
-    """Foreign text without what rich or the terminal would take for a command."""
+    """Returns foreign text without what rich or the terminal would take for a command."""
     return escape(one_line(text))

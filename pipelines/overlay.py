@@ -1,4 +1,4 @@
-"""`overlay`: redraws the overlay of a scored source from its saved scores and maps, without the model."""
+"""The job of `overlay`: overlays are redrawn from saved scores and maps, without the model."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def redraw(
     colormap: str | None = None,
     console: Console | None = None,
 ) -> list[Path]:
-    """Redraws overlay.mp4 in one source's folder, or in every source's folder of a run.
+    """Redraws overlay.mp4 in one source's folder, or in every source's folder of a run, and returns the files.
 
     Args:
-        run: what `score` wrote.
+        run: the folder that `score` wrote.
         source: the video, if it is no longer where it was scored; for one source only.
         alpha, colormap: changes to the look.
 
     Raises:
-        UserError: not a run, or the video is missing.
+        UserError: the folder is no run, or the video is missing.
     """
     console = console or Console()
     folders = list(run_folders(run))
@@ -76,7 +76,7 @@ def _redraw(folder: Path, source: Path | None, alpha: float | None, colormap: st
 def _with_rows(
     reader: Reader, rows: Sequence[ScoreRow], maps: MapReader | None, scene: str
 ) -> Iterator[tuple[Frame, ScoreRow | None, FrameScore | None]]:
-    """Every frame with the newest saved score."""
+    """Yields every frame with the newest saved score."""
     coming = iter(rows)
     following = next(coming, None)
     row: ScoreRow | None = None

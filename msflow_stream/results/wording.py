@@ -29,21 +29,21 @@ def calibration_wording(
     """
     basis = calibration.basis
     assert basis is not None
-    said = [_footage(basis)]
+    lines = [_footage(basis)]
     if calibration.frames == 0:
-        said.append(
+        lines.append(
             "These are the frames that the scene was fitted on, and others score higher: expect more alarms than this "
             "says, or give footage that was not fitted with --normal."
         )
     if seen:
-        said.append(f"Given here and fitted before, by their names: {', '.join(seen)}. Fitted frames score lower.")
+        lines.append(f"Given here and fitted before, by their names: {', '.join(seen)}. Fitted frames score lower.")
     fitted = [one.fit for one in found.values() if one.fit is not None]
     if fitted and basis.supported is not None and basis.asked < basis.supported:
-        said.append(_too_short(basis, basis.supported))
-    said += [line for kind, one in found.items() for line in _about(kind, one, basis)]
+        lines.append(_too_short(basis, basis.supported))
+    lines += [line for kind, one in found.items() for line in _about(kind, one, basis)]
     if len(fitted) > 1:
-        said.append(f"Each score has that rate of its own; alarms are judged by {judged_by}, events by surprise too.")
-    return said
+        lines.append(f"Each score has that rate of its own; alarms are judged by {judged_by}, events by surprise too.")
+    return lines
 
 
 def _footage(basis: CalibrationBasis) -> str:
@@ -67,15 +67,15 @@ def _about(kind: ScoreKind, found: CalibratedKind, basis: CalibrationBasis) -> l
     limit, fit = found.limit, found.fit
     if fit is None or limit.rate is None:
         return [f"{kind}: {_without_tail(found)}"]
-    said = []
+    lines = []
     if limit.rate < basis.asked:
-        said.append(f"{kind}: the footage has no level with {basis.asked:g} alarms per hour; this one has the most.")
-    said.append(f"{kind}: above {figure(limit.threshold)} expect {every(limit.rate)}, {_surely(limit)}.")
+        lines.append(f"{kind}: the footage has no level with {basis.asked:g} alarms per hour; this one has the most.")
+    lines.append(f"{kind}: above {figure(limit.threshold)} expect {every(limit.rate)}, {_surely(limit)}.")
     if found.fit is not None and fit.tail.excursions < FEW:
-        said.append(f"{kind}: only {fit.tail.excursions} separate rises of the score to learn from: a rough guess.")
+        lines.append(f"{kind}: only {fit.tail.excursions} separate rises of the score to learn from: a rough guess.")
     if fit.diagnostics.p_value < POOR_FIT:
-        said.append(f"{kind}: its highest scores do not follow the fitted curve well; trust this less than it says.")
-    return said
+        lines.append(f"{kind}: its highest scores do not follow the fitted curve well; trust this less than it says.")
+    return lines
 
 
 def _without_tail(found: CalibratedKind) -> str:

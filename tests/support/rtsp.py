@@ -78,9 +78,15 @@ class RtspCamera:
     """
 
     def __init__(
-        self, units: Path, encoding: str = "H264", login: tuple[str, str] | None = None, loss: float = 0.0
+        self,
+        units: Path,
+        encoding: str = "H264",
+        login: tuple[str, str] | None = None,
+        loss: float = 0.0,
+        rate: int = 25,
     ) -> None:
-        """`loss` is the share of RTP packets that get lost, which happens over UDP."""
+        """`loss` is the share of RTP packets that get lost, which happens over UDP; `rate` is in frames per second."""
+        self._rate = rate
         self.port = 0
         self._loss = loss
         self._units, self._encoding, self._login = units, encoding, login
@@ -94,7 +100,7 @@ class RtspCamera:
         """Returns once it listens."""
         command = [PYTHON, str(SERVER), str(self.port), self._encoding, str(self._loss), *(self._login or ())]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.play(self._units)
+        self.play(self._units, self._rate)
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
 

@@ -10,13 +10,13 @@ import pytest
 from msflow_stream.events.evidence.recorder import EvidenceWriter
 from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.video.packets.packet_ring import PacketRing
-from tests.events.evidence.playing import EVERY, RATE, STYLE, Watched, evidence, names, said
+from tests.events.evidence.playing import EVERY, STYLE, Watched, evidence, names, said
 from tests.support.clips import codes, shown, units
 from tests.support.rtsp import RtspCamera, need_server, write_units
 from tests.support.videos import write_video
 
-LENGTH, KEYFRAMES = 1000, 10
-SETTINGS = EvidenceSettings(pre_roll=0.8, post_roll=0.6)
+LENGTH, KEYFRAMES, RATE = 1000, 10, 50  # more frames a second than cameras have, so that no test takes long
+SETTINGS = EvidenceSettings(pre_roll=0.4, post_roll=0.3)
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +38,14 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Path,
     return make
 
 
+def camera(units: Path, encoding: str = "H264") -> RtspCamera:
+    return RtspCamera(units, encoding, rate=RATE)
+
+
 @pytest.fixture
 def server(clips: Callable[..., tuple[Path, Path]]) -> Iterator[RtspCamera]:
-    with RtspCamera(clips("h264")[1]) as camera:
-        yield camera
+    with camera(clips("h264")[1]) as server:
+        yield server
 
 
 def watching(server: RtspCamera, folder: Path, settings: EvidenceSettings = SETTINGS) -> Watched:
@@ -64,14 +68,14 @@ def test_a_clip_holds_the_cameras_own_packets_with_pre_and_post_roll(
     tmp_path: Path, clips: Callable[..., tuple[Path, Path]], encoding: str, form: str
 ) -> None:
     video, served = clips(form)
-    with RtspCamera(served, encoding) as server, watching(server, tmp_path) as seen:
-        seen.until_time(1.6)
+    with camera(served, encoding) as server, watching(server, tmp_path) as seen:
+        seen.until_time(0.8)
         start, peak = seen.now, seen.frames[-1].index
-        seen.until_time(start + 0.6)  # it is known a little later
+        seen.until_time(start + 0.3)  # it is known a little later
         seen.writer.event(said("one", start, peak))
-        seen.until_time(start + 1.2)
+        seen.until_time(start + 0.6)
         end = seen.now
-        seen.until_time(end + 0.4)
+        seen.until_time(end + 0.2)
         seen.writer.event(said("one", start, peak, end, version=2))
         seen.until_time(end + SETTINGS.post_roll + 1.2)
         clip = tmp_path / "events/one/clip.mp4"
@@ -95,21 +99,21 @@ def test_a_clip_holds_the_cameras_own_packets_with_pre_and_post_roll(
 
 def test_a_reconnect_in_the_middle_ends_the_file_and_begins_another(tmp_path: Path, server: RtspCamera) -> None:
     with watching(server, tmp_path) as seen:
-        seen.until_time(1.0)
+        seen.until_time(0.5)
         start, peak = seen.now, seen.frames[-1].index
         seen.writer.event(said("one", start, peak))
-        seen.until_time(start + 0.8)
+        seen.until_time(start + 0.4)
         server.restart()
         seen.until(lambda: (seen.camera.status().segment or 0) > 0)
         again = seen.now
-        seen.until_time(again + 1.0)
+        seen.until_time(again + 0.5)
         end = seen.now
         seen.writer.event(said("one", start, peak, end, version=2))
         seen.until_time(end + SETTINGS.post_roll + 1.2)
     folder = tmp_path / "events/one"
     first, second = evidence(folder)["clips"]
     assert [first["file"], second["file"]] == ["clip.mp4", "clip-2.mp4"]
-    assert first["start"] <= start - 0.5
+    assert first["start"] <= start - 0.25
     assert first["end"] < second["start"]
     assert second["end"] >= end + SETTINGS.post_roll
     for part in (first, second):
@@ -122,12 +126,12 @@ def test_pictures_of_another_size_after_a_reconnect_make_a_file_of_that_size(
     tmp_path: Path, server: RtspCamera, clips: Callable[..., tuple[Path, Path]]
 ) -> None:
     with watching(server, tmp_path) as seen:
-        seen.until_time(1.0)
+        seen.until_time(0.5)
         start = seen.now
         seen.writer.event(said("one", start, seen.frames[-1].index))
         server.restart(units=clips("h264", (96, 64))[1])
         seen.until(lambda: seen.frames[-1].image.shape == (64, 96, 3))
-        seen.until_time(seen.now + 1.2)
+        seen.until_time(seen.now + 0.6)
     folder = tmp_path / "events/one"
     files = [part["file"] for part in evidence(folder)["clips"]]
     assert files == ["clip.mp4", "clip-2.mp4"]
@@ -138,13 +142,13 @@ def test_what_led_to_a_loss_of_the_camera_is_in_the_clip_of_an_event_that_begins
     tmp_path: Path, server: RtspCamera
 ) -> None:
     with watching(server, tmp_path) as seen:
-        seen.until_time(1.0)
+        seen.until_time(0.5)
         before = seen.now
         server.restart()
         seen.until(lambda: (seen.camera.status().segment or 0) > 0)
         start = seen.now
         seen.writer.event(said("one", start, seen.frames[-1].index))
-        seen.until_time(start + 1.0)
+        seen.until_time(start + 0.5)
     first, second = evidence(tmp_path / "events/one")["clips"]
     assert first["start"] <= before
     assert second["end"] > start
@@ -154,6 +158,6 @@ def test_without_an_event_nothing_is_written_and_memory_is_bounded(tmp_path: Pat
     ring = PacketRing(seconds=1000, max_bytes=20_000)
     writer = EvidenceWriter(tmp_path / "events", STYLE, packets=ring, settings=SETTINGS)
     with Watched(server.url, ring, writer, every=EVERY) as seen:
-        seen.until_time(4.0)
+        seen.until_time(2.0)
         assert 10_000 < ring.memory <= 20_000
     assert names(tmp_path / "events") == set()
