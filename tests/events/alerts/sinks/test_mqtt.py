@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -25,6 +27,12 @@ from tests.support.mqtt import Broker, Subscriber, free_port, make_certificate, 
 from tests.support.proxy import Proxy
 
 LOGIN = ("guard", "sesame-word")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that is away is tried again at once."""
+    monkeypatch.setattr(mqtt_sink, "RECONNECT", (0.02, 0.1))
 
 
 @pytest.fixture
@@ -223,9 +231,22 @@ def test_a_network_that_passes_nothing_on_is_noticed_and_the_message_said_again(
 
 
 @pytest.mark.usefixtures("hasty")
-@pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <ssl"
-)  # paho leaves what no handshake came of to be collected
+def test_a_state_that_was_left_unconfirmed_does_not_hide_a_newer_one(broker: Broker) -> None:
+    with Proxy(broker.port) as network:
+        sink = mqtt(network.port, timeout=0.2)
+        sink.write(a_message("open", "e1"))
+        for number in range(1, 4):
+            network.stall()
+            for message in (a_message("close", f"e{number}", 2), a_message("open", f"e{number + 1}")):
+                assert not _works(sink, message)
+            network.resume()
+            until(lambda: _works(sink, a_message("open", f"e{number + 1}")))  # noqa: B023 (called at once)
+            assert retained(broker.port)["site/gate/state"] == "ON"
+        sink.close()
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <ssl")  # paho leaves failed handshakes to the collector
 def test_encrypted_and_with_a_login(tmp_path: Path) -> None:
     need_broker()
     certificate = make_certificate(tmp_path)
@@ -243,6 +264,8 @@ def test_encrypted_and_with_a_login(tmp_path: Path) -> None:
         trusting = mqtt(broker.port, password=LOGIN[1], **{**options, "ca": None})
         until(lambda: "CERTIFICATE_VERIFY_FAILED" in str(_trouble(trusting)))
         trusting.close()
+    until(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("paho")])
+    gc.collect()
 
 
 @pytest.mark.usefixtures("hasty")
