@@ -116,7 +116,7 @@ class WatchedCamera:
         self._events = CameraEvents(self.name, self._written.out / self.name, self._publish, self._keep_evidence())
         reader = self._reader
         if isinstance(reader, FileCamera):
-            return engine.add(self.name, reader.frames(), interrupt=reader.ask_to_stop)
+            return engine.add(self.name, reader, interrupt=reader.ask_to_stop)
         self._feed = engine.attach(self.name, reader.ask_to_stop)
         if self._feed is None:
             return False

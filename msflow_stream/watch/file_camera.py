@@ -14,6 +14,7 @@ from msflow_stream.types import Frame, UserError
 from msflow_stream.video.live.faults import ADVICE, Fault
 from msflow_stream.video.live.states import Observer, Reporter, State
 from msflow_stream.video.live.status import CameraStatus, Counts
+from msflow_stream.video.reading.source_info import OneShot
 from msflow_stream.video.sources import Reader, open_source, source_name
 
 
@@ -22,20 +23,23 @@ def is_file(url: str) -> bool:
     return not url.isdecimal() and "://" not in url
 
 
-class FileCamera:
-    """A file that is watched as if it were a camera; to be iterated once.
+class FileCamera(OneShot):
+    """A file that is watched as if it were a camera: its sampled frames, as fast as they are taken.
+
+    Iterating raises a UserError where the file cannot be read.
 
     >>> camera = FileCamera("gate.mp4", name="gate")  # doctest: +SKIP
-    >>> for frame in camera.frames():  # doctest: +SKIP
+    >>> for frame in camera:  # doctest: +SKIP
     ...     print(frame.index, camera.status().state)
     """
 
     def __init__(self, path: str, *, name: str | None = None, settings: CameraSettings | None = None) -> None:
         """Prepares; the file is opened when its frames are asked for. Of the settings, `every` counts."""
         self.name = name or source_name(path)
+        super().__init__(self.name, "a file is read once; make another camera")
         self._path, self._every = path, (settings or CameraSettings()).every
         self._counts, self._reporter = Counts(), Reporter(self.name)
-        self._stopping, self._begun = threading.Event(), False
+        self._stopping = threading.Event()
 
     def observe(self, observer: Observer) -> None:
         """Tells `observer(old, new, reason)` of every change of state, in the thread that makes it; be quick."""
@@ -49,18 +53,11 @@ class FileCamera:
         """Asks the reading to end before the next frame, and returns at once. From any thread; twice is fine."""
         self._stopping.set()
 
-    def frames(self) -> Iterator[Frame]:
-        """Yields the frames whose index is a multiple of `every`, as fast as they are taken.
+    def close(self) -> None:
+        """Ends the reading, as `ask_to_stop` does."""
+        self.ask_to_stop()
 
-        Raises:
-            UserError: the file cannot be read.
-        """
-        if self._begun:
-            raise RuntimeError(f"{self.name}: a file is read once; make another camera")
-        self._begun = True
-        return self._read()
-
-    def _read(self) -> Iterator[Frame]:
+    def _frames(self) -> Iterator[Frame]:
         ending = "stopped"
         try:
             if not self._stopping.is_set():

@@ -34,7 +34,7 @@ def video(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("every", [1, 5])
 def test_every_nth_frame_arrives_under_the_cameras_name(video: Path, every: int) -> None:
     camera, changes = watched(video, every)
-    frames = list(camera.frames())
+    frames = list(camera)
     wanted = list(range(0, COUNT, every))
     assert [frame.index for frame in frames] == [read_code(frame.image) for frame in frames] == wanted
     assert [frame.time for frame in frames] == pytest.approx([index / 25 for index in wanted])
@@ -54,13 +54,13 @@ def test_the_file_is_not_opened_before_its_frames_are_asked_for(tmp_path: Path) 
     camera, _ = watched(tmp_path / "later.mp4")
     assert camera.status().state is State.CONNECTING
     write_video(tmp_path / "later.mp4", 3)
-    assert len(list(camera.frames())) == 3
+    assert len(list(camera)) == 3
 
 
 def test_nothing_is_lost_however_slowly_it_is_taken(video: Path) -> None:
     camera, _ = watched(video)
     seen = []
-    for frame in camera.frames():
+    for frame in camera:
         seen.append(frame.index)
         assert camera.status().frames_read == frame.index + 1  # the file waits
     assert seen == list(range(COUNT))
@@ -70,14 +70,14 @@ def test_a_folder_of_images_is_watched_too(tmp_path: Path) -> None:
     for number in range(6):
         Image.fromarray(coded_image(number)).save(tmp_path / f"{number}.png")
     camera, changes = watched(tmp_path, every=5)
-    assert [read_code(frame.image) for frame in camera.frames()] == [0, 5]
+    assert [read_code(frame.image) for frame in camera] == [0, 5]
     assert changes[-1][1] is State.STOPPED
 
 
 def test_asked_to_stop_it_ends_before_the_next_frame(video: Path) -> None:
     camera, changes = watched(video)
     seen = []
-    for frame in camera.frames():
+    for frame in camera:
         seen.append(frame.index)
         if frame.index == 2:
             camera.ask_to_stop()
@@ -89,13 +89,13 @@ def test_asked_to_stop_it_ends_before_the_next_frame(video: Path) -> None:
 def test_asked_to_stop_before_it_began_it_does_not_begin(tmp_path: Path) -> None:
     camera, changes = watched(tmp_path / "nowhere.mp4")
     camera.ask_to_stop()
-    assert list(camera.frames()) == []
+    assert list(camera) == []
     assert changes == [(State.CONNECTING, State.STOPPED, "stopped")]
 
 
 def test_a_reader_that_goes_away_closes_the_file(video: Path) -> None:
     camera, changes = watched(video)
-    frames = camera.frames()
+    frames = iter(camera)
     next(frames)
     assert isinstance(frames, Iterator)
     frames.close()  # type: ignore[attr-defined]
@@ -111,7 +111,7 @@ def test_a_file_that_cannot_be_read_fails_with_its_own_error(
         path.write_bytes(b"\xa5" * 5000)
     camera, changes = watched(path)
     with pytest.raises(UserError) as caught:
-        list(camera.frames())
+        list(camera)
     status = camera.status()
     assert (status.state, status.fault, status.reason) == (State.FAILED, fault, str(caught.value))
     assert [new for _, new, _ in changes] == [State.FAILED]
@@ -122,7 +122,7 @@ def test_a_file_that_cannot_be_read_fails_with_its_own_error(
 def test_damage_is_counted_and_survived(tmp_path: Path) -> None:
     path = overwrite_packets(write_video(tmp_path / "walk.mp4", 40, keyframe_every=5), [12, 27])
     camera, changes = watched(path)
-    assert list(camera.frames())[-1].index == 39
+    assert list(camera)[-1].index == 39
     assert camera.status().decode_errors >= 2
     assert camera.status().frames_read == 40
     assert changes[-1][2] == "the file has ended"
@@ -130,9 +130,9 @@ def test_damage_is_counted_and_survived(tmp_path: Path) -> None:
 
 def test_a_file_is_read_once(video: Path) -> None:
     camera, _ = watched(video)
-    list(camera.frames())
+    list(camera)
     with pytest.raises(RuntimeError, match="read once"):
-        camera.frames()
+        iter(camera)
 
 
 def test_unnamed_it_is_named_after_the_file(video: Path) -> None:

@@ -6,20 +6,18 @@ import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from time import monotonic
-from types import TracebackType
-from typing import Self
 
 from msflow_stream.config.cameras import CameraSettings
 from msflow_stream.types import Frame
 from msflow_stream.video.live.connection import Connection
 from msflow_stream.video.live.faults import CameraError
 from msflow_stream.video.reading.colour import RgbConverter
-from msflow_stream.video.reading.source_info import ReadLimits
+from msflow_stream.video.reading.source_info import OneShot, ReadLimits
 
 logger = logging.getLogger(__name__)
 
 
-class LiveReader:
+class LiveReader(OneShot):
     """Reads a camera until it ends, the connection is lost or a limit is reached. To be iterated once.
 
     Attributes:
@@ -53,18 +51,13 @@ class LiveReader:
         if every < 1:
             raise ValueError(f"every must be at least 1, not {every}")
         self.frames_read = self.damaged = 0
-        self._every, self._limits, self._iterated = every, ReadLimits(max_frames, duration), False
+        self._every, self._limits = every, ReadLimits(max_frames, duration)
         self._connection = Connection(
             url_or_index, CameraSettings(open_timeout=open_timeout, read_timeout=read_timeout, decode="cpu")
         )
         self.info = self._connection.info
+        super().__init__(self.info.name, "a reader is read once; connect again")
         self._to_rgb = RgbConverter()
-
-    def __iter__(self) -> Iterator[Frame]:
-        if self._iterated:
-            raise RuntimeError(f"{self.info.name}: a reader is read once; connect again")
-        self._iterated = True
-        return self._frames()
 
     def _frames(self) -> Iterator[Frame]:
         begin = monotonic()
@@ -86,11 +79,3 @@ class LiveReader:
     def close(self) -> None:
         """Ends the connection; closing twice is fine."""
         self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +13,13 @@ from PIL import ExifTags, Image, ImageOps
 
 from msflow_stream.files import IMAGE_SUFFIXES
 from msflow_stream.types import Frame, UserError
-from msflow_stream.video.reading.source_info import ReadLimits, SourceInfo
+from msflow_stream.video.reading.source_info import OneShot, ReadLimits, SourceInfo
 
 # What Pillow raises for a file that is not an image, is cut off or damaged; Image.DecompressionBombError for a bomb.
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
-class ImageFolderReader:
+class ImageFolderReader(OneShot):
     """Reads the images of one folder as frames, 2.jpg before 10.jpg. A context manager; to be iterated once.
 
     Attributes:
@@ -56,7 +54,7 @@ class ImageFolderReader:
             raise UserError(f"the rate of an image folder must be above 0, not {rate}")
         self.damaged = 0
         self.frames_read = 0
-        self._every, self._limits, self._iterated = every, ReadLimits(max_frames, duration), False
+        self._every, self._limits = every, ReadLimits(max_frames, duration)
         self._paths = image_files(Path(folder))
         if not self._paths:
             raise UserError(f"{folder}: no images in this folder; looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
@@ -74,12 +72,7 @@ class ImageFolderReader:
             live=False,
             start_pts=0,
         )
-
-    def __iter__(self) -> Iterator[Frame]:
-        if self._iterated:
-            raise RuntimeError(f"{self.info.name}: a reader is read once; open the folder again")
-        self._iterated = True
-        return self._frames()
+        super().__init__(self.info.name, "a reader is read once; open the folder again")
 
     def _frames(self) -> Iterator[Frame]:
         for index, path in enumerate(self._paths):
@@ -92,14 +85,6 @@ class ImageFolderReader:
 
     def close(self) -> None:
         """Does nothing: no file stays open between two images."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def image_files(folder: Path) -> list[Path]:

@@ -1,12 +1,19 @@
+"""What all sources have in common: a name, facts, limits, and that they are read once."""
+
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from types import TracebackType
+from typing import Self
 
 from msflow_stream.logs import MASK, redact
+from msflow_stream.types import Frame
 
-# What tells the cameras of one recorder apart where they share a path, and is harmless to show.
+# Tells the cameras of one recorder apart where they share a path, and is harmless to show.
 CHANNEL = re.compile(r"[?&](?:ch|channel|cam|camera|stream|subtype|id)=[A-Za-z0-9_.-]+", re.IGNORECASE)
 DEFAULT_PORTS = {"rtsp": ":554", "rtsps": ":322", "http": ":80", "https": ":443", "rtmp": ":1935"}
 
@@ -29,11 +36,11 @@ def live_name(url_or_index: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What is known of a source before its frames are read.
+    """The facts of a source that are known before its frames are read.
 
     Attributes:
         name: the source's name, safe as a folder name.
-        width, height: of the frames as displayed, in pixels.
+        width, height: size of the frames as displayed, in pixels.
         rate: average frames per second.
         time_base: seconds per tick of pts.
         frames: exact number of frames, None where finding out would mean reading the file.
@@ -58,12 +65,42 @@ class SourceInfo:
 
 @dataclass(frozen=True, slots=True)
 class ReadLimits:
-    """Where to stop before the end: after so many source frames, or so many seconds of the source."""
+    """The place to stop before the end: after so many source frames, or so many seconds of the source."""
 
     max_frames: int | None = None
     duration: float | None = None
 
     def reached(self, index: int, time: float) -> bool:
-        """Whether the frame at this index and time (seconds) lies beyond."""
+        """Returns whether the frame at this index and time (seconds) lies beyond."""
         too_many = self.max_frames is not None and index >= self.max_frames
         return too_many or (self.duration is not None and time >= self.duration)
+
+
+class OneShot(ABC):
+    """A source that is read once, and closed by a `with` block."""
+
+    def __init__(self, name: str, once: str) -> None:
+        """Prepares; `once` is said, after the source's name, to whoever reads it a second time."""
+        self._once, self._begun = f"{name}: {once}", False
+
+    def __iter__(self) -> Iterator[Frame]:
+        if self._begun:
+            raise RuntimeError(self._once)
+        self._begun = True
+        return self._frames()
+
+    @abstractmethod
+    def _frames(self) -> Iterator[Frame]:
+        """Yields the frames."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Lets go of the source; twice is fine."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import av
 from av.video.frame import VideoFrame
@@ -14,10 +12,10 @@ from msflow_stream.types import Frame, UserError
 from msflow_stream.video.reading.colour import RgbConverter, displayed_size
 from msflow_stream.video.reading.decoder import Decoder
 from msflow_stream.video.reading.open_file import exact_frames, first_video_stream, open_file
-from msflow_stream.video.reading.source_info import ReadLimits, SourceInfo
+from msflow_stream.video.reading.source_info import OneShot, ReadLimits, SourceInfo
 
 
-class VideoReader:
+class VideoReader(OneShot):
     """Reads a video file, in display order. Opens it at once; a context manager; to be iterated once.
 
     >>> with VideoReader("gate.mp4", every=5) as reader:  # doctest: +SKIP
@@ -29,7 +27,6 @@ class VideoReader:
         damaged: packets so far that could not be decoded, or whose frame is known to be damaged. What is not decoded,
             because its frame is not asked for and no other one depends on it, is not found to be damaged either.
         frames_read: source frames passed so far, whether yielded or not.
-        skipped: those of them that did not have to be decoded.
     """
 
     def __init__(
@@ -57,7 +54,7 @@ class VideoReader:
         self.damaged = 0
         self.frames_read = 0
         self._path, self._every, self._limits = Path(path), every, ReadLimits(max_frames, duration)
-        self._iterated = False
+        super().__init__(self._path.stem, "a reader is read once; open the file again")
         self._container = open_file(self._path)
         try:
             self._stream = first_video_stream(self._container, self._path)
@@ -90,12 +87,6 @@ class VideoReader:
             start_pts=self._decoder.start_pts,
         )
 
-    def __iter__(self) -> Iterator[Frame]:
-        if self._iterated:
-            raise RuntimeError(f"{self.info.name}: a reader is read once; open the file again")
-        self._iterated = True
-        return self._frames()
-
     def _frames(self) -> Iterator[Frame]:
         try:
             for frame, index, pts in self._decoder:
@@ -118,15 +109,8 @@ class VideoReader:
 
     @property
     def skipped(self) -> int:
+        """Frames passed so far that did not have to be decoded."""
         return self._decoder.skipped
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def count_frames(path: str | Path) -> int:
