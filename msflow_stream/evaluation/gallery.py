@@ -12,10 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from msflow_stream.evaluation.cases import EvaluationCase
+from msflow_stream.video.drawing.jpeg import to_jpeg
 
 EACH = 3  # pictures of every group
 DRAWN = 48  # anomalous cases that are drawn from for the typical ones
 HEIGHT = 160  # pixels of a picture
+QUALITY = 85  # of the JPEG, 0 to 100
 OUTLINE = (0, 255, 0)
 
 GROUPS = {
@@ -117,5 +119,4 @@ def draw(case: EvaluationCase, anomaly_map: npt.NDArray[np.floating], heat: tupl
         mask = cv2.resize(case.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
         contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(outlined, contours, -1, OUTLINE, 1)
-    _, encoded = cv2.imencode(".jpg", np.hstack([outlined, heated]), [cv2.IMWRITE_JPEG_QUALITY, 85])
-    return encoded.tobytes()
+    return to_jpeg(np.hstack([outlined, heated])[:, :, ::-1], QUALITY)

@@ -31,7 +31,7 @@ class OverlayFile:
         preset: Preset = PRESET,
     ) -> None:
         self._time_base = info.time_base
-        self._overlay = Overlay(style, info.width, info.height)
+        self._overlay = Overlay(style)
         self._writer = VideoWriter(path, info.width, info.height, info.time_base, info.rate, audio_from, preset=preset)
         self._encoder, self._encoding = ThreadPoolExecutor(1, "encode"), Future[None]()
         self._encoding.set_result(None)

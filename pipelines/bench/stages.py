@@ -123,8 +123,7 @@ class StageTimings:
     def _drawn(self, count: int) -> Iterator[npt.NDArray[np.uint8]]:
         """Pictures with a score that is new as often as frames are sampled."""
         footage, settings = self._footage, self._scorer.settings
-        height, width = footage.shown[0].image.shape[:2]
-        overlay = Overlay(overlay_style(self._scorer.scene.calibration, settings), width, height)
+        overlay = Overlay(overlay_style(self._scorer.scene.calibration, settings))
         for index, frame in zip(range(count), cycle(footage.shown), strict=False):
             score = footage.scores[index // settings.every % len(footage.scores)]
             yield overlay.draw(frame.image, score, score.score, index / float(footage.rate), alarm=False)

@@ -106,9 +106,8 @@ class EventOverlay:
     """The overlay of one event; what the disk does to it is noted, not raised."""
 
     def __init__(self, record: EventRecord, style: OverlayStyle, settings: EvidenceSettings) -> None:
-        self._record, self._style, self._settings = record, style, settings
+        self._record, self._overlay, self._settings = record, Overlay(style), settings
         self._clip = FrameClip(record.folder, OVERLAY, settings.rate_hint, settings.max_seconds)
-        self._drawing: Overlay | None = None
 
     @property
     def parts(self) -> list[ClipFile]:
@@ -119,10 +118,8 @@ class EventOverlay:
         """Adds the next scored frame, with its image."""
         if self._clip.over or scored.time > self._record.until(self._settings.post_roll):
             return
-        if self._drawing is None:
-            self._drawing = Overlay(self._style, image.shape[1], image.shape[0])
         row = scored.row
-        drawn = self._drawing.draw(image, scored.score, row.smoothed, scored.time, alarm=bool(row.alarm))
+        drawn = self._overlay.draw(image, scored.score, row.smoothed, scored.time, alarm=bool(row.alarm))
         _guarded(self._record, OVERLAY, self._clip, lambda: self._clip.write(drawn, scored.time))
         if self._clip.cut_short:
             self._record.note(_too_long(OVERLAY, self._settings))

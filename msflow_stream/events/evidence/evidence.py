@@ -114,7 +114,7 @@ def _write_snapshots(folder: Path, peak: RecentFrame, before: Sequence[RecentFra
 
 def _drawn(peak: RecentFrame, before: Sequence[RecentFrame], style: OverlayStyle) -> npt.NDArray[np.uint8]:
     image = peak.image()
-    overlay = Overlay(style, image.shape[1], STRIP)
+    overlay = Overlay(style)
     strip = np.zeros((STRIP, image.shape[1], 3), np.uint8)
     for one in before:
         overlay.draw(strip, None, one.row.smoothed, one.time, alarm=False)

@@ -1,4 +1,4 @@
-"""The picture a person watches: a frame with its anomaly map as a glow, its score, the recent past and the alarm."""
+"""The image a person watches: a frame with its anomaly map as a glow, its score, the recent past and the alarm."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.types import FrameScore, UserError
+from msflow_stream.types import Frame, FrameScore, ScoreRow, UserError
 from msflow_stream.video.drawing.widgets import RED, Bar, Box, Label, Stain, TimelineCurve, border, level_table
 
 FOOT, HEAD = 85, 215  # of 255: the part of the colour map that a glow takes, from its weakest to its strongest
@@ -18,7 +18,7 @@ FOOT, HEAD = 85, 215  # of 255: the part of the colour map that a glow takes, fr
 
 @dataclass(frozen=True)
 class OverlayStyle:
-    """How an overlay looks.
+    """The looks of an overlay.
 
     Attributes:
         low, high: the map values that are drawn fully transparent and at full strength.
@@ -51,11 +51,11 @@ class OverlayStyle:
 
     @property
     def middle(self) -> float:
-        """The map value that is drawn at half strength: where an eye sees a region begin."""
+        """Map value that is drawn at half strength: where an eye sees a region begin."""
         return (self.low + self.high) / 2
 
     def level(self, score: float) -> float:
-        """Where a score lies in `score_range`, 0 to 1; what is not finite lies at the end it points to, NaN at 0."""
+        """Returns the place of a score in `score_range`, 0 to 1; infinities lie at the ends, NaN at 0."""
         low, high = self.score_range
         return 0.0 if math.isnan(score) else min(1.0, max(0.0, (score - low) / (high - low)))
 
@@ -63,16 +63,16 @@ class OverlayStyle:
 class Overlay:
     """Draws on the frames of one source in their order and remembers the scores that its timeline shows.
 
-    The same calls give the same pictures. Sizes follow the picture's height, from a thumbnail to 4K.
+    The same calls give the same images. Sizes follow the image's height, from a thumbnail to 4K; it may change.
 
     Example:
-        >>> overlay = Overlay(OverlayStyle(low=0.4, high=1.0, threshold=0.7), 1280, 720)
+        >>> overlay = Overlay(OverlayStyle(low=0.4, high=1.0, threshold=0.7))
         >>> shown = overlay.draw(frame.image, score, score.score, frame.time, alarm=False)
     """
 
-    def __init__(self, style: OverlayStyle, source_width: int, source_height: int) -> None:
+    def __init__(self, style: OverlayStyle) -> None:
         self._style = style
-        self._layout = _Layout(style, source_width, source_height)
+        self._layout: _Layout | None = None
         self._past: deque[tuple[float, float]] = deque()
         self._make_glow = Glow(style)
         self._glow: Stain | None = None
@@ -81,7 +81,7 @@ class Overlay:
     def draw(
         self, image: npt.NDArray[np.uint8], score: FrameScore | None, value: float | None, time: float, alarm: bool
     ) -> npt.NDArray[np.uint8]:
-        """A new picture with everything on it; the given one stays as it is.
+        """Returns a new image with everything on it; the given one stays as it is.
 
         Args:
             image: uint8 H x W x 3, RGB.
@@ -89,17 +89,17 @@ class Overlay:
             value: what is compared with the threshold (the smoothed score, say); None takes `score.score`. With
                 neither, only the time is drawn.
             time: seconds from the source's start. Going back forgets what lay after it.
-            alarm: frame the picture in red and say so.
+            alarm: frame the image in red and say so.
         """
-        if image.shape[:2] != self._layout.shape:
-            self._layout = _Layout(self._style, image.shape[1], image.shape[0])
-        shown = image.copy()
         layout = self._layout
+        if layout is None or image.shape[:2] != layout.shape:
+            layout = self._layout = _Layout(self._style, image.shape[1], image.shape[0])
+        shown = image.copy()
         if score is not None:
             self._lay_glow(shown, score)
             value = score.score if value is None else value
         if value is not None:
-            self._remember(time, value)
+            self._remember(time, value, self._style.history / image.shape[1])
             level = self._style.level(value)
             layout.curve.draw(shown, *self._recent(time))
             layout.bar.draw(shown, level)
@@ -111,6 +111,10 @@ class Overlay:
         layout.time.draw(shown, clock(time))
         return shown
 
+    def draw_scored(self, frame: Frame, score: FrameScore, row: ScoreRow) -> npt.NDArray[np.uint8]:
+        """Returns a new image, uint8 H x W x 3, RGB: the frame with its own score on it."""
+        return self.draw(frame.image, score, row.smoothed, frame.time, alarm=bool(row.alarm))
+
     def _lay_glow(self, image: npt.NDArray[np.uint8], score: FrameScore) -> None:
         key = (score, image.shape)
         if self._glow_of is None or self._glow_of[0] is not score or self._glow_of[1] != image.shape:
@@ -118,9 +122,8 @@ class Overlay:
         if self._glow is not None:
             self._glow.lay(image)
 
-    def _remember(self, time: float, value: float) -> None:
-        """Keep the largest value of each instant that the timeline can tell apart: memory is bounded by its width."""
-        instant = self._style.history / self._layout.shape[1]
+    def _remember(self, time: float, value: float, instant: float) -> None:
+        """Keeps the largest value of each instant, the seconds that the timeline can tell apart: memory is bounded."""
         while self._past and self._past[-1][0] > time:
             self._past.pop()
         if self._past and self._past[-1][0] // instant == time // instant:
@@ -137,7 +140,7 @@ class Overlay:
 
 
 class _Layout:
-    """Where everything is on a frame of one size."""
+    """The places of everything on a frame of one size."""
 
     def __init__(self, style: OverlayStyle, width: int, height: int) -> None:
         self.shape = (height, width)
@@ -174,7 +177,7 @@ class Glow:
         self._table = level_table(np.ascontiguousarray(colours[..., ::-1], np.uint8), opacity)
 
     def __call__(self, anomaly_map: npt.NDArray[np.float16], width: int, height: int) -> Stain | None:
-        """The map (h x w) as a layer for a width x height picture, None where it is nowhere above `low`."""
+        """Returns the map (h x w) as a layer for a width x height image, None where it is nowhere above `low`."""
         strength = (anomaly_map.astype(np.float32) - self._low) * (255 / (self._high - self._low))
         strength = np.clip(np.nan_to_num(strength, nan=0.0, posinf=255.0, neginf=0.0), 0.0, 255.0)
         coarse = np.asarray(cv2.convertScaleAbs(strength), np.uint8)
@@ -189,7 +192,7 @@ class Glow:
 
 
 def clock(time: float) -> str:
-    """Seconds as H:MM:SS.mmm, from zero on."""
+    """Returns seconds as H:MM:SS.mmm, from zero on."""
     milliseconds = round(max(0.0, time) * 1000) if math.isfinite(time) else 0
     seconds, milliseconds = divmod(milliseconds, 1000)
     minutes, seconds = divmod(seconds, 60)

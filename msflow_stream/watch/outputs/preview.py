@@ -8,15 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
 
-import cv2
-import numpy as np
-import numpy.typing as npt
-
 from msflow_stream.files import make_folder, replaced
 from msflow_stream.logs import Outage
 from msflow_stream.types import Frame, FrameScore, ScoreRow
-from msflow_stream.video.drawing.overlay import OverlayStyle
-from msflow_stream.watch.outputs.sink import Drawing
+from msflow_stream.video.drawing.jpeg import to_jpeg
+from msflow_stream.video.drawing.overlay import Overlay, OverlayStyle
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +31,7 @@ class Preview:
             UserError: its folder cannot be made.
         """
         make_folder(path.parent)
-        self._path, self._drawing, self._every, self._clock = path, Drawing(style), every_seconds, clock
+        self._path, self._overlay, self._every, self._clock = path, Overlay(style), every_seconds, clock
         self._last = -math.inf
         self._lost = 0
         self._trouble = Outage(logger)
@@ -50,7 +46,7 @@ class Preview:
         if now - self._last < self._every:
             return
         self._last = now
-        content = jpeg(self._drawing.draw(frame, score, row))
+        content = to_jpeg(self._overlay.draw_scored(frame, score, row), QUALITY)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with replaced(self._path) as partial:
@@ -63,9 +59,3 @@ class Preview:
 
     def close(self) -> None:
         """Leaves the last picture there."""
-
-
-def jpeg(image: npt.NDArray[np.uint8]) -> bytes:
-    """A picture, uint8 H x W x 3, RGB, as a JPEG file."""
-    _, content = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    return bytes(content)

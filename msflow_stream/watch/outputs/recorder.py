@@ -18,10 +18,10 @@ import numpy.typing as npt
 from msflow_stream.files import Retention, make_folder
 from msflow_stream.logs import Outage
 from msflow_stream.types import Frame, FrameScore, ScoreRow, UserError
-from msflow_stream.video.drawing.overlay import OverlayStyle
+from msflow_stream.video.drawing.overlay import Overlay, OverlayStyle
 from msflow_stream.video.writing.video_writer import VideoWriter
 from msflow_stream.watch.outputs.segments import free_path, remove_old_segments
-from msflow_stream.watch.outputs.sink import Drawing, arrival
+from msflow_stream.watch.outputs.sink import arrival
 
 TICK = Fraction(1, 1_000_000)  # seconds; Frame.time goes on over reconnects, its pts does not
 
@@ -140,7 +140,7 @@ class Recorder:
             UserError: the folder cannot be made.
         """
         make_folder(folder)
-        self._folder, self._drawing = folder, Drawing(style)
+        self._folder, self._overlay = folder, Overlay(style)
         self._rate = Fraction(rate_hint).limit_denominator(1000)
         self._seconds, self._gap = minutes * 60, gap
         self._retention = retention or Retention()
@@ -173,7 +173,7 @@ class Recorder:
             return
         assert self._recording is not None
         try:
-            self._recording.write(self._drawing.draw(frame, score, row), frame.time)
+            self._recording.write(self._overlay.draw_scored(frame, score, row), frame.time)
         except UserError as error:
             self._lost += 1  # this one; the others that are missing are found by looking
             self._fail(error)

@@ -16,11 +16,10 @@ import numpy.typing as npt
 from msflow_stream.config.cameras import Backoff
 from msflow_stream.logs import Outage, redact
 from msflow_stream.types import Frame, FrameScore, ScoreRow
-from msflow_stream.video.drawing.overlay import OverlayStyle
+from msflow_stream.video.drawing.overlay import Overlay, OverlayStyle
 from msflow_stream.watch.outputs.rtp_encoder import RtpEncoder
 from msflow_stream.watch.outputs.rtsp_login import Address
 from msflow_stream.watch.outputs.rtsp_publisher import PublishError, RtspPublisher
-from msflow_stream.watch.outputs.sink import Drawing
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +54,7 @@ class Restream:
             UserError: not such a URL.
         """
         self._address, self._shown = Address.parse(url), redact(url)
-        self._drawing = Drawing(style)
+        self._overlay = Overlay(style)
         self._rate = Fraction(rate_hint).limit_denominator(1000)
         self._random, self._backoff = random, backoff or Backoff()
         self._timeout, self._clock = timeout, clock
@@ -81,7 +80,7 @@ class Restream:
                 self._away += 1
                 return
             assert self._link is not None
-            self._link.send(self._drawing.draw(frame, score, row), frame.time)
+            self._link.send(self._overlay.draw_scored(frame, score, row), frame.time)
         except (PublishError, av.FFmpegError) as error:
             self._away += 1
             self._fail(error)

@@ -72,7 +72,7 @@ def test_the_overlay_shows_the_scored_frames_of_the_same_span(tmp_path: Path) ->
     pictures = shown(folder / "overlay.mp4")
     assert len(pictures) == len(wanted)
     assert [time for time, _ in pictures] == pytest.approx([(index - 100) / RATE for index in wanted])
-    drawing = Overlay(STYLE, 320, 240)
+    drawing = Overlay(STYLE)
     with VideoReader(source, EVERY) as reader, VideoReader(folder / "overlay.mp4") as overlay:
         given = [frame for frame in reader if frame.index in wanted]
         for frame, other in zip(given, overlay, strict=True):

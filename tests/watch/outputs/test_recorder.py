@@ -45,7 +45,7 @@ def steps(count: int) -> list[float]:
 def test_each_frame_is_recorded_with_its_own_overlay_at_its_own_time(tmp_path: Path) -> None:
     smooth = np.repeat(np.linspace(20, 120, 160, dtype=np.uint8)[None, :, None], 96, 0).repeat(3, 2)
     items = [scored(index, image=smooth, alarm=index % 2) for index in range(8)]
-    recorder, overlay = Recorder(tmp_path, STYLE), Overlay(STYLE, 160, 96)
+    recorder, overlay = Recorder(tmp_path, STYLE), Overlay(STYLE)
     for item in items:
         recorder.write(*item)
     recorder.close()

@@ -50,7 +50,7 @@ def changed(before: Image, after: Image) -> npt.NDArray[np.bool_]:
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_a_normal_frame_stays_clean_in_the_middle(width: int, height: int) -> None:
     image = picture(width, height)
-    shown = Overlay(STYLE, width, height).draw(image, scored(np.full((32, 32), 0.99)), 0.3, 1.0, alarm=False)
+    shown = Overlay(STYLE).draw(image, scored(np.full((32, 32), 0.99)), 0.3, 1.0, alarm=False)
     assert shown.shape == image.shape
     assert shown.dtype == np.uint8
     if height >= 160:
@@ -62,7 +62,7 @@ def test_a_normal_frame_stays_clean_in_the_middle(width: int, height: int) -> No
 @pytest.mark.parametrize(("width", "height"), [(640, 480), (333, 251), (1280, 720)])
 def test_the_glow_is_centred_where_the_map_peaks(x: float, y: float, width: int, height: int) -> None:
     image = picture(width, height)
-    shown = Overlay(STYLE, width, height).draw(image, scored(blob(x, y)), 0.3, 0.0, alarm=False)
+    shown = Overlay(STYLE).draw(image, scored(blob(x, y)), 0.3, 0.0, alarm=False)
     tint = np.abs(shown.astype(float) - image).sum(axis=2)
     tint[: height // 8] = tint[height * 5 // 6 :] = 0
     tint[:, width * 19 // 20 :] = 0
@@ -77,7 +77,7 @@ def test_the_glow_grows_with_the_map_up_to_alpha() -> None:
     image = np.zeros((480, 640, 3), np.uint8)
     strengths = []
     for value in (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 9.0):
-        shown = Overlay(STYLE, 640, 480).draw(image, scored(np.full((8, 8), value)), 0.3, 0.0, alarm=False)
+        shown = Overlay(STYLE).draw(image, scored(np.full((8, 8), value)), 0.3, 0.0, alarm=False)
         strengths.append(int(middle(shown).astype(int).sum(axis=2).mean()))
     assert strengths[0] == strengths[1] == 0
     assert all(weaker < stronger for weaker, stronger in pairwise(strengths[1:6]))
@@ -87,8 +87,8 @@ def test_the_glow_grows_with_the_map_up_to_alpha() -> None:
 
 def test_alarm_frames_the_picture_in_red_and_only_alarm_does() -> None:
     image = picture()
-    calm = Overlay(STYLE, 640, 480).draw(image, None, 0.9, 0.0, alarm=False)
-    alarm = Overlay(STYLE, 640, 480).draw(image, None, 0.9, 0.0, alarm=True)
+    calm = Overlay(STYLE).draw(image, None, 0.9, 0.0, alarm=False)
+    alarm = Overlay(STYLE).draw(image, None, 0.9, 0.0, alarm=True)
     for edge in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]):
         assert np.array_equal(calm[edge], image[edge])
         assert (alarm[edge][:, 0].astype(int) > alarm[edge][:, 1].astype(int) + 100).all()
@@ -101,13 +101,13 @@ def test_the_given_picture_is_not_touched() -> None:
     image = picture()
     before = image.copy()
     image.flags.writeable = False
-    Overlay(STYLE, 640, 480).draw(image, scored(blob(0.5, 0.5)), 0.9, 0.0, alarm=True)
+    Overlay(STYLE).draw(image, scored(blob(0.5, 0.5)), 0.9, 0.0, alarm=True)
     assert np.array_equal(image, before)
 
 
 def test_before_the_first_score_only_the_time_is_drawn() -> None:
     image = picture()
-    shown = Overlay(STYLE, 640, 480).draw(image, None, None, 0.0, alarm=False)
+    shown = Overlay(STYLE).draw(image, None, None, 0.0, alarm=False)
     rows, columns = np.nonzero(changed(image, shown))
     assert rows.max() < 480 // 8
     assert columns.max() < 640 // 3
@@ -117,7 +117,7 @@ def test_the_bar_fills_as_the_score_rises() -> None:
     image = np.zeros((480, 640, 3), np.uint8)
     filled = []
     for value in (0.0, 0.2, 0.4, 0.8, 1.0, 5.0):
-        side = Overlay(STYLE, 640, 480).draw(image, None, value, 0.0, alarm=False)[60:400, 600:]
+        side = Overlay(STYLE).draw(image, None, value, 0.0, alarm=False)[60:400, 600:]
         filled.append(int((side.max(axis=2) > 200).any(axis=1).sum()))
     assert filled == sorted(filled)
     assert filled[3] > 1.8 * filled[2] > 0
@@ -126,11 +126,11 @@ def test_the_bar_fills_as_the_score_rises() -> None:
 
 def test_the_timeline_shows_the_last_seconds_and_forgets_the_rest() -> None:
     image = np.zeros((480, 640, 3), np.uint8)
-    overlay = Overlay(STYLE, 640, 480)
+    overlay = Overlay(STYLE)
     overlay.draw(image, None, 0.9, 0.0, alarm=False)
     for index in range(1, 30):
         shown = overlay.draw(image, None, 0.1, index * 0.5, alarm=False)
-    fresh = Overlay(STYLE, 640, 480)
+    fresh = Overlay(STYLE)
     for index in range(9, 30):
         expected = fresh.draw(image, None, 0.1, index * 0.5, alarm=False)
     assert np.array_equal(shown, expected)
@@ -138,7 +138,7 @@ def test_the_timeline_shows_the_last_seconds_and_forgets_the_rest() -> None:
 
 def test_the_past_kept_is_bounded_however_fast_frames_come() -> None:
     image = np.zeros((48, 64, 3), np.uint8)
-    overlay = Overlay(STYLE, 64, 48)
+    overlay = Overlay(STYLE)
     for index in range(2000):
         overlay.draw(image, None, 0.5, index / 500, alarm=False)
     assert len(overlay._past) <= 65
@@ -146,7 +146,7 @@ def test_the_past_kept_is_bounded_however_fast_frames_come() -> None:
 
 def test_a_short_peak_stays_in_the_timeline() -> None:
     image = np.zeros((240, 320, 3), np.uint8)
-    with_peak, without = Overlay(STYLE, 320, 240), Overlay(STYLE, 320, 240)
+    with_peak, without = Overlay(STYLE), Overlay(STYLE)
     for index in range(500):
         peak = with_peak.draw(image, None, 1.0 if index == 250 else 0.1, index / 100, alarm=False)
         flat = without.draw(image, None, 0.1, index / 100, alarm=False)
@@ -158,7 +158,7 @@ def test_odd_numbers_in_map_and_score_do_no_harm(value: float) -> None:
     image = picture()
     with np.errstate(over="ignore"):
         score = scored(np.where(np.eye(16, dtype=bool), value, 0.2), value)
-    overlay = Overlay(STYLE, 640, 480)
+    overlay = Overlay(STYLE)
     for time in (0.0, 0.5, 0.2):
         assert overlay.draw(image, score, None, time, alarm=True).shape == image.shape
         overlay.draw(image, score, value, time, alarm=False)
@@ -166,8 +166,8 @@ def test_odd_numbers_in_map_and_score_do_no_harm(value: float) -> None:
 
 def test_nan_in_the_map_is_clear_and_infinity_is_full() -> None:
     image = np.zeros((480, 640, 3), np.uint8)
-    nothing = Overlay(STYLE, 640, 480).draw(image, scored(np.full((8, 8), math.nan)), 0.3, 0.0, alarm=False)
-    full = Overlay(STYLE, 640, 480).draw(image, scored(np.full((8, 8), math.inf)), 0.3, 0.0, alarm=False)
+    nothing = Overlay(STYLE).draw(image, scored(np.full((8, 8), math.nan)), 0.3, 0.0, alarm=False)
+    full = Overlay(STYLE).draw(image, scored(np.full((8, 8), math.inf)), 0.3, 0.0, alarm=False)
     assert not middle(nothing).any()
     assert middle(full).any()
 
@@ -177,16 +177,16 @@ def test_a_map_that_hardly_exceeds_low_or_falls_between_the_pixels_draws_no_glow
     speck = np.full((40, 40), 0.5)
     speck[0, 0] = 9.0
     image = picture(*size)
-    plain = Overlay(STYLE, *size).draw(image, None, 0.3, 0.0, alarm=False)
-    faint = Overlay(STYLE, *size).draw(image, scored(np.full((8, 8), 1.001)), 0.3, 0.0, alarm=False)
+    plain = Overlay(STYLE).draw(image, None, 0.3, 0.0, alarm=False)
+    faint = Overlay(STYLE).draw(image, scored(np.full((8, 8), 1.001)), 0.3, 0.0, alarm=False)
     assert np.array_equal(faint, plain)
     if size[0] < 40:
-        assert np.array_equal(Overlay(STYLE, *size).draw(image, scored(speck), 0.3, 0.0, alarm=False), plain)
+        assert np.array_equal(Overlay(STYLE).draw(image, scored(speck), 0.3, 0.0, alarm=False), plain)
 
 
 def test_the_same_calls_give_the_same_pictures() -> None:
     def run() -> list[bytes]:
-        overlay = Overlay(STYLE, 320, 240)
+        overlay = Overlay(STYLE)
         scores = [scored(blob(0.2 + 0.1 * index, 0.5), 0.1 * index) for index in range(6)]
         return [
             overlay.draw(picture(320, 240), scores[index // 5], None, index / 25, index > 20).tobytes()
@@ -230,7 +230,7 @@ def test_the_glow_is_within_rounding_of_the_plain_way(size: tuple[int, int], col
 
 def test_a_score_shown_again_gives_the_same_glow_and_a_new_one_a_new_glow() -> None:
     image = picture()
-    overlay = Overlay(STYLE, 640, 480)
+    overlay = Overlay(STYLE)
     left, right = scored(blob(0.3, 0.5)), scored(blob(0.7, 0.5))
     shown = [
         middle(overlay.draw(image, score, 0.3, index, False)) for index, score in enumerate((left, left, right, left))
@@ -252,7 +252,7 @@ def test_any_shape_of_picture_and_map_can_be_drawn(
     width: int, height: int, rows: int, columns: int, threshold: float | None
 ) -> None:
     style = OverlayStyle(low=1.0, high=3.0, threshold=threshold)
-    overlay = Overlay(style, width, height)
+    overlay = Overlay(style)
     score = scored(np.random.default_rng(0).uniform(0, 4, (rows, columns)))
     for index in range(3):
         shown = overlay.draw(picture(width, height), score, index / 2, index / 25, alarm=True)
@@ -260,7 +260,7 @@ def test_any_shape_of_picture_and_map_can_be_drawn(
 
 
 def test_a_picture_of_another_size_than_the_first_is_drawn_at_its_own() -> None:
-    overlay = Overlay(STYLE, 640, 480)
+    overlay = Overlay(STYLE)
     score = scored(blob(0.5, 0.5))
     for width, height in ((640, 480), (320, 200), (641, 479)):
         assert overlay.draw(picture(width, height), score, 0.5, 0.0, alarm=False).shape == (height, width, 3)
@@ -297,7 +297,7 @@ def test_a_style_that_cannot_be_drawn_is_refused(wrong: dict[str, object]) -> No
 
 
 def test_a_full_hd_frame_takes_a_few_milliseconds() -> None:
-    overlay = Overlay(STYLE, 1920, 1080)
+    overlay = Overlay(STYLE)
     image, score, spent = picture(1920, 1080), scored(blob(0.5, 0.5, 256)), []
     for index in range(12):
         start = clocks.thread_time()
