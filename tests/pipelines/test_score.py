@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import signal
+import sys
+from contextlib import redirect_stdout, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from shutil import copytree
 from threading import Event, Thread
 
 import av
@@ -15,6 +20,7 @@ import pytest
 from safetensors.numpy import load_file
 from sklearn.metrics import roc_auc_score
 
+import cli
 from msflow_stream.evaluation.metrics.ranking import auroc
 from tests.pipelines.conftest import Workplace
 from tests.support.command import Command, Outcome
@@ -32,6 +38,27 @@ def score(command: Command, workplace: Workplace, tmp_path: Path):  # type: igno
     return run
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run over both clips with all outputs and labels, for tests that only read it."""
+
+    folder: Path
+    printed: str
+
+
+@pytest.fixture(scope="module")
+def evaluated(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("evaluated") / "run"
+    labels = ["--labels", workplace.clips / "labels", "--masks", workplace.clips / "masks", "--save-maps"]
+    arguments = [workplace.clips, *labels, "--scene", "gate", "--scenes", workplace.scenes, "--out", folder]
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as printed:
+        patch.setattr(sys, "argv", ["msflow-stream", "score", *map(str, arguments)])
+        patch.setenv("COLUMNS", "200")
+        with suppress(SystemExit):
+            cli.main()
+    return Run(folder, printed.getvalue())
+
+
 def rows(folder: Path) -> list[dict[str, float]]:
     with (folder / "scores.csv").open() as file:
         return [{key: float(value or -1) for key, value in row.items()} for row in csv.DictReader(file)]
@@ -47,13 +74,11 @@ def frame_count(path: Path) -> tuple[int, float]:
         return sum(1 for _ in container.decode(stream)), float(stream.duration * stream.time_base)
 
 
-def test_one_folder_per_source_holds_all_outputs(score, workplace: Workplace, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    outcome = score(workplace.clips)
-    assert outcome.code == 0, outcome.err
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["first", "second"]
+def test_one_folder_per_source_holds_all_outputs(evaluated: Run) -> None:
+    assert sorted(path.name for path in evaluated.folder.iterdir()) == ["evaluation.json", "first", "second"]
     for name in ("first", "second"):
-        folder = tmp_path / "run" / name
-        assert {path.name for path in folder.iterdir()} - {"events"} == FILES
+        folder = evaluated.folder / name
+        assert {path.name for path in folder.iterdir()} - {"events"} == FILES | {"maps.safetensors"}
         assert [row["index"] for row in rows(folder)] == list(range(0, 75, 5))
         assert [row["time"] for row in rows(folder)] == pytest.approx([i / 5 for i in range(15)])
         assert frame_count(folder / "overlay.mp4") == (75, pytest.approx(3, abs=0.04))
@@ -72,27 +97,25 @@ def test_alarms_and_events_follow_from_the_scores(score, workplace: Workplace, t
         assert max(row["smoothed"] for row in inside) == pytest.approx(event["peak_score"], rel=1e-5)
 
 
-def test_auroc_is_scikit_learn_s_over_the_scores_written(score, workplace: Workplace, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_auroc_is_scikit_learn_s_over_the_scores_written(evaluated: Run, workplace: Workplace) -> None:
     labels, masks = workplace.clips / "labels", workplace.clips / "masks"
-    outcome = score(workplace.clips, "--labels", labels, "--masks", masks, "--save-maps")
-    assert outcome.code == 0, outcome.err
-    result = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    result = json.loads((evaluated.folder / "evaluation.json").read_text())
     truth, scores, pixels, values = [], [], [], []
     for name in ("first", "second"):
-        table = rows(tmp_path / "run" / name)
+        table = rows(evaluated.folder / name)
         flags = np.load(labels / f"{name}.npy")[::5]
         mine = [row["score"] for row in table]
         assert result["clips"][name]["paper"] == pytest.approx(roc_auc_score(flags, mine), abs=1e-6)
         truth += flags.tolist()
         scores += mine
-        maps = load_file(tmp_path / "run" / name / "maps.safetensors")
+        maps = load_file(evaluated.folder / name / "maps.safetensors")
         assert maps["index"].tolist() == list(range(0, 75, 5))
         assert maps["maps"].shape == (15, 64, 96)
         pixels.append(np.load(masks / f"{name}.npy")[::5].ravel())  # the masks have the input's size
         values.append(maps["maps"].ravel())
     assert result["pooled"]["paper"] == pytest.approx(roc_auc_score(truth, scores), abs=1e-6)
     assert result["pooled"]["pixel"] == pytest.approx(auroc(np.concatenate(pixels), np.concatenate(values)), abs=1e-6)
-    assert f"{result['pooled']['paper']:.3f}" in outcome.out
+    assert f"{result['pooled']['paper']:.3f}" in evaluated.printed
 
 
 def test_all_frames_count_when_asked(score, workplace: Workplace, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -103,12 +126,12 @@ def test_all_frames_count_when_asked(score, workplace: Workplace, tmp_path: Path
     assert result["pooled"]["paper"] == pytest.approx(roc_auc_score(np.load(labels), held), abs=1e-6)
 
 
-def test_without_overlay_the_scores_are_the_same(score, workplace: Workplace, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    assert score(workplace.clips / "first.mp4").code == 0
-    with_overlay = rows(tmp_path / "run" / "first")
-    assert score(workplace.clips / "first.mp4", "--no-overlay", "--overwrite").code == 0
-    assert rows(tmp_path / "run" / "first") == with_overlay
-    assert not (tmp_path / "run" / "first" / "overlay.mp4").exists()
+def test_without_overlay_and_maps_the_scores_are_the_same(  # type: ignore[no-untyped-def]
+    score, evaluated: Run, workplace: Workplace, tmp_path: Path
+) -> None:
+    assert score(workplace.clips / "first.mp4", "--no-overlay").code == 0
+    assert rows(tmp_path / "run" / "first") == rows(evaluated.folder / "first")
+    assert {path.name for path in (tmp_path / "run" / "first").iterdir()} == FILES - {"overlay.mp4"}
 
 
 def test_the_overlay_keeps_sound_odd_sizes_and_uneven_timing(score, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -143,10 +166,8 @@ def test_a_corrupt_middle_is_decoded_on_and_counted(score, tmp_path: Path, workp
     assert rows(tmp_path / "run" / "damaged")[-1]["index"] == 55
 
 
-def test_redrawing_gives_the_same_overlay_without_the_model(  # type: ignore[no-untyped-def]
-    score, command: Command, workplace: Workplace, tmp_path: Path
-) -> None:
-    assert score(workplace.clips / "first.mp4", "--save-maps").code == 0
+def test_redrawing_gives_the_same_overlay_without_the_model(evaluated: Run, command: Command, tmp_path: Path) -> None:
+    copytree(evaluated.folder / "first", tmp_path / "run" / "first")
     path = tmp_path / "run" / "first" / "overlay.mp4"
     original = path.read_bytes()
     path.unlink()
@@ -265,9 +286,10 @@ def test_ctrl_c_keeps_what_was_scored(score, tmp_path: Path) -> None:  # type: i
     assert frame_count(folder / "overlay.mp4")[0] == record["frames"]
 
 
-def test_when_an_event_begins_can_be_set(score, workplace: Workplace, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_when_an_event_begins_can_be_set(  # type: ignore[no-untyped-def]
+    score, evaluated: Run, workplace: Workplace, tmp_path: Path
+) -> None:
     assert score(workplace.clips / "first.mp4", "--set", "event.min_duration=60").code == 0
     events = tmp_path / "run" / "first" / "events.json"
     assert json.loads(events.read_text()) == []
-    assert score(workplace.clips / "first.mp4", "--overwrite").code == 0
-    assert json.loads(events.read_text()) != []
+    assert json.loads((evaluated.folder / "first" / "events.json").read_text()) != []

@@ -101,15 +101,20 @@ class EventRecord:
     """
 
     def __init__(
-        self, folder: Path, message: EventMessage, losses: Counter[str], pause: float, clock: Callable[[], float]
+        self,
+        folder: Path,
+        message: EventMessage,
+        losses: Counter[str],
+        retry_seconds: float,
+        clock: Callable[[], float],
     ) -> None:
-        """Makes the folder and its event.json; `pause` is in seconds, from a failure to the next attempt.
+        """Makes the folder and its event.json; `retry_seconds` is from a failure to the next attempt.
 
         Raises:
             OSError: they cannot be written.
         """
         self.folder, self.message, self.losses = folder, message, losses
-        self._pause, self._clock, self._failed = pause, clock, -math.inf
+        self._retry_seconds, self._clock, self._failed = retry_seconds, clock, -math.inf
         self._notes: list[str] = []
         self._saved: object = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -143,7 +148,7 @@ class EventRecord:
         """Writes event.json if anything has changed; what cannot be written is tried again later, or now by `force`."""
         files = [part.file for part in (*clips, *overlays)]
         news = (self.message.kind, self.message.event.version, files, list(self._notes), over)
-        if news == self._saved or (not force and self._clock() - self._failed < self._pause):
+        if news == self._saved or (not force and self._clock() - self._failed < self._retry_seconds):
             return
         evidence = {
             "clips": [asdict(part) for part in clips],

@@ -94,7 +94,7 @@ class EvidenceWriter:
         for evidence in self._open.values():
             evidence.write(scored, frame.image)
         self._open = {id: evidence for id, evidence in self._open.items() if not evidence.done}
-        if self._postponed and self._clock() - self._failed >= self._settings.pause:
+        if self._postponed and self._clock() - self._failed >= self._settings.retry_seconds:
             for message in list(self._postponed.values()):
                 self._begin(message)
         if self._clock() - self._tidied >= TIDY_SECONDS:
@@ -128,7 +128,7 @@ class EvidenceWriter:
     def _begin(self, message: EventMessage) -> None:
         id = message.event.id
         try:
-            record = EventRecord(self._folder / id, message, self._losses, self._settings.pause, self._clock)
+            record = EventRecord(self._folder / id, message, self._losses, self._settings.retry_seconds, self._clock)
         except OSError as error:
             if id not in self._postponed:
                 logger.warning("%s: no evidence of %s yet: %s", self._folder, id, error.strerror)

@@ -15,7 +15,7 @@ class EvidenceSettings:
         pre_roll, post_roll: what a clip shows before the event's start and behind its end.
         max_seconds: a clip ends there, even if the event goes on.
         recent_bytes: memory for the scored frames of the last seconds.
-        pause: from a failure of the disk to the next attempt.
+        retry_seconds: from a failure of the disk to the next attempt.
         rate_hint: about how many scored frames a second come.
     """
 
@@ -23,7 +23,7 @@ class EvidenceSettings:
     post_roll: float = 5.0
     max_seconds: float = 120.0
     recent_bytes: int = 32 * 2**20
-    pause: float = 10.0
+    retry_seconds: float = 10.0
     rate_hint: float = 5.0
 
     @property
