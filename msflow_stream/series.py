@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.types import SCORE_FIELDS, FrameScore
+from msflow_stream.types import SCORE_FIELDS, FrameScore, ScoreKind
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ class SmoothedScore(NamedTuple):
     """
 
     score: FrameScore
-    smoothed: Mapping[str, float]
+    smoothed: Mapping[ScoreKind, float]
 
 
 class ScoreSmoother:

@@ -9,8 +9,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+ScoreKind = Literal["paper", "surprise", "surprise_mean"]
+
 # The field of FrameScore that each kind of score is in.
-SCORE_FIELDS = {"paper": "score", "surprise": "surprise", "surprise_mean": "surprise_mean"}
+SCORE_FIELDS: dict[ScoreKind, str] = {"paper": "score", "surprise": "surprise", "surprise_mean": "surprise_mean"}
 
 
 class UserError(Exception):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from msflow_stream.config.settings import EventSettings, ScoreKind, Settings
+from msflow_stream.config.settings import EventSettings, Settings
 from msflow_stream.logs import redact
 from msflow_stream.results.figures import tail_plot
 from msflow_stream.results.wording import calibration_wording
@@ -23,7 +23,6 @@ from msflow_stream.scenes.normal_scores import NormalScore, read_normal_scores
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.tails.fitting import supported_rate
 from msflow_stream.scenes.thresholds import (
-    KINDS,
     CalibratedKind,
     NormalStatistics,
     find_limit,
@@ -32,7 +31,7 @@ from msflow_stream.scenes.thresholds import (
     with_limits,
 )
 from msflow_stream.scoring.scorer import Scorer
-from msflow_stream.types import UserError
+from msflow_stream.types import SCORE_FIELDS, ScoreKind, UserError
 from msflow_stream.video.sources import expand_sources, is_live, open_source
 
 from .terminal.progress import progress
@@ -81,7 +80,7 @@ def calibrate(folder: Path, job: CalibrateJob, console: Console | None = None) -
     score = Settings.model_validate(read_record(folder)["settings"]).score
     scores, before = _score(folder, job) if job.normal else _kept(folder)
     random = np.random.default_rng(SEED)
-    found = {kind: find_limit(scores, kind, job.rate, score.smoothing, job.gap, random) for kind in KINDS}
+    found = {kind: find_limit(scores, kind, job.rate, score.smoothing, job.gap, random) for kind in SCORE_FIELDS}
     calibration = with_limits(before, found, _basis(scores, found, job, score.smoothing))
     if job.plot is not None:
         tail_plot(job.plot, f"scene {folder.name}", found, job.rate, random)

@@ -17,8 +17,8 @@ from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, SecretSt
 from pydantic_core import CoreSchema, core_schema
 
 from msflow_stream.config.fields import ClockTime, Host, Mailbox, Port, Seconds, Topic, WebAddress
-from msflow_stream.config.settings import ScoreKind, Section
-from msflow_stream.types import Severity, UserError
+from msflow_stream.config.settings import Section
+from msflow_stream.types import ScoreKind, Severity, UserError
 
 ENTRY_POINTS = "msflow_stream.alert_sinks"
 

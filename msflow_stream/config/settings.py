@@ -6,8 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
 
-ScoreKind = Literal["paper", "surprise", "surprise_mean"]
-
+from msflow_stream.types import ScoreKind
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 

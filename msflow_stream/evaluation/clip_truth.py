@@ -73,7 +73,9 @@ class Evaluation:
         if truth.labels is not None:
             rows, labels = scored.rows, truth.labels[: scored.frames]
             times = [row.time for row in rows]
-            series = {kind: [getattr(row, name) for row in rows] for kind, name in SCORE_FIELDS.items()}
+            series: dict[str, list[float]] = {
+                kind: [getattr(row, name) for row in rows] for kind, name in SCORE_FIELDS.items()
+            }
             series |= {kind + SMOOTHED: smooth(times, values, self.smoothing) for kind, values in series.items()}
             self._frame.add(clip, labels, [row.index for row in rows], series)
             spans = labelled_spans(labels, scored.rate)

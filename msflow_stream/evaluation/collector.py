@@ -62,7 +62,8 @@ class MetricsCollector:
 
     def add(self, clip: str, case: EvaluationCase, scored: MappedScore) -> None:
         """Adds one case of a clip with its scores and maps."""
-        frame, values = case.frame, {kind: getattr(scored.score, name) for kind, name in SCORE_FIELDS.items()}
+        frame = case.frame
+        values: dict[str, float] = {kind: getattr(scored.score, name) for kind, name in SCORE_FIELDS.items()}
         self.scored.append(CaseScores(clip, frame.index, frame.time, case.kind, case.anomalous, values))
         if case.mask is None:
             self.has_masks = False
@@ -119,7 +120,7 @@ class MetricsCollector:
         for clip in dict.fromkeys(one.clip for one in self.scored):
             part = [one for one in self.scored if one.clip == clip]
             times = [one.time for one in part]
-            series = {kind: [one.values[kind] for one in part] for kind in SCORE_FIELDS}
+            series: dict[str, list[float]] = {kind: [one.values[kind] for one in part] for kind in SCORE_FIELDS}
             series |= {f"{kind}_smoothed": smooth(times, values, self.smoothing) for kind, values in series.items()}
             if self._all_labels is None:
                 result.add(clip, [one.anomalous for one in part], range(len(part)), series)

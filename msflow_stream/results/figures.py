@@ -10,12 +10,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from msflow_stream.config.settings import ScoreKind
 from msflow_stream.files import replaced
 from msflow_stream.scenes.losses import Pass
 from msflow_stream.scenes.tails.fitting import BEYOND, CONFIDENCE, TailFit, supported_rate
 from msflow_stream.scenes.thresholds import CalibratedKind
-from msflow_stream.types import ScoreRow
+from msflow_stream.types import ScoreKind, ScoreRow
 
 RAW, SMOOTHED, ALARM, LABEL = "#9db2c4", "#1f4e79", "#c0392b", "#f3c623"
 POINTS = 60  # of a curve of return levels

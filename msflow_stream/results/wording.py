@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from msflow_stream.config.settings import ScoreKind, ScoreSettings
+from msflow_stream.config.settings import ScoreSettings
 from msflow_stream.events.detection.triggers import Trigger
 from msflow_stream.scenes.calibration import Calibration, CalibrationBasis
 from msflow_stream.scenes.tails.fitting import BEYOND, CONFIDENCE, FEWEST, Interval, ThresholdEstimate
 from msflow_stream.scenes.thresholds import CalibratedKind
+from msflow_stream.types import ScoreKind
 
 POOR_FIT = 0.05  # p-values below it are worth a word
 FEW = 20  # excursions, below which the tail is a guess

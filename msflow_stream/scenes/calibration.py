@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from msflow_stream.config.settings import ScoreKind, ScoreSettings
+from msflow_stream.config.settings import ScoreSettings
 from msflow_stream.scenes.tails.fitting import Tail, ThresholdEstimate
+from msflow_stream.types import ScoreKind
 from msflow_stream.video.drawing.overlay import OverlayStyle
 
 

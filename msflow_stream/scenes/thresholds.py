@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from msflow_stream.config.settings import ScoreKind
 from msflow_stream.files import replaced
 from msflow_stream.scenes.calibration import Calibration, CalibrationBasis
 from msflow_stream.scenes.features import NormalFeatures
@@ -22,9 +21,8 @@ from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scenes.tails.excursions import NormalRecord, Series
 from msflow_stream.scenes.tails.fitting import TailFit, ThresholdEstimate, fit_tail, limit_without_tail, supported_rate
 from msflow_stream.series import batched, smooth
-from msflow_stream.types import SCORE_FIELDS, UserError
+from msflow_stream.types import SCORE_FIELDS, ScoreKind, UserError
 
-KINDS: tuple[ScoreKind, ...] = ("paper", "surprise", "surprise_mean")
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 MAP_QUANTILES = (0.99, 0.9999)  # of normal map values: where the overlay's heat begins, and half of where it is full
 BATCH = 8
@@ -55,7 +53,7 @@ class NormalStatistics:
         return Calibration(
             frames=0 if fitted else len(self.scores),
             quantiles=quantiles(self.scores),
-            thresholds={kind: record(self.scores, kind, smoothing).highest for kind in KINDS},
+            thresholds={kind: record(self.scores, kind, smoothing).highest for kind in SCORE_FIELDS},
             map_range=(float(low), float(high)),
         )
 
@@ -85,7 +83,7 @@ def calibrate(scene: Scene, footage: NormalFeatures) -> Calibration:
 def quantiles(scores: Sequence[NormalScore]) -> dict[ScoreKind, dict[str, float]]:
     """QUANTILES of the finite scores as they are, of every kind."""
     found: dict[ScoreKind, dict[str, float]] = {}
-    for kind in KINDS:
+    for kind in SCORE_FIELDS:
         unsmoothed = record(scores, kind, 0.0).values
         values = np.quantile(unsmoothed, QUANTILES).tolist()
         found[kind] = {str(q): value for q, value in zip(QUANTILES, values, strict=True)}

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from msflow_stream.config.settings import ScoreKind
 from msflow_stream.files import replaced
 from msflow_stream.machine import usable_cores
 from msflow_stream.scenes.scene import Measures, Scene
@@ -30,9 +29,6 @@ BOUND = 0.01  # of the spread of scores: what an engine that is chosen by itself
 
 
 BATCH, ROUNDS, SECONDS = 4, 7, 3.0  # images at once; times each engine is timed, unless time is up after one
-
-
-KINDS: tuple[ScoreKind, ...] = ("paper", "surprise", "surprise_mean")
 
 
 PACKAGES = ("torch", "openvino", "onnxruntime")
@@ -123,7 +119,7 @@ def error_of(found: Measures, expected: Measures, scene: Scene) -> float:
     scores themselves if the scene is not calibrated.
     """
     errors = []
-    for kind in KINDS:
+    for kind in SCORE_FIELDS:
         mine, plain = (getattr(one, SCORE_FIELDS[kind]) for one in (found, expected))
         if scene.calibration is not None:
             quantiles = scene.calibration.quantiles[kind]

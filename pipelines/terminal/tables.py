@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from msflow_stream.config.settings import ScoreKind
 from msflow_stream.evaluation.clip_truth import SMOOTHED, Evaluation
 from msflow_stream.evaluation.event_quality import ClipEvents, EventQuality
 from msflow_stream.evaluation.event_summary import COUNTS, METRICS
@@ -18,7 +17,7 @@ from msflow_stream.evaluation.summary import COLUMNS
 from msflow_stream.results.wording import figure, interval, span
 from msflow_stream.scenes.tails.fitting import CONFIDENCE, TailFit
 from msflow_stream.scenes.thresholds import CalibratedKind
-from msflow_stream.types import SCORE_FIELDS, FoundEvent
+from msflow_stream.types import SCORE_FIELDS, FoundEvent, ScoreKind
 
 from .progress import clock, number, table
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from msflow_stream.config.settings import ScoreKind
 from msflow_stream.scenes.calibration import Calibration, CalibrationBasis
 from msflow_stream.scenes.features import FeatureCache, extract
 from msflow_stream.scenes.normal_scores import NormalScore
@@ -25,7 +24,7 @@ from msflow_stream.scenes.thresholds import (
     with_limits,
 )
 from msflow_stream.series import smooth
-from msflow_stream.types import SCORE_FIELDS, Frame, UserError
+from msflow_stream.types import SCORE_FIELDS, Frame, ScoreKind, UserError
 from tests.support.footage import frames, small_settings
 
 KINDS: list[ScoreKind] = ["paper", "surprise", "surprise_mean"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from msflow_stream.config.settings import EventSettings, ScoreKind
+from msflow_stream.config.settings import EventSettings
 from msflow_stream.events.detection.ids import event_id
 from msflow_stream.events.detection.open_event import OpenEvent
 from msflow_stream.events.detection.regions import regions_of
 from msflow_stream.events.detection.triggers import SLACK, Trigger, TriggerState
 from msflow_stream.series import SmoothedScore
-from msflow_stream.types import Box, Event, EventMessage, FrameScore
+from msflow_stream.types import Box, Event, EventMessage, FrameScore, ScoreKind
 
 PAUSE = 5.0  # seconds without a frame, beyond which what comes next has nothing to do with what was
 STEPS = 4  # or so many times the shortest step between frames: they may be sampled that rarely

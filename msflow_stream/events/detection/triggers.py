@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from msflow_stream.config.settings import EventSettings, ScoreKind, ScoreSettings
+from msflow_stream.config.settings import EventSettings, ScoreSettings
+from msflow_stream.types import ScoreKind
 
 if TYPE_CHECKING:
     from msflow_stream.scenes.calibration import Calibration  # which needs torch

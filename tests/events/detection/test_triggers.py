@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from msflow_stream.config.settings import EventSettings, ScoreKind, ScoreSettings
+from msflow_stream.config.settings import EventSettings, ScoreSettings
 from msflow_stream.events.detection.triggers import Trigger, triggers_of
 from msflow_stream.scenes.tails.fitting import Tail
+from msflow_stream.types import ScoreKind
 
 
 @dataclass
