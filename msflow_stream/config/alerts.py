@@ -215,7 +215,7 @@ def _validated(value: Any) -> AlertSettings:
 
 
 class _AnyType:
-    """Validates an alert as the settings of its `type`."""
+    """The validator of an alert: as the settings that its `type` says."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(_validated)

@@ -19,7 +19,7 @@ SNAPSHOT = "snapshot_overlay.jpg"
 
 
 class EventRouter:
-    """Queues the messages of all events; each receiver has a queue on disk and a thread of its own. To be closed.
+    """The receivers of all event messages, each with a queue on disk and a thread of its own. To be closed.
 
     Args:
         file: the cameras file.

@@ -115,7 +115,7 @@ class Subscriber:
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"listener-{id(self)}", clean_session=False)
         self._client.on_connect = lambda client, *_: client.subscribe("#", qos=1)
         self._client.on_message = self._hear
-        self._client.reconnect_delay_set(1, 1)
+        self._client.reconnect_delay_set(0.05, 0.05)
         self._subscribed = False
         self._client.on_subscribe = self._note
         if login is not None:

@@ -53,9 +53,10 @@ class WebReceiver:
                 if len(body) < length:  # whoever sent it was killed in the middle: nothing came
                     return
                 answer = receiver.answer
+                freed = receiver._freed
                 receiver.requests.append(Request(self.path, dict(self.headers.items()), body, answer))
                 if answer == "hang":
-                    receiver._freed.wait()
+                    freed.wait()
                     return
                 with contextlib.suppress(OSError):
                     self.send_response(answer)
@@ -74,6 +75,12 @@ class WebReceiver:
     def accepted(self) -> list[tuple[str, int]]:
         """What it said yes to: id and version."""
         return [request.known_by for request in list(self.requests) if request.answer == 200]
+
+    def reset(self) -> None:
+        """Forgets what came, answers with 200 again, and lets go of those that hang."""
+        self._freed.set()
+        self._freed = threading.Event()
+        self.requests, self.answer = [], 200
 
     def url(self, path: str = "/hook", login: str = "") -> str:
         """`login` is USER:PASSWORD."""

@@ -43,7 +43,7 @@ class AlertReport:
 
 
 class DeliveryWorker:
-    """Delivers the messages of a queue, in its order, each at least once.
+    """A thread that delivers the messages of a queue, in its order, each at least once. To be closed.
 
     A delivery that raises Retry is repeated, with growing waits, until it works or the message is too old; meanwhile
     the next ones wait. One that raises GiveUp is not repeated. After a kill the message that was being delivered is

@@ -16,7 +16,7 @@ from msflow_stream.types import Event, EventMessage, UserError
 
 
 class Retry(Exception):  # noqa: N818 (it says what to do, and is no error of the program)
-    """A delivery failed, and may work later.
+    """A delivery that failed, and may work later.
 
     Attributes:
         slow: the next attempt should be a while off, as after a wrong password, which gets accounts locked.
@@ -29,7 +29,7 @@ class Retry(Exception):  # noqa: N818 (it says what to do, and is no error of th
 
 
 class GiveUp(Exception):  # noqa: N818 (likewise)
-    """A delivery failed, and would fail again."""
+    """A delivery that failed, and would fail again."""
 
 
 @dataclass(frozen=True, slots=True)

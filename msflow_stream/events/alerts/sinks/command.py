@@ -19,7 +19,7 @@ TAIL_BYTES = 2000  # of a failed program's standard error that are logged
 
 
 class Command(AlertSink):
-    """Runs the program with the message's JSON as standard input; exit code 0 says that all is well."""
+    """A program that is run with a message's JSON as standard input; exit code 0 says that all is well."""
 
     _settings: CommandSettings
 

@@ -18,7 +18,7 @@ MAX_SNAPSHOT_BYTES = 10 * 2**20  # many servers take no larger mails
 
 
 class Mail(AlertSink):
-    """Sends a mail per message, over a connection of its own."""
+    """A mail server that gets a mail per message, each over a connection of its own."""
 
     _settings: EmailSettings
 

@@ -10,7 +10,7 @@ from msflow_stream.files import append_line
 
 
 class JsonLines(AlertSink):
-    """Writes a line per message, at once."""
+    """A file, or standard output, that gets a line per message at once."""
 
     _settings: JsonLinesSettings
 

@@ -28,7 +28,7 @@ QOS = 1  # at least once
 
 
 class Mqtt(AlertSink):
-    """Publishes each message on PREFIX/CAMERA/event, and keeps PREFIX/CAMERA/state at ON while an event lasts.
+    """A broker that gets each message on PREFIX/CAMERA/event; PREFIX/CAMERA/state is ON while an event lasts.
 
     State, attributes and announcements are retained, and published anew on every connection: a broker may have
     forgotten them. PREFIX/status is online, and by the broker's last will offline when this program is gone.

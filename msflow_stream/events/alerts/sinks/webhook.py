@@ -19,7 +19,7 @@ TRANSIENT = (408, 425, 429)  # a client that is told one of these may try again
 
 
 class Webhook(AlertSink):
-    """POSTs each message; any answer 2xx says that it has arrived.
+    """A web server that gets each message by POST; any answer 2xx says that it has arrived.
 
     With a secret there is `X-Timestamp`, in seconds since 1970, and `X-Signature-256`: `sha256=` and the HMAC-SHA256,
     in hexadecimal, of the timestamp, a dot and the body. A receiver that refuses old timestamps cannot be replayed to.

@@ -45,8 +45,8 @@ def test_a_program_that_is_not_there_is_tried_again() -> None:
 
 def test_a_program_that_does_not_end_is_ended_with_all_it_has_started(tmp_path: Path) -> None:
     script = f"sleep 600 & echo $! > {tmp_path}/child; echo $$ > {tmp_path}/parent; wait"
-    with pytest.raises(Retry, match="does not end within 2 s"):
-        command("sh", "-c", script, timeout=2.0).write(a_message("open"))
+    with pytest.raises(Retry, match="does not end within 1 s"):
+        command("sh", "-c", script, timeout=1.0).write(a_message("open"))
     for who in ("child", "parent"):
         number = int((tmp_path / who).read_text())
         until(lambda number=number: not _runs(number))  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Messages as mails, to a real server: encrypted, with a login, with a picture, and refused."""
+"""Messages as mails, to a real server: encrypted, with a login, with a snapshot, and refused."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ def test_a_mail_says_what_where_and_when() -> None:
     assert "Region: 30 x 40 at 10, 20" in text
 
 
-def test_the_picture_is_attached_if_there_is_one(tmp_path: Path) -> None:
-    picture = tmp_path / "snapshot.jpg"
+def test_the_snapshot_is_attached_if_there_is_one(tmp_path: Path) -> None:
+    snapshot = tmp_path / "snapshot.jpg"
     with Mailbox() as box:
-        mail(box.port, lambda event: picture).write(a_message("open"))
-        picture.write_bytes(b"\xff\xd8 a picture")
-        mail(box.port, lambda event: picture).write(a_message("open"))
+        mail(box.port, lambda event: snapshot).write(a_message("open"))
+        snapshot.write_bytes(b"\xff\xd8 an image")
+        mail(box.port, lambda event: snapshot).write(a_message("open"))
     bare, full = box.mails
     assert list(bare.iter_attachments()) == []
     (attached,) = full.iter_attachments()
     assert attached.get_content_type() == "image/jpeg"
-    assert attached.get_content() == b"\xff\xd8 a picture"
+    assert attached.get_content() == b"\xff\xd8 an image"
     assert attached.get_filename() == "gate-1.jpg"
 
 

@@ -217,7 +217,7 @@ def test_a_killed_program_is_offline_by_its_last_will_and_online_when_it_is_back
 
 def test_a_network_that_passes_nothing_on_is_noticed_and_the_message_said_again(broker: Broker) -> None:
     with Proxy(broker.port) as network, Subscriber(broker.port) as subscriber:
-        sink = mqtt(network.port, timeout=1.0)
+        sink = mqtt(network.port, timeout=0.3)
         sink.write(a_message("open"))
         network.stall()
         with pytest.raises(Retry, match="did not confirm"):
@@ -235,7 +235,7 @@ def test_a_state_that_was_left_unconfirmed_does_not_hide_a_newer_one(broker: Bro
     with Proxy(broker.port) as network:
         sink = mqtt(network.port, timeout=0.2)
         sink.write(a_message("open", "e1"))
-        for number in range(1, 4):
+        for number in range(1, 3):
             network.stall()
             for message in (a_message("close", f"e{number}", 2), a_message("open", f"e{number + 1}")):
                 assert not _works(sink, message)

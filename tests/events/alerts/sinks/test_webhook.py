@@ -23,14 +23,16 @@ from tests.support.mqtt import free_port, until
 from tests.support.webhook import Request, WebReceiver
 
 
-@pytest.fixture
-def receiver() -> Iterator[WebReceiver]:
-    with WebReceiver() as server:
-        yield server
-
-
 def webhook(url: str, **options: Any) -> Webhook:
     return Webhook(settings(type="webhook", url=url, **options), SinkContext())
+
+
+@pytest.fixture(scope="module")
+def sink(web_server: WebReceiver) -> Iterator[Webhook]:
+    """A sink whose messages come to the receiver."""
+    sink = webhook(web_server.url())
+    yield sink
+    sink.close()
 
 
 def genuine(request: Request, secret: str, now: float, most: float = 300.0) -> bool:
@@ -67,25 +69,25 @@ def test_a_login_in_the_address_is_used(receiver: WebReceiver) -> None:
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 302])
-def test_these_answers_may_become_others(receiver: WebReceiver, status: int) -> None:
+def test_these_answers_may_become_others(receiver: WebReceiver, sink: Webhook, status: int) -> None:
     receiver.answer = status
     with pytest.raises(Retry, match=str(status)):
-        webhook(receiver.url()).write(a_message("open"))
+        sink.write(a_message("open"))
     assert len(receiver.requests) == 1  # a redirect is not followed
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 422, 301, 308])
-def test_these_answers_stay_what_they_are(receiver: WebReceiver, status: int) -> None:
+def test_these_answers_stay_what_they_are(receiver: WebReceiver, sink: Webhook, status: int) -> None:
     receiver.answer = status
     with pytest.raises(GiveUp, match=str(status)):
-        webhook(receiver.url()).write(a_message("open"))
+        sink.write(a_message("open"))
     assert len(receiver.requests) == 1
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
-def test_these_answers_are_a_yes(receiver: WebReceiver, status: int) -> None:
+def test_these_answers_are_a_yes(receiver: WebReceiver, sink: Webhook, status: int) -> None:
     receiver.answer = status
-    webhook(receiver.url()).write(a_message("open"))
+    sink.write(a_message("open"))
 
 
 def test_a_server_that_is_away_or_hangs_is_tried_again(receiver: WebReceiver) -> None:
@@ -97,7 +99,7 @@ def test_a_server_that_is_away_or_hangs_is_tried_again(receiver: WebReceiver) ->
 
 
 def test_a_server_that_fails_hangs_and_recovers_gets_everything_in_order(tmp_path: Path, receiver: WebReceiver) -> None:
-    sink = webhook(receiver.url(), timeout=0.3)
+    sink = webhook(receiver.url(), timeout=0.15)
     worker = DeliveryWorker(
         DeliveryQueue(tmp_path, "hook"), sink.write, random=Random(0), close=sink.close, backoff=QUICK
     )
