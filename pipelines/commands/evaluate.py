@@ -7,9 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
+from msflow_stream.datasets import DATASETS
+
 from .options import Config, Device, Engine, Overrides, Precision, class_names, engine_overrides
 
 app = typer.Typer()
+NAMES = ", ".join(DATASETS)
 
 
 @app.command(
@@ -20,7 +23,7 @@ app = typer.Typer()
     "msflow-stream evaluate mstc --root mstc/ --out runs/mstc"
 )
 def evaluate(
-    data: Annotated[str, typer.Argument(help="Data set: mvtec, visa, mtd, mstc, ped1, ped2, avenue or folder.")],
+    data: Annotated[str, typer.Argument(help=f"Data set: {NAMES}.")],
     root: Annotated[Path, typer.Option(help="Folder of the data set, as it was published.")],
     out: Annotated[
         Path,
@@ -63,7 +66,7 @@ def ablate(
     table: Annotated[
         str, typer.Option(help="Table: stages, pooling, backbone, blocks, fusion, norm, aggregation or topk.")
     ],
-    data: Annotated[str, typer.Option(help="Data set: mvtec, visa, mtd, mstc, ped1, ped2, avenue or folder.")],
+    data: Annotated[str, typer.Option(help=f"Data set: {NAMES}.")],
     root: Annotated[Path, typer.Option(help="Folder of the data set, as it was published.")],
     out: Annotated[
         Path,
