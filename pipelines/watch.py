@@ -102,8 +102,15 @@ def _watch(job: WatchJob, redactor: Redactor, console: Console | None) -> None:
         streams = 1 if len(file.cameras) == 1 else STREAMS  # of a single camera, only the newest frame waits
         inference = make_inference(job.engine, capacity_bytes=job.scene_bytes, streams=streams)
         cache = SceneCache(job.scenes, job.device, inference.prepare, flows_wait=job.scene_bytes is not None)
-        written = replace(job.written, is_kept=router.is_kept)
-        watcher = Watcher(file.cameras, cache, written, Random(), Limits(batch=job.batch), router.publish, inference)
+        watcher = Watcher(
+            file.cameras,
+            scenes=cache,
+            outputs=job.written,
+            router=router,
+            random=Random(),
+            limits=Limits(batch=job.batch),
+            inference=inference,
+        )
 
         def report() -> WatchReport:
             return replace(watcher.report(), alerts=router.report())
@@ -120,12 +127,12 @@ def _watch(job: WatchJob, redactor: Redactor, console: Console | None) -> None:
 
 def run(watcher: Watcher, reread: Callable[[], None]) -> bool:
     """Watches until the end; True if it was asked to end."""
-    with on_signals({signal.SIGHUP: reread}), stops_on_signals(watcher.engine, STOP_SECONDS) as told:
+    with on_signals({signal.SIGHUP: reread}), stops_on_signals(watcher.runner, STOP_SECONDS) as told:
         try:
-            with watcher.engine:
+            with watcher.runner:
                 watcher.start()
                 log.info("cameras watched: %d", len(watcher.report().cameras))
-                watcher.engine.join()
+                watcher.runner.join()
         finally:
             log.info("stopping: what is open is finished")
             watcher.close(CLOSE_SECONDS)

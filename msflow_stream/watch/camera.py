@@ -1,4 +1,4 @@
-"""One camera of a watch: where its frames come from, which scene they are compared with, and what is written."""
+"""One camera of a watch: the source of its frames, the scene that they are compared with, and what is written."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from random import Random
 
 from msflow_stream.config.cameras import Camera
@@ -32,8 +33,9 @@ from msflow_stream.video.live.states import State
 from msflow_stream.video.packets.file_packets import FilePackets
 from msflow_stream.video.packets.packet_ring import PacketRing
 from msflow_stream.watch.areas import area_mask
-from msflow_stream.watch.camera_events import CameraEvents, EventCallback
+from msflow_stream.watch.camera_events import CameraEvents
 from msflow_stream.watch.camera_outputs import CameraOutputs, WatchOutputs
+from msflow_stream.watch.event_router import EventRouter
 from msflow_stream.watch.file_camera import FileCamera, is_file
 from msflow_stream.watch.report import CameraReport
 
@@ -56,101 +58,110 @@ class CameraScene:
             scene.settings.event,
             smoothing=self.settings.smoothing,
             level=self.style.middle,
-            size=(1, 1),  # until a picture comes
+            size=(1, 1),  # until a frame comes
         )
 
 
 class WatchedCamera:
-    """Runs one camera, from `start` until the engine says that its source has ended, and then `close`.
+    """One camera, from `start` until the stream says that its source has ended, and then `close`.
 
-    Args:
-        name, camera: from the cameras file.
-        bank: where the scenes are.
-        written: what is written of it.
-        random: for the jitter of its waits.
-        publish: told of its events.
+    A frame's way: the reader puts it into the queue of the source feed, `request` says what is to be scored of it, and
+    `write` writes it with its score.
 
     Attributes:
         gate: tells which of its frames need no score of their own; None where each gets one.
-
-    Raises:
-        UserError: a scene that cannot be loaded, or areas that leave nothing to watch.
     """
 
     def __init__(
-        self, name: str, camera: Camera, bank: SceneCache, written: WatchOutputs, random: Random, publish: EventCallback
+        self,
+        name: str,
+        camera: Camera,
+        *,
+        scenes: SceneCache,
+        outputs: WatchOutputs,
+        router: EventRouter,
+        random: Random,
     ) -> None:
+        """Prepares; nothing is read or written before `start`.
+
+        Args:
+            name, camera: as the cameras file has them.
+            scenes: the scenes of the watch.
+            outputs: the settings of what is written of it.
+            router: where its events go.
+            random: for the jitter of its waits.
+
+        Raises:
+            UserError: a scene that cannot be loaded, or areas that leave nothing to watch.
+        """
         self.name, self.camera = name, camera
-        self._bank, self._publish = bank, publish
-        self._last: tuple[ScoreRow | None, datetime | None] = (None, None)
-        self._views = {scene: CameraScene(bank.get(scene), camera) for scene in camera.scenes}
-        self._scene = camera.scene_at(datetime.now().time())
-        self._written, self._random = written, random
+        self._scenes, self._settings, self._router, self._random = scenes, outputs, router, random
+        self._views = {scene: CameraScene(scenes.get(scene), camera) for scene in camera.scenes}
+        self._scene = camera.scene_at(datetime.now().time())  # the one that it is compared with
         self.gate = StaticGate() if camera.skip_static else None
-        self._outputs: CameraOutputs | None = None
-        self._events: CameraEvents | None = None
         self._evidence = EvidenceSettings(rate_hint=USUAL_RATE / camera.every)
         self._packets: PacketRing | None = None
-        self._reader = self._make_reader(random)
-        self._feed: SourceFeed | None = None
+        self._reader = self._make_reader()
+        self._source_feed: SourceFeed | None = None
+        self._outputs: CameraOutputs | None = None
+        self._events: CameraEvents | None = None
+        self._last: tuple[ScoreRow | None, datetime | None] = (None, None)
 
-    def _make_reader(self, random: Random) -> FileCamera | CameraReader:
+    def _make_reader(self) -> FileCamera | CameraReader:
         url = self.camera.url.get_secret_value()
         if is_file(url):
             return FileCamera(url, name=self.name, settings=self.camera)
-        self._packets = PacketRing(self._evidence.memory_seconds, name=self.name) if self._written.evidence else None
+        if self._settings.evidence:
+            self._packets = PacketRing(self._evidence.memory_seconds, name=self.name)
         return CameraReader(
             url,
             self._put,
-            random=random,
+            random=self._random,
             name=self.name,
             settings=self.camera,
             ended=self._ended,
             packets=self._packets,
         )
 
-    def start(self, engine: StreamRunner) -> bool:
-        """Begins to read; False if the engine takes no more sources."""
+    def start(self, runner: StreamRunner) -> bool:
+        """Begins to read; False if the stream takes no more sources."""
         restream = None if self.camera.restream is None else self.camera.restream.get_secret_value()
-        self._outputs = CameraOutputs(self.name, USUAL_RATE / self.camera.every, self._written, restream, self._random)
-        self._events = CameraEvents(self.name, self._written.out / self.name, self._publish, self._keep_evidence())
+        rate, folder = USUAL_RATE / self.camera.every, self._settings.out / self.name
+        self._outputs = CameraOutputs(self.name, rate, self._settings, restream, self._random)
+        self._events = CameraEvents(self.name, folder, self._router, self._open_evidence(folder))
         reader = self._reader
         if isinstance(reader, FileCamera):
-            return engine.add(self.name, reader, interrupt=reader.ask_to_stop)
-        self._feed = engine.attach(self.name, reader.ask_to_stop)
-        if self._feed is None:
+            return runner.add(self.name, reader, interrupt=reader.ask_to_stop)
+        self._source_feed = runner.attach(self.name, reader.ask_to_stop)
+        if self._source_feed is None:
             return False
         reader.start()
         return True
 
-    def _keep_evidence(self) -> ThreadedEvidence | None:
-        if not self._written.evidence:
+    def _open_evidence(self, folder: Path) -> ThreadedEvidence | None:
+        if not self._settings.evidence:
             return None
         reader, packets = self._reader, self._packets
         if isinstance(reader, FileCamera):
             packets = FilePackets.of(self.camera.url.get_secret_value(), self._evidence.memory_seconds)
         writer = EvidenceWriter(
-            self._written.out / self.name / EVIDENCE_FOLDER,
+            folder / EVIDENCE_FOLDER,
             self._views[self._scene].style,
             packets=packets,
             settings=self._evidence,
-            retention=self._written.retention,
-            is_kept=self._written.is_kept,
+            retention=self._settings.retention,
+            is_kept=self._router.is_kept,
         )
         return ThreadedEvidence(writer, self.name, lossless=isinstance(reader, FileCamera))
 
     def _put(self, frame: Frame) -> bool:
-        assert self._feed is not None
-        return self._feed.put(frame)
+        assert self._source_feed is not None
+        return self._source_feed.put(frame)
 
-    def _ended(self, error: BaseException | None) -> None:
-        assert self._feed is not None
-        self._feed.close(error if isinstance(error, Exception) else None)
-
-    def asked(self, frame: Frame) -> ScoreRequest:
-        """What is to be scored of a frame: it is compared with the scene of the time of day."""
+    def request(self, frame: Frame) -> ScoreRequest:
+        """Returns what is to be scored of a frame: it is compared with the scene of the time of day."""
         moment = (frame.wall or datetime.now(UTC)).astimezone().time()
-        scene = self._bank.get(self.camera.scene_at(moment))
+        scene = self._scenes.get(self.camera.scene_at(moment))
         if scene.name != self._scene:
             log.info("%s: compared with scene %s from now on", self.name, scene.name)
             self._scene = scene.name
@@ -159,8 +170,8 @@ class WatchedCamera:
         view = self._views[scene.name]
         return ScoreRequest(frame, scene, view.settings, view.area)
 
-    def take(self, frame: Frame, score: FrameScore) -> None:
-        """Writes a scored frame."""
+    def write(self, frame: Frame, score: FrameScore) -> None:
+        """Writes a scored frame: its row, its images, and the event that it belongs to."""
         assert self._outputs is not None
         assert self._events is not None
         view = self._views[score.scene]
@@ -168,21 +179,11 @@ class WatchedCamera:
         row = view.rows.row(scored)
         self._last = row, frame.wall
         self._outputs.write(frame, score, row, view.style)
-        self._events.take(view.detector, view.style, frame, scored, row)
+        self._events.write(frame, scored, row, view.style, view.detector)
 
-    def report(self, counts: SourceCounts | None, failure: str | None) -> CameraReport:
-        """How it is doing: `counts` are the engine's, `failure` is why it is watched no longer."""
-        status, (last, wall) = self._reader.status(), self._last
-        if failure is not None and status.state is not State.FAILED:
-            status = replace(status, state=State.FAILED, reason=failure, fault=status.fault or Fault.BUG)
-        reused = 0 if self.gate is None else self.gate.reused
-        return CameraReport(self.name, self._scene, status, counts, last, wall, self.lost, reused)
-
-    @property
-    def lost(self) -> Mapping[str, int]:
-        """What could not be written, by "sink:cause"."""
-        events = {} if self._events is None else {f"evidence:{cause}": n for cause, n in self._events.losses.items()}
-        return events if self._outputs is None else {**self._outputs.lost, **events}
+    def _ended(self, error: BaseException | None) -> None:
+        assert self._source_feed is not None
+        self._source_feed.close(error if isinstance(error, Exception) else None)
 
     def close(self, timeout: float) -> None:
         """Lets what was written be finished, within so many seconds."""
@@ -192,7 +193,21 @@ class WatchedCamera:
         if self._outputs is not None:
             self._outputs.close(timeout / 2)
 
+    def report(self, counts: SourceCounts | None, failure: str | None) -> CameraReport:
+        """Returns how it is doing: `counts` are the stream's, `failure` is why it is watched no longer."""
+        status, (last, wall) = self._reader.status(), self._last
+        if failure is not None and status.state is not State.FAILED:
+            status = replace(status, state=State.FAILED, reason=failure, fault=status.fault or Fault.BUG)
+        reused = 0 if self.gate is None else self.gate.reused
+        return CameraReport(self.name, self._scene, status, counts, last, wall, self.losses, reused)
+
+    @property
+    def losses(self) -> Mapping[str, int]:
+        """The number of things that could not be written, by "sink:cause"."""
+        events = {} if self._events is None else {f"evidence:{cause}": n for cause, n in self._events.losses.items()}
+        return events if self._outputs is None else {**self._outputs.losses, **events}
+
 
 def scenes_of(cameras: Mapping[str, Camera]) -> list[str]:
-    """All scenes that any of them needs."""
+    """Returns the names of all scenes that any of the cameras needs."""
     return sorted({scene for camera in cameras.values() for scene in camera.scenes})

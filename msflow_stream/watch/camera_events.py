@@ -1,9 +1,9 @@
-"""The events of one watched camera: found, remembered in case of a crash, told, and kept with pictures."""
+"""The events of one watched camera: found, remembered in case of a crash, published, and kept with their evidence."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from msflow_stream.events.detection.detector import EventDetector
@@ -12,36 +12,35 @@ from msflow_stream.events.recovery import OpenEventJournal
 from msflow_stream.series import SmoothedScore
 from msflow_stream.types import EventMessage, Frame, ScoreRow
 from msflow_stream.video.drawing.overlay import OverlayStyle
+from msflow_stream.watch.event_router import EventRouter
 
 log = logging.getLogger(__name__)
 
 JOURNAL = ".open-events.json"
 
-EventCallback = Callable[[EventMessage, str], None]  # a message, and the camera that it is about
-
 
 class CameraEvents:
-    """Follows one camera. What an earlier run left open is closed at the start.
+    """The events of one camera. What an earlier run left open is closed at the start.
 
     Args:
-        name: of the camera.
-        folder: of what is written of it.
-        publish: tells everyone who wants to hear it; returns at once.
-        evidence: where the pictures go, None for nowhere.
+        name: name of the camera.
+        folder: the folder of what is written of the camera.
+        router: where what is said of events goes.
+        evidence: where the frames go, None for nowhere.
     """
 
-    def __init__(self, name: str, folder: Path, publish: EventCallback, evidence: ThreadedEvidence | None) -> None:
-        self._name, self._publish, self._evidence = name, publish, evidence
+    def __init__(self, name: str, folder: Path, router: EventRouter, evidence: ThreadedEvidence | None) -> None:
+        self._name, self._router, self._evidence = name, router, evidence
         self._journal = OpenEventJournal(folder / JOURNAL)
         self._detector: EventDetector | None = None
         for message in self._journal.left_open:
             log.info("%s: event %s was open when the program ended", name, message.event.id)
             self._send(message)
 
-    def take(
-        self, detector: EventDetector, style: OverlayStyle, frame: Frame, scored: SmoothedScore, row: ScoreRow
+    def write(
+        self, frame: Frame, scored: SmoothedScore, row: ScoreRow, style: OverlayStyle, detector: EventDetector
     ) -> None:
-        """Takes the next scored frame; another detector than before is for another scene, and begins anew."""
+        """Follows the next scored frame; another detector than before is for another scene, and begins anew."""
         if detector is not self._detector:
             self._end()
             self._detector = detector
@@ -59,7 +58,7 @@ class CameraEvents:
     def _send(self, message: EventMessage) -> None:
         if self._evidence is not None:
             self._evidence.event(message)
-        self._publish(message, self._name)
+        self._router.publish(message, self._name)
         self._journal.forget(message)
 
     def _end(self) -> None:
@@ -69,7 +68,7 @@ class CameraEvents:
 
     @property
     def losses(self) -> Mapping[str, int]:
-        """What the evidence lacks, by cause."""
+        """The number of things that the evidence lacks, by cause."""
         return {} if self._evidence is None else self._evidence.losses
 
     def close(self, timeout: float) -> None:

@@ -1,9 +1,9 @@
-"""What a watch writes of one camera: its scores, and as far as wanted recordings, a preview, and a stream."""
+"""The outputs of one watched camera: its scores and, as far as wanted, recordings, a preview, and a stream."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -20,20 +20,20 @@ from msflow_stream.watch.outputs.sink import Sink
 from msflow_stream.watch.outputs.threaded import ThreadedSink
 
 RECORDINGS, PREVIEW = "recordings", "preview.jpg"
+RESTYLE_SECONDS = 10.0  # for what draws to be finished when the scene is another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchOutputs:
-    """What is written of every camera.
+    """The settings of what is written of every camera.
 
     Attributes:
         out: a folder, with one below it for each camera.
-        record: overlay videos of the scored frames.
-        preview: a picture that is replaced every second.
-        evidence: of every event, in a folder of its own: a clip, an overlay, pictures.
-        keep_days: finished files of scores older than that are removed; None keeps them.
+        record: whether there are overlay videos of the scored frames.
+        preview: whether there is an image that is replaced every second.
+        evidence: whether every event has a folder of its own with a clip, an overlay and snapshots.
+        keep_days: age at which finished files of scores are removed; None keeps them.
         retention: the bounds on recordings, and on the evidence of events.
-        is_kept: whether an event, by its id, is marked to be kept.
     """
 
     out: Path
@@ -42,24 +42,23 @@ class WatchOutputs:
     keep_days: float | None = None
     retention: Retention | None = None
     evidence: bool = True
-    is_kept: Callable[[str], bool] = lambda _: False
 
 
 class CameraOutputs:
-    """Takes the scored frames of one camera. What is slow to write has a thread of its own and delays nobody.
+    """The sinks of one camera's scored frames. What is slow to write has a thread of its own and delays nobody.
 
     Args:
-        name: of the camera.
+        name: name of the camera.
         rate: about how many scored frames a second come.
-        written: what is wanted.
-        restream: where its overlay is sent to, None for nowhere.
+        settings: what is wanted.
+        restream: the address that its overlay is sent to, None for none.
         random: for the jitter of reconnects.
     """
 
-    def __init__(self, name: str, rate: float, written: WatchOutputs, restream: str | None, random: Random) -> None:
-        self._rate, self._written, self._restream, self._random = rate, written, restream, random
-        self._name, self._folder = name, written.out / name
-        self._log = ScoreLog(self._folder, keep_days=written.keep_days)
+    def __init__(self, name: str, rate: float, settings: WatchOutputs, restream: str | None, random: Random) -> None:
+        self._name, self._rate, self._settings, self._restream, self._random = name, rate, settings, restream, random
+        self._folder = settings.out / name
+        self._score_log = ScoreLog(self._folder, keep_days=settings.keep_days)
         self._lock = Lock()
         self._sinks: dict[str, ThreadedSink] = {}
         self._style: OverlayStyle | None = None
@@ -67,10 +66,10 @@ class CameraOutputs:
         self._lost: Counter[str] = Counter()  # by sinks that are closed
 
     def write(self, frame: Frame, score: FrameScore, row: ScoreRow, style: OverlayStyle) -> None:
-        """Writes a frame; another `style` than before begins new pictures."""
-        self._log.write(frame, score, row)
+        """Writes a frame; another `style` than before begins new files and streams."""
+        self._score_log.write(frame, score, row)
         if style is not self._style:
-            self.finish()
+            self._begin_to_close(RESTYLE_SECONDS)
             self._style = style
             with self._lock:
                 self._sinks = self._open(style)
@@ -78,11 +77,11 @@ class CameraOutputs:
             sink.write(frame, score, row)
 
     def _open(self, style: OverlayStyle) -> dict[str, ThreadedSink]:
-        written, opened = self._written, dict[str, ThreadedSink]()
-        if written.record:
-            recorder = Recorder(self._folder / RECORDINGS, style, rate_hint=self._rate, retention=written.retention)
+        settings, opened = self._settings, dict[str, ThreadedSink]()
+        if settings.record:
+            recorder = Recorder(self._folder / RECORDINGS, style, rate_hint=self._rate, retention=settings.retention)
             opened["recorder"] = ThreadedSink(recorder, name=f"{self._name} recorder")
-        if written.preview:
+        if settings.preview:
             opened["preview"] = ThreadedSink(Preview(self._folder / PREVIEW, style), name=f"{self._name} preview")
         if self._restream is not None:
             restream = Restream(self._restream, style, rate_hint=self._rate, random=self._random)
@@ -90,17 +89,17 @@ class CameraOutputs:
         return opened
 
     @property
-    def lost(self) -> Mapping[str, int]:
-        """Frames that could not be kept, by "sink:cause"."""
+    def losses(self) -> Mapping[str, int]:
+        """The number of frames that could not be kept, by "sink:cause"."""
         with self._lock:
             lost = Counter(self._lost)
             for name, sink in [*self._sinks.items(), *((name, sink) for name, sink, _ in self._closing)]:
                 lost.update(_losses(name, sink))
-        lost.update(_losses("scores", self._log))
+        lost.update(_losses("scores", self._score_log))
         return lost
 
-    def finish(self, timeout: float = 10.0) -> None:
-        """Begins to close what draws, each in a thread, within so many seconds."""
+    def _begin_to_close(self, timeout: float) -> None:
+        """Closes what draws, each in a thread, within so many seconds; returns at once."""
         with self._lock:  # held to the end, so that who closes at the same time waits for these too
             self._forget_closed()
             closing, self._sinks = self._sinks, {}
@@ -117,12 +116,12 @@ class CameraOutputs:
 
     def close(self, timeout: float) -> None:
         """Closes everything within so many seconds."""
-        self.finish(timeout)
+        self._begin_to_close(timeout)
         with self._lock:
             threads = [thread for _, _, thread in self._closing]
         for thread in threads:
             thread.join(timeout + 1.0)
-        self._log.close()
+        self._score_log.close()
 
 
 def _losses(name: str, sink: Sink) -> dict[str, int]:

@@ -52,7 +52,7 @@ class WatchReport:
     """
 
     cameras: tuple[CameraReport, ...]
-    engine: Snapshot
+    stream: Snapshot
     started: datetime
     device: str
     device_bytes: int | None
@@ -71,7 +71,7 @@ def ready(report: WatchReport) -> list[str]:
         return ["no camera is watched"]
     if all(camera.status.segment is None for camera in report.cameras):
         return ["no camera has given a picture yet"]
-    if not any(report.engine.batches.values()):
+    if not any(report.stream.batches.values()):
         return ["nothing was scored yet"]
     return []
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from random import Random
 from threading import RLock, Thread
@@ -15,56 +15,65 @@ from msflow_stream.machine import device_memory
 from msflow_stream.scenes.scene_cache import SceneCache
 from msflow_stream.scoring.inference import Inference
 from msflow_stream.scoring.scorer import FrameError, ScoreRequest, score_batch
-from msflow_stream.scoring.static_gate import ReusingScorer, StaticGate
+from msflow_stream.scoring.static_gate import ReusingScorer
 from msflow_stream.stream.contract import Limits, SourceError
 from msflow_stream.stream.counters import SourceCounts
 from msflow_stream.stream.runner import StreamRunner
 from msflow_stream.types import Frame, FrameScore, UserError
 from msflow_stream.watch.camera import WatchedCamera, scenes_of
-from msflow_stream.watch.camera_events import EventCallback
 from msflow_stream.watch.camera_outputs import WatchOutputs
+from msflow_stream.watch.event_router import EventRouter
 from msflow_stream.watch.report import WatchReport
 
 log = logging.getLogger(__name__)
 
-FLUSH_SECONDS = 10.0  # that a camera which has ended has to finish what it writes
+FLUSH_SECONDS = 10.0  # for a camera which has ended to finish what it writes
 STUCK_SECONDS = 60.0  # without a frame delivered although some are on their way, the process is not healthy
 
 
 class Watcher:
-    """Stations by name, and the engine that they share.
+    """The cameras by name, and the stream that they share.
 
     Attributes:
-        engine: to be entered, joined and stopped by the user of this.
+        runner: the stream, to be entered, joined and stopped by the user of this.
         failed_reloads: how often a cameras file could not be used, to be counted by who reads it.
     """
 
     def __init__(
         self,
         cameras: Mapping[str, Camera],
-        bank: SceneCache,
-        written: WatchOutputs,
+        *,
+        scenes: SceneCache,
+        outputs: WatchOutputs,
+        router: EventRouter,
         random: Random,
         limits: Limits,
-        publish: EventCallback,
         inference: Inference | None = None,
     ) -> None:
         """Prepares; nothing is read before `start`.
 
+        Args:
+            cameras: as the cameras file has them.
+            scenes: the scenes that they are compared with.
+            outputs: the settings of what is written of each.
+            router: where their events go.
+            random: for the jitter of waits.
+            limits: the bounds of the stream.
+            inference: runs the networks; None runs them as they are.
+
         Raises:
             UserError: a scene that cannot be loaded, or areas that leave nothing to watch.
         """
-        self.engine = StreamRunner(self._score, self._deliver, self._ended, limits)
-        self._bank, self._written, self._random, self._publish = bank, written, random, publish
-        self._inference = inference
+        self.runner = StreamRunner(self._score, self._deliver, self._ended, limits)
+        self._scenes, self._outputs, self._router, self._random = scenes, outputs, router, random
         self._lock = RLock()
-        self._gated = ReusingScorer(
-            lambda asked: score_batch(asked, self._inference),
-            frame_of=lambda one: one.frame,
-            gate_of=self._gate,
-            key_of=lambda one: (one.scene, one.settings, id(one.area)),
+        self._scorer: ReusingScorer[ScoreRequest] = ReusingScorer(
+            lambda requests: score_batch(requests, inference),
+            frame_of=lambda request: request.frame,
+            gate_of=lambda request: self._camera(request.frame.source).gate,
+            key_of=lambda request: (request.scene, request.settings, id(request.area)),
         )
-        self._stations = {name: self._station(name, camera) for name, camera in cameras.items()}
+        self._cameras = {name: self._watched(name, camera) for name, camera in cameras.items()}
         self._order = list(cameras)
         self._running: set[str] = set()
         self._successors: dict[str, WatchedCamera | None] = {}  # of cameras that are asked to end, None for no other
@@ -74,73 +83,65 @@ class Watcher:
         self.failed_reloads = self._reloads = 0
         self._progress = (0, monotonic())
 
-    def _station(self, name: str, camera: Camera) -> WatchedCamera:
-        return WatchedCamera(name, camera, self._bank, self._written, Random(self._random.random()), self._publish)
+    def _watched(self, name: str, camera: Camera) -> WatchedCamera:
+        return WatchedCamera(
+            name,
+            camera,
+            scenes=self._scenes,
+            outputs=self._outputs,
+            router=self._router,
+            random=Random(self._random.random()),
+        )
 
     def start(self) -> None:
         """Starts every camera, in threads of their own: one that is offline holds up none."""
         with self._lock:
-            for station in self._stations.values():
-                self._start(station)
+            for camera in self._cameras.values():
+                self._start(camera)
 
-    def _start(self, station: WatchedCamera) -> None:
-        if station.start(self.engine):
-            self._running.add(station.name)
+    def _start(self, camera: WatchedCamera) -> None:
+        if camera.start(self.runner):
+            self._running.add(camera.name)
+
+    def _camera(self, name: str) -> WatchedCamera:
+        with self._lock:
+            return self._cameras[name]
 
     def _score(self, batch: Sequence[tuple[str, Frame]]) -> list[FrameScore]:
-        asked = [self._asked(source, frame) for source, frame in batch]
+        requests = []
+        for source, frame in batch:
+            with _errors_of(source):
+                requests.append(self._camera(source).request(frame))
         try:
-            return self._gated(asked)
+            return self._scorer(requests)
         except FrameError as error:
             raise SourceError(error.source, str(error)) from error
 
-    def _gate(self, asked: ScoreRequest) -> StaticGate | None:
-        with self._lock:
-            return self._stations[asked.frame.source].gate
-
-    def _asked(self, source: str, frame: Frame) -> ScoreRequest:
-        with self._lock:
-            station = self._stations[source]
-        try:
-            return station.asked(frame)
-        except Exception as error:
-            raise self._one_camera(source, error) from error
-
     def _deliver(self, source: str, frame: Frame, score: FrameScore | None) -> None:
-        if score is None:
-            return
-        try:
-            self._stations[source].take(frame, score)
-        except Exception as error:
-            raise self._one_camera(source, error) from error
-
-    @staticmethod
-    def _one_camera(source: str, error: Exception) -> SourceError:
-        """What ends one camera only, whatever it is; said in full where a person cannot mend it."""
-        if not isinstance(error, UserError | OSError):
-            log.error("%s: internal error; report it with the log", source, exc_info=error)
-        return SourceError(source, str(error))
+        if score is not None:
+            with _errors_of(source):
+                self._cameras[source].write(frame, score)  # without the lock: no reload delays a frame
 
     def _ended(self, name: str, error: Exception | None) -> None:
-        """The last frame of a camera is delivered: it is over, or begins anew with other settings."""
+        """Closes a camera whose last frame is delivered: it is over, or begins anew with other settings."""
         with self._lock:
-            station = self._stations[name]
+            camera = self._cameras[name]
             self._running.discard(name)
             if error is not None:
                 self._failures[name] = str(error)
                 log.error("%s: watched no longer (%s)", name, error)
-            self._close(station, FLUSH_SECONDS)
+            self._close(camera, FLUSH_SECONDS)
             if name in self._successors:
                 self._replace(name, self._successors.pop(name))
             if not self._running and not self._successors:
-                self.engine.finish()
+                self.runner.finish()
 
     def _replace(self, name: str, successor: WatchedCamera | None) -> None:
         self._failures.pop(name, None)
         if successor is None:
-            del self._stations[name]
+            del self._cameras[name]
             return
-        self._stations[name] = successor
+        self._cameras[name] = successor
         try:
             self._start(successor)
         except (UserError, OSError) as error:  # a folder that cannot be made is this camera's trouble
@@ -153,81 +154,80 @@ class Watcher:
         Raises:
             UserError: nothing was changed.
         """
-        fitted = self._bank.reload(scenes_of(cameras))
+        fitted = self._scenes.reload(scenes_of(cameras))
         with self._lock:
             before = self._intended()
             changed = [name for name in cameras if before.get(name) != cameras[name] or name in self._failures]
-            stations = {name: self._station(name, cameras[name]) for name in changed}
+            successors = {name: self._watched(name, cameras[name]) for name in changed}
             self._order = list(cameras)
             gone = [name for name in before if name not in cameras]
-            for name, station in [*stations.items(), *((name, None) for name in gone)]:
-                self._succeed(name, station)
+            for name, successor in [*successors.items(), *((name, None) for name in gone)]:
+                self._succeed(name, successor)
             self._reloads += 1
         log.info(
             "cameras file read again: %d changed or new, %d gone; scenes loaded: %s",
-            *(len(stations), len(gone), ", ".join(fitted) or "none"),
+            *(len(successors), len(gone), ", ".join(fitted) or "none"),
         )
 
     def _intended(self) -> dict[str, Camera]:
-        """The cameras as they are to be, once those that are asked to end have ended."""
-        stations: dict[str, WatchedCamera | None] = {**self._stations, **self._successors}
-        return {name: station.camera for name, station in stations.items() if station is not None}
+        """Returns the cameras as they are to be, once those that are asked to end have ended."""
+        watched: dict[str, WatchedCamera | None] = {**self._cameras, **self._successors}
+        return {name: one.camera for name, one in watched.items() if one is not None}
 
-    def _succeed(self, name: str, station: WatchedCamera | None) -> None:
+    def _succeed(self, name: str, successor: WatchedCamera | None) -> None:
         if name in self._running:
-            self._successors[name] = station  # when what is on its way is delivered
+            self._successors[name] = successor  # when what is on its way is delivered
             with suppress(KeyError):  # its last frame is delivered already: `_ended` waits for us
-                self.engine.remove(name)
-        elif station is not None or name in self._stations:
-            self._replace(name, station)
+                self.runner.remove(name)
+        elif successor is not None or name in self._cameras:
+            self._replace(name, successor)
 
-    def _close(self, station: WatchedCamera, timeout: float) -> None:
+    def _close(self, camera: WatchedCamera, timeout: float) -> None:
         """Begins to finish what a camera writes, in a thread, which then says what became of its frames."""
 
         def finish() -> None:
-            station.close(timeout)
-            counts = self.engine.snapshot().sources.get(station.name)
+            camera.close(timeout)
+            counts = self.runner.snapshot().sources.get(camera.name)
             if counts is not None:
-                log.info("%s: %s", station.name, tally(counts, station.lost))
+                log.info("%s: %s", camera.name, tally(counts, camera.losses))
 
-        present = set(self._stations.values())
+        present = set(self._cameras.values())
         self._closing = {one: thread for one, thread in self._closing.items() if one in present or thread.is_alive()}
-        self._closing[station] = thread = Thread(target=finish, name=f"close {station.name}", daemon=True)
+        self._closing[camera] = thread = Thread(target=finish, name=f"close {camera.name}", daemon=True)
         thread.start()
 
     def close(self, timeout: float) -> None:
         """Lets every camera finish what it writes, all at once, within so many seconds."""
         with self._lock:
-            stations = list(self._stations.values())
-            for station in stations:
-                if station not in self._closing:
-                    self._close(station, timeout)
+            for camera in self._cameras.values():
+                if camera not in self._closing:
+                    self._close(camera, timeout)
             threads = list(self._closing.values())
         end = monotonic() + timeout + 1.0
         for thread in threads:
             thread.join(max(0.0, end - monotonic()))
 
     def report(self) -> WatchReport:
-        """How everything is doing now."""
-        snapshot = self.engine.snapshot()
+        """Returns how everything is doing now."""
+        snapshot = self.runner.snapshot()
         with self._lock:
-            stations = [self._stations[name] for name in self._order if name in self._stations]
+            cameras = [self._cameras[name] for name in self._order if name in self._cameras]
             return WatchReport(
                 cameras=tuple(
-                    station.report(snapshot.sources.get(station.name), self._failures.get(station.name))
-                    for station in stations
+                    camera.report(snapshot.sources.get(camera.name), self._failures.get(camera.name))
+                    for camera in cameras
                 ),
-                engine=snapshot,
+                stream=snapshot,
                 started=self._started,
-                device=str(self._bank.device),
-                device_bytes=device_memory(self._bank.device),
+                device=str(self._scenes.device),
+                device_bytes=device_memory(self._scenes.device),
                 reloads=self._reloads,
                 failed_reloads=self.failed_reloads,
             )
 
     def stuck(self) -> str | None:
-        """Why the process should be restarted: frames are on their way, but none has arrived for long."""
-        counts = self.engine.snapshot().sources.values()
+        """Returns why the process should be restarted: frames are on their way, but none has arrived for long."""
+        counts = self.runner.snapshot().sources.values()
         done = sum(one.delivered + sum(one.dropped.values()) for one in counts)
         before, since = self._progress
         if done != before or not any(one.in_flight for one in counts):
@@ -238,13 +238,24 @@ class Watcher:
 
     @property
     def failures(self) -> Mapping[str, str]:
-        """Cameras that are watched no longer because of an error, with what it said."""
+        """The cameras that are watched no longer because of an error, with what it said."""
         with self._lock:
             return dict(self._failures)
 
 
+@contextmanager
+def _errors_of(source: str) -> Iterator[None]:
+    """Has any error end one camera only; it is logged in full where a person cannot mend it."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, UserError | OSError):
+            log.error("%s: internal error; report it with the log", source, exc_info=error)
+        raise SourceError(source, str(error)) from error
+
+
 def tally(counts: SourceCounts, lost: Mapping[str, int]) -> str:
-    """What became of a camera's frames.
+    """Returns what became of a camera's frames, in words.
 
     >>> tally(SourceCounts(taken=9, scored=7, delivered=6, dropped={"newer frame": 3}), {"recorder:disk": 1})
     '9 frames came in, 6 delivered, 3 dropped (3 newer frame); not kept: 1 recorder:disk'

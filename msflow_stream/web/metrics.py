@@ -162,8 +162,8 @@ class WatchCollector(Collector):
         """Returns the metric families of the present report."""
         report = self._report()
         yield from camera_metrics(report.cameras)
-        yield _batches(report.engine.batches)
-        yield _stages(report.engine)
+        yield _batches(report.stream.batches)
+        yield _stages(report.stream)
         yield from _alerts(report.alerts)
         yield from _process(report)
 

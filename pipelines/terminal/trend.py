@@ -70,8 +70,8 @@ class Trend:
         """Frames per batch of late, None if there was no batch."""
         if not self._moments:
             return None
-        old = self._moments[0].report.engine.batches if len(self._moments) > 1 else {}
-        new = self._moments[-1].report.engine.batches
+        old = self._moments[0].report.stream.batches if len(self._moments) > 1 else {}
+        new = self._moments[-1].report.stream.batches
         counts = {size: count - old.get(size, 0) for size, count in new.items()}
         batches = sum(counts.values())
         return sum(size * count for size, count in counts.items()) / batches if batches else None
@@ -80,10 +80,10 @@ class Trend:
         """Seconds that a batch took of late, None if there was no batch."""
         if not self._moments:
             return None
-        new = self._moments[-1].report.engine.scoring
+        new = self._moments[-1].report.stream.scoring
         if len(self._moments) < 2:
             return median(new.count, new.at_most)
-        old: Latency = self._moments[0].report.engine.scoring
+        old: Latency = self._moments[0].report.stream.scoring
         return median(new.count - old.count, [n - o for n, o in zip(new.at_most, old.at_most, strict=True)])
 
 

@@ -17,7 +17,7 @@ def test_it_is_not_ready_before_the_first_picture() -> None:
 
 
 def test_it_is_not_ready_before_the_models_have_scored() -> None:
-    assert ready(replace(report(running()), engine=nothing().engine)) == ["nothing was scored yet"]
+    assert ready(replace(report(running()), stream=nothing().stream)) == ["nothing was scored yet"]
 
 
 def test_it_is_not_ready_without_cameras() -> None:

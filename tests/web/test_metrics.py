@@ -149,7 +149,7 @@ def test_batches_are_counted_by_size() -> None:
 @pytest.mark.parametrize("stage", ["waiting", "scoring", "delivering"])
 def test_latencies_are_shown_by_stage(stage: str) -> None:
     whole = report()
-    latency: Latency = getattr(whole.engine, stage)
+    latency: Latency = getattr(whole.stream, stage)
     found = samples(scrape(lambda: whole))
     buckets = [value(found, "msflow_stage_seconds_bucket", stage=stage, le=str(bound)) for bound in LATENCY_BOUNDS]
     assert buckets == list(latency.at_most)
@@ -214,7 +214,7 @@ def test_counters_never_decrease_while_a_watch_goes_on() -> None:
         camera = running()
         status = replace(camera.status, frames_read=5 * frames, frames_sampled=frames)
         counts = counters.of("gate").counts()
-        return replace(report(replace(camera, status=status, counts=counts)), engine=counters.snapshot())
+        return replace(report(replace(camera, status=status, counts=counts)), stream=counters.snapshot())
 
     metrics, scrapes = registry(now), []
     for frames in range(1, 30):

@@ -164,13 +164,13 @@ def test_the_footer_speaks_of_late_and_not_of_the_whole_run() -> None:
         counters.batch(1)
         counters.scoring.took(9.0)
     table, empty = StatusTable(), report()
-    table.draw(replace(empty, engine=counters.snapshot()), NOW)
+    table.draw(replace(empty, stream=counters.snapshot()), NOW)
     counters.batch(8)
     counters.scoring.took(0.002)
-    lines = drawn(table.draw(replace(empty, engine=counters.snapshot()), NOW + timedelta(seconds=1)), 100)
+    lines = drawn(table.draw(replace(empty, stream=counters.snapshot()), NOW + timedelta(seconds=1)), 100)
     assert "batch 8.0 · scoring p50 2 ms" in lines[-1]
-    lines = drawn(table.draw(replace(empty, engine=counters.snapshot()), NOW + timedelta(seconds=30)), 100)
-    lines = drawn(table.draw(replace(empty, engine=counters.snapshot()), NOW + timedelta(seconds=45)), 100)
+    lines = drawn(table.draw(replace(empty, stream=counters.snapshot()), NOW + timedelta(seconds=30)), 100)
+    lines = drawn(table.draw(replace(empty, stream=counters.snapshot()), NOW + timedelta(seconds=45)), 100)
     assert "no batch" in lines[-1]
 
 
