@@ -8,37 +8,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 from PIL import Image
 
 from msflow_stream.results.figures import ALARM, LABEL, SMOOTHED, loss_plot, timeline
 from msflow_stream.scenes.losses import Pass
-from msflow_stream.series import labelled_spans
 from msflow_stream.types import ScoreRow
-
-RATES = st.sampled_from([1.0, 25.0, 30000 / 1001, 59.94])
-
-
-@given(st.lists(st.booleans(), max_size=60), RATES)
-def test_labelled_spans_are_the_inverse_of_labels(labels: list[bool], rate: float) -> None:
-    back = [False] * len(labels)
-    for start, end in labelled_spans(labels, rate):
-        first, last = round(start * rate), round(end * rate)
-        back[first:last] = [True] * (last - first)
-    assert back == labels
-
-
-@given(st.lists(st.integers(0, 255), max_size=60), RATES)
-def test_labelled_spans_are_in_order_and_apart(labels: list[int], rate: float) -> None:
-    edges = [edge for span in labelled_spans(labels, rate) for edge in span]
-    assert edges == sorted(set(edges))
-    assert all(0 <= edge <= len(labels) / rate for edge in edges)
-
-
-def test_spans_are_in_seconds() -> None:
-    assert labelled_spans(np.array([0, 1, 1, 0, 0, 255], np.uint8), 2.0) == [(0.5, 1.5), (2.5, 3.0)]
 
 
 def rows(smoothed: Sequence[float], threshold: float) -> list[ScoreRow]:

@@ -1,16 +1,76 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msflow_stream.series import Smoother, smooth
+from msflow_stream.series import ScoreSmoother, Smoother, batched, labelled_spans, smooth
+from msflow_stream.types import FrameScore
 
+RATES = st.sampled_from([1.0, 25.0, 30000 / 1001, 59.94])
 SECONDS = st.sampled_from([0.1, 0.5, 2.0, 60.0])
 GAPS = st.floats(0, 5)
 SERIES = st.lists(st.tuples(GAPS, st.floats(-100, 100)), min_size=1, max_size=20)
+
+
+@given(st.lists(st.integers(), max_size=30), st.integers(1, 12))
+def test_batches_are_the_slices_of_the_items(items: list[int], size: int) -> None:
+    assert list(batched(items, size)) == [items[i : i + size] for i in range(0, len(items), size)]
+
+
+def test_no_item_is_taken_before_its_batch_is_wanted() -> None:
+    taken = []
+    batches = batched((taken.append(i) or i for i in range(100)), 3)  # type: ignore[func-returns-value]
+    assert taken == []
+    assert next(batches) == [0, 1, 2]
+    assert taken == [0, 1, 2]
+
+
+def test_a_source_that_nobody_else_holds_is_closed_with_the_batches() -> None:
+    closed = []
+
+    def source() -> Iterator[int]:
+        try:
+            yield from range(10)
+        finally:
+            closed.append(True)
+
+    batches = batched(source(), 2)
+    next(batches)
+    assert not closed
+    del batches
+    assert closed
+
+
+def test_an_error_of_the_source_comes_through() -> None:
+    batches = batched((1 // (2 - i) for i in range(5)), 2)
+    assert next(batches) == [0, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(batches)
+
+
+@given(st.lists(st.booleans(), max_size=60), RATES)
+def test_labelled_spans_are_the_inverse_of_labels(labels: list[bool], rate: float) -> None:
+    back = [False] * len(labels)
+    for start, end in labelled_spans(labels, rate):
+        first, last = round(start * rate), round(end * rate)
+        back[first:last] = [True] * (last - first)
+    assert back == labels
+
+
+@given(st.lists(st.integers(0, 255), max_size=60), RATES)
+def test_labelled_spans_are_in_order_and_apart(labels: list[int], rate: float) -> None:
+    edges = [edge for span in labelled_spans(labels, rate) for edge in span]
+    assert edges == sorted(set(edges))
+    assert all(0 <= edge <= len(labels) / rate for edge in edges)
+
+
+def test_spans_are_in_seconds() -> None:
+    assert labelled_spans(np.array([0, 1, 1, 0, 0, 255], np.uint8), 2.0) == [(0.5, 1.5), (2.5, 3.0)]
 
 
 def timed(series: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
@@ -84,3 +144,16 @@ def test_one_smoother_does_not_know_of_another() -> None:
 def test_times_and_values_of_different_length_are_an_error() -> None:
     with pytest.raises(ValueError, match=r"shorter|longer"):
         smooth([0.0, 1.0], [1.0], 1.0)
+
+
+def test_each_kind_of_score_is_smoothed_by_itself_in_one_step() -> None:
+    smoother, times = ScoreSmoother(0.5), [0.0, 0.2, 0.9]
+    values = {"paper": [1.0, 5.0, 2.0], "surprise": [30.0, 10.0, math.inf], "surprise_mean": [0.0, -1.0, 4.0]}
+    series = list(zip(*values.values(), strict=True))
+    scores = [
+        FrameScore("a", "b", i, time, None, *series[i], np.zeros((1, 1), np.float16)) for i, time in enumerate(times)
+    ]
+    found = [smoother(score) for score in scores]
+    assert [one.score for one in found] == scores
+    for kind, raw in values.items():
+        assert [one.smoothed[kind] for one in found] == smooth(times, raw, 0.5)
