@@ -89,7 +89,7 @@ def known(told: Told, *ids: str) -> list[tuple[str, int]]:
 def retained(port: int) -> dict[str, str]:
     with Subscriber(port) as late:
         late.settle()
-        return {topic: text for topic, text, old in late.heard if old}
+        return {topic: text for topic, text, old in late.received if old}
 
 
 def test_what_nobody_takes_is_kept_among_the_dead_letters(told: Told, receivers: Receivers) -> None:

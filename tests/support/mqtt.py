@@ -104,20 +104,20 @@ class Broker:
 
 
 class Subscriber:
-    """Everything that is said at a broker, in order; it stays subscribed while either is away. A context manager.
+    """A client that keeps everything published at a broker, in order, and stays subscribed. A context manager.
 
     Attributes:
-        heard: topic, text, and whether it had been said before we listened.
+        received: topic, text, and whether the broker had retained it.
     """
 
     def __init__(self, port: int, login: tuple[str, str] | None = None, ca: Path | None = None) -> None:
-        self.heard: list[tuple[str, str, bool]] = []
+        self.received: list[tuple[str, str, bool]] = []
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"listener-{id(self)}", clean_session=False)
         self._client.on_connect = lambda client, *_: client.subscribe("#", qos=1)
-        self._client.on_message = self._hear
+        self._client.on_message = self._on_message
         self._client.reconnect_delay_set(0.05, 0.05)
         self._subscribed = False
-        self._client.on_subscribe = self._note
+        self._client.on_subscribe = self._on_subscribe
         if login is not None:
             self._client.username_pw_set(*login)
         if ca is not None:
@@ -125,22 +125,22 @@ class Subscriber:
         self._port = port
 
     def texts(self, topic: str) -> list[str]:
-        return [text for where, text, _ in list(self.heard) if where == topic]
+        return [text for where, text, _ in list(self.received) if where == topic]
 
     def last(self, topic: str) -> str | None:
         texts = self.texts(topic)
         return texts[-1] if texts else None
 
     def settle(self) -> None:
-        """Returns when all has been heard that the broker knew before."""
-        marker = f"marker/{id(self)}/{len(self.heard)}"
+        """Returns when all has been received that the broker knew before."""
+        marker = f"marker/{id(self)}/{len(self.received)}"
         self._client.publish(marker, "", qos=1)
         until(lambda: self.texts(marker))
 
-    def _hear(self, client: paho.Client, data: object, message: paho.MQTTMessage) -> None:
-        self.heard.append((message.topic, message.payload.decode(), message.retain))
+    def _on_message(self, client: paho.Client, data: object, message: paho.MQTTMessage) -> None:
+        self.received.append((message.topic, message.payload.decode(), message.retain))
 
-    def _note(self, *_: object) -> None:
+    def _on_subscribe(self, *_: object) -> None:
         self._subscribed = True
 
     def __enter__(self) -> Subscriber:

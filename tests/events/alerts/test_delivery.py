@@ -1,7 +1,8 @@
-"""From the queue to the receiver: in order, at least once, however often the receiver fails."""
+"""The way from a queue to its receiver: in order, at least once, however often the receiver fails."""
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import subprocess
@@ -11,12 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from msflow_stream.events import serialization
 from msflow_stream.events.alerts.delivery import DeliveryWorker
 from msflow_stream.events.alerts.queue import DeliveryQueue
+from msflow_stream.events.alerts.sinks import base
 from msflow_stream.events.alerts.sinks.base import AlertMessage, GiveUp, Retry, retrying
+from msflow_stream.types import EventMessage
 from tests.events.alerts.messages import QUICK, a_message, dead, known_by, life, without_repeats
 from tests.support.data import REPOSITORY
 from tests.support.mqtt import until
@@ -26,15 +31,15 @@ class Receiver:
     """Takes messages, or raises what it is told to."""
 
     def __init__(self) -> None:
-        self.taken: list[AlertMessage] = []
+        self.received: list[AlertMessage] = []
         self.attempts = 0
-        self.trouble: Callable[[AlertMessage], Exception | None] = lambda message: None
+        self.error_for: Callable[[AlertMessage], Exception | None] = lambda message: None
 
     def __call__(self, message: AlertMessage) -> None:
         self.attempts += 1
-        if (error := self.trouble(message)) is not None:
+        if (error := self.error_for(message)) is not None:
             raise error
-        self.taken.append(message)
+        self.received.append(message)
 
 
 def worker(folder: Path, deliver: Callable[[AlertMessage], None], **options: Any) -> DeliveryWorker:
@@ -46,9 +51,9 @@ def test_what_is_put_in_arrives_as_it_was(tmp_path: Path) -> None:
     one = worker(tmp_path, receiver)
     for message in life(updates=5):
         one.add(message)
-    until(lambda: len(receiver.taken) == 7)
+    until(lambda: len(receiver.received) == 7)
     one.close()
-    assert receiver.taken == life(updates=5)
+    assert receiver.received == life(updates=5)
     report = one.report()
     assert (report.delivered, report.retried, report.given_up, report.waiting) == (7, 0, 0, 0)
     assert report.last_error is None
@@ -59,13 +64,13 @@ def test_a_failing_receiver_is_tried_until_it_works_and_the_order_is_kept(
 ) -> None:
     caplog.set_level(logging.INFO)
     receiver = Receiver()
-    receiver.trouble = lambda message: Retry("away") if receiver.attempts < 6 else None
+    receiver.error_for = lambda message: Retry("away") if receiver.attempts < 6 else None
     one = worker(tmp_path, receiver)
     for message in life(updates=2):
         one.add(message)
-    until(lambda: len(receiver.taken) == 4)
+    until(lambda: len(receiver.received) == 4)
     one.close()
-    assert receiver.taken == life(updates=2)
+    assert receiver.received == life(updates=2)
     assert one.report().retried == 5
     assert one.report().last_error == "away"
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
@@ -73,20 +78,20 @@ def test_a_failing_receiver_is_tried_until_it_works_and_the_order_is_kept(
 
 def test_what_would_never_arrive_goes_to_the_dead_letters_and_the_next_is_tried(tmp_path: Path) -> None:
     receiver = Receiver()
-    receiver.trouble = lambda message: GiveUp("nobody there") if message.event.version == 2 else None
+    receiver.error_for = lambda message: GiveUp("nobody there") if message.event.version == 2 else None
     one = worker(tmp_path, receiver)
     for message in life():
         one.add(message)
-    until(lambda: len(receiver.taken) == 2)
+    until(lambda: len(receiver.received) == 2)
     one.close()
-    assert known_by(receiver.taken) == [("gate-1", 1), ("gate-1", 3)]
+    assert known_by(receiver.received) == [("gate-1", 1), ("gate-1", 3)]
     assert dead(tmp_path / "guard.dead.jsonl") == [("nobody there", "gate-1", 2)]
     assert one.report().given_up == 1
 
 
 def test_a_message_is_given_up_when_it_is_too_old_but_never_untried(tmp_path: Path) -> None:
     receiver = Receiver()
-    receiver.trouble = lambda message: Retry("away")
+    receiver.error_for = lambda message: Retry("away")
     hours = [0.0]
     box = DeliveryQueue(tmp_path, "guard", clock=lambda: hours[0])
     one = DeliveryWorker(box, receiver, random=Random(0), backoff=QUICK, give_up_after=24.0)
@@ -95,20 +100,20 @@ def test_a_message_is_given_up_when_it_is_too_old_but_never_untried(tmp_path: Pa
     assert one.report().given_up == 0
     hours[0] = 24.0
     until(lambda: one.report().given_up == 1)
-    receiver.trouble = lambda message: None
+    receiver.error_for = lambda message: None
     one.add(a_message("close", version=2))
-    until(lambda: len(receiver.taken) == 1)
+    until(lambda: len(receiver.received) == 1)
     one.close()
     assert dead(tmp_path / "guard.dead.jsonl") == [("away", "gate-1", 1)]
 
 
 def test_attempts_are_counted_for_each_message(tmp_path: Path) -> None:
     receiver = Receiver()
-    receiver.trouble = lambda message: Retry("exit code 1") if message.kind != "close" else None
+    receiver.error_for = lambda message: Retry("exit code 1") if message.kind != "close" else None
     one = worker(tmp_path, receiver, attempts=3)
     for message in life():
         one.add(message)
-    until(lambda: len(receiver.taken) == 1)
+    until(lambda: len(receiver.received) == 1)
     one.close()
     assert receiver.attempts == 3 + 3 + 1
     assert one.report().given_up == 2
@@ -116,11 +121,11 @@ def test_attempts_are_counted_for_each_message(tmp_path: Path) -> None:
 
 def test_a_bug_costs_its_message_and_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     receiver = Receiver()
-    receiver.trouble = lambda message: KeyError("oops") if message.kind == "open" else None
+    receiver.error_for = lambda message: KeyError("oops") if message.kind == "open" else None
     one = worker(tmp_path, receiver)
     for message in life():
         one.add(message)
-    until(lambda: len(receiver.taken) == 2)
+    until(lambda: len(receiver.received) == 2)
     one.close()
     assert dead(tmp_path / "guard.dead.jsonl") == [("internal error (KeyError)", "gate-1", 1)]
     assert caplog.text.count("Traceback") == 1
@@ -134,25 +139,42 @@ def test_what_cannot_be_read_back_is_given_up(tmp_path: Path) -> None:
     queued.text = '{"kind": "from another version"}'
     one = DeliveryWorker(box, receiver, random=Random(0), backoff=QUICK)
     one.add(a_message("close"))
-    until(lambda: len(receiver.taken) == 1)
+    until(lambda: len(receiver.received) == 1)
     one.close()
     assert one.report().given_up == 1
 
 
+def test_a_message_becomes_json_once_and_is_read_once_however_often_it_is_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver, bare = Receiver(), EventMessage("open", a_message("open").event)
+    written, read = Mock(wraps=serialization.to_json), Mock(wraps=base.from_json)
+    monkeypatch.setattr(serialization, "to_json", written)
+    monkeypatch.setattr(base, "from_json", read)
+    receiver.error_for = lambda message: Retry("away") if receiver.attempts < 4 else None
+    one = worker(tmp_path, receiver)
+    one.add(bare)
+    until(lambda: receiver.received)
+    one.close()
+    assert (written.call_count, read.call_count) == (1, 1)
+    (message,) = receiver.received
+    assert message.values == json.loads(message.text) == serialization.to_json(bare)
+
+
 def test_close_tries_once_more_and_leaves_the_rest_to_the_next_run(tmp_path: Path) -> None:
     receiver, ended = Receiver(), []
-    receiver.trouble = lambda message: Retry("away")
+    receiver.error_for = lambda message: Retry("away")
     one = worker(tmp_path, receiver, close=lambda: ended.append(True))
     for message in life():
         one.add(message)
     one.close()
     assert ended == [True]
     assert one.report().waiting == 3
-    receiver.trouble = lambda message: None
+    receiver.error_for = lambda message: None
     another = worker(tmp_path, receiver)
-    until(lambda: len(receiver.taken) == 3)
+    until(lambda: len(receiver.received) == 3)
     another.close()
-    assert receiver.taken == life()
+    assert receiver.received == life()
 
 
 def test_a_hanging_delivery_does_not_hold_up_the_end_and_is_repeated(tmp_path: Path) -> None:
@@ -165,7 +187,7 @@ def test_a_hanging_delivery_does_not_hold_up_the_end_and_is_repeated(tmp_path: P
     one.add(a_message("open"))
     one.close(0.1)
     another = worker(tmp_path, receiver)
-    until(lambda: len(receiver.taken) == 1)
+    until(lambda: len(receiver.received) == 1)
     another.close()
     freed.set()
 
@@ -208,11 +230,12 @@ def test_a_kill_between_delivery_and_note_has_the_message_delivered_again(tmp_pa
     assert done.stdout.split() == ["1", "2"]
     receiver = Receiver()
     one = worker(tmp_path, receiver)
-    until(lambda: ("gate-1", 2) in known_by(receiver.taken))
+    until(lambda: ("gate-1", 2) in known_by(receiver.received))
     one.close()
-    taken = [("gate-1", int(version)) for version in done.stdout.split()] + known_by(receiver.taken)
-    assert taken[:3] == [("gate-1", 1), ("gate-1", 2), ("gate-1", 2)]
-    assert without_repeats(taken) == [("gate-1", version) for version in range(1, len(without_repeats(taken)) + 1)]
+    received = [("gate-1", int(version)) for version in done.stdout.split()] + known_by(receiver.received)
+    assert received[:3] == [("gate-1", 1), ("gate-1", 2), ("gate-1", 2)]
+    versions = [version for _, version in without_repeats(received)]
+    assert versions == list(range(1, len(versions) + 1))
 
 
 class StoreAwayError(Exception):
@@ -221,11 +244,11 @@ class StoreAwayError(Exception):
 
 def test_a_function_that_saves_is_a_delivery(tmp_path: Path) -> None:
     receiver = Receiver()
-    receiver.trouble = lambda message: StoreAwayError("no connection") if receiver.attempts < 4 else None
+    receiver.error_for = lambda message: StoreAwayError("no connection") if receiver.attempts < 4 else None
     one = worker(tmp_path, retrying(receiver, StoreAwayError))
     for message in life():
         one.add(message)
-    until(lambda: len(receiver.taken) == 3)
+    until(lambda: len(receiver.received) == 3)
     one.close()
-    assert receiver.taken == life()
+    assert receiver.received == life()
     assert one.report().last_error == "StoreAwayError: no connection"

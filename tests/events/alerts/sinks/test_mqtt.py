@@ -62,7 +62,7 @@ def retained(port: int) -> dict[str, str]:
     """What somebody hears who comes now."""
     with Subscriber(port) as late:
         late.settle()
-        return {topic: text for topic, text, old in late.heard if old}
+        return {topic: text for topic, text, old in late.received if old}
 
 
 def test_the_life_of_an_event(broker: Broker) -> None:
