@@ -1,4 +1,4 @@
-"""What can be said of a camera, with the defaults."""
+"""The settings of cameras, with the defaults."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MOST_DOUBLINGS = 64  # of a wait; beyond, the ceiling has long been reached, and
 
 
 def shown_key(key: str) -> str:
-    """A key as it may be said: an address that was put in a name's place could hold credentials."""
+    """Returns a key as it may be shown: an address that was put in a name's place could hold credentials."""
     return "***" if "://" in key else key
 
 
@@ -87,7 +87,7 @@ Restream = Annotated[SecretStr, AfterValidator(_checked_restream), WithJsonSchem
 
 
 class Shift(Section):
-    """From a time of day on, another scene is what is normal."""
+    """A time of day from which on another scene is what is normal."""
 
     start: ClockTime = Field(description="time of day, hours:minutes, by the clock of the machine")
     scene: SceneName = Field(description="name of the scene from then on")
@@ -125,7 +125,7 @@ class Backoff(Section):
 
 
 class CameraSettings(Section):
-    """What can be said once for all cameras, under `defaults`, or for one."""
+    """Settings that can be given once for all cameras, under `defaults`, or for one."""
 
     every: int = Field(default=5, ge=1, description="every so many frames of the camera one is scored")
     transport: Literal["tcp", "udp"] = Field(default="tcp", description="how RTSP sends pictures")
@@ -185,11 +185,11 @@ class Camera(CameraSettings):
 
     @property
     def scenes(self) -> tuple[str, ...]:
-        """All scenes that it ever needs."""
+        """All scenes that the camera ever needs."""
         return (self.scene,) if self.scene else tuple(dict.fromkeys(shift.scene for shift in self.schedule))
 
     def scene_at(self, now: time) -> str:
-        """The scene at a time of day."""
+        """Returns the scene at a time of day."""
         if self.scene is not None:
             return self.scene
         begun = [shift for shift in self.schedule if shift.start <= now]

@@ -1,4 +1,4 @@
-"""Reading a cameras file: defaults, secrets, and mistakes that name their line."""
+"""A cameras file is read here: defaults, secrets, and mistakes that name their line."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ REFERENCE = re.compile(r"\$\{([^}]*)\}")
 
 
 def load_cameras(path: Path, environment: Mapping[str, str] = os.environ) -> dict[str, Camera]:
-    """The cameras of a file by name; as `load_file`."""
+    """Returns the cameras of a file by name, as `load_file` reads it."""
     return dict(load_file(path, environment).cameras)
 
 
 def load_file(path: Path, environment: Mapping[str, str] = os.environ) -> Cameras:
-    """A cameras file, with the defaults filled into every camera.
+    """Reads a cameras file, and fills the defaults into every camera.
 
     `${NAME}` anywhere in a text stands for an environment variable, `${file:PATH}` for the content of a file, such as a
     mounted secret. Paths are relative to the folder of the cameras file.
@@ -66,7 +66,7 @@ def load_file(path: Path, environment: Mapping[str, str] = os.environ) -> Camera
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of the file, for editors."""
+    """Returns the JSON schema of the file, for editors."""
     return Cameras.model_json_schema()
 
 
@@ -94,7 +94,7 @@ def _distinct(names: Iterable[str], lines: Mapping[Place, int], file: Path) -> N
 
 
 def _placed(camera: Camera, folder: Path) -> Camera:
-    """The camera with its url, if that is a file's, as a path that holds wherever the program runs."""
+    """Returns the camera with its url, if that is a file's, as a path that holds wherever the program runs."""
     url = camera.url.get_secret_value()
     if url.lower().startswith(FILE_SCHEME):
         url = url[len(FILE_SCHEME) :]
@@ -104,7 +104,7 @@ def _placed(camera: Camera, folder: Path) -> Camera:
 
 
 def _plain(node: yaml.Node, at: Place, lines: dict[Place, int], file: Path, environment: Mapping[str, str]) -> Any:
-    """The values of a YAML tree, noting the line of each."""
+    """Returns the values of a YAML tree, and notes the line of each."""
     lines[at] = node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):
         result: dict[Any, Any] = {}
@@ -160,7 +160,7 @@ def _explain(error: ValidationError, lines: dict[Place, int], file: Path) -> str
 
 
 def _known(at: Place) -> Iterator[str]:
-    """The keys that are valid where an unknown one is."""
+    """Yields the keys that are valid where an unknown one is."""
     if len(at) == 1:
         yield from Cameras.model_fields
     elif at[0] == "alerts":

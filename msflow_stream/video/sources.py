@@ -1,4 +1,4 @@
-"""From what a person typed to sources: expands arguments, names sources, opens readers."""
+"""Sources, made from what a person typed: arguments are expanded, sources named, readers opened."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "rt
 
 
 class Reader(Protocol):
-    """What every source offers: facts, frames, counts, and to be closed. Iterated once."""
+    """The contract of every source: facts, frames, counts, and to be closed. Iterated once."""
 
     damaged: int
     frames_read: int
 
     @property
     def info(self) -> SourceInfo:
-        """What is known of the source."""
+        """The facts of the source."""
 
     def __iter__(self) -> Iterator[Frame]: ...
 
@@ -71,7 +71,7 @@ def open_source(
 
 
 def is_live(spec: str) -> bool:
-    """Whether this is a camera: a URL, or a number that is no file or folder here.
+    """Returns whether this is a camera: a URL, or a number that is no file or folder here.
 
     Raises:
         UserError: a URL of a kind that cannot be read.
@@ -167,7 +167,7 @@ def _check_names(specs: Sequence[str]) -> None:
 
 
 def group_by_scene(root: Path) -> dict[str, list[str]]:
-    """Sources by scene: a sub-folder is a scene, a file belongs to the scene before the first underscore of its name.
+    """Returns sources by scene: a sub-folder is one, a file belongs to the scene before the first underscore.
 
     Sub-folders named as in ShanghaiTech Campus (01_014) are clips of the scene before the underscore.
 

@@ -19,7 +19,7 @@ from msflow_stream.video.sources import Reader, open_source, source_name
 
 
 def is_file(url: str) -> bool:
-    """Whether a camera's url is that of a file or folder, there or not; a number is a webcam."""
+    """Returns whether a camera's url is that of a file or folder, there or not; a number is a webcam."""
     return not url.isdecimal() and "://" not in url
 
 

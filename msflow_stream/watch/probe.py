@@ -1,4 +1,4 @@
-"""One look through a camera: does it open, and what does it show?"""
+"""The probe of a camera: it is opened once, to learn whether it shows anything, and what."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from msflow_stream.watch.file_camera import is_file
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What a camera showed when it was opened.
+    """The facts of a camera that was opened once.
 
     Attributes:
-        name: of the camera.
-        width, height: of its first picture, in pixels.
+        name: the camera's name.
+        width, height: size of its first frame in pixels.
         codec: the codec's name, as FFmpeg calls it.
         rate: frames per second, as the stream says.
-        seconds: from the first attempt to connect until the first picture.
-        decoder: what decoded it.
+        seconds: time from the first attempt to connect until the first frame.
+        decoder: the decoder that decoded it.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Probe:
 
 
 def probe(url: str, name: str, settings: CameraSettings | None = None) -> Probe:
-    """Opens a camera, a webcam or a file once, waits for its first picture and closes it.
+    """Opens a camera, a webcam or a file once, waits for its first frame and closes it.
 
     Raises:
         UserError: it shows none; a CameraError, where a live one is to blame. Credentials are never part of the text.

@@ -61,7 +61,7 @@ class OverlayStyle:
 
 
 class Overlay:
-    """Draws on the frames of one source in their order and remembers the scores that its timeline shows.
+    """The drawing on the frames of one source, in their order; it remembers the scores that its timeline shows.
 
     The same calls give the same images. Sizes follow the image's height, from a thumbnail to 4K; it may change.
 
@@ -86,8 +86,8 @@ class Overlay:
         Args:
             image: uint8 H x W x 3, RGB.
             score: the newest score, whose map glows; the same object may come with many frames. None draws no glow.
-            value: what is compared with the threshold (the smoothed score, say); None takes `score.score`. With
-                neither, only the time is drawn.
+            value: the number that is compared with the threshold (the smoothed score, say); None takes `score.score`.
+                With neither, only the time is drawn.
             time: seconds from the source's start. Going back forgets what lay after it.
             alarm: frame the image in red and say so.
         """
@@ -165,7 +165,7 @@ class _Layout:
 
 
 class Glow:
-    """Turns anomaly maps into coloured layers; the colours of a style are worked out once."""
+    """A converter of anomaly maps into coloured layers; the colours of a style are worked out once."""
 
     def __init__(self, style: OverlayStyle) -> None:
         self._low, self._high = style.low, style.high

@@ -1,4 +1,4 @@
-"""The few shapes an overlay is made of, drawn in place on RGB pictures: glows, panels, texts, a bar, a curve."""
+"""The few shapes an overlay is made of, drawn in place on RGB images: glows, panels, texts, a bar, a curve."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ class Box(NamedTuple):
     height: int
 
     def within(self, frame: tuple[int, int]) -> Box:
-        """The part of the box that lies in a frame of (width, height), at least one pixel."""
+        """Returns the part of the box that lies in a frame of (width, height), at least one pixel."""
         x, y = min(max(self.x, 0), frame[0] - 1), min(max(self.y, 0), frame[1] - 1)
         right, bottom = min(self.x + self.width, frame[0]), min(self.y + self.height, frame[1])
         return Box(x, y, max(1, right - x), max(1, bottom - y))
 
     def of(self, image: Image) -> Image:
-        """The part of the picture in the box, as a view."""
+        """Returns the part of the image in the box, as a view."""
         return image[self.y : self.y + self.height, self.x : self.x + self.width]
 
 
 class Stain:
-    """A colour layer with an opacity per pixel, prepared once and laid over pictures cheaply."""
+    """A colour layer with an opacity per pixel, prepared once and laid over images cheaply."""
 
     def __init__(self, box: Box, colour: Image | Colour, opacity: Image) -> None:
-        """`opacity` is uint8 h x w, 255 is opaque; `colour` is one RGB colour or uint8 h x w x 3."""
+        """Takes the opacity (uint8 h x w, 255 is opaque) and one RGB colour, or uint8 h x w x 3."""
         self._box = box
         self._keep, self._add = _weighted(colour, opacity)
 
     @classmethod
     def of_levels(cls, box: Box, levels: Image, table: tuple[Image, Image]) -> Self:
-        """A layer whose colour and opacity depend on a level per pixel (uint8 h x w) by a table of `level_table`."""
+        """Returns a layer with the colour and opacity that `level_table` gives for each pixel's level (uint8 h x w)."""
         stain = cls.__new__(cls)
         keep, add = table
         stain._box, kept = box, np.asarray(cv2.LUT(levels, keep), np.uint8)
@@ -56,13 +56,13 @@ class Stain:
         return stain
 
     def lay(self, image: Image) -> None:
-        """Blend the layer over the picture, in place."""
+        """Blends the layer over the image, in place."""
         part = self._box.of(image)
         cv2.add(cv2.multiply(part, self._keep, scale=1 / 255), self._add, dst=part)
 
 
 def level_table(colours: Image, opacity: Image) -> tuple[Image, Image]:
-    """What a layer keeps of a picture and what it adds at each of 256 levels.
+    """Returns, for each of 256 levels, how much a layer keeps of an image and what it adds.
 
     Args:
         colours: RGB, uint8 256 x 1 x 3.
@@ -81,7 +81,7 @@ def _weighted(colour: Image | Colour, opacity: Image) -> tuple[Image, Image]:
 
 
 def panel(box: Box, colour: Colour = INK, opacity: float = 0.55) -> Stain:
-    """A translucent ground with rounded corners."""
+    """Returns a translucent ground with rounded corners."""
     mask = np.zeros((box.height, box.width), np.uint8)
     radius = min(box.width, box.height, max(2, round(box.height**0.5))) // 2
     shade = round(opacity * 255)
@@ -106,7 +106,7 @@ class Label:
         ground: Colour = INK,
         row: int = 0,
     ) -> None:
-        """`size` is the font's in pixels; `align` and `row` say where at the top of a (width, height) frame it is."""
+        """Takes the font's size in pixels; `align` and `row` say where at the top of a (width, height) frame it is."""
         self._font = cv2.FontFace("sans")
         self._size = size
         pad = max(1, round(size * 0.45))
@@ -117,7 +117,7 @@ class Label:
         self._baseline = round(height / 2 + size * 0.36)  # digits and capitals are about 0.7 of the size high
 
     def draw(self, image: Image, text: str, weight: int = 500) -> None:
-        """Draw the ground and the text in its middle, in place."""
+        """Draws the ground and the text in its middle, in place."""
         self._panel.lay(image)
         part = self.box.of(image)
         x = max(0, (self.box.width - self._width(text, weight)) // 2)
@@ -139,7 +139,7 @@ class Bar:
         self._ground = panel(box)
 
     def draw(self, image: Image, level: float) -> None:
-        """Draw the bar in place; it is red where it has passed the threshold."""
+        """Draws the bar in place; it is red where it has passed the threshold."""
         x, y, width, height = self._box
         self._ground.lay(image)
         filled = round(level * height)
@@ -162,7 +162,7 @@ class TimelineCurve:
         self._stroke = stroke
 
     def draw(self, image: Image, ages: npt.NDArray[np.float64], levels: npt.NDArray[np.float64]) -> None:
-        """Draw points of ages 1 (oldest, left) to 0 (now, right) and their levels from 0 to 1, in place."""
+        """Draws points of ages 1 (oldest, left) to 0 (now, right) and their levels from 0 to 1, in place."""
         self._ground.lay(image)
         part = self._box.of(image)
         height, width = part.shape[:2]
@@ -182,6 +182,6 @@ class TimelineCurve:
 
 
 def border(image: Image, thickness: int, colour: Colour = RED) -> None:
-    """Frame the picture, in place."""
+    """Frames the image, in place."""
     image[:thickness] = image[-thickness:] = colour
     image[:, :thickness] = image[:, -thickness:] = colour

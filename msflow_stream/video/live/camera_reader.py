@@ -1,4 +1,4 @@
-"""Keeps one live camera going, day and night: connects, reads, notices trouble, says so and connects again."""
+"""One live camera, read day and night: connected, read, connected again when there is trouble, which is said."""
 
 from __future__ import annotations
 
@@ -53,18 +53,17 @@ class CameraReader:
         """Prepares; nothing is opened before start().
 
         Args:
-            url_or_index: as for `Connection`.
+            url_or_index: the camera's, see `Connection`.
             deliver: is given the sampled frames in order, in the reader's thread; it should return at once. False
                 says that no more are wanted, and ends the reading.
-            random: for the jitter of the waits.
+            random: draws the jitter of the waits.
             name: the source's name; made from the address where it is None.
-            settings: of the camera; the defaults where it is None.
             ended: called once, in the reader's thread, after the last frame was delivered and with the state final:
                 with what made the camera fail, or None.
             connect: opens a connection; the real one unless a test brings its own.
             clock: seconds, monotonic.
             wait: waits so many seconds, or shorter if asked to stop, and returns whether it was.
-            packets: is shown all packets and the time of each picture, in the reader's thread.
+            packets: is shown all packets and the time of each frame, in the reader's thread.
         """
         self.name = name or live_name(url_or_index)
         self._settings, self._deliver, self._random, self._clock = settings or CameraSettings(), deliver, random, clock
@@ -77,13 +76,12 @@ class CameraReader:
             packets=packets,
         )
         self._stopping, self._over = threading.Event(), threading.Event()
-        self._wait = wait or self._stopping.wait
-        self._ended = ended
+        self._wait, self._ended = wait or self._stopping.wait, ended
         self._failure: BaseException | None = None  # what made the camera fail
         self._bug: BaseException | None = None  # what stop() is to raise
         self._counts, self._reporter = Counts(), Reporter(self.name)
-        self._segments = FrameNumbering(self.name, self._settings.every, self._counts, packets)
-        self._watch = PictureCheck(self._settings.frozen_after, self._settings.black_after)
+        self._numbering = FrameNumbering(self.name, self._settings.every, self._counts, packets)
+        self._check = PictureCheck(self._settings.frozen_after, self._settings.black_after)
         self._threads = [
             threading.Thread(target=work, name=f"{self.name}-{name}", daemon=True)
             for name, work in (("read", self._run), ("lookout", self._look_out))
@@ -98,7 +96,7 @@ class CameraReader:
         return self._counts.snapshot(self.name, self._reporter.condition, self._clock())
 
     def start(self) -> None:
-        """Begins to connect, and returns at once; once in a supervisor's life."""
+        """Begins to connect, and returns at once; once in a reader's life."""
         for thread in self._threads:
             thread.start()
 
@@ -143,7 +141,7 @@ class CameraReader:
         self.stop()
 
     def _run(self) -> None:
-        """The reader thread."""
+        """Does the work of the reader thread."""
         try:
             self._guard(self._read)
         finally:
@@ -158,7 +156,7 @@ class CameraReader:
             self._bug = error
 
     def _guard(self, work: Callable[[], None]) -> None:
-        """Does a thread's work; whatever ends it is said."""
+        """Does a thread's work; whatever ends it is noted as the camera's state."""
         try:
             work()
         except CameraError as error:
@@ -178,7 +176,7 @@ class CameraReader:
             logger.exception("%s: an observer failed", self.name)
 
     def _read(self) -> None:
-        """One connection after the other."""
+        """Reads one connection after the other."""
         failures = 0
         while not self._stopping.is_set():
             error, held = self._session()
@@ -197,42 +195,42 @@ class CameraReader:
         self._reporter.move(State.STOPPED, "stopped")
 
     def _session(self) -> tuple[CameraError | None, float]:
-        """One connection: returns what ended it, None if it was asked to, and how many seconds it held."""
+        """Reads one connection; returns what ended it, None if it was asked to, and how many seconds it held."""
         try:
-            incoming = self._connect()
+            connection = self._connect()
         except CameraError as error:
             return error.with_traceback(None), 0.0
         begin = self._clock()
         try:
-            self._segments.open(incoming)
-            for arrival in incoming:
-                if self._stopping.is_set() or not self._take(incoming, arrival):
+            self._numbering.open(connection)
+            for decoded in connection:
+                if self._stopping.is_set() or not self._hand_on(connection, decoded):
                     return None, self._clock() - begin
             ended = CameraError(self.name, Fault.ENDED, "the stream ended")
         except CameraError as error:
             ended = error.with_traceback(None)
         finally:
-            self._segments.count(incoming)
-            incoming.close()
+            self._numbering.count(connection)
+            connection.close()
         return ended, self._clock() - begin
 
-    def _take(self, incoming: CameraConnection, arrival: DecodedFrame) -> bool:
+    def _hand_on(self, connection: CameraConnection, decoded: DecodedFrame) -> bool:
         """Hands a frame on if it is one of those sampled; returns whether more are wanted."""
-        early = self._segments.early(incoming, arrival, self._clock())
+        early = self._numbering.early(connection, decoded, self._clock())
         if early and self._wait(early):
             return False
         now = self._clock()
-        frame = self._segments.take(incoming, arrival, now, datetime.now(UTC))
+        frame = self._numbering.add(connection, decoded, now, datetime.now(UTC))
         condition = self._reporter.condition
         if condition.state is State.CONNECTING or condition.fault is Fault.SILENT:
             self._reporter.move(State.RUNNING, "pictures come")
         if frame is None:
             return True
-        self._reporter.picture(self._watch.look(frame.image, now))
+        self._reporter.update(self._check.check(frame.image, now))
         return self._deliver(frame) is not False
 
     def _look_out(self) -> None:
-        """The second thread, as the reader cannot notice that nothing comes while it waits for something."""
+        """Does the work of the second thread, as the reader cannot notice that nothing comes while it waits."""
         self._guard(self._watch_for_silence)
 
     def _watch_for_silence(self) -> None:

@@ -33,13 +33,11 @@ class DecodedFrame(NamedTuple):
 
 
 class Connection:
-    """Iterates over what arrives, until a CameraError says why no more does. To be iterated once, and closed.
+    """The frames of one connection, until a CameraError says why no more come. To be iterated once, and closed.
 
     Attributes:
-        info: what is known of the stream; width and height are the first frame's.
-        damaged: packets since the first frame that could not be decoded, or whose frame is known to be damaged.
-        received: frames that arrived so far, decoded or not.
-        decoder: what decodes them, cpu or cuda.
+        info: the facts of the stream; width and height are the first frame's.
+        decoder: the decoder of the frames, cpu or cuda.
         ahead: frames can come faster than they happened, many at once, as over HLS.
     """
 
@@ -57,12 +55,12 @@ class Connection:
         Args:
             url_or_index: an rtsp, rtsps, http, https, rtmp, udp, tcp or srt URL, or a webcam's number.
             settings: transport, timeouts and decoder count here.
-            name: for `info`; made from the address where it is None.
-            choice: of the decoder, kept over a camera's connections, so that it says only once what it decides.
-            packets: is shown every packet of pictures that goes to the decoder.
+            name: the source's name; made from the address where it is None.
+            choice: the decoder's, kept over a camera's connections, so that it says only once what it decides.
+            packets: is shown every packet that goes to the decoder.
 
         Raises:
-            CameraError: no connection, or no picture comes. Credentials are never part of the text.
+            CameraError: no connection, or no frame comes. Credentials are never part of the text.
             UserError: a webcam that is not there.
         """
         settings, name = settings or CameraSettings(), name or live_name(url_or_index)
@@ -78,7 +76,7 @@ class Connection:
             self._started = self._ended = False
             self._restarts = TimestampRepair(self._time_base)
             self._ready: deque[DecodedFrame] = deque()
-            self._packets, self._tap = self._container.demux(), packets
+            self._packets, self._observer = self._container.demux(), packets
             if packets is not None:
                 packets.begin(self._stream, self._time_base)
             self._read()
@@ -90,11 +88,13 @@ class Connection:
 
     @property
     def damaged(self) -> int:
+        """Packets since the first frame that could not be decoded, or whose frame is known to be damaged."""
         # A packet that fails shows twice, as an error now and as a missing frame later.
         return max(self._errors, self._counter.lost - self._unseen) + self._corrupt
 
     @property
     def received(self) -> int:
+        """Frames that arrived so far, decoded or not."""
         return max(self._sent, self._counter.passed)
 
     def __iter__(self) -> Iterator[DecodedFrame]:
@@ -140,8 +140,8 @@ class Connection:
                 self._restarts.mend(packet, packet.dts if packet.dts is not None else packet.pts)
                 if packet.pts is not None:
                     self._counter.packet(packet.pts)
-                if self._tap is not None:
-                    self._tap.packet(packet)
+                if self._observer is not None:
+                    self._observer.packet(packet)
                 self._decode(packet)  # type: ignore[arg-type]  # its stream is the video one
 
     def _decode(self, packet: Packet[VideoStream] | None) -> None:

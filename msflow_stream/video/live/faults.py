@@ -1,4 +1,4 @@
-"""What can be wrong with a camera, told apart, each with what a person should check."""
+"""The faults of cameras, told apart, each with what a person should check."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ _CLASSES: tuple[tuple[type[av.FFmpegError] | tuple[type[av.FFmpegError], ...], F
 
 
 class CameraError(UserError):
-    """A camera gives no pictures. The text, one line, says why and what to check, without credentials.
+    """An error: a camera gives no frames. The text, one line, says why and what to check, without credentials.
 
     Attributes:
         fault: the kind of trouble.
     """
 
     def __init__(self, url: str, fault: Fault, what: str) -> None:
-        """`what` is said as it is, so it must not hold credentials; `url` is redacted here."""
+        """Takes the parts of the text: `what` must not hold credentials; `url` is redacted here."""
         super().__init__(f"{redact(url)}: {what}; {ADVICE[fault]}")
         self.fault = fault
 
@@ -96,7 +96,7 @@ def read_error(error: av.FFmpegError, url: str, waited: float, timeout: float) -
 
 
 def _fault(error: av.FFmpegError, late: bool, other: Fault) -> Fault:
-    """`other` is what an error of no particular class means; one that came `late` may be of any class."""
+    """Returns an error's kind; `other` is that of no particular class; one that came `late` may be of any class."""
     fault = next((fault for kinds, fault in _CLASSES if isinstance(error, kinds)), other)
     return Fault.TIMEOUT if late and fault in (Fault.GARBLED, Fault.ADDRESS, other) else fault
 

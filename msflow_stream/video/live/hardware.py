@@ -1,4 +1,4 @@
-"""Which decoder a camera's pictures go through: the graphics card's or the processor's."""
+"""The decoder that a camera's frames go through: the graphics card's or the processor's."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ TRIAL_CODEC = "h264"  # every card that decodes anything decodes this
 
 
 class DecoderChoice:
-    """Chooses the decoder of one camera, for each of its connections, and says once why it is not the card.
+    """The choice of one camera's decoder, for each of its connections; why it is not the card is said once.
 
     Attributes:
         reason: why the card is not used, although it may be; None while nothing is known against it.
     """
 
     def __init__(self, name: str, wish: Decode = "cpu") -> None:
-        """`name` is for the log; `wish` is auto for the card where there is one, or the one decoder or the other."""
+        """Takes a name for the log, and a wish: auto for the card where there is one, or one decoder or the other."""
         self.reason: str | None = None
         self._name, self._wish = name, wish
 
     def acceleration(self) -> HWAccel | None:
-        """Returns what a connection is to be opened with, None for the processor."""
+        """Returns the acceleration that a connection is to be opened with, None for the processor."""
         if self._wish == "cpu":
             return None
         try:  # a device that is let go at once: a failure inside av.open would look like one of the camera
             HWAccel("cuda").create(Codec(TRIAL_CODEC, "r"))
         except (av.FFmpegError, NotImplementedError) as error:
-            self._say(f"no CUDA device can be used: {getattr(error, 'strerror', None) or error}")
+            self._note(f"no CUDA device can be used: {getattr(error, 'strerror', None) or error}")
             return None
         return HWAccel("cuda", allow_software_fallback=True)
 
@@ -49,10 +49,10 @@ class DecoderChoice:
         if context.is_hwaccel and context.pix_fmt == "cuda":  # what the decoder settled on; frames are fetched from it
             return "cuda"
         if self._wish != "cpu" and self.reason is None:
-            self._say(f"the CUDA device does not decode this kind of {context.name}")
+            self._note(f"the CUDA device does not decode this kind of {context.name}")
         return "cpu"
 
-    def _say(self, reason: str) -> None:
+    def _note(self, reason: str) -> None:
         if self.reason is None:
             self.reason = reason
             level = logging.WARNING if self._wish == "cuda" else logging.INFO

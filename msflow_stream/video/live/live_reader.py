@@ -18,10 +18,10 @@ logger = logging.getLogger(__name__)
 
 
 class LiveReader(OneShot):
-    """Reads a camera until it ends, the connection is lost or a limit is reached. To be iterated once.
+    """A camera that is read until it ends, the connection is lost or a limit is reached. To be iterated once.
 
     Attributes:
-        info: what is known of the stream.
+        info: the facts of the stream.
         damaged: packets so far that could not be decoded.
         frames_read: frames received so far, whether yielded or not.
     """
@@ -36,7 +36,7 @@ class LiveReader(OneShot):
         max_frames: int | None = None,
         duration: float | None = None,
     ) -> None:
-        """Connects and waits for the first picture.
+        """Connects and waits for the first frame.
 
         Args:
             url_or_index: an rtsp, rtsps, http, https, rtmp, udp, tcp or srt URL, or a webcam's number.
@@ -46,7 +46,7 @@ class LiveReader(OneShot):
             duration: stop after this many seconds of the stream.
 
         Raises:
-            UserError: no connection, or no picture comes. Credentials are never part of the text.
+            UserError: no connection, or no frame comes. Credentials are never part of the text.
         """
         if every < 1:
             raise ValueError(f"every must be at least 1, not {every}")

@@ -1,4 +1,4 @@
-"""Opening a camera's address, and saying in one line why it cannot be."""
+"""Cameras' addresses are opened here; where one cannot be, one line says why."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from msflow_stream.video.live.faults import CameraError, Fault, open_error
 
 
 def open_camera(url_or_index: str, settings: CameraSettings, acceleration: HWAccel | None = None) -> InputContainer:
-    """Connects; the caller closes it.
+    """Connects to a camera; the caller closes the container.
 
     Raises:
         CameraError: no connection. Credentials are never part of the text.
@@ -47,7 +47,7 @@ def open_camera(url_or_index: str, settings: CameraSettings, acceleration: HWAcc
 
 
 def camera_stream(container: InputContainer, url: str) -> VideoStream:
-    """Returns the stream of pictures, set to hold none of them back.
+    """Returns the video stream, set to hold no frame back.
 
     Raises:
         CameraError: there is none, or no decoder for it.
@@ -71,12 +71,12 @@ def camera_stream(container: InputContainer, url: str) -> VideoStream:
 
 
 def is_timed(container: InputContainer) -> bool:
-    """Whether the timestamps are the camera's: over plain MJPEG and the like, FFmpeg makes them up, at 25 a second."""
+    """Returns whether the timestamps are the camera's: over plain MJPEG and the like, FFmpeg makes them up."""
     return not container.format.flags & Flags.no_timestamps.value  # type: ignore[operator]  # the stub errs: it is an int
 
 
 def is_ahead(container: InputContainer) -> bool:
-    """Whether pictures can come faster than they happened: HLS sends seconds of them at once, a recording all."""
+    """Returns whether frames can come faster than they happened: HLS sends seconds at once, a recording all."""
     recorded = bool(container.duration) and container.name.lower().startswith("http")
     return container.format.name == "hls" or recorded
 

@@ -1,4 +1,4 @@
-"""Notices pictures that tell nothing: frozen ones and black ones."""
+"""The check for images that tell nothing: frozen ones and black ones."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import numpy.typing as npt
 from msflow_stream.video.live.faults import Fault
 
 STRIDE = 4  # looks at every fourth pixel of every fourth row: enough to tell, and sixteen times cheaper
-FLAT = 3.0  # grey levels; the deviation of a picture without texture, be it black, or blue for "no signal"
+FLAT = 3.0  # grey levels; the deviation of an image without texture, be it black, or blue for "no signal"
 
 
 class PictureCheck:
-    """Watches a camera's sampled pictures.
+    """The check of a camera's sampled images.
 
     Frozen means identical, not similar: a live sensor's noise shows in some pixel before long, whereas an empty scene
     at night may be as good as still for hours.
     """
 
     def __init__(self, frozen_after: float | None, black_after: float | None) -> None:
-        """Both in seconds: how long pictures must be identical, or without texture, to be reported; None for never."""
+        """Takes for how many seconds images must be identical, or without texture, to be reported; None for never."""
         limits = {Fault.BLACK: black_after, Fault.FROZEN: frozen_after}
         self._limits = {fault: limit for fault, limit in limits.items() if limit is not None}
         self._since: dict[Fault, float] = {}
         self._before: npt.NDArray[np.uint8] | None = None
 
-    def look(self, image: npt.NDArray[np.uint8], now: float) -> tuple[Fault, float] | None:
-        """Returns what is wrong with the picture (uint8 H x W x 3) and for how many seconds now, None for nothing."""
+    def check(self, image: npt.NDArray[np.uint8], now: float) -> tuple[Fault, float] | None:
+        """Returns what is wrong with the image (uint8 H x W x 3) and for how many seconds now, None for nothing."""
         if not self._limits:
             return None
         pixels = image[::STRIDE, ::STRIDE].copy()
@@ -38,7 +38,7 @@ class PictureCheck:
         for fault, seen in present.items():
             if not seen:
                 self._since.pop(fault, None)
-        for fault, limit in self._limits.items():  # black pictures are often identical too: black goes first
+        for fault, limit in self._limits.items():  # black images are often identical too: black goes first
             if present[fault] and now - self._since.setdefault(fault, now) >= limit:
                 return fault, now - self._since[fault]
         return None

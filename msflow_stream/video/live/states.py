@@ -13,11 +13,11 @@ from msflow_stream.video.live.faults import ADVICE, Fault
 
 
 class State(StrEnum):
-    """What a camera is doing."""
+    """The states of a camera."""
 
     CONNECTING = "connecting"  # an attempt is on its way
-    RUNNING = "running"  # pictures come
-    STALLED = "stalled"  # connected, but no pictures come, or they are frozen or black
+    RUNNING = "running"  # frames come
+    STALLED = "stalled"  # connected, but no frames come, or they are frozen or black
     RECONNECTING = "reconnecting"  # waiting for the next attempt
     STOPPED = "stopped"  # as asked
     FAILED = "failed"  # given up
@@ -104,10 +104,11 @@ class Reporter:
 
     @property
     def condition(self) -> Condition:
+        """The present condition."""
         return self._machine.condition
 
     def observe(self, observer: Observer) -> None:
-        """See `StateMachine.observe`."""
+        """Tells `observer` of every change from now on: see `StateMachine.observe`."""
         self._machine.observe(observer)
 
     def move(
@@ -128,8 +129,8 @@ class Reporter:
             self._warned = fault
             logger.log(logging.INFO if fault is None else logging.WARNING, "%s: %s: %s", self._name, new, reason)
 
-    def picture(self, trouble: tuple[Fault, float] | None) -> None:
-        """Takes what `PictureWatch.look` says: pictures that tell nothing make a camera stalled."""
+    def update(self, trouble: tuple[Fault, float] | None) -> None:
+        """Takes what `PictureCheck.check` found: images that tell nothing make a camera stalled."""
         if trouble is None:
             if self.condition.state is not State.RUNNING:
                 self.move(State.RUNNING, "pictures change again")

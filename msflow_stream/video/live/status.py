@@ -1,4 +1,4 @@
-"""What is known of a live camera at a moment, and the counts behind it."""
+"""The status of a live camera at a moment, and the counts behind it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class CameraStatus:
     """A snapshot of one camera.
 
     Attributes:
-        state, reason, fault: what it does, why in one line, and the kind of trouble, None where there is none.
+        state, reason, fault: its state, the reason in one line, and the kind of trouble, None where there is none.
         frames_read: frames that arrived, decoded or not; the index of the next one.
         frames_sampled: those of them handed on.
         decode_errors: damaged packets and frames.
@@ -42,19 +42,19 @@ class CameraStatus:
 
 
 class Counts:
-    """What the reader thread notes and others look at."""
+    """The counts that the reader thread keeps and others look at."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.read = self.sampled = self.errors = self.reconnects = 0
         self.segment: int | None = None
         self.last_wall: datetime | None = None
-        self.last_arrival: float | None = None  # seconds of the supervisor's clock
+        self.last_arrival: float | None = None  # seconds of the reader's clock
         self.lag = 0.0  # of the last frame, when it came
         self.info: SourceInfo | None = None
 
     def snapshot(self, name: str, condition: Condition, now: float) -> CameraStatus:
-        """Returns all of it at `now`, in seconds of the supervisor's clock."""
+        """Returns all of it at `now`, in seconds of the reader's clock."""
         with self.lock:
             return CameraStatus(
                 name=name,

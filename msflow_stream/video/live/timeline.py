@@ -1,4 +1,4 @@
-"""One clock for a camera: repairs the stream's timestamps, and tells how far behind live they are."""
+"""One clock for a camera: the stream's timestamps are repaired, and it is known how far behind live they are."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Timeline:
     """Seconds from a camera's first frame, always increasing, over jumps of its clock and over reconnects.
 
     Attributes:
-        lag: seconds by which the last frame came later than the promptest of its segment.
+        lag: seconds by which the last frame came later than the promptest of its connection.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Timeline:
         self._promptest = 0.0  # smallest delay, arrival minus stamp, so far
 
     def begin(self) -> None:
-        """A new segment: nothing is known of its clock."""
+        """Begins a new connection: nothing is known of its clock."""
         self._shift = None
 
     def early(self, media: float | None, arrived: float) -> float:
@@ -85,66 +85,78 @@ class Timeline:
 
 
 class CameraConnection(Protocol):
-    """What a supervisor needs of a connection; see `Connection`."""
+    """The part of a `Connection` that a `CameraReader` needs."""
 
     info: SourceInfo
 
     @property
-    def damaged(self) -> int: ...
+    def damaged(self) -> int:
+        """Damaged packets and frames so far."""
+        ...
+
     @property
-    def received(self) -> int: ...
+    def received(self) -> int:
+        """Frames that arrived so far, decoded or not."""
+        ...
+
     @property
-    def ahead(self) -> bool: ...
+    def ahead(self) -> bool:
+        """Whether frames can come faster than they happened."""
+        ...
+
     def __iter__(self) -> Iterator[DecodedFrame]: ...
-    def close(self) -> None: ...
+
+    def close(self) -> None:
+        """Ends the connection; twice is fine."""
+        ...
 
 
 class FrameNumbering:
-    """Numbers and times the frames of one connection after the other. Used by the reader thread alone."""
+    """The indices and times of the frames of one connection after the other. Used by the reader thread alone."""
 
     def __init__(self, name: str, every: int, counts: Counts, packets: PacketObserver | None = None) -> None:
         self._name, self._every, self._counts, self._packets = name, every, counts, packets
         self._timeline, self._to_rgb = Timeline(), RgbConverter(threads=False)
         self._index_base = self._errors_base = 0
 
-    def open(self, incoming: CameraConnection) -> None:
-        """Starts a segment."""
+    def open(self, connection: CameraConnection) -> None:
+        """Goes on with a new connection."""
         self._timeline.begin()
         counts = self._counts
         with counts.lock:
             self._index_base, self._errors_base = counts.read, counts.errors
             counts.segment = 0 if counts.segment is None else counts.segment + 1
-            counts.info = incoming.info
+            counts.info = connection.info
 
-    def early(self, incoming: CameraConnection, arrival: DecodedFrame, now: float) -> float:
+    def early(self, connection: CameraConnection, decoded: DecodedFrame, now: float) -> float:
         """Returns how many seconds a frame should wait, so that what comes all at once passes as it happened."""
-        return self._timeline.early(_media(incoming, arrival), now) if incoming.ahead else 0.0
+        return self._timeline.early(_media(connection, decoded), now) if connection.ahead else 0.0
 
-    def take(self, incoming: CameraConnection, arrival: DecodedFrame, now: float, wall: datetime) -> Frame | None:
-        """Counts what arrived, and returns it as a frame if it is one of those sampled."""
-        index = self._index_base + arrival.number
-        time = self._timeline.stamp(_media(incoming, arrival), now)
+    def add(self, connection: CameraConnection, decoded: DecodedFrame, now: float, wall: datetime) -> Frame | None:
+        """Counts a frame that arrived, and returns it with its index and time if it is one of those sampled."""
+        index = self._index_base + decoded.number
+        time = self._timeline.stamp(_media(connection, decoded), now)
         if self._packets is not None:
-            self._packets.frame(arrival.frame, time)
+            self._packets.frame(decoded.frame, time)
         sampled = index % self._every == 0
-        image = self._to_rgb(arrival.frame) if sampled else None
-        self.count(incoming)
+        image = self._to_rgb(decoded.frame) if sampled else None
+        self.count(connection)
         with self._counts.lock:
             self._counts.sampled += sampled
             self._counts.last_wall, self._counts.last_arrival, self._counts.lag = wall, now, self._timeline.lag
             if self._counts.info is not None:
-                width, height = displayed_size(arrival.frame)
+                width, height = displayed_size(decoded.frame)
                 if (width, height) != (self._counts.info.width, self._counts.info.height):
                     self._counts.info = replace(self._counts.info, width=width, height=height)
-        return None if image is None else Frame(self._name, index, arrival.pts, time, wall, image)
+        return None if image is None else Frame(self._name, index, decoded.pts, time, wall, image)
 
-    def count(self, incoming: CameraConnection) -> None:
+    def count(self, connection: CameraConnection) -> None:
         """Notes what arrived so far; what is never decoded keeps its place in the count."""
         with self._counts.lock:
-            self._counts.read = self._index_base + incoming.received
-            self._counts.errors = self._errors_base + incoming.damaged
+            self._counts.read = self._index_base + connection.received
+            self._counts.errors = self._errors_base + connection.damaged
 
 
-def _media(incoming: CameraConnection, arrival: DecodedFrame) -> float | None:
-    """The frame's timestamp in seconds of the stream's clock."""
-    return None if arrival.pts is None else float(arrival.pts * incoming.info.time_base)
+def _media(connection: CameraConnection, decoded: DecodedFrame) -> float | None:
+    """Returns the frame's timestamp in seconds of the stream's clock."""
+    return None if decoded.pts is None else float(decoded.pts * connection.info.time_base)

@@ -1,4 +1,4 @@
-"""How a stream's pictures are coded: what a file needs to know so that their packets can be copied into it."""
+"""The coding of a stream's frames: the facts that a file needs so that their packets can be copied into it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class CodecTemplate:
         template: an empty stream, for `add_stream_from_template`; it outlives the source, and any thread may use it.
         codec: the codec's name, as FFmpeg calls it.
         time_base: seconds per tick of the packets' timestamps.
-        reorders: pictures may be decoded in another order than they are shown in.
-        size: width and height of the pictures in the place of the template's, where those have changed in mid-stream.
+        reorders: frames may be decoded in another order than they are shown in.
+        size: width and height of the frames in the place of the template's, where those have changed in mid-stream.
         parameters: parameter sets in the place of the template's, where they came with the new size.
         obstacle: why the packets cannot be copied; None if they can.
     """
@@ -39,7 +39,7 @@ class CodecTemplate:
 
     @classmethod
     def of(cls, stream: VideoStream, time_base: Fraction) -> Self:
-        """What is known of an open stream; it may be closed afterwards."""
+        """Returns the coding of an open stream, which may be closed afterwards."""
         context = stream.codec_context
         codec, reorders = context.codec.canonical_name, bool(context.has_b_frames)
         if codec in UNCODED:
@@ -53,7 +53,7 @@ class CodecTemplate:
         return cls(template, codec, time_base, reorders)
 
     def of_size(self, size: tuple[int, int], key: bytes) -> CodecTemplate:
-        """The coding from a key frame on whose pictures have another size; `key` is its packet."""
+        """Returns the coding from a key frame on, with frames of another size; `key` is its packet."""
         own = self.template is not None and (self.template.codec_context.extradata or b"")[:1] != b"\x01"
         found = parameter_sets(key, self.codec) if own else None
         return replace(self, size=size, parameters=found or self.parameters)

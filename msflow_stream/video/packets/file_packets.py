@@ -13,11 +13,11 @@ from msflow_stream.video.reading.demuxer import Demuxer
 from msflow_stream.video.reading.open_file import first_video_stream, open_file
 from msflow_stream.video.reading.video_reader import VideoReader
 
-AHEAD = 2.0  # seconds read beyond what is asked for, as packets come in another order than their pictures
+AHEAD = 2.0  # seconds read beyond what is asked for, as packets come in another order than their frames
 
 
 class FilePackets(PacketRing):
-    """Keeps the packets of a file around a time that moves on; used by one thread. To be closed.
+    """The packets of a file around a time that moves on; used by one thread. To be closed.
 
     Times are those of the frames that `VideoReader` gives.
     """
@@ -44,7 +44,7 @@ class FilePackets(PacketRing):
 
     @classmethod
     def of(cls, path: str | Path, seconds: float) -> Self | None:
-        """Opens the file; None where it has no packets, as a folder of images, or cannot be read."""
+        """Opens the file; returns None where it has no packets, as a folder of images, or cannot be read."""
         try:
             return cls(path, seconds)
         except UserError:

@@ -26,27 +26,27 @@ MOST_HELD = 64  # packets that a decoder may hold before it shows the first of t
 
 
 class PacketObserver(Protocol):
-    """Is shown what a camera sends, in the reader's thread; it is quick, and raises nothing."""
+    """An observer of what a camera sends, called in the reader's thread; it is quick, and raises nothing."""
 
     def begin(self, stream: VideoStream, time_base: Fraction) -> None:
-        """A connection begins; its timestamps are in `time_base`."""
+        """Notes that a connection begins; its timestamps are in `time_base`."""
 
     def packet(self, packet: Packet[Stream]) -> None:
-        """A packet of pictures goes to the decoder."""
+        """Notes a packet that goes to the decoder."""
 
     def frame(self, frame: VideoFrame, time: float) -> None:
-        """A picture came out of the decoder; `time` is its Frame.time."""
+        """Notes a frame that came out of the decoder; `time` is its Frame.time."""
 
 
 @dataclass(slots=True)
 class CodedPacket:
-    """A coded picture.
+    """A packet of one coded frame.
 
     Attributes:
         number: counts all packets of the source, over reconnects.
-        pts: in ticks of the coding's time base.
-        key: a picture that needs no other one.
-        time: Frame.time of its picture; None as long as that is not known.
+        pts: its timestamp in ticks of the coding's time base.
+        key: a frame that needs no other one.
+        time: Frame.time of its frame; None as long as that is not known.
     """
 
     number: int
@@ -58,14 +58,14 @@ class CodedPacket:
 
 
 class PacketRing:
-    """A tap that keeps the packets of the last seconds, back to the key frame before, within a bound of memory.
+    """An observer that keeps the packets of the last seconds, back to the key frame before, within a bound of memory.
 
     It is filled by one thread and read by another. What fails in here is said once, and then there are no packets until
     the next connection. Packets of a connection that has ended stay until they are too old.
     """
 
     def __init__(self, seconds: float = 15.0, max_bytes: int = MAX_BYTES, name: str = "packets") -> None:
-        """`name` is for messages."""
+        """Prepares; `name` is for messages."""
         self._seconds, self._max_bytes, self._name = seconds, max_bytes, name
         self._lock = Lock()
         self._packets: deque[CodedPacket] = deque()
@@ -73,19 +73,19 @@ class PacketRing:
         self._bytes = self._count = 0
         self._unknown: deque[CodedPacket] = deque()  # those whose time is not known yet
         self._coding: CodecTemplate | None = None
-        self._size: tuple[int, int] | None = None  # of the newest picture
+        self._size: tuple[int, int] | None = None  # of the newest frame
         self._newest: float | None = None
         self._failed = False
 
     @property
     def obstacle(self) -> str | None:
-        """Why packets cannot be copied now; None if they can."""
+        """The reason why packets cannot be copied now; None if they can."""
         with self._lock:
             return "no packets come" if self._coding is None else self._coding.obstacle
 
     @property
     def newest(self) -> float | None:
-        """The time of the newest picture that was seen decoded."""
+        """The time of the newest frame that was seen decoded."""
         with self._lock:
             return self._newest
 
@@ -96,7 +96,7 @@ class PacketRing:
             return self._bytes
 
     def start(self, time: float) -> int | None:
-        """The number of the last key frame at or before `time`, else of the first one; None where there is none yet."""
+        """Returns the number of the last key frame at or before `time`, else of the first; None without any."""
         with self._lock:
             best = None
             for key in self._keys:
@@ -105,7 +105,7 @@ class PacketRing:
             return None if best is None else best.number
 
     def after(self, number: int) -> list[CodedPacket]:
-        """The packets from this number on whose times are known; the first one has a higher number if some are gone."""
+        """Returns the packets from this number on whose times are known; some of the first may be gone."""
         with self._lock:
             known = takewhile(lambda packet: packet.time is not None, self._from(number))
             return list(known)
@@ -119,18 +119,21 @@ class PacketRing:
             self._clear()
 
     def begin(self, stream: VideoStream, time_base: Fraction) -> None:
+        """Begins with the packets of a connection; what the last one's decoder never gave is gone."""
         self._safely(lambda: self._begin(CodecTemplate.of(stream, time_base)))
 
     def packet(self, packet: Packet[Stream]) -> None:
+        """Keeps a packet; its time is known once its frame was decoded."""
         if self._coding is not None:
             self._safely(lambda: self._append(bytes(packet), packet.pts, packet.is_keyframe))
 
     def frame(self, frame: VideoFrame, time: float) -> None:
+        """Learns from a decoded frame what the times of packets are, and forgets those that are too old."""
         if self._coding is not None:
             self._safely(lambda: self._show(frame.pts, (frame.width, frame.height), time))
 
     def _safely(self, work: Callable[[], object]) -> None:
-        """Does it under the lock; a camera's reader does not suffer from what fails here."""
+        """Does the work under the lock; a camera's reader does not suffer from what fails here."""
         try:
             with self._lock:
                 work()
@@ -174,7 +177,7 @@ class PacketRing:
         return packet
 
     def _show(self, pts: int | None, size: tuple[int, int], time: float) -> None:
-        """Notes when a picture was shown, and with it those that should have been shown before it."""
+        """Notes when a frame was shown, and with it those that should have been shown before it."""
         if self._coding is None or pts is None:
             return
         self._failed = False
@@ -193,7 +196,7 @@ class PacketRing:
         self._forget_before(time - self._seconds)
 
     def _resize(self, pts: int, size: tuple[int, int]) -> None:
-        """The packets from this picture on are coded otherwise."""
+        """Has the packets from this frame on coded otherwise."""
         assert self._coding is not None
         shown = next((packet for packet in self._unknown if packet.pts == pts), None)
         if shown is None or not shown.key:

@@ -1,4 +1,4 @@
-"""A clip of coded packets as they came: nothing is coded again."""
+"""Clips of coded packets as they came: nothing is coded again."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from msflow_stream.video.writing.disk_file import DiskFile
 from msflow_stream.video.writing.video_writer import CONTAINER_OPTIONS
 
 TICK = Fraction(1, 90_000)  # seconds; what cameras and MP4 count in
-USUAL_DEPTH = 2  # pictures, of encoders that reorder them
-ASSUMED_STEP = 0.04  # seconds from picture to picture, where one alone tells nothing
+USUAL_DEPTH = 2  # frames, of encoders that reorder them
+ASSUMED_STEP = 0.04  # seconds from frame to frame, where one alone tells nothing
 FORMATS = {
     "mp4": ("mp4", CONTAINER_OPTIONS),
     "mkv": ("matroska", {"flush_packets": "1", "cluster_time_limit": "1000"}),
@@ -29,16 +29,16 @@ FORMATS = {
 
 
 class CopyError(Exception):
-    """No file takes these packets as they are."""
+    """An error: no file takes these packets as they are."""
 
 
 class PacketCopy:
     """A video file that begins with a key frame; what was written plays after any end.
 
     Attributes:
-        path: of the file; its suffix says what it is: MP4, or Matroska where MP4 does not take the codec.
-        coding: of its packets.
-        start, end: the times of its first and its latest picture.
+        path: the file's; its suffix says whether it is MP4, or Matroska where MP4 does not take the codec.
+        coding: its packets'.
+        start, end: the times of its first and its latest frame.
     """
 
     def __init__(self, folder: Path, stem: str, packets: Sequence[CodedPacket]) -> None:
@@ -46,8 +46,8 @@ class PacketCopy:
 
         Args:
             stem: its name but for the suffix.
-            packets: with which it begins, the first one a key frame, and as many more as are known: they tell the
-                order of its pictures. None of them is written yet.
+            packets: its beginning, the first one a key frame, and as many more as are known: they tell the
+                order of its frames. None of them is written yet.
 
         Raises:
             CopyError: no file takes this coding.
@@ -62,7 +62,7 @@ class PacketCopy:
         self.path, self._file, self._output, self._stream = _open(folder, stem, first.coding)
 
     def write(self, packet: CodedPacket) -> None:
-        """Adds a packet, in the order of decoding; a picture that is shown before the file's first is left out.
+        """Adds a packet, in the order of decoding; a frame that is shown before the file's first is left out.
 
         Raises:
             OSError: it cannot be written.
@@ -75,7 +75,7 @@ class PacketCopy:
         ticks = round((packet.time - self.start) / TICK)
         copy.dts = self._order(ticks)
         copy.pts = max(ticks, copy.dts)
-        # FFmpeg lets the file end with the picture that is decoded last, so it has to last until the one shown last.
+        # FFmpeg lets the file end with the frame that is decoded last, so it has to last until the one shown last.
         self._shown_until = max(self._shown_until, copy.pts + self._step)
         copy.duration = self._shown_until - copy.pts
         copy.is_keyframe = packet.key
@@ -108,15 +108,15 @@ class PacketCopy:
 
 
 class DecodingOrder:
-    """Makes decoding times from the times at which pictures are shown: the same times, some pictures earlier."""
+    """Decoding times, made from the times at which frames are shown: the same times, some frames earlier."""
 
     def __init__(self, depth: int, step: int) -> None:
-        """Takes how many pictures may be decoded before one that is shown before them, and the ticks of a picture."""
+        """Takes how many frames may be decoded before one that is shown before them, and the ticks of a frame."""
         self._waiting = [-step * number for number in range(depth, 0, -1)]
         self._last = -step * (depth + 1)
 
     def __call__(self, ticks: int) -> int:
-        """The decoding time of the next picture; it is not after `ticks`, unless the depth was too small."""
+        """Returns the decoding time of the next frame; it is not after `ticks`, unless the depth was too small."""
         self._last = max(heapq.heappushpop(self._waiting, ticks), self._last + 1)
         return self._last
 
@@ -153,12 +153,12 @@ def _begin(file: DiskFile, suffix: str, coding: CodecTemplate) -> tuple[OutputCo
 
 
 def _cause(error: Exception, coding: CodecTemplate) -> Exception:
-    """FFmpeg's errors are the system's, or say that it does not take what it was given."""
+    """Returns the system's error as it is; any other says that FFmpeg does not take what it was given."""
     return error if isinstance(error, OSError) else CopyError(f"{coding.codec} cannot be copied ({error})")
 
 
 def _depth(packets: Sequence[CodedPacket]) -> int:
-    """How many pictures at most are decoded before one that is shown before them."""
+    """Returns how many frames at most are decoded before one that is shown before them."""
     times = [packet.time for packet in packets[:500] if packet.time is not None]
     first = times[0]
     depth, later = 0, list[float]()  # times of those decoded so far, in order
@@ -171,15 +171,15 @@ def _depth(packets: Sequence[CodedPacket]) -> int:
 
 
 def _step(packets: Sequence[CodedPacket]) -> float:
-    """Seconds from picture to picture, on the average."""
+    """Returns the seconds from frame to frame, on the average."""
     times = [packet.time for packet in packets if packet.time is not None]
     return (max(times) - min(times)) / (len(times) - 1) if len(times) > 1 else ASSUMED_STEP
 
 
 def plays(path: Path) -> bool:
-    """Whether a video file that may be cut off shows anything."""
+    """Returns whether a video file that may be cut off shows anything."""
     try:
         with open_file(path) as container:
             return any(packet.size and not packet.is_corrupt for packet in container.demux(video=0))
-    except (UserError, av.FFmpegError, IndexError):  # not a video, or one without pictures
+    except (UserError, av.FFmpegError, IndexError):  # not a video, or one without frames
         return False

@@ -1,4 +1,4 @@
-"""From a decoded frame to the RGB picture a person would see: right colours, right way up."""
+"""Decoded frames become the RGB images a person would see: right colours, right way up."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from av.video.reformatter import Colorspace, VideoReformatter
 
 UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 # Layouts of graphics cards, and those of the processor that hold the same values. The scaler brings colours up to full
-# size in another way for the former, and a picture should not depend on what decoded it.
+# size in another way for the former, and an image should not depend on what decoded it.
 PLANAR = {"nv12": "yuv420p", "p010le": "yuv420p10le"}
 HD_HEIGHT = 720  # where a file does not say, HD is BT.709 and anything smaller BT.601: what players assume
 
 
 class RgbConverter:
-    """Converts decoded frames to RGB; one per stream, as it keeps the scaler's tables between frames."""
+    """A converter of decoded frames to RGB; one per stream, as it keeps the scaler's tables between frames."""
 
     def __init__(self, threads: bool = True) -> None:
         self._reformatter, self._unpacker = VideoReformatter(), VideoReformatter()

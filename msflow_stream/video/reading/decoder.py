@@ -1,4 +1,4 @@
-"""Packets into frames, in display order, each with its index; damage is counted and survived."""
+"""Decoding: packets become frames, in display order, each with its index; damage is counted and survived."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class Decoder:
-    """Iterates over (decoded frame, index in the source, pts); pts is None where the file has none.
+    """The decoded frames of a file, as (frame, index in the source, pts); pts is None where the file has none.
 
     The frame is None where it was not decoded, because it was not wanted and no other one depends on it.
 

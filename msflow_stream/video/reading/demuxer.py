@@ -16,10 +16,10 @@ RESTART_SECONDS = Fraction(1, 2)  # timestamps that fall back by more start anew
 
 
 class TimestampRepair:
-    """Lets timestamps go on where they start anew, so that frames keep their order."""
+    """Timestamps that go on where those of the file start anew, so that frames keep their order."""
 
     def __init__(self, time_base: Fraction) -> None:
-        """`time_base` is seconds per tick."""
+        """Prepares; `time_base` is seconds per tick."""
         self._ticks = RESTART_SECONDS / time_base
         self._last: int | None = None
         self._shift = 0
@@ -38,7 +38,7 @@ class TimestampRepair:
 
 
 class Demuxer:
-    """Reads the packets of a file's pictures, in the order in which they are decoded.
+    """The packets of a file's frames, in the order in which they are decoded.
 
     Attributes:
         rate: average frames per second.

@@ -9,7 +9,7 @@ MOST_WAITING = 512
 
 
 class FrameCounter:
-    """Counts frames in display order, by the timestamps of the packets that went into the decoder.
+    """A count of frames in display order, by the timestamps of the packets that went into the decoder.
 
     A decoder drops a damaged frame without a word, so frames that come out cannot simply be counted. Each packet's
     pts waits in a heap instead; a frame with pts p proves that every packet before p has had its turn.

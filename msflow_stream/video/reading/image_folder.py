@@ -20,10 +20,10 @@ UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 class ImageFolderReader(OneShot):
-    """Reads the images of one folder as frames, 2.jpg before 10.jpg. A context manager; to be iterated once.
+    """The images of one folder as frames, 2.jpg before 10.jpg. A context manager; to be iterated once.
 
     Attributes:
-        info: what is known of the source; sizes are the first image's.
+        info: the facts of the source; sizes are the first image's.
         damaged: always 0; an image that cannot be read ends the reading with a UserError.
         frames_read: images passed so far, whether yielded or not.
     """

@@ -62,7 +62,7 @@ def units(packet: bytes, length: int | None) -> Iterator[memoryview]:
 
 
 class TopLayer:
-    """The frames of an H.265 stream's highest temporal sub-layer, which is the only one where streams have just one."""
+    """The frames of an H.265 stream's highest temporal sub-layer; a stream may have just one."""
 
     def __init__(self, extradata: bytes) -> None:
         """Reads the number of sub-layers from the stream's extradata; where it is not there, a packet will bring it."""

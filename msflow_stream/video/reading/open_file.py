@@ -1,4 +1,4 @@
-"""Opening a video file, and saying in one line why it cannot be."""
+"""Video files are opened here; where one cannot be, one line says why."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _reason(path: Path, error: av.FFmpegError) -> str:
 
 
 def _lacks_index(path: Path) -> bool:
-    """Whether this is an MP4 or MOV without its moov box, the index at the file's end."""
+    """Returns whether this is an MP4 or MOV without its moov box, the index at the file's end."""
     kinds: list[bytes] = []
     with path.open("rb") as file:
         end = file.seek(0, 2)
@@ -67,7 +67,7 @@ def _lacks_index(path: Path) -> bool:
 
 
 def first_video_stream(container: InputContainer, path: Path) -> VideoStream:
-    """Returns the first moving picture of the file, never an audio file's cover.
+    """Returns the first video stream of the file, never an audio file's cover.
 
     Raises:
         UserError: there is none, or no decoder for it.

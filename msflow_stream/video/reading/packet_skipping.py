@@ -30,7 +30,7 @@ OF_CODEC = {"h264": Skip.NON_REFERENCE, "hevc": Skip.NON_REFERENCE, "mjpeg": Ski
 
 
 class PacketSkipper:
-    """Tells a decoder before each packet what it may leave out, where nobody wants the packet's frame.
+    """The choice, before each packet, of what the decoder may leave out, where nobody wants the packet's frame.
 
     A frame is known by its index in display order, so a packet is held until no later one can come before it: until
     the decoding timestamps have reached its own. Where timestamps do not keep their order, everything is decoded.
@@ -41,7 +41,7 @@ class PacketSkipper:
 
         Args:
             every: frames whose index is a multiple of this are wanted.
-            skip: what the decoder may leave out of the others.
+            skip: the part of the others that the decoder may leave out.
             top_layer: the only frames that it may leave out. FFmpeg goes by the kind of an H.265 frame, which says no
                 more than that no frame of its own temporal sub-layer is made from it: one of a higher layer may be.
         """

@@ -1,4 +1,4 @@
-"""What all sources have in common: a name, facts, limits, and that they are read once."""
+"""The common part of all sources: a name, facts, limits, and that they are read once."""
 
 from __future__ import annotations
 

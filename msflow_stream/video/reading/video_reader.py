@@ -16,14 +16,14 @@ from msflow_stream.video.reading.source_info import OneShot, ReadLimits, SourceI
 
 
 class VideoReader(OneShot):
-    """Reads a video file, in display order. Opens it at once; a context manager; to be iterated once.
+    """A video file, read in display order. It is opened at once; a context manager; to be iterated once.
 
     >>> with VideoReader("gate.mp4", every=5) as reader:  # doctest: +SKIP
     ...     for frame in reader:
     ...         print(frame.index, frame.time, frame.image.shape)
 
     Attributes:
-        info: what is known of the file.
+        info: the facts of the file.
         damaged: packets so far that could not be decoded, or whose frame is known to be damaged. What is not decoded,
             because its frame is not asked for and no other one depends on it, is not found to be damaged either.
         frames_read: source frames passed so far, whether yielded or not.

@@ -1,4 +1,4 @@
-"""The sound of a source, handed to a writer packet by packet as its picture is written."""
+"""The sound of a source, handed to a writer packet by packet as its frames are written."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ AudioPacket: TypeAlias = "av.Packet[AudioStream]"
 
 MP4_CODECS = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"})
 AAC_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000})
-# A codec needs a little before its first audible sample, and sources often hold a packet or two past the last picture.
+# A codec needs a little before its first audible sample, and sources often hold a packet or two past the last frame.
 MARGIN = Fraction(1, 4)
 # The muxer writes nothing before every stream has a packet: sound that starts later gets a silent lead-in.
 LATE = Fraction(1)
 
-# What opening, reading, decoding or muxing a foreign stream raises; none of it may stop the picture.
+# What opening, reading, decoding or muxing a foreign stream raises; none of it may stop the frames.
 AUDIO_ERRORS = (av.FFmpegError, OSError, ValueError, ArithmeticError)
 
 
 class AudioTrack:
-    """The first audio stream of a file, shifted so that `origin` (seconds, the first picture) is time zero.
+    """The first audio stream of a file, shifted so that `origin` (seconds, the first frame) is time zero.
 
     Packets are copied untouched where MP4 can hold the codec, else the audio becomes AAC (mono or stereo); sound that
-    starts over a second after the picture becomes AAC too. One packet is held ahead, however long the file is.
+    starts over a second after the first frame becomes AAC too. One packet is held ahead, however long the file is.
     After the first error the track logs one warning and falls silent.
     """
 
@@ -51,7 +51,7 @@ class AudioTrack:
 
     @classmethod
     def open(cls, path: Path, origin: Fraction) -> Self | None:
-        """The audio of `path`, or None where it has none or where it cannot be read (logged)."""
+        """Returns the audio of `path`, or None where it has none or where it cannot be read (logged)."""
         source: InputContainer | None = None
         try:
             source = av.open(str(path.absolute()))
@@ -68,7 +68,7 @@ class AudioTrack:
         return None
 
     def attach(self, output: OutputContainer) -> None:
-        """Add the track's stream to an output whose header is not written yet; raises what PyAV raises."""
+        """Adds the track's stream to an output whose header is not written yet; raises what PyAV raises."""
         assert self._first is not None
         self._output = output
         copyable = self._stream.codec_context.codec.canonical_name in MP4_CODECS
@@ -82,7 +82,7 @@ class AudioTrack:
             self._packets = self._transcoded()
 
     def copy_until(self, end: Fraction) -> None:
-        """Write the packets that start before `end` (seconds from the first picture) to the output."""
+        """Writes the packets that start before `end` (seconds from the first frame) to the output."""
         try:
             while True:
                 if self._next is None:
@@ -97,12 +97,12 @@ class AudioTrack:
             self.close()
 
     def close(self) -> None:
-        """Let go of the source; may be called twice."""
+        """Lets go of the source; twice is fine."""
         self._next, self._packets = None, iter(())
         self._source.close()
 
     def _demuxed(self) -> Iterator[AudioPacket]:
-        """The source's packets that matter, from just before the first picture."""
+        """Yields the source's packets that matter, from just before the first frame."""
         for packet in self._source.demux(self._stream):
             if packet.dts is None or packet.size == 0:
                 continue
@@ -111,7 +111,7 @@ class AudioTrack:
                 yield packet
 
     def _copied(self) -> Iterator[AudioPacket]:
-        """The packets as they are, timed in samples from the first picture: MP4 counts audio so."""
+        """Yields the packets as they are, timed in samples from the first frame: MP4 counts audio so."""
         for packet in self._demux:
             start = round((_time(packet) - self._origin) * self._rate)
             duration = round((packet.duration or 0) * packet.time_base * self._rate)
@@ -121,7 +121,7 @@ class AudioTrack:
             yield packet
 
     def _transcoded(self) -> Iterator[AudioPacket]:
-        """The sound encoded again, after a silent lead-in where it starts late."""
+        """Yields the sound encoded again, after a silent lead-in where it starts late."""
         begun = False
         for frame in self._decoded():
             if frame.pts is None or frame.time_base is None:
@@ -145,13 +145,13 @@ class AudioTrack:
 
 
 def _time(packet: AudioPacket) -> Fraction:
-    """When the packet starts, in seconds on its own clock."""
+    """Returns when the packet starts, in seconds on its own clock."""
     assert packet.dts is not None
     return packet.dts * packet.time_base
 
 
 def _silence_like(frame: av.AudioFrame, length: Fraction) -> Iterator[av.AudioFrame]:
-    """Silent frames from time zero to `length` seconds, a second each at most, in the format of `frame`."""
+    """Yields silent frames from time zero to `length` seconds, a second each at most, in the format of `frame`."""
     planar, channels, rate = frame.format.is_planar, frame.layout.nb_channels, frame.sample_rate
     sample = frame.to_ndarray().dtype
     total = round(length * rate)

@@ -1,4 +1,4 @@
-"""A file that FFmpeg writes through: what cannot be written is an error at once, and it is closed whatever happens."""
+"""A file that FFmpeg writes through; a failed write is an error at once, and the file is closed whatever happens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RGB pictures as an H.264 encoder wants them: one even size, yuv420p, limited range, the colours players expect."""
+"""RGB images as an H.264 encoder wants them: one even size, yuv420p, limited range, the colours players expect."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BT709, BT601 = 1, 6  # ITU-T H.273 uses one number for matrix, primaries and tra
 
 
 class EncoderFrames:
-    """Turns uint8 H x W x 3 RGB images of any size into yuv420p frames of one size.
+    """A converter of uint8 H x W x 3 RGB images of any size into yuv420p frames of one size.
 
     An odd width or height grows by one column or row, a copy of the last, because chroma comes in twos.
     """
@@ -25,14 +25,14 @@ class EncoderFrames:
         self._reformatter = VideoReformatter()
 
     def describe(self, codec: VideoCodecContext) -> None:
-        """Set the size, pixel format and colour tags of an encoder that is not open yet."""
+        """Sets the size, pixel format and colour tags of an encoder that is not open yet."""
         codec.width, codec.height = (side + side % 2 for side in self._size)
         codec.pix_fmt = "yuv420p"
         codec.colorspace = codec.color_primaries = codec.color_trc = BT709 if self._hd else BT601
         codec.color_range = ColorRange.MPEG
 
     def convert(self, image: npt.NDArray[np.uint8]) -> av.VideoFrame:
-        """The image as a frame of the size and colours that `describe` tells the encoder of.
+        """Returns the image as a frame of the size and colours that `describe` tells the encoder of.
 
         Raises:
             ValueError: if the image is not uint8 H x W x 3.

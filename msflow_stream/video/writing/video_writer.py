@@ -1,4 +1,4 @@
-"""Frames in, an H.264 MP4 with the source's timestamps and sound out."""
+"""Frames become an H.264 MP4 with the source's timestamps and sound."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ CONTAINER_OPTIONS = {
 
 
 class VideoWriter:
-    """Writes frames to an H.264 yuv420p MP4 as they come; a context manager.
+    """An H.264 yuv420p MP4 that frames are written to as they come; a context manager.
 
     Timestamps are the source's, from zero, so a variable frame rate stays as it was; the last frame lasts 1 / `rate`.
-    The sound of `audio_from`, if it has any, is copied in step with the picture and ends with it. An odd width or
+    The sound of `audio_from`, if it has any, is copied in step with the frames and ends with them. An odd width or
     height grows by one column or row, a copy of the last. The file appears with the first frame and holds what was
     written even if the `with` block fails. After SIGKILL everything is readable but the last fragment and what the
     encoder held: at most `FRAGMENT_SECONDS` plus half a second of video, plus two frames.
@@ -64,11 +64,11 @@ class VideoWriter:
         crf: int = 23,
         preset: Preset = "veryfast",
     ) -> None:
-        """Prepare a writer; no file is touched before the first frame.
+        """Prepares; no file is touched before the first frame.
 
         Args:
             path: the file to write, replaced if it exists.
-            width, height: of the picture, in pixels; a frame of another size is resized to it.
+            width, height: size of the video in pixels; a frame of another size is resized to it.
             time_base: seconds per tick of the timestamps. Finer than a microsecond is rounded to microseconds.
             rate: average frames per second: the duration of the last frame and a hint for the encoder.
             audio_from: the file whose first audio stream is to be heard, on the same clock as the timestamps.
@@ -123,12 +123,12 @@ class VideoWriter:
                 logger.error("%s", closing)
 
     def write(self, image: npt.NDArray[np.uint8], pts: int) -> None:
-        """Add one frame.
+        """Adds one frame.
 
         Args:
             image: uint8 H x W x 3, RGB.
-            pts: in ticks of `time_base`, as the source counts them. One that does not come after the frame before
-                is moved to one tick after it.
+            pts: the frame's time in ticks of `time_base`, as the source counts them. One that does not come after the
+                frame before is moved to one tick after it.
 
         Raises:
             UserError: if the file cannot be written.
@@ -149,7 +149,7 @@ class VideoWriter:
         self.frames += 1
 
     def close(self) -> None:
-        """Finish the file; may be called twice. Leaves no file if no frame was written.
+        """Finishes the file; twice is fine. Leaves no file if no frame was written.
 
         Raises:
             UserError: if the end of the file cannot be written.
@@ -181,7 +181,7 @@ class VideoWriter:
                 self._path.unlink()
 
     def _ticks(self, pts: int) -> int:
-        """The source's timestamp in our ticks from the first frame; exact unless the source's are too fine for MP4."""
+        """Returns the source's timestamp in our ticks from the first frame; exact unless it is too fine for MP4."""
         return round((pts - self._first_pts) * self._source_time_base / self._time_base)
 
     def _open(self, first_pts: int) -> None:
@@ -205,7 +205,7 @@ class VideoWriter:
         logger.warning("no audio is written to %s: %s", self._path.name, error)
 
     def _start(self, audio: AudioTrack | None) -> None:
-        """Open the file and write its header, with a stream for the audio where there is some."""
+        """Opens the file and writes its header, with a stream for the audio where there is some."""
         file = DiskFile(self._path)
         try:
             output = av.open(file, "w", format="mp4", container_options=CONTAINER_OPTIONS)
@@ -227,7 +227,7 @@ class VideoWriter:
         return stream
 
     def _encode(self, frame: av.VideoFrame | None) -> None:
-        """Encode a frame, None for the rest, and write what is ready after the sound that comes before it."""
+        """Encodes a frame, None for the rest, and writes what is ready after the sound that comes before it."""
         assert self._output is not None
         try:
             for packet in self._stream.encode(frame):

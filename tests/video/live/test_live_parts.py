@@ -115,30 +115,30 @@ NOISE = np.random.default_rng(0).integers(0, 256, (5, 48, 64, 3), dtype=np.uint8
 
 
 def test_identical_pictures_are_frozen_after_the_time_and_one_change_ends_it() -> None:
-    watch = PictureCheck(frozen_after=2, black_after=1)
-    assert [watch.look(NOISE[0], second) for second in range(3)] == [None] * 3
-    assert watch.look(NOISE[0], 3) == (Fault.FROZEN, 2)
+    check = PictureCheck(frozen_after=2, black_after=1)
+    assert [check.check(NOISE[0], second) for second in range(3)] == [None] * 3
+    assert check.check(NOISE[0], 3) == (Fault.FROZEN, 2)
     changed = NOISE[0].copy()
     changed[0, 0, 0] ^= 1
-    assert watch.look(changed, 4) is None
+    assert check.check(changed, 4) is None
 
 
 def test_still_but_live_pictures_are_not_frozen() -> None:
-    watch = PictureCheck(frozen_after=0.5, black_after=1)
+    check = PictureCheck(frozen_after=0.5, black_after=1)
     random = np.random.default_rng(0)
     for second in range(20):
         noisy = coded_image(3) + random.integers(0, 2, (48, 64, 3), dtype=np.uint8)
-        assert watch.look(noisy, second) is None
+        assert check.check(noisy, second) is None
 
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (16, 16, 16), (0, 0, 255)])
 def test_a_picture_of_one_colour_is_black_rather_than_frozen(colour: tuple[int, int, int]) -> None:
-    watch = PictureCheck(frozen_after=1, black_after=1)
+    check = PictureCheck(frozen_after=1, black_after=1)
     picture = np.full((48, 64, 3), colour, np.uint8)
-    assert watch.look(picture, 0) is None
-    assert watch.look(picture, 1) == (Fault.BLACK, 1)
-    assert watch.look(NOISE[0], 2) is None
-    assert watch.look(picture, 3) is None
+    assert check.check(picture, 0) is None
+    assert check.check(picture, 1) == (Fault.BLACK, 1)
+    assert check.check(NOISE[0], 2) is None
+    assert check.check(picture, 3) is None
 
 
 @pytest.mark.parametrize(
@@ -148,15 +148,15 @@ def test_a_picture_of_one_colour_is_black_rather_than_frozen(colour: tuple[int, 
 def test_what_is_not_looked_for_is_not_found(
     frozen_after: float | None, black_after: float | None, found: tuple[Fault, float] | None
 ) -> None:
-    watch = PictureCheck(frozen_after, black_after)
+    check = PictureCheck(frozen_after, black_after)
     black = np.zeros((48, 64, 3), np.uint8)
-    assert [watch.look(black, second) for second in range(4)][-1] == found
+    assert [check.check(black, second) for second in range(4)][-1] == found
 
 
 def test_a_change_of_size_is_a_change() -> None:
-    watch = PictureCheck(frozen_after=0, black_after=1)
-    assert watch.look(NOISE[0], 0) is None
-    assert watch.look(NOISE[0, :24], 1) is None
+    check = PictureCheck(frozen_after=0, black_after=1)
+    assert check.check(NOISE[0], 0) is None
+    assert check.check(NOISE[0, :24], 1) is None
 
 
 @pytest.mark.parametrize(
