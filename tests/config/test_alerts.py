@@ -55,6 +55,7 @@ def test_an_unknown_key_is_a_mistake(type_: str) -> None:
         ("mqtt", {"prefix": "a/#"}, "pattern"),
         ("mqtt", {"prefix": "a/"}, "pattern"),
         ("mqtt", {"host": "mqtt://x"}, "pattern"),
+        ("mqtt", {"host": "broker..example"}, "name of a computer"),
         ("email", {"to": ["nobody"]}, "address"),
         ("email", {"to": ["a@b.example\nBcc: c@d.example"]}, "address"),
         ("email", {"to": []}, "at least 1"),
@@ -78,6 +79,9 @@ def test_a_mistake_is_said_without_the_secrets(type_: str, values: dict[str, Any
 def test_a_type_that_there_is_not_is_a_mistake() -> None:
     with pytest.raises(ValidationError, match="'jsonl', 'webhook', 'mqtt', 'email', 'command'"):
         ALERT.validate_python({"type": "pigeon"})
+    for nothing in ({}, {"type": None}, {"type": ["jsonl"]}, "jsonl", None):
+        with pytest.raises(ValidationError):
+            ALERT.validate_python(nothing)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from msflow_stream.events.alerts.sinks.mqtt import Mqtt
 from msflow_stream.types import UserError
 from tests.events.alerts.messages import QUICK, a_message, known_by, life, settings, without_repeats
 from tests.support.data import REPOSITORY
-from tests.support.mqtt import Broker, Subscriber, free_port, make_certificate, need_broker, until
+from tests.support.mqtt import Broker, Subscriber, make_certificate, need_broker, until
 from tests.support.proxy import Proxy
 
 LOGIN = ("guard", "sesame-word")
@@ -269,10 +269,15 @@ def test_encrypted_and_with_a_login(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("hasty")
-def test_a_broker_that_is_not_there_is_tried_again() -> None:
-    sink = mqtt(free_port(), timeout=0.5)
+def test_a_broker_that_is_not_there_is_tried_until_it_comes(tmp_path: Path) -> None:
+    need_broker()
+    broker = Broker(tmp_path / "broker")
+    sink = mqtt(broker.port, timeout=0.5)
     until(lambda: "refused" in str(_trouble(sink)))
-    sink.close()
+    assert not _trouble(sink).slow
+    with broker:
+        until(lambda: _works(sink, a_message("open")))
+        sink.close()
 
 
 def test_certificates_that_are_not_there_are_said(tmp_path: Path) -> None:
