@@ -107,7 +107,7 @@ def _run(
     info = reader.info
     task = bars.add_task(info.name, total=_expected(reader, job))
     started = time.monotonic()
-    wanted = ScoreOutputs(job.overlay, job.save_maps, job.evidence, job.overlay_preset)
+    wanted = ScoreOutputs(overlay=job.overlay, maps=job.save_maps, evidence=job.evidence, preset=job.overlay_preset)
     file = None if info.live else Path(spec)
     outputs = SourceOutputs(partial, file, info, scorer.settings, job.event, scorer.scene.calibration, wanted)
     delivered = 0
@@ -161,9 +161,17 @@ def _stream(reader: Reader, scorer: Scorer, skip_static: bool, deliver: Deliver)
         Exception: what the source failed with.
     """
     every, failures = scorer.settings.every, list[Exception | None]()
-    limits = Limits(scorer.settings.batch, HELD_BYTES, FILL_SECONDS, scorer.settings.batch * every, HELD_BYTES)
     if reader.info.live:  # a camera's score is wanted now, a file's frames can wait for a full batch
         limits = Limits(batch=1)
+    else:
+        batch = scorer.settings.batch
+        limits = Limits(
+            batch=batch,
+            batch_bytes=HELD_BYTES,
+            wait=FILL_SECONDS,
+            queue_frames=batch * every,
+            queue_bytes=HELD_BYTES,
+        )
     gate = StaticGate() if skip_static else None
     score = ReusingScorer(scorer.score, frame_of=lambda frame: frame, gate_of=lambda _: gate, key_of=lambda _: None)
     runner = StreamRunner(
