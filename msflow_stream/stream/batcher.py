@@ -14,7 +14,7 @@ from msflow_stream.types import Frame
 
 @dataclass(frozen=True, slots=True)
 class QueuedFrame:
-    """A frame on its way.
+    """A frame on its way through the stream.
 
     Attributes:
         waited: seconds that it spent in its queue.
@@ -40,11 +40,11 @@ class Batch:
 
 
 class Batcher:
-    """Gets frames out of all queues in turn. One thread calls `get`, any thread the rest.
+    """The maker of batches, out of all queues in turn. One thread calls `get`, any thread the rest.
 
     Args:
-        size: sampled frames of a batch at most.
-        nbytes: of the images of a batch together; a larger image is a batch of its own.
+        size: number of sampled frames of a batch at most.
+        nbytes: size of the images of a batch together; a larger image is a batch of its own.
         wait: seconds that an incomplete batch waits from its first frame on.
         clock: the clock of the queues.
     """

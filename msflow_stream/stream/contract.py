@@ -53,7 +53,7 @@ class Limits:
 
 
 class Clock(Protocol):
-    """Seconds from some start, and a wait that ends by them."""
+    """A clock: seconds from some start, and a wait that ends by them."""
 
     def now(self) -> float:
         """Returns seconds; never goes back."""

@@ -36,7 +36,7 @@ class SourceCounts:
 
     @property
     def in_flight(self) -> int:
-        """The frames that wait or are worked on."""
+        """The number of frames that wait or are worked on."""
         return self.taken - self.delivered - sum(self.dropped.values())
 
 

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class TooLargeError(Exception):
-    """The next frame has more bytes than it may have."""
+    """An error: the next frame has more bytes than it may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ class Slot(Generic[T]):
 
 
 def _nothing() -> None:
-    """Nobody listens yet."""
+    """Does nothing: nobody listens yet."""
 
 
 def _every_one(_: Frame) -> bool:

@@ -24,7 +24,7 @@ FINISHED = "finished"
 
 
 class StreamRunner:
-    """Scores sources until they have ended, or it is stopped; a context manager, to be used once.
+    """A run that scores sources until they have ended, or it is stopped; a context manager, to be used once.
 
     Each source is read by a thread of its own, one thread calls `score`, one calls `deliver` and `ended`. So `score`
     works on a batch while the one before is delivered, and besides the queues at most three batches are held.

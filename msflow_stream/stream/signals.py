@@ -99,4 +99,4 @@ def _obey(reader: socket, actions: Mapping[signal.Signals, Callable[[], None]], 
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:
-    """Without a handler in Python, Python does not write the number."""
+    """Does nothing; without a handler in Python, Python does not write the number."""

@@ -1,4 +1,4 @@
-"""Areas of a picture that are watched: polygons to a mask of pixels."""
+"""The areas of an image that are watched: polygons to a mask of pixels."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from msflow_stream.types import UserError
 
-Polygon = Sequence[tuple[float, float]]  # x, y: shares of the picture's width and height
+Polygon = Sequence[tuple[float, float]]  # x, y: shares of the image's width and height
 
 
 def area_mask(
     watch: Sequence[Polygon], ignore: Sequence[Polygon], size: tuple[int, int]
 ) -> npt.NDArray[np.bool_] | None:
-    """Which pixels of a picture of `size` (height, width) count: those in `watch` that are not in `ignore`.
+    """Returns the mask of the pixels, of an image of `size` (height, width), in `watch` and not in `ignore`.
 
     A pixel is in a polygon if its centre is; where a polygon crosses itself, the even-odd rule decides. Without `watch`
     everything is watched. None if neither is given.
@@ -42,7 +42,7 @@ def _union(polygons: Sequence[Polygon], size: tuple[int, int]) -> npt.NDArray[np
 
 
 def _inside(polygon: Polygon, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Even-odd: a pixel is inside if an odd number of edges crosses the line from the left border to its centre."""
+    """Returns the pixels inside: those to whose centre the line from the left border crosses an odd number of edges."""
     height, width = size
     xs, ys = (np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height  # centres
     mask = np.zeros(size, np.bool_)

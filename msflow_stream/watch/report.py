@@ -1,4 +1,4 @@
-"""How a watch is doing at one moment: the values that metrics, health checks and the table are made from."""
+"""The state of a watch at one moment: the values that metrics, health checks and the table are made from."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Alive = Callable[[], str | None]  # why the process does not make progress, None
 
 @dataclass(frozen=True, slots=True)
 class CameraReport:
-    """One camera.
+    """The state of one camera.
 
     Attributes:
-        name: one of a kind in a report; no credentials.
+        name: its name, unique in a report; no credentials.
         scene: the one that it is compared with now.
-        status: what its reader says; the reason has no credentials, as CameraError makes them.
-        counts: its frames in the engine; None before the engine knows it.
+        status: its reader's; the reason has no credentials, as CameraError makes them.
+        counts: its frames in the stream; None before the stream knows it.
         last, last_wall: its latest score and when that frame came; None before the first.
-        lost: what sinks could not keep, by "sink:cause", such as {"recorder:disk": 3}.
+        lost: frames that sinks could not keep, by "sink:cause", such as {"recorder:disk": 3}.
         reused: frames that showed nothing new and took the score of an earlier one.
     """
 
@@ -40,15 +40,17 @@ class CameraReport:
 
 @dataclass(frozen=True, slots=True)
 class WatchReport:
-    """The whole process.
+    """The state of the whole process.
 
     Attributes:
         cameras: those watched now, in the order of the cameras file.
         started: when the watch began; with a time zone.
-        device: what scores, such as "cuda:0".
+        stream: the counters of the stream.
+        device: the one that scores, such as "cuda:0".
         device_bytes: its memory that is in use; None where that is not known.
-        alerts: how the store and each alert fare, by name.
-        reloads, failed_reloads: how often the cameras file was read again, and how often it could not be used.
+        reloads: number of times that the cameras file was read again.
+        failed_reloads: number of times that it could not be used.
+        alerts: reports of the store and of each alert, by name.
     """
 
     cameras: tuple[CameraReport, ...]
@@ -62,9 +64,9 @@ class WatchReport:
 
 
 def ready(report: WatchReport) -> list[str]:
-    """Why the watch is not ready; empty once it is.
+    """Returns why the watch is not ready; empty once it is.
 
-    It is ready once a camera has given a picture and something was scored, so that the models are loaded. It stays so
+    It is ready once a camera has given a frame and something was scored, so that the models are loaded. It stays so
     when cameras fail later: that is theirs to mend, and said by their states, not by a restart of this process.
     """
     if not report.cameras:
@@ -77,6 +79,6 @@ def ready(report: WatchReport) -> list[str]:
 
 
 def healthy(alive: Alive | None) -> list[str]:
-    """Why the process should be restarted; empty while it works. A camera's trouble is no reason."""
+    """Returns why the process should be restarted; empty while it works. A camera's trouble is no reason."""
     reason = None if alive is None else alive()
     return [] if reason is None else [reason]

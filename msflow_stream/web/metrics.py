@@ -1,4 +1,4 @@
-"""A report as Prometheus metrics."""
+"""The Prometheus metrics of a report."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NO_FRAMES = SourceCounts(taken=0, scored=0, delivered=0, dropped={})
 
 
 def camera_metrics(cameras: Sequence[CameraReport]) -> Iterator[Metric]:
-    """All metric families that have a label `camera`."""
+    """Yields all metric families that have a label `camera`."""
     scenes = InfoMetricFamily("msflow_camera", "The scene that the camera is compared with.", labels=["camera"])
     for camera in cameras:
         scenes.add_metric([label(camera.name)], {"scene": label(camera.scene)})
@@ -40,7 +40,7 @@ def camera_metrics(cameras: Sequence[CameraReport]) -> Iterator[Metric]:
 
 
 def label(text: str) -> str:
-    """The text as a label's value: what cannot be encoded would cost the whole scrape."""
+    """Returns the text as a label's value: what cannot be encoded would cost the whole scrape."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -97,7 +97,7 @@ def _scores(cameras: Sequence[CameraReport]) -> Iterator[Metric]:
 def _of_each(
     kind: Kind, cameras: Sequence[CameraReport], name: str, text: str, value: Callable[[CameraReport], float | None]
 ) -> Metric:
-    """A family with one value per camera; None where it is not known, and not shown."""
+    """Returns a family with one value per camera; one that is not known (None) is not shown."""
     family = kind(name, text, labels=["camera"])
     for camera in cameras:
         if (number := value(camera)) is not None:
@@ -113,7 +113,7 @@ def _of_each_by(
     labels: Sequence[str],
     values: Callable[[CameraReport], Mapping[tuple[str, ...], float]],
 ) -> Metric:
-    """A family with several values per camera, by further labels."""
+    """Returns a family with several values per camera, by further labels."""
     family = kind(name, text, labels=["camera", *labels])
     for camera in cameras:
         for further, number in values(camera).items():
@@ -122,7 +122,7 @@ def _of_each_by(
 
 
 def _marks(all_of_them: Iterable[StrEnum], present: StrEnum | None) -> dict[tuple[str, ...], float]:
-    """1 for the present one and 0 for the others, so that each has a history without gaps."""
+    """Returns 1 for the present one and 0 for the others, so that each has a history without gaps."""
     return {(str(one),): float(one is present) for one in all_of_them}
 
 
@@ -144,7 +144,7 @@ BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128)  # frames
 
 
 def registry(report: Callable[[], WatchReport]) -> CollectorRegistry:
-    """All metrics of a watch, and its process's memory and CPU time; `report` is called from any thread."""
+    """Returns all metrics of a watch, its process's memory and CPU time among them; any thread may call `report`."""
     metrics = CollectorRegistry()
     metrics.register(WatchCollector(report))
     ProcessCollector(registry=metrics)
@@ -153,13 +153,13 @@ def registry(report: Callable[[], WatchReport]) -> CollectorRegistry:
 
 
 class WatchCollector(Collector):
-    """Makes all metrics anew from one report per scrape: they fit each other, and a camera that was removed is gone."""
+    """All metrics, made of one report per scrape: they fit each other, and a camera that was removed is gone."""
 
     def __init__(self, report: Callable[[], WatchReport]) -> None:
         self._report = report
 
     def collect(self) -> Iterator[Metric]:
-        """Returns the metric families of the present report."""
+        """Yields the metric families of the present report."""
         report = self._report()
         yield from camera_metrics(report.cameras)
         yield _batches(report.stream.batches)
@@ -218,5 +218,5 @@ def _process(report: WatchReport) -> Iterator[Metric]:
 
 
 def _buckets(bounds: Iterable[float], at_most: Sequence[int], count: int) -> list[tuple[str, float]]:
-    """Buckets as prometheus_client takes them; the last one has no bound."""
+    """Returns buckets as prometheus_client takes them; the last one has no bound."""
     return [*((str(float(b)), n) for b, n in zip(bounds, at_most, strict=True)), ("+Inf", count)]

@@ -1,4 +1,4 @@
-"""What the health server answers: a WSGI application."""
+"""The pages of the health server: a WSGI application."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ INDEX = b"""<!doctype html>
 
 
 class Response(NamedTuple):
-    """Status, media type and content."""
+    """A response: status, media type and content."""
 
     status: HTTPStatus
     kind: str
@@ -44,8 +44,8 @@ class Pages:
     """The application; its two callables are called from several threads at once.
 
     Args:
-        report: how the watch is doing now.
-        alive: why the process makes no progress, None where it does; without it, answering is proof enough.
+        report: returns how the watch is doing now.
+        alive: returns why the process makes no progress, None where it does; without it, answering is proof enough.
     """
 
     def __init__(self, report: Callable[[], WatchReport], alive: Alive | None) -> None:
@@ -58,6 +58,7 @@ class Pages:
         }
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answers a request."""
         method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
         answer = self._answer(method, path, environ.get("HTTP_ACCEPT", ""))
         headers = [

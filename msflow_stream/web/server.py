@@ -19,7 +19,7 @@ from msflow_stream.web.pages import Pages
 
 LOCAL = "127.0.0.1"
 THREADS = 4  # a probe is answered while a scrape is
-LIMITS = {  # of what a stranger may cost
+LIMITS = {  # on what a stranger may cost
     "channel_timeout": 30,  # seconds
     "max_request_header_size": 16384,
     "max_request_body_size": 4096,
@@ -27,7 +27,7 @@ LIMITS = {  # of what a stranger may cost
 
 
 class HealthServer:
-    """Serves `Pages` from threads of its own. A context manager, to be used once.
+    """A server of `Pages`, with threads of its own. A context manager, to be used once.
 
     >>> with HealthServer(None, 9465, report, alive) as server:  # doctest: +SKIP
     ...     print(server.url)
@@ -48,7 +48,7 @@ class HealthServer:
 
     @property
     def url(self) -> str:
-        """Where it is found."""
+        """The address at which it is found."""
         return f"http://{_shown(self.host)}:{self.port}/"
 
     def start(self) -> None:
@@ -81,7 +81,7 @@ class HealthServer:
             self._thread = None
 
     def _shut(self) -> None:
-        """In the server's thread, which ends when it has nothing left to listen to."""
+        """Closes all, in the server's thread, which ends when it has nothing left to listen to."""
         self._server.task_dispatcher.shutdown()
         close_all(self._server._map)
 

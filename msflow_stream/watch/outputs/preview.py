@@ -1,4 +1,4 @@
-"""The newest picture of a camera as a JPEG that is replaced again and again."""
+"""The newest frame of a camera as a JPEG that is replaced again and again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUALITY = 85  # of the JPEG, 0 to 100
 
 
 class Preview:
-    """A JPEG with the overlay, at most so often; whoever opens it sees a whole picture."""
+    """A JPEG with the overlay, at most so often; whoever opens it sees a whole image."""
 
     def __init__(
         self, path: Path, style: OverlayStyle, every_seconds: float = 1.0, *, clock: Callable[[], float] = monotonic
@@ -38,6 +38,7 @@ class Preview:
 
     @property
     def losses(self) -> Mapping[str, int]:
+        """Frames that are not in its output, by cause."""
         return {"disk": self._lost}
 
     def write(self, frame: Frame, score: FrameScore, row: ScoreRow) -> None:
@@ -58,4 +59,4 @@ class Preview:
             self._trouble.end(f"{self._path} is written again")
 
     def close(self) -> None:
-        """Leaves the last picture there."""
+        """Leaves the last image there."""

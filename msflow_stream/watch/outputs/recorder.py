@@ -23,7 +23,11 @@ from msflow_stream.video.writing.video_writer import VideoWriter
 from msflow_stream.watch.outputs.segments import free_path, remove_old_segments
 from msflow_stream.watch.outputs.sink import arrival
 
+logger = logging.getLogger(__name__)
+
 TICK = Fraction(1, 1_000_000)  # seconds; Frame.time goes on over reconnects, its pts does not
+TIDY_SECONDS = 60.0  # between two removals of old segments
+FREE_BYTES = 2**20  # without which no segment is begun
 
 
 class Recording:
@@ -39,8 +43,8 @@ class Recording:
         Args:
             first: the frame that it is to begin with.
             rate: about how many frames a second come.
-            seconds: of video it holds at most.
-            gap: seconds between two frames, forwards or back, that it does not hold.
+            seconds: its length at most.
+            gap: seconds between two frames, forwards or back, that end it.
 
         Raises:
             UserError: the folder does not exist.
@@ -52,21 +56,21 @@ class Recording:
         self._writer = VideoWriter(path, self._shape[1], self._shape[0], TICK, rate)
 
     def holds(self, frame: Frame) -> bool:
-        """Whether a frame is to be part of it: of the same size, soon after the last one, and not too late."""
+        """Returns whether a frame is to be part of it: of the same size, soon after the last one, and not too late."""
         return (
             frame.image.shape == self._shape
             and abs(frame.time - self._last) <= self._gap
             and frame.time - self._start < self._seconds
         )
 
-    def write(self, picture: npt.NDArray[np.uint8], time: float) -> None:
-        """Adds a picture, shown from `time` on.
+    def write(self, image: npt.NDArray[np.uint8], time: float) -> None:
+        """Adds an image, shown from `time` on.
 
         Raises:
             UserError: it cannot be written.
         """
         self._last = time
-        self._writer.write(picture, round(time / TICK))
+        self._writer.write(image, round(time / TICK))
 
     def close(self) -> None:
         """Finishes the file; twice is fine.
@@ -88,7 +92,7 @@ class Recording:
 
 
 def frames_in(path: Path) -> int:
-    """How many whole frames are in a video file that may be cut off."""
+    """Returns how many whole frames are in a video file that may be cut off."""
     count = 0
     with suppress(OSError, ValueError, IndexError), av.open(str(path.absolute())) as container:
         for packet in container.demux(video=0):
@@ -96,19 +100,10 @@ def frames_in(path: Path) -> int:
     return count
 
 
-logger = logging.getLogger(__name__)
-
-
-TIDY_SECONDS = 60.0  # between two looks at what is to be removed
-
-
-ROOM = 2**20  # bytes without which no segment is begun
-
-
 class Recorder:
-    """Writes each scored frame with its overlay into segments named by their start, 2026-11-23T232138Z.mp4.
+    """A sink of each scored frame with its overlay, in segments named by their start, 2026-11-23T232138Z.mp4.
 
-    A new segment starts after so many minutes, with pictures of another size, and after a gap or a step back in time.
+    A new segment starts after so many minutes, with frames of another size, and after a gap or a step back in time.
     After SIGKILL all is playable but the last second or two (see `VideoWriter`). When the disk is full the segment ends
     where it is; after a pause, old segments are removed as the retention says, and a new one is tried.
     """
@@ -128,11 +123,11 @@ class Recorder:
         """Prepares; nothing is written before the first frame.
 
         Args:
-            folder: the camera's own; segments that earlier runs left there count for the retention.
+            folder: the folder of the camera; segments that earlier runs left there count for the retention.
             rate_hint: about how many scored frames a second come.
             minutes: the length of a segment.
             gap: seconds between two frames that start a new segment.
-            retention: what is removed when; None keeps all.
+            retention: the bounds on segments; None keeps all.
             pause: seconds from a failure to the next attempt.
             clock: seconds, monotonic.
 
@@ -154,15 +149,16 @@ class Recorder:
 
     @property
     def lost(self) -> int:
-        """Frames that are in no segment because of the disk."""
+        """The number of frames that are in no segment because of the disk."""
         return self._lost
 
     @property
     def losses(self) -> Mapping[str, int]:
+        """Frames that are in no segment, by cause."""
         return {"disk": self._lost}
 
     def write(self, frame: Frame, score: FrameScore, row: ScoreRow) -> None:
-        """Records a frame."""
+        """Writes a frame."""
         if self._closed:
             raise ValueError(f"the recorder in {self._folder} is closed")
         now = arrival(score)
@@ -189,13 +185,13 @@ class Recorder:
         self._finish()
 
     def _begin(self, frame: Frame, now: datetime) -> bool:
-        """Starts a segment, and says whether there is one."""
+        """Starts a segment, and returns whether there is one."""
         if self._clock() - self._failed < self._pause:
             return False
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._tidy(now)
-            _check_room(self._folder)
+            _check_free(self._folder)
             path = free_path(self._folder, now)
             self._recording = Recording(path, frame, self._rate, self._seconds, self._gap)
             self._begun = self._clock()
@@ -239,10 +235,10 @@ class Recorder:
             logger.debug("%d old segments removed in %s", removed, self._folder)
 
 
-def _check_room(folder: Path) -> None:
+def _check_free(folder: Path) -> None:
     """Raises OSError if the folder takes no more; a header that finds no room would cost PyAV an open file for ever."""
     probe = folder / ".probe"
     try:
-        probe.write_bytes(bytes(ROOM))
+        probe.write_bytes(bytes(FREE_BYTES))
     finally:
         probe.unlink(missing_ok=True)

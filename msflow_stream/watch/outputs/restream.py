@@ -25,10 +25,10 @@ logger = logging.getLogger(__name__)
 
 
 class Restream:
-    """Pushes each scored frame with its overlay, as H.264 over one TCP connection, for ever.
+    """A sink that pushes each scored frame with its overlay, as H.264 over one TCP connection, for ever.
 
-    A server that is away is tried again and again; frames are passed over meanwhile. Pictures of another size come over
-    a new connection. `take` may wait for the server as long as the timeout: run it in an `ThreadedSink`.
+    A server that is away is tried again and again; frames are passed over meanwhile. Frames of another size come over a
+    new connection. `write` may wait for the server as long as the timeout: run it in a `ThreadedSink`.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class Restream:
 
     @property
     def losses(self) -> Mapping[str, int]:
+        """Frames that are not in its output, by cause."""
         return {"away": self._away}
 
     def write(self, frame: Frame, score: FrameScore, row: ScoreRow) -> None:
@@ -89,6 +90,7 @@ class Restream:
             self._trouble.end(f"restream to {self._shown} works again; {self._away} frames were not sent so far")
 
     def close(self) -> None:
+        """Ends the session; twice is fine."""
         self._closed = True
         self._hang_up()
 
@@ -119,7 +121,7 @@ class Restream:
 
 
 class _Link:
-    """A connection with its encoder, for pictures of one shape (H x W x 3)."""
+    """A connection with its encoder, for images of one shape (H x W x 3)."""
 
     def __init__(self, address: Address, shape: tuple[int, ...], rate: Fraction, timeout: float) -> None:
         self.shape = shape
@@ -130,8 +132,8 @@ class _Link:
             self._encoder.close()
             raise
 
-    def send(self, picture: npt.NDArray[np.uint8], time: float) -> None:
-        self._publisher.send(self._encoder.encode(picture, time))
+    def send(self, image: npt.NDArray[np.uint8], time: float) -> None:
+        self._publisher.send(self._encoder.encode(image, time))
 
     def close(self) -> None:
         self._publisher.close()

@@ -1,4 +1,4 @@
-"""Pictures in, H.264 as RTP packets out: what an RTSP session carries, and its description."""
+"""The encoder of an RTSP session: images in, H.264 as RTP packets out, with its description."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from msflow_stream.video.writing.encoder_frames import EncoderFrames
 
 CLOCK = 90_000  # ticks a second: H.264's in RTP (RFC 6184)
 PAYLOAD = 96
-KEYFRAME_SECONDS = 2  # the longest that a viewer who comes later waits for a picture
+KEYFRAME_SECONDS = 2  # the longest that a viewer who comes later waits for a frame
 PACKET_BYTES = 1400  # fits into a packet of the network wherever the server passes it on
 OPTIONS = {"preset": "ultrafast", "tune": "zerolatency", "forced-idr": "1", "x264-params": "repeat-headers=1"}
 
 
 class RtpEncoder:
-    """Encodes the pictures of one size, each at once. To be closed."""
+    """An encoder for the images of one size, each at once. To be closed."""
 
     def __init__(self, width: int, height: int, rate: Fraction) -> None:
         """Opens the encoder.
 
         Args:
-            rate: about how many pictures a second come.
+            rate: about how many images a second come.
         """
-        self._outbox = _Outbox()
+        self._packets = _PacketList()
         self._converter = EncoderFrames(width, height)
         self._step = max(1, round(CLOCK / rate))
         self._origin: float | None = None  # the time of tick 0, in seconds
         self._last = self._next_keyframe = 0
-        self._output = av.open(self._outbox, "w", format="rtp", container_options={"packetsize": str(PACKET_BYTES)})
+        self._output = av.open(self._packets, "w", format="rtp", container_options={"packetsize": str(PACKET_BYTES)})
         self._stream = self._output.add_stream("libx264", rate=rate, options=OPTIONS)
         codec = self._stream.codec_context
         self._converter.describe(codec)
         self._stream.time_base = codec.time_base = Fraction(1, CLOCK)
         codec.gop_size = 1_000_000  # keyframes are asked for by time
-        codec.flags |= Flags.global_header  # so that the parameter sets are known before the first picture
+        codec.flags |= Flags.global_header  # so that the parameter sets are known before the first frame
         self._output.start_encoding()
 
     def describe(self) -> str:
-        """The stream in the words of SDP (RFC 8866)."""
+        """Returns the stream in the words of SDP (RFC 8866)."""
         units = parameter_sets(self._stream.codec_context.extradata or b"")
         sets = ",".join(base64.b64encode(unit).decode() for unit in units)
         lines = [
@@ -61,7 +61,7 @@ class RtpEncoder:
         return "".join(f"{line}\r\n" for line in lines)
 
     def encode(self, image: npt.NDArray[np.uint8], time: float) -> list[bytes]:
-        """The packets, RTP and RTCP, of a picture (uint8 H x W x 3, RGB) that is shown from `time` (seconds) on."""
+        """Returns the packets, RTP and RTCP, of an image (uint8 H x W x 3, RGB) that is shown from `time` seconds on."""
         frame = self._converter.convert(image)
         frame.time_base, frame.pts = Fraction(1, CLOCK), self._tick(time)
         if frame.pts >= self._next_keyframe:
@@ -69,14 +69,14 @@ class RtpEncoder:
             self._next_keyframe = frame.pts + KEYFRAME_SECONDS * CLOCK
         for packet in self._stream.encode(frame):
             self._output.mux(packet)
-        return self._outbox.emptied()
+        return self._packets.emptied()
 
     def close(self) -> None:
         """Lets go of the encoder; twice is fine."""
         self._output.close()
 
     def _tick(self, time: float) -> int:
-        """The time in ticks, which always go on; where it steps back, as the next picture's."""
+        """Returns the time in ticks, which always go on; where it steps back, as the next image's."""
         if self._origin is None:
             self._origin = time
             return 0
@@ -88,8 +88,8 @@ class RtpEncoder:
         return tick
 
 
-class _Outbox:
-    """What FFmpeg's muxer takes for a file, and writes packet by packet."""
+class _PacketList:
+    """A file for FFmpeg's muxer, which is written packet by packet."""
 
     def __init__(self) -> None:
         self._packets: list[bytes] = []
@@ -104,6 +104,6 @@ class _Outbox:
 
 
 def parameter_sets(extradata: bytes) -> list[bytes]:
-    """The SPS and PPS among the units of an encoder's Annex B header."""
+    """Returns the SPS and PPS among the units of an encoder's Annex B header."""
     units = (unit.rstrip(b"\0") for unit in extradata.split(b"\0\0\1"))
     return [unit for unit in units if unit and unit[0] & 31 in (7, 8)]

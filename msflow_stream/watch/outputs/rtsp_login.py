@@ -1,4 +1,4 @@
-"""Where an RTSP server is, and how to log in there: addresses, Basic and Digest credentials."""
+"""The address of an RTSP server and the login there, by Basic or Digest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DIGESTS = {"MD5": "md5", "SHA-256": "sha256"}
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A parsed URL.
+    """An address, from a URL.
 
     Attributes:
         url: as requests name it, without user and password.
@@ -35,7 +35,7 @@ class Address:
 
     @classmethod
     def parse(cls, url: str) -> Address:
-        """The parts of a URL.
+        """Returns the address in a URL.
 
         Raises:
             UserError: not an RTSP address; what is secret in it is not said.
@@ -55,9 +55,9 @@ class Address:
 
 
 def authorization(challenges: Sequence[str], method: str, uri: str, user: str, password: str) -> str | None:
-    """The Authorization header that answers WWW-Authenticate headers (RFC 7616, 7617), None if none can be answered.
+    """Returns the Authorization header that answers WWW-Authenticate headers (RFC 7616, 7617), None if none can be.
 
-    Digest goes before Basic, which tells the password.
+    Digest goes before Basic, which shows the password.
     """
     basic = None
     for challenge in challenges:

@@ -24,7 +24,7 @@ RTCP = range(192, 224)  # the second byte of a packet that is not RTP (RFC 5761)
 
 
 class PublishError(Exception):
-    """Why the server is not reached, or no longer; never holds any of the URL."""
+    """An error that says why the server is not reached, or no longer; never holds any of the URL."""
 
     def __init__(self, reason: str, credentials: bool = False) -> None:
         super().__init__(reason)
@@ -38,6 +38,7 @@ class Answer(NamedTuple):
     headers: list[tuple[str, str]]
 
     def all(self, name: str) -> list[str]:
+        """Returns the values of all headers of that name."""
         return [value for key, value in self.headers if key == name]
 
 
@@ -94,7 +95,7 @@ class RtspPublisher:
             self._socket.settimeout(min(LINGER_SECONDS, self._timeout))
             self._ask("TEARDOWN", self._address.url, {}, b"")
             self._socket.shutdown(socket.SHUT_WR)
-            for _ in range(100):  # unread bytes would turn the end into a reset, which overtakes the last pictures
+            for _ in range(100):  # unread bytes would turn the end into a reset, which overtakes the last frames
                 if not self._socket.recv(65536):
                     break
         self._shut()
@@ -139,7 +140,7 @@ class RtspPublisher:
         self._socket.sendall(head.encode() + b"\r\n" + body)
 
     def _read(self) -> Answer:
-        """The next answer; packets that come before it are passed over."""
+        """Returns the next answer; packets that come before it are passed over."""
         while self._exactly(1) == b"$":
             self._exactly(int.from_bytes(self._exactly(3)[1:]))
         status = re.match(r"TSP/1\.\d (\d{3})\b", self._line())

@@ -1,4 +1,4 @@
-"""scores.csv of a camera that is watched for weeks: rotated by day and size, and complete after any end."""
+"""The scores.csv of a camera that is watched for weeks: rotated by day and size, and complete after any end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_BYTES = 64 * 2**20
 
 
 class ScoreLog:
-    """A line per scored frame in scores.csv, on disk as soon as it is known: the time of arrival, and the ScoreRow.
+    """A sink with a line per scored frame in scores.csv, on disk at once: the time of arrival, and the ScoreRow.
 
     With a new day (UTC), or when it is full, the file becomes scores-YYYY-MM-DD.csv, the next one of that day
     scores-YYYY-MM-DD.1.csv. After a kill the same file goes on; a line that was cut off is taken away.
@@ -33,8 +33,8 @@ class ScoreLog:
         """Goes on where an earlier run stopped.
 
         Args:
-            folder: the camera's own.
-            max_bytes: of one file.
+            folder: the folder of the camera.
+            max_bytes: size of one file at most.
             keep_days: finished files of days that are longer ago are removed; None keeps all.
 
         Raises:
@@ -57,6 +57,7 @@ class ScoreLog:
 
     @property
     def losses(self) -> Mapping[str, int]:
+        """Rows that could not be written, by cause."""
         return {"disk": self._lost}
 
     def write(self, frame: Frame, score: FrameScore, row: ScoreRow) -> None:
@@ -77,11 +78,12 @@ class ScoreLog:
         self._remove_old(wall.date())
 
     def close(self) -> None:
+        """Closes the file; twice is fine."""
         self._closed = True
         self._let_go()
 
     def _lines_for(self, day: date, size: int) -> LineFile:
-        """The file that a row of this day and size belongs in."""
+        """Returns the file that a row of this day and size belongs in."""
         if self._lines is not None and self._lines.is_gone():
             self._let_go()
         if self._lines is None:
@@ -116,7 +118,7 @@ class ScoreLog:
         return True
 
     def _remove_old(self, today: date) -> None:
-        """Once a day."""
+        """Removes old files, once a day."""
         if self._keep_days is None or self._checked == today:
             return
         self._checked = today
@@ -128,7 +130,7 @@ class ScoreLog:
             self._untidy.begin(f"cannot remove old scores in {self._folder}: {error.strerror}")
 
     def _finished(self) -> Iterator[tuple[Path, date, int]]:
-        """The finished files: path, day, number within the day."""
+        """Yields the finished files: path, day, number within the day."""
         for path in self._folder.iterdir():
             if (match := FINISHED.fullmatch(path.name)) and (day := _day(match[1])):
                 yield path, day, int(match[2] or 0)
@@ -145,13 +147,13 @@ def _line(wall: datetime, row: ScoreRow) -> bytes:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a file has our columns, or was cut off before it had any."""
+    """Returns True if a file has our columns, or was cut off before it had any."""
     with path.open("rb") as file:
         return HEADER.startswith(file.readline())
 
 
 def _first_day(path: Path) -> date | None:
-    """The day of a file's first row, None where there is none yet."""
+    """Returns the day of a file's first row, None where there is none yet."""
     with path.open("rb") as file:
         file.readline()
         return _day(file.readline()[:10].decode("ascii", "replace"))
