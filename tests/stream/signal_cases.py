@@ -9,7 +9,8 @@ from threading import Event, Thread
 import pytest
 
 from msflow_stream.stream.signals import SIGNALS, on_signals, stops_on_signals
-from tests.stream.scripted import PATIENCE
+
+PATIENCE = 30.0  # seconds after which a test says that something hangs
 
 
 @pytest.fixture(autouse=True)

@@ -61,7 +61,7 @@ class RtpEncoder:
         return "".join(f"{line}\r\n" for line in lines)
 
     def encode(self, image: npt.NDArray[np.uint8], time: float) -> list[bytes]:
-        """Returns the packets, RTP and RTCP, of an image (uint8 H x W x 3, RGB) that is shown from `time` seconds on."""
+        """Returns the packets, RTP and RTCP, of an image (uint8 H x W x 3, RGB) shown from `time` seconds on."""
         frame = self._converter.convert(image)
         frame.time_base, frame.pts = Fraction(1, CLOCK), self._tick(time)
         if frame.pts >= self._next_keyframe:
