@@ -138,8 +138,8 @@ class Camera:
         self.gate.open()
 
 
-class Desk:
-    """`score`, `deliver` and `ended` of an engine, each behind a gate or with an error, and what they were called with.
+class Callbacks:
+    """`score`, `deliver` and `ended` of a runner, each behind a gate or with an error, and what they were called with.
 
     Attributes:
         batches: what `score` was given.

@@ -58,6 +58,12 @@ class RtspSink:
         """How many sessions there were so far."""
         return len(list(self._folder.glob("session-*.h264")))
 
+    def received(self, session: int) -> int:
+        """How many frames a session has brought so far."""
+        with suppress(OSError, ValueError), av.open(str(self._folder / f"session-{session}.h264")) as container:
+            return sum(bool(packet.size) for packet in container.demux(video=0))
+        return 0
+
     def pictures(self, session: int) -> list[npt.NDArray[np.uint8]]:
         """What a session has brought so far, decoded; H x W x 3, RGB."""
         shown: list[npt.NDArray[np.uint8]] = []

@@ -14,7 +14,7 @@ from msflow_stream.types import UserError
 from msflow_stream.watch.areas import area_mask
 
 Points = list[tuple[float, float]]
-SIZES = st.tuples(st.integers(1, 12), st.integers(1, 12))
+SIZES = st.tuples(st.integers(1, 7), st.integers(1, 7))
 SHARE = st.floats(0, 1) | st.integers(0, 24).map(lambda n: n / 24)  # anywhere, and on borders and centres of pixels
 POLYGONS = st.lists(st.tuples(SHARE, SHARE), min_size=3, max_size=7)
 WHOLE: Points = [(0, 0), (1, 0), (1, 1), (0, 1)]
