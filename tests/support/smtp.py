@@ -16,7 +16,7 @@ from tests.support.mqtt import free_port
 
 
 class Mailbox:
-    """Listens at 127.0.0.1:PORT. A context manager.
+    """A mail server at 127.0.0.1:PORT. A context manager.
 
     Attributes:
         mails: what it has taken.

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Request:
-    """What came, and how it was answered."""
+    """A request and its answer."""
 
     path: str
     headers: Mapping[str, str]
@@ -33,7 +33,7 @@ class Request:
 
 
 class WebReceiver:
-    """Listens at http://127.0.0.1:PORT. A context manager.
+    """A web server at http://127.0.0.1:PORT. A context manager.
 
     Attributes:
         answer: status to answer with, or "hang"; may change at any time.

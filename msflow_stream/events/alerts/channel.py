@@ -16,7 +16,7 @@ from msflow_stream.events.alerts.filters import AlertFilter, local_now
 from msflow_stream.events.alerts.queue import DeliveryQueue
 from msflow_stream.events.alerts.sinks.base import AlertSink, Delivery, SinkContext, Snapshot
 from msflow_stream.logs import Redactor
-from msflow_stream.types import EventMessage
+from msflow_stream.types import EventMessage, UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,7 @@ class AlertChannel:
         self._filter = AlertFilter(alert, shared.clock)
         redactor = Redactor(any_url=True)
         redactor.add_addresses(alert.secrets())
-        make: Callable[[Alert, SinkContext], AlertSink] = resolve_name(alert.sink)
-        self._sink = make(alert, SinkContext(self._wanted(cameras), redactor, shared.snapshot))
+        self._sink = make_sink(alert, SinkContext(self._wanted(cameras), redactor, shared.snapshot))
         self._queue = DeliveryQueue(shared.folder, name, alert.queue)
         self._worker = DeliveryWorker(
             self._queue,
@@ -107,6 +106,19 @@ class AlertChannel:
 
     def _wanted(self, cameras: Collection[str]) -> list[str]:
         return [camera for camera in cameras if not self._alert.cameras or camera in self._alert.cameras]
+
+
+def make_sink(alert: Alert, context: SinkContext) -> AlertSink:
+    """Returns the sink that an alert's settings name.
+
+    Raises:
+        UserError: it needs a package that is not installed, or cannot begin.
+    """
+    try:
+        make: Callable[[Alert, SinkContext], AlertSink] = resolve_name(alert.sink)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"its sink cannot be loaded: {error}") from None
+    return make(alert, context)
 
 
 class StoreChannel:

@@ -150,6 +150,13 @@ def test_an_alert_that_is_not_there_is_a_mistake_that_names_the_nearest_one(tmp_
         dispatcher(tmp_path, {**files(tmp_path, "first"), "hook": hook})
 
 
+def test_a_library_that_is_not_installed_is_said_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
+    monkeypatch.delitem(sys.modules, mqtt_sink.__name__)
+    with pytest.raises(UserError, match=r"^alert broker: .* pip install 'msflow-stream\[mqtt\]'$"):
+        dispatcher(tmp_path, {"broker": {"type": "mqtt", "host": "127.0.0.1"}})
+
+
 def test_no_secret_shows_in_logs_dead_letters_queues_or_reports(
     tmp_path: Path, receiver: WebReceiver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

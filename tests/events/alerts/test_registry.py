@@ -104,6 +104,13 @@ def test_a_package_that_cannot_be_loaded_is_a_mistake_of_one_line(tmp_path: Path
         load_file(written(tmp_path, "    loft: attic\n"), {})
 
 
+def test_a_sink_that_is_not_there_is_a_mistake_of_one_line(tmp_path: Path, installed: Path) -> None:
+    (installed / "pigeons.py").write_text(PACKAGE.replace("pigeons:Pigeon", "pigeons:Dove"))
+    file = load_file(written(tmp_path, "    loft: attic\n"), {})
+    with pytest.raises(UserError, match=r"^alert bird: its sink cannot be loaded: .*'Dove'$"):
+        AlertDispatcher(file.alerts, tmp_path / "queues", Random(0), routes={})
+
+
 def test_without_the_package_its_type_is_unknown(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"line 6: alerts.bird: .*{', '.join(map(repr, SETTINGS))}"):
         load_file(written(tmp_path, "    loft: attic\n"), {})

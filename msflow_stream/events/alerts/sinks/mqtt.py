@@ -9,14 +9,17 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from time import monotonic
 
-import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
-
 from msflow_stream.config.alerts import MqttSettings
 from msflow_stream.events.alerts.sinks.base import AlertMessage, AlertSink, Retry, SinkContext, tls_context
 from msflow_stream.events.alerts.sinks.mqtt_topics import OFF, OFFLINE, ON, ONLINE, MqttMessage, Topics
+
+try:
+    import paho.mqtt.client as paho
+    from paho.mqtt.enums import CallbackAPIVersion
+    from paho.mqtt.properties import Properties
+    from paho.mqtt.reasoncodes import ReasonCode
+except ImportError:
+    raise ImportError("paho-mqtt is not installed: pip install 'msflow-stream[mqtt]'") from None
 
 PORT, TLS_PORT = 1883, 8883
 KEEP_ALIVE = 30  # seconds; a broker that is silent for longer is asked, and left if it stays silent
