@@ -15,17 +15,9 @@ from msflow_stream.config.fields import ClockTime, Seconds
 from msflow_stream.config.settings import Section
 
 NAME = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?$"  # of a folder, on any system
-
-
 FILE_SCHEME = "file://"
-
-
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "rtp", "udp", "tcp", "srt", "file")
-
-
 RESTREAM_SCHEMES = ("rtsp", "rtsps")
-
-
 MOST_DOUBLINGS = 64  # of a wait; beyond, the ceiling has long been reached, and a float would overflow in the end
 
 
@@ -60,29 +52,13 @@ def _webcam(url: Any) -> Any:
 
 
 ADDRESS = {"anyOf": [{"type": "string", "minLength": 1}, {"type": "integer", "minimum": 0}]}
-
-
 Share = Annotated[float, Field(ge=0, le=1)]
-
-
 Point = tuple[Share, Share]  # x, y: shares of the picture
-
-
 Polygon = Annotated[tuple[Point, ...], Field(min_length=3)]
-
-
 Name = Annotated[str, AfterValidator(_checked_name)]
-
-
 SceneName = Annotated[str, Field(min_length=1)]
-
-
 Address = Annotated[SecretStr, BeforeValidator(_webcam), AfterValidator(_checked_url), WithJsonSchema(ADDRESS)]
-
-
 Decode = Literal["auto", "cpu", "cuda"]
-
-
 Restream = Annotated[SecretStr, AfterValidator(_checked_restream), WithJsonSchema({"type": "string"})]
 
 

@@ -14,10 +14,7 @@ from msflow_stream.config.cameras import Decode
 
 logger = logging.getLogger(__name__)
 
-
 Decoder = Literal["cpu", "cuda"]
-
-
 TRIAL_CODEC = "h264"  # every card that decodes anything decodes this
 
 

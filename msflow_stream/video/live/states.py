@@ -11,6 +11,10 @@ from typing import NamedTuple
 
 from msflow_stream.video.live.faults import ADVICE, Fault
 
+logger = logging.getLogger(__name__)
+
+FINDINGS = {Fault.FROZEN: "the picture is frozen, identical", Fault.BLACK: "the picture is black, without texture"}
+
 
 class State(StrEnum):
     """The states of a camera."""
@@ -25,7 +29,6 @@ class State(StrEnum):
 
 ENDINGS = frozenset({State.STOPPED, State.FAILED})
 
-
 TRANSITIONS: Mapping[State, AbstractSet[State]] = {
     State.CONNECTING: {State.RUNNING, State.RECONNECTING} | ENDINGS,
     State.RUNNING: {State.STALLED, State.RECONNECTING} | ENDINGS,
@@ -34,7 +37,6 @@ TRANSITIONS: Mapping[State, AbstractSet[State]] = {
     State.STOPPED: frozenset(),
     State.FAILED: frozenset(),
 }
-
 
 Observer = Callable[[State, State, str], None]
 
@@ -89,12 +91,6 @@ class StateMachine:
             return True
 
 
-logger = logging.getLogger(__name__)
-
-
-PICTURES = {Fault.FROZEN: "the picture is frozen, identical", Fault.BLACK: "the picture is black, without texture"}
-
-
 class Reporter:
     """A camera's state machine, for threads that may find that another has ended it; and its log."""
 
@@ -136,4 +132,4 @@ class Reporter:
                 self.move(State.RUNNING, "pictures change again")
         elif self.condition.fault is not trouble[0]:
             fault, seconds = trouble
-            self.move(State.STALLED, f"{PICTURES[fault]} for {seconds:.1f} s; {ADVICE[fault]}", fault)
+            self.move(State.STALLED, f"{FINDINGS[fault]} for {seconds:.1f} s; {ADVICE[fault]}", fault)

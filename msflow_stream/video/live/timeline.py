@@ -15,14 +15,8 @@ from msflow_stream.video.reading.colour import RgbConverter, displayed_size
 from msflow_stream.video.reading.source_info import SourceInfo
 
 TOLERANCE = 10.0  # seconds between the stream's clock and ours, beyond which the stream's must have jumped
-
-
 SETBACK = 1.0  # seconds by which timestamps must fall back to have been set anew, not just disordered
-
-
 TICK = 0.001  # seconds by which a frame follows the one before, where its timestamp says it does not
-
-
 DRIFT = 1e-4  # by so much may a camera's clock be slow without seeming to fall behind
 
 

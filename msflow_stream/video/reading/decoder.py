@@ -96,7 +96,7 @@ class Decoder:
             self._decode(packet)
 
     def _pass_skipped(self) -> None:
-        for index, pts in self._counter.take_skipped():
+        for index, pts in self._counter.get_skipped():
             self.skipped += 1
             self._ready.append((None, index, pts if self._demuxer.timed else None))
 

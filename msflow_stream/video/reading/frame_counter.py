@@ -59,7 +59,7 @@ class FrameCounter:
         while self._waiting:
             self._pass()
 
-    def take_skipped(self) -> list[tuple[int, int]]:
+    def get_skipped(self) -> list[tuple[int, int]]:
         """Returns index and pts of the skipped frames that passed since the last call."""
         taken, self._skipped = self._skipped, []
         return taken

@@ -21,7 +21,7 @@ from tests.support.videos import coded_image, rename_codec, write_video
 from tests.support.watcher import Watcher
 
 PASSWORD = "hunter2-planted"
-RATE, LENGTH = 25, 500
+RATE, LENGTH = 25, 250
 SECONDS = 1  # of a segment of HLS
 WINDOW = 4  # segments that a live playlist names
 PLAYLIST = "application/vnd.apple.mpegurl"
@@ -62,7 +62,7 @@ class Broadcast:
 def test_live_hls_has_its_indices_and_times_and_passes_as_it_happened(folder: Path) -> None:
     streams = {"live.m3u8": (PLAYLIST, Broadcast().playlist)}
     with Pages(folder, streams=streams) as site, Watcher(site.url("live.m3u8")) as seen:
-        seen.until_frames(6 * RATE * SECONDS)  # more than are there at the start
+        seen.until_frames(5 * RATE * SECONDS)  # more than are there at the start
     codes = seen.codes
     assert [frame.index for frame in seen.frames] == list(range(len(codes)))
     assert codes == list(range(codes[0], codes[0] + len(codes)))

@@ -45,15 +45,28 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     return make
 
 
+@pytest.fixture(scope="module")
+def lasting_server(clips: Callable[..., Path]) -> Iterator[RtspCamera]:
+    with RtspCamera(clips("coded", count=LENGTH)) as camera:
+        yield camera
+
+
 @pytest.fixture
-def server(clips: Callable[..., Path]) -> Iterator[RtspCamera]:
+def server(lasting_server: RtspCamera, clips: Callable[..., Path]) -> RtspCamera:
+    """A server that other tests have used, for those that do not kill it; it may be in the middle of its clip."""
+    lasting_server.play(clips("coded", count=LENGTH))
+    return lasting_server
+
+
+@pytest.fixture
+def new_server(clips: Callable[..., Path]) -> Iterator[RtspCamera]:
     with RtspCamera(clips("coded", count=LENGTH)) as camera:
         yield camera
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
-def test_every_fifth_frame_arrives_with_its_index_in_the_source(server: RtspCamera, transport: str) -> None:
-    with Watcher(server.url, every=5, transport=transport) as seen:
+def test_every_fifth_frame_arrives_with_its_index_in_the_source(new_server: RtspCamera, transport: str) -> None:
+    with Watcher(new_server.url, every=5, transport=transport) as seen:
         seen.until_frames(8)
     assert [frame.index for frame in seen.frames] == list(range(0, 5 * len(seen.frames), 5))
     assert seen.codes == [frame.index for frame in seen.frames]
@@ -84,12 +97,12 @@ def test_a_client_that_comes_later_sees_the_camera_as_it_is_now(server: RtspCame
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
-def test_server_killed_and_restarted(server: RtspCamera, transport: str) -> None:
-    with Watcher(server.url, every=5, transport=transport, read_timeout=2.0) as seen:
+def test_server_killed_and_restarted(new_server: RtspCamera, transport: str) -> None:
+    with Watcher(new_server.url, every=5, transport=transport, read_timeout=2.0) as seen:
         seen.until_frames(3)
-        server.kill()
+        new_server.kill()
         seen.until(lambda: any(fault is Fault.REFUSED for _, fault, _ in seen.news))
-        server.start()
+        new_server.start()
         seen.until(lambda: seen.segments[-1] == 1)
         seen.until_frames(3)
     indices, times = [frame.index for frame in seen.frames], [frame.time for frame in seen.frames]
@@ -225,7 +238,7 @@ def test_stream_switched_to_another_frame_rate(server: RtspCamera, clips: Callab
     with Watcher(server.url) as seen:
         seen.until_frames(10)
         server.play(clips("coded", count=LENGTH), rate=10)
-        seen.until_frames(30)
+        seen.until_frames(16)
     assert [frame.index for frame in seen.frames] == list(range(len(seen.frames)))
     assert set(seen.segments) == {0}
     steps = [after.time - before.time for before, after in pairwise(seen.frames)]
@@ -234,11 +247,11 @@ def test_stream_switched_to_another_frame_rate(server: RtspCamera, clips: Callab
     assert seen.camera.status().decode_errors == 0
 
 
-def test_camera_switched_to_another_codec(server: RtspCamera, clips: Callable[..., Path]) -> None:
-    with Watcher(server.url) as seen:
+def test_camera_switched_to_another_codec(new_server: RtspCamera, clips: Callable[..., Path]) -> None:
+    with Watcher(new_server.url) as seen:
         seen.until_frames(5)
         quiet = {"x265-params": "log-level=none:bframes=0:keyint=5"}
-        server.restart("H265", clips("hevc", count=50, codec="libx265", options=quiet))
+        new_server.restart("H265", clips("hevc", count=50, codec="libx265", options=quiet))
         seen.until(lambda: seen.segments[-1] == 1)
         seen.until_frames(5)
         info = seen.camera.status().info
@@ -249,7 +262,7 @@ def test_camera_switched_to_another_codec(server: RtspCamera, clips: Callable[..
 
 def test_damaged_packets_are_skipped_and_counted(clips: Callable[..., Path]) -> None:
     units = clips("damaged", count=LENGTH, damaged=range(7, LENGTH, 5))  # key frames are at 0, 5, ...
-    with RtspCamera(units) as server, Watcher(server.url) as seen:
+    with RtspCamera(units, rate=4 * RATE) as server, Watcher(server.url) as seen:
         seen.until(lambda: seen.camera.status().decode_errors >= 3)
         seen.until_frames(10)
     assert set(seen.segments) == {0}
@@ -265,7 +278,7 @@ def test_damaged_packets_are_skipped_and_counted(clips: Callable[..., Path]) -> 
 
 def test_packets_lost_over_udp(clips: Callable[..., Path]) -> None:
     units = clips("coded", count=LENGTH)
-    with RtspCamera(units, loss=0.05) as server, Watcher(server.url, transport="udp") as seen:
+    with RtspCamera(units, loss=0.05, rate=4 * RATE) as server, Watcher(server.url, transport="udp") as seen:
         seen.until(lambda: seen.camera.status().decode_errors >= 2)
         seen.until_frames(10)
     assert set(seen.segments) == {0}
@@ -276,7 +289,7 @@ def test_packets_lost_over_udp(clips: Callable[..., Path]) -> None:
 @pytest.mark.parametrize("scheme", ["tcp", "rtsp"])
 def test_garbage_bytes(scheme: str) -> None:
     with Babbler() as babbler, Watcher(f"{scheme}://127.0.0.1:{babbler.port}/live") as seen:
-        seen.until(lambda: len(seen.news) >= 4)
+        seen.until(lambda: len(seen.news) >= 2)
     assert {fault for state, fault, _ in seen.news if state is State.RECONNECTING} == {Fault.GARBLED}
     assert seen.frames == []
 

@@ -24,9 +24,9 @@ def test_a_frame_that_nobody_wants_may_stay_away_and_is_not_lost() -> None:
     for pts in range(6):
         counter.packet(pts, wanted=pts % 3 == 0)
     assert [counter.frame(0), counter.frame(2), counter.frame(3)] == [0, 2, 3]
-    assert counter.take_skipped() == [(1, 1)]
+    assert counter.get_skipped() == [(1, 1)]
     counter.finish()
-    assert counter.take_skipped() == [(4, 4), (5, 5)]
+    assert counter.get_skipped() == [(4, 4), (5, 5)]
     assert (counter.lost, counter.passed) == (0, 6)
 
 
@@ -35,4 +35,4 @@ def test_a_wanted_frame_that_stays_away_is_lost() -> None:
     for pts in range(4):
         counter.packet(pts, wanted=pts % 2 == 0)
     assert counter.frame(3) == 3
-    assert (counter.lost, counter.take_skipped()) == (2, [(1, 1)])
+    assert (counter.lost, counter.get_skipped()) == (2, [(1, 1)])
