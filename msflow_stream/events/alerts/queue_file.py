@@ -1,8 +1,8 @@
 """The file of a delivery queue: messages in their order, which events their receiver follows, and dead letters."""
 
-# persist-queue's SQLiteAckQueue (1.1) is not used: on a full disk its put, get and start raise, and so does its start on
-# a damaged file; it has no capacity; a second program takes messages from the same file; what was delivered stays in it.
-# All of that would have to be written around it, and be longer than this file.
+# persist-queue's SQLiteAckQueue (1.1) is not used: on a full disk its put, get and start raise, and so does its start
+# on a damaged file; it has no capacity; a second program takes messages from the same file; what was delivered stays
+# in the file. All of that would have to be written around it, and be longer than this file.
 
 from __future__ import annotations
 
