@@ -19,7 +19,7 @@ from msflow_stream.scenes.scene import Scene
 from ..terminal.progress import print_markdown
 from .machine import GIGA, Load, Peaks, machine_facts, machine_line
 from .timing import Spent, in_turn, median, spent
-from .variants import PLAIN, Measured, Variant, largest_difference, operations, variants_of
+from .variants import PLAIN, Measured, ScoringVariant, largest_difference, operations, variants_of
 
 COMPARED = 8  # images at least, whose scores are compared
 NORMAL = 16  # other images, in which int8 finds its ranges
@@ -125,13 +125,13 @@ def _rows(scene: Scene, job: ScorerJob, peaks: Peaks) -> list[ScorerRow]:
     return rows
 
 
-def _results(variant: Variant, images: Tensor, batch: int) -> list[Measured]:
+def _results(variant: ScoringVariant, images: Tensor, batch: int) -> list[Measured]:
     """Results for all images; the last batch is filled up with earlier ones, as an engine may know one size only."""
     starts = [min(start, len(images) - batch) for start in range(0, len(images), batch)]
     return [variant.measure(images[start : start + batch]) for start in starts]
 
 
-def _measurement(variant: Variant, images: Tensor) -> Callable[[], Spent]:
+def _measurement(variant: ScoringVariant, images: Tensor) -> Callable[[], Spent]:
     return lambda: spent(lambda: variant.measure(images))
 
 

@@ -78,7 +78,7 @@ class Measured(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Variant:
+class ScoringVariant:
     """One variant: `measure` takes normalised images (B 3 H W, on the CPU) to where the results can be read."""
 
     engine: str
@@ -86,7 +86,7 @@ class Variant:
     measure: Callable[[Tensor], Measured]
 
 
-def variants_of(scene: Scene, normal: Sequence[Tensor], names: Sequence[str] = ()) -> Iterator[Variant]:
+def variants_of(scene: Scene, normal: Sequence[Tensor], names: Sequence[str] = ()) -> Iterator[ScoringVariant]:
     """The plain variant first, then every other that works on this machine, on the scene's device.
 
     Args:
@@ -100,8 +100,8 @@ def variants_of(scene: Scene, normal: Sequence[Tensor], names: Sequence[str] = (
     for name in names:
         if name not in ENGINES:
             raise UserError(f"there is no engine {name!r}, only {', '.join(ENGINES)}")
-    yield Variant(PLAIN, "float32", _plain(scene))
-    yield Variant(UNFUSED, "float32", scene.measure)
+    yield ScoringVariant(PLAIN, "float32", _plain(scene))
+    yield ScoringVariant(UNFUSED, "float32", scene.measure)
     known = ON_GPU if scene.device.type == "cuda" else ON_CPU
     for name in (one for one in known if not names or one in names):
         for precision in get_args(EnginePrecision):
@@ -112,7 +112,7 @@ def variants_of(scene: Scene, normal: Sequence[Tensor], names: Sequence[str] = (
 
 def _engine_variant(
     scene: Scene, name: EngineName, precision: EnginePrecision, normal: Sequence[Tensor]
-) -> Variant | None:
+) -> ScoringVariant | None:
     """None where the engine is not installed, lacks the precision, or cannot run on this machine."""
     try:
         engine = ENGINES[name](precision)
@@ -123,7 +123,7 @@ def _engine_variant(
         log.info("left out: %s %s: %s", name, precision, error)
         return None
     score = scene.settings.score
-    return Variant(
+    return ScoringVariant(
         name,
         precision,
         lambda images: inference.measures([SceneBatch(scene, inference.features(scene, images), score)])[0],
