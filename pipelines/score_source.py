@@ -180,12 +180,12 @@ def _stream(reader: Reader, scorer: Scorer, skip_static: bool, deliver: Deliver)
         lambda _, error: failures.append(error),
         limits,
     )
-    with stops_on_signals(runner, STOP_SECONDS) as told, runner:
+    with stops_on_signals(runner, STOP_SECONDS) as stopping, runner:
         runner.add(reader.info.name, reader, reader.info.live, sampled=lambda frame: frame.index % every == 0)
     for error in failures:
         if error is not None:
             raise error
-    return told.is_set()
+    return stopping.is_set()
 
 
 def _counted(lost: Mapping[str, int]) -> str:

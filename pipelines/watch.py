@@ -127,7 +127,7 @@ def _watch(job: WatchJob, redactor: Redactor, console: Console | None) -> None:
 
 def run(watcher: Watcher, reread: Callable[[], None]) -> bool:
     """Watches until the end; True if it was asked to end."""
-    with on_signals({signal.SIGHUP: reread}), stops_on_signals(watcher.runner, STOP_SECONDS) as told:
+    with on_signals({signal.SIGHUP: reread}), stops_on_signals(watcher.runner, STOP_SECONDS) as stopping:
         try:
             with watcher.runner:
                 watcher.start()
@@ -136,7 +136,7 @@ def run(watcher: Watcher, reread: Callable[[], None]) -> bool:
         finally:
             log.info("stopping: what is open is finished")
             watcher.close(CLOSE_SECONDS)
-    return told.is_set()
+    return stopping.is_set()
 
 
 def reload(watcher: Watcher, router: EventRouter, job: WatchJob, redactor: Redactor) -> None:

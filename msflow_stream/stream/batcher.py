@@ -105,7 +105,7 @@ class Batcher:
                     return batch
                 self._clock.wait(self._changed, until)
             for queued in batch.frames:
-                queued.counter.dropped(self._halted)
+                queued.counter.add_dropped(self._halted)
             return None
 
     def _gather(self, batch: Batch) -> bool:

@@ -76,22 +76,22 @@ class SourceCounter:
         self._taken = self._scored = self._delivered = 0
         self._dropped: Counter[str] = Counter()
 
-    def took(self) -> None:
+    def add_taken(self) -> None:
         """Counts a frame that came in."""
         with self._lock:
             self._taken += 1
 
-    def scored(self) -> None:
+    def add_scored(self) -> None:
         """Counts a frame that was scored."""
         with self._lock:
             self._scored += 1
 
-    def delivered(self) -> None:
+    def add_delivered(self) -> None:
         """Counts a frame that was delivered."""
         with self._lock:
             self._delivered += 1
 
-    def dropped(self, cause: str, frames: int = 1) -> None:
+    def add_dropped(self, cause: str, frames: int = 1) -> None:
         """Counts frames that came in and are given up."""
         with self._lock:
             if frames:
@@ -111,7 +111,7 @@ class Stopwatch:
         self._seconds = 0.0
         self._counts = [0] * (len(LATENCY_BOUNDS) + 1)  # the last one: longer than all bounds
 
-    def took(self, seconds: float) -> None:
+    def add(self, seconds: float) -> None:
         """Adds the time that the stage took once."""
         with self._lock:
             self._seconds += seconds
@@ -132,12 +132,12 @@ class Counters:
         self._sources: dict[str, SourceCounter] = {}
         self._batches: Counter[int] = Counter()
 
-    def of(self, source: str) -> SourceCounter:
+    def source(self, name: str) -> SourceCounter:
         """Returns the source's counter, which goes on where it was if the source was there before."""
         with self._lock:
-            return self._sources.setdefault(source, SourceCounter())
+            return self._sources.setdefault(name, SourceCounter())
 
-    def batch(self, size: int) -> None:
+    def add_batch(self, size: int) -> None:
         """Counts a scored batch of this size."""
         with self._lock:
             self._batches[size] += 1

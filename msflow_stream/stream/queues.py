@@ -61,7 +61,7 @@ class FrameQueue(ABC):
             if self._closed:
                 return False
             self._waiting.append(Waiting(frame, self._clock.now()))
-            self.counter.took()
+            self.counter.add_taken()
         self.arrived()
         return True
 
@@ -94,7 +94,7 @@ class FrameQueue(ABC):
         """Closes the queue and gives up what waits."""
         with self._changed:
             self._closed = True
-            self.counter.dropped(cause, len(self._waiting))
+            self.counter.add_dropped(cause, len(self._waiting))
             self._waiting.clear()
             self._changed.notify_all()
         self.arrived()
@@ -116,7 +116,7 @@ class NewestFrame(FrameQueue):
     """The queue of a live source: holds the newest frame; one that it replaces is dropped and counted."""
 
     def _make_room(self, frame: Frame) -> None:
-        self.counter.dropped(NEWER_FRAME, len(self._waiting))
+        self.counter.add_dropped(NEWER_FRAME, len(self._waiting))
         self._waiting.clear()
 
 

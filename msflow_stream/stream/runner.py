@@ -111,7 +111,7 @@ class StreamRunner:
         return feed if self._admit(feed) else None
 
     def _queue(self, name: str, live: bool) -> FrameQueue:
-        counter, limits = self._counters.of(name), self._limits
+        counter, limits = self._counters.source(name), self._limits
         if live:
             return NewestFrame(self._clock, counter)
         return BoundedQueue(limits.queue_frames, limits.queue_bytes, self._clock, counter)
@@ -218,7 +218,7 @@ class StreamRunner:
         if batch is None:
             return False
         for queued in batch.frames:
-            self._counters.waiting.took(queued.waited)
+            self._counters.waiting.add(queued.waited)
         try:
             scores = self._steps.score(batch)
         except BaseException:
@@ -246,7 +246,7 @@ class StreamRunner:
                 if self._over is None:
                     self._steps.deliver(queued, score)
                 else:
-                    queued.counter.dropped(self._over)
+                    queued.counter.add_dropped(self._over)
             except BaseException:
                 drop(batch.frames[number:], self._over or RUN_FAILED)
                 raise

@@ -36,17 +36,17 @@ def stops_on_signals(run: Stoppable, timeout: float) -> Iterator[Event]:
 
     To be entered around `join`. Yields what is set by the first signal.
     """
-    told = Event()
+    stopping = Event()
 
     def end() -> None:
-        if told.is_set():
+        if stopping.is_set():
             run.abort()
         else:
-            told.set()
+            stopping.set()
             run.stop(timeout)
 
     with on_signals(dict.fromkeys(SIGNALS, end)):
-        yield told
+        yield stopping
 
 
 @contextmanager

@@ -41,19 +41,19 @@ class Steps:
     def _score_sampled(self, sampled: Sequence[QueuedFrame]) -> Sequence[FrameScore]:
         started = self._clock.now()
         scores = self._score([(queued.source, queued.frame) for queued in sampled])
-        self._counters.scoring.took(self._clock.now() - started)
-        self._counters.batch(len(sampled))
+        self._counters.scoring.add(self._clock.now() - started)
+        self._counters.add_batch(len(sampled))
         if len(scores) != len(sampled):
             raise RuntimeError(f"{len(scores)} scores for a batch of {len(sampled)} frames")
         for queued in sampled:
-            queued.counter.scored()
+            queued.counter.add_scored()
         return scores
 
     def _drop_failed(self, batch: Batch) -> None:
         kept = []
         for queued in batch.frames:
             if self._source_feed(queued.source).failed_later:
-                queued.counter.dropped(SOURCE_FAILED)
+                queued.counter.add_dropped(SOURCE_FAILED)
             else:
                 kept.append(queued)
         batch.frames = kept
@@ -61,17 +61,17 @@ class Steps:
     def deliver(self, queued: QueuedFrame, score: FrameScore | None) -> None:
         """Delivers a frame, or drops it if its source failed."""
         if self._source_feed(queued.source).failed_later:
-            queued.counter.dropped(SOURCE_FAILED)
+            queued.counter.add_dropped(SOURCE_FAILED)
             return
         started = self._clock.now()
         try:
             self._deliver(queued.source, queued.frame, score)
         except SourceError as error:
             self._fail(error, [queued])
-            queued.counter.dropped(SOURCE_FAILED)
+            queued.counter.add_dropped(SOURCE_FAILED)
             return
-        self._counters.delivering.took(self._clock.now() - started)
-        queued.counter.delivered()
+        self._counters.delivering.add(self._clock.now() - started)
+        queued.counter.add_delivered()
 
     def _fail(self, error: SourceError, frames: Sequence[QueuedFrame]) -> None:
         """Ends the source that the error names, which must be the one of a frame at hand."""
@@ -85,4 +85,4 @@ class Steps:
 def drop(frames: Iterable[QueuedFrame], cause: str) -> None:
     """Counts frames that are given up."""
     for queued in frames:
-        queued.counter.dropped(cause)
+        queued.counter.add_dropped(cause)

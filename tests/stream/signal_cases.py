@@ -37,11 +37,11 @@ class Run:
 @pytest.mark.parametrize("second", SIGNALS)
 def test_the_first_signal_stops_and_the_second_aborts(first: signal.Signals, second: signal.Signals) -> None:
     run = Run()
-    with stops_on_signals(run, 10.0) as told:
-        assert not told.is_set()
+    with stops_on_signals(run, 10.0) as stopping:
+        assert not stopping.is_set()
         os.kill(os.getpid(), first)
         assert run.calls.get(timeout=PATIENCE) == "stop within 10 s"
-        assert told.is_set()
+        assert stopping.is_set()
         os.kill(os.getpid(), second)
         assert run.calls.get(timeout=PATIENCE) == "abort"
 
@@ -99,8 +99,8 @@ def test_a_thread_without_signals_can_run_all_the_same() -> None:
     seen: Queue[object] = Queue()
 
     def work() -> None:
-        with stops_on_signals(Run(), 10.0) as told:
-            seen.put(told.is_set())
+        with stops_on_signals(Run(), 10.0) as stopping:
+            seen.put(stopping.is_set())
 
     Thread(target=work).start()
     assert seen.get(timeout=PATIENCE) is False

@@ -62,11 +62,11 @@ def in_state(name: str, state: State) -> CameraReport:
 def report(*cameras: CameraReport) -> WatchReport:
     counters = Counters()
     for size in (1, 3, 4, 4, 16, 300):
-        counters.batch(size)
+        counters.add_batch(size)
     for seconds in (0.0005, 0.02, 0.02, 0.3, 60):
-        counters.waiting.took(seconds)
-        counters.scoring.took(2 * seconds)
-        counters.delivering.took(seconds / 2)
+        counters.waiting.add(seconds)
+        counters.scoring.add(2 * seconds)
+        counters.delivering.add(seconds / 2)
     return WatchReport(cameras, counters.snapshot(), STARTED, "cuda:0", 3 * 2**30, 5, 1)
 
 

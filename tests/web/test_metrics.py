@@ -213,16 +213,16 @@ def test_counters_never_decrease_while_a_watch_goes_on() -> None:
     def now() -> WatchReport:
         camera = running()
         status = replace(camera.status, frames_read=5 * frames, frames_sampled=frames)
-        counts = counters.of("gate").counts()
+        counts = counters.source("gate").counts()
         return replace(report(replace(camera, status=status, counts=counts)), stream=counters.snapshot())
 
     metrics, scrapes = registry(now), []
     for frames in range(1, 30):
-        source = counters.of("gate")
-        source.took()
-        source.scored() if frames % 3 else source.dropped("newer frame")
-        counters.batch(frames)
-        counters.scoring.took(frames / 100)
+        source = counters.source("gate")
+        source.add_taken()
+        source.add_scored() if frames % 3 else source.add_dropped("newer frame")
+        counters.add_batch(frames)
+        counters.scoring.add(frames / 100)
         scrapes.append(samples(generate_latest(metrics).decode()))
     growing = ("_total", "_bucket", "_count", "_sum")
     for before, after in pairwise(scrapes):

@@ -161,12 +161,12 @@ def test_a_camera_out_of_reach_is_so_since_its_first_attempt() -> None:
 def test_the_footer_speaks_of_late_and_not_of_the_whole_run() -> None:
     counters = Counters()
     for _ in range(1000):
-        counters.batch(1)
-        counters.scoring.took(9.0)
+        counters.add_batch(1)
+        counters.scoring.add(9.0)
     table, empty = StatusTable(), report()
     table.draw(replace(empty, stream=counters.snapshot()), NOW)
-    counters.batch(8)
-    counters.scoring.took(0.002)
+    counters.add_batch(8)
+    counters.scoring.add(0.002)
     lines = drawn(table.draw(replace(empty, stream=counters.snapshot()), NOW + timedelta(seconds=1)), 100)
     assert "batch 8.0 · scoring p50 2 ms" in lines[-1]
     lines = drawn(table.draw(replace(empty, stream=counters.snapshot()), NOW + timedelta(seconds=30)), 100)
