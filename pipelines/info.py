@@ -14,8 +14,9 @@ from msflow_stream.config.settings import EngineName
 from msflow_stream.machine import cache_folder
 from msflow_stream.results.run_folder import versions
 from msflow_stream.scenes.folder import list_scenes, read_record
-from msflow_stream.scoring.engine_choice import ENGINES, TRIALS
+from msflow_stream.scoring.engine_choice import TRIALS
 from msflow_stream.scoring.engine_trial import BOUND, TrialFile
+from msflow_stream.scoring.engines import ENGINES
 from msflow_stream.types import UserError
 
 from .terminal.progress import number, table
@@ -39,7 +40,7 @@ def info() -> None:
 
 def _installed(engine: EngineName) -> str:
     try:
-        return f"yes: {', '.join(ENGINES[engine]('float32').precisions)}"
+        return f"yes: {', '.join(ENGINES[engine].make('float32').info.precisions)}"
     except UserError as error:
         return f"no: {escape(str(error))}"
 

@@ -27,7 +27,7 @@ from msflow_stream.scenes.folder import scene_folder
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.scene_cache import SceneCache
 from msflow_stream.scoring.engine_choice import make_inference
-from msflow_stream.scoring.engines.openvino_engine import STREAMS
+from msflow_stream.scoring.engines import STREAMS
 from msflow_stream.stream.contract import Limits
 from msflow_stream.stream.signals import on_signals, stops_on_signals
 from msflow_stream.types import UserError

@@ -1,10 +1,10 @@
-"""Which engine scores: the one a person names, or the fastest that leaves the scores as they are."""
+"""The choice of an engine: the one a person names, or the fastest that leaves the scores as they are."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -15,10 +15,8 @@ from msflow_stream.config.settings import EngineName, EnginePrecision, EngineSet
 from msflow_stream.machine import cache_folder
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.engine_trial import BOUND, TrialFile, TrialResult, identity, processor, run_trial
+from msflow_stream.scoring.engines import ENGINES, STREAMS
 from msflow_stream.scoring.engines.base import Engine
-from msflow_stream.scoring.engines.onnx_engine import OnnxRuntimeEngine, TensorRtEngine
-from msflow_stream.scoring.engines.openvino_engine import STREAMS, OpenVinoEngine
-from msflow_stream.scoring.engines.torch_engine import CompileEngine, TorchEngine
 from msflow_stream.scoring.inference import EngineInference, Normal
 from msflow_stream.series import batched
 from msflow_stream.types import Frame, UserError
@@ -27,35 +25,18 @@ from msflow_stream.video.sources import expand_sources, open_source
 log = logging.getLogger(__name__)
 
 
-ENGINES: dict[EngineName, Callable[[EnginePrecision], Engine]] = {
-    "torch": TorchEngine,
-    "compile": CompileEngine,
-    "openvino": OpenVinoEngine,
-    "onnxruntime": OnnxRuntimeEngine,
-    "tensorrt": TensorRtEngine,
-}
-
-
 TRIALS, EIGHT_BITS = "engines.json", "int8"  # in a cache folder
 
 
-TRIED: tuple[tuple[EngineName, EnginePrecision], ...] = (
-    ("torch", "float32"),
-    ("openvino", "float32"),
-    ("openvino", "bf16"),
-    ("onnxruntime", "float32"),
-)  # on a CPU; torch.compile alone would take longer than a trial may
-
-
 class EngineChooser:
-    """Says which engine a scene's networks get: `EngineChooser(settings)(scene)`.
+    """The engine that a scene's networks get: `EngineChooser(settings)(scene)`.
 
     What is left to `auto` is chosen for the scene's kind of networks and the device where it is: on a GPU, PyTorch and
     the precision that the GPU is built for; on a CPU, the fastest in a trial, among those within BOUND of the plain
     scores.
 
     Args:
-        settings: of the engine.
+        settings: those of the engine.
         cache: folder that remembers trials, and keeps networks in eight bits; no folder does if None.
         streams: frames that are scored at a time by engines that can; 1 for frames that come one by one.
     """
@@ -63,11 +44,11 @@ class EngineChooser:
     def __init__(self, settings: EngineSettings, cache: Path | None = None, streams: int = STREAMS) -> None:
         self.settings, self._streams = settings, streams
         self._cache, self._file = cache, None if cache is None else TrialFile(cache / TRIALS)
-        self._verdicts: dict[str, TrialResult] = {}
+        self._results: dict[str, TrialResult] = {}
         self._made: dict[str, Engine] = {}
 
     def __call__(self, scene: Scene) -> Engine:
-        """The engine for a scene.
+        """Returns the engine for a scene.
 
         Raises:
             UserError: an engine that is not installed, or does not have that precision or device.
@@ -75,34 +56,32 @@ class EngineChooser:
         name, precision = self.settings.name, self.settings.precision
         if scene.device.type == "cuda":
             return self._of(*_on_gpu(name, precision))
-        if name == "tensorrt":
-            raise UserError("the engine tensorrt needs an NVIDIA GPU: use --device cuda, or another --engine")
         if name != "auto":
+            if "cpu" not in ENGINES[name].devices:
+                raise UserError(f"the engine {name} needs an NVIDIA GPU: use --device cuda, or another --engine")
             return self._of(name, "float32" if precision == "auto" else precision)
         if precision in ("fp16", "int8"):
             return self._of("openvino", precision)
-        return self._fastest(scene, [one for one in TRIED if self._is_worth_trying(*one)])
+        choices = [(name, one) for name, info in ENGINES.items() for one in info.tried]
+        return self._fastest(scene, [choice for choice in choices if self._is_worth_trying(*choice)])
 
     def _is_worth_trying(self, name: EngineName, precision: EnginePrecision) -> bool:
         """Each try costs seconds, so those go without it that came second wherever they were measured.
 
-        Those are onnxruntime beside OpenVINO, and bf16 on a CPU without units for it.
+        Those are engines beside the one that their `unless` names, and bf16 on a CPU without units for it.
         """
         wanted = self.settings.precision
         if wanted not in ("auto", precision):
             return False
-        if name == "onnxruntime":
-            return not self._installed([("openvino", "float32")])
+        better = ENGINES[name].unless
+        if better is not None and self._installed([(better, "float32")]):
+            return False
         return wanted == precision or precision == "float32" or "amx_bf16" in processor()
 
     def _of(self, name: EngineName, precision: EnginePrecision) -> Engine:
         key = f"{name} {precision}"
         if key not in self._made:
-            self._made[key] = (
-                OpenVinoEngine(precision, self._cache and self._cache / EIGHT_BITS, self._streams)
-                if name == "openvino"
-                else ENGINES[name](precision)
-            )
+            self._made[key] = ENGINES[name].make(precision, self._cache and self._cache / EIGHT_BITS, self._streams)
         return self._made[key]
 
     def _fastest(self, scene: Scene, choices: Sequence[tuple[EngineName, EnginePrecision]]) -> Engine:
@@ -111,15 +90,15 @@ class EngineChooser:
             return engines[0] if engines else self._of("torch", self.settings.precision)
         facts = identity(scene, engines)
         key = json.dumps(facts)
-        verdict = self._verdicts.get(key) or (self._file.read(facts) if self._file else None)
-        if verdict is None:
-            verdict = run_trial(engines, scene)
-            log.info("%s", verdict)
+        result = self._results.get(key) or (self._file.read(facts) if self._file else None)
+        if result is None:
+            result = run_trial(engines, scene)
+            log.info("%s", result)
             if self._file:
-                self._file.write(facts, verdict)
-        self._verdicts[key] = verdict
+                self._file.write(facts, result)
+        self._results[key] = result
         # A precision that a person asks for is theirs to choose, with the error that it has.
-        name = verdict.fastest(BOUND if self.settings.precision == "auto" else float("inf"))
+        name = result.fastest(BOUND if self.settings.precision == "auto" else float("inf"))
         return next(engine for engine in engines if str(engine) == name)
 
     def _installed(self, choices: Sequence[tuple[EngineName, EnginePrecision]]) -> list[Engine]:
@@ -133,12 +112,12 @@ class EngineChooser:
 
 
 def _on_gpu(name: EngineName, precision: EnginePrecision) -> tuple[EngineName, EnginePrecision]:
-    if name in ("openvino", "onnxruntime"):
+    name = "torch" if name == "auto" else name
+    info = ENGINES[name]
+    if "cuda" not in info.devices:
         raise UserError(f"the engine {name} scores on the CPU: use --device cpu, or --engine torch")
-    if name == "tensorrt":
-        return name, "fp16" if precision == "auto" else precision
-    best: EnginePrecision = "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-    return "torch" if name == "auto" else name, best if precision == "auto" else precision
+    best: EnginePrecision = "bf16" if "bf16" in info.precisions and torch.cuda.is_bf16_supported() else "fp16"
+    return name, best if precision == "auto" else precision
 
 
 FRAMES, BATCH = 64, 4  # normal frames that show the ranges of numbers; so many at once
@@ -153,7 +132,7 @@ def make_inference(
     """Returns the inference that the settings ask for.
 
     Args:
-        settings: of the engine.
+        settings: those of the engine.
         normal: footage for a precision that has to know the ranges of numbers.
         capacity_bytes: weights of scenes that are ready to score at most; None: no bound.
         streams: frames scored at a time by engines that can; 1 for frames that come one by one.
@@ -162,7 +141,7 @@ def make_inference(
 
 
 def images_of(sources: Sequence[str]) -> Normal:
-    """Prepared frames of the sources, as many from each.
+    """Returns what prepares frames of the sources, as many from each.
 
     Raises:
         UserError: there is no such source.
@@ -180,5 +159,5 @@ def images_of(sources: Sequence[str]) -> Normal:
 
 
 def prepared(scene: Scene, frames: Iterable[Frame]) -> list[Tensor]:
-    """Batches of images (B 3 H W) as the scene takes them."""
+    """Returns batches of prepared images (B 3 H W)."""
     return [torch.stack([scene.prepare(frame.image) for frame in batch]) for batch in batched(frames, BATCH)]

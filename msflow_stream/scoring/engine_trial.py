@@ -1,4 +1,4 @@
-"""A short trial: how fast engines are with a scene's networks on this machine, and how far they move its scores."""
+"""The trial of engines: how fast each is with a scene's networks on this machine, and how far it moves the scores."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from msflow_stream.files import replaced
 from msflow_stream.machine import usable_cores
 from msflow_stream.scenes.scene import Measures, Scene
+from msflow_stream.scoring.engines import ENGINES
 from msflow_stream.scoring.engines.base import Engine
 from msflow_stream.scoring.inference import EngineInference, Inference, PlainInference, SceneBatch
 from msflow_stream.types import SCORE_FIELDS, UserError
@@ -31,12 +32,12 @@ BOUND = 0.01  # of the spread of scores: what an engine that is chosen by itself
 BATCH, ROUNDS, SECONDS = 4, 7, 3.0  # images at once; times each engine is timed, unless time is up after one
 
 
-PACKAGES = ("torch", "openvino", "onnxruntime")
+PACKAGES = tuple(dict.fromkeys(one.package for one in ENGINES.values() if one.tried))
 
 
 @dataclass(frozen=True, slots=True)
 class EngineTiming:
-    """Of one engine: milliseconds per frame, and the largest error of a score as a fraction of the scores' spread."""
+    """The timing of one engine: milliseconds per frame, and its largest error as a fraction of the scores' spread."""
 
     milliseconds: float
     error: float
@@ -44,12 +45,12 @@ class EngineTiming:
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """Of a trial: by engine and precision, the first being the float32 that is always there."""
+    """The result of a trial, by engine and precision; the first is the float32 that is always there."""
 
     found: dict[str, EngineTiming]
 
     def fastest(self, bound: float) -> str:
-        """The fastest of those within the bound; the first if none is."""
+        """Returns the fastest of those within the bound; the first if none is."""
         kept = {name: one for name, one in self.found.items() if one.error <= bound}
         return min(kept, key=lambda name: kept[name].milliseconds) if kept else next(iter(self.found))
 
@@ -62,7 +63,7 @@ class TrialResult:
 
 
 def identity(scene: Scene, engines: Sequence[Engine]) -> dict[str, Any]:
-    """What a trial's outcome depends on: the machine, the packages, the networks' shapes."""
+    """Returns everything that a trial's result depends on: the machine, the packages, the networks' shapes."""
     settings = scene.settings
     return {
         "cpu": processor(),
@@ -105,7 +106,7 @@ def run_trial(engines: Sequence[Engine], scene: Scene) -> TrialResult:
 
 
 def trial_images(scene: Scene) -> Tensor:
-    """Images for a trial (B 3 H W), from smooth to rough."""
+    """Returns images for a trial (B 3 H W), from smooth to rough."""
     generator = torch.Generator().manual_seed(0)
     height, width = scene.settings.input.size
     rough = [torch.randn(1, 3, height >> n, width >> n, generator=generator) for n in (0, 2, 3, 4)]
@@ -113,7 +114,7 @@ def trial_images(scene: Scene) -> Tensor:
 
 
 def error_of(found: Measures, expected: Measures, scene: Scene) -> float:
-    """The largest difference of a score, as a fraction of that score's spread.
+    """Returns the largest difference of a score, as a fraction of that score's spread.
 
     The spread is that of the scene's normal frames, from their median to their 99 % quantile; that of the expected
     scores themselves if the scene is not calibrated.
@@ -136,7 +137,7 @@ def _measures(inference: Inference, scene: Scene, images: Tensor) -> Measures:
 
 
 def processor() -> str:
-    """The model of the CPU, and what it can do."""
+    """Returns the model of the CPU and its features."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -156,23 +157,23 @@ log = logging.getLogger(__name__)
 
 
 class TrialFile:
-    """Verdicts by what they depend on. A file that cannot be read is as an empty one, one that cannot be written stays.
+    """The file of trials. One that cannot be read is as an empty one, one that cannot be written stays as it is.
 
     Args:
-        path: of a JSON file.
+        path: a JSON file.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def read(self, identity: dict[str, Any]) -> TrialResult | None:
-        """The verdict of a trial that depends on the same things."""
+        """Returns the result of a trial that depends on the same things."""
         entry = self._entries().get(_key(identity))
-        return None if entry is None else _verdict(entry)
+        return None if entry is None else _result(entry)
 
-    def write(self, identity: dict[str, Any], verdict: TrialResult) -> None:
-        """Adds a verdict."""
-        found = {name: asdict(one) for name, one in verdict.found.items()}
+    def write(self, identity: dict[str, Any], result: TrialResult) -> None:
+        """Adds a result."""
+        found = {name: asdict(one) for name, one in result.found.items()}
         entries = self._entries() | {_key(identity): identity | {"found": found}}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -182,9 +183,9 @@ class TrialFile:
             log.debug("the trial is not remembered: %s", error)
 
     def all(self) -> list[tuple[dict[str, Any], TrialResult]]:
-        """What trials there were: what each depends on, and its verdict."""
+        """Returns all trials: what each depends on, and its result."""
         entries = self._entries().values()
-        return [(entry, verdict) for entry in entries if (verdict := _verdict(entry)) is not None]
+        return [(entry, result) for entry in entries if (result := _result(entry)) is not None]
 
     def _entries(self) -> dict[str, Any]:
         try:
@@ -194,7 +195,7 @@ class TrialFile:
         return entries if isinstance(entries, dict) else {}
 
 
-def _verdict(entry: Any) -> TrialResult | None:
+def _result(entry: Any) -> TrialResult | None:
     try:
         return TrialResult(
             {str(k): EngineTiming(float(v["milliseconds"]), float(v["error"])) for k, v in entry["found"].items()}

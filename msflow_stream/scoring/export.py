@@ -23,13 +23,13 @@ SUFFIXES: dict[Target, str] = {"onnx": ".onnx", "openvino": ".xml", "torch": ".p
 
 
 class Standalone(nn.Module):
-    """Frames (uint8 B h w 3, RGB) to score, surprise and surprise mean (float32 B) and map (float32 B H W).
+    """A scene as one network: frames (uint8 B h w 3, RGB) to three scores (float32 B) and the map (float32 B H W).
 
-    What is prepared, computed and aggregated is as the scene's settings say.
+    Preparation, networks and aggregation are as the scene's settings say.
 
     Args:
-        scene: stays as it is.
-        frame_size: (h, w) of the frames, that of the scene's input if None.
+        scene: it stays as it is.
+        frame_size: h and w of the frames; those of the scene's input if None.
     """
 
     def __init__(self, scene: Scene, frame_size: tuple[int, int] | None = None) -> None:
@@ -41,18 +41,19 @@ class Standalone(nn.Module):
         self.eval()
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Returns score, surprise, surprise mean and map of the frames."""
         measures = self.model(self.preparation(frames))
         return measures.score, measures.surprise, measures.surprise_mean, measures.map.float()
 
 
 def write_onnx(model: Standalone, path: Path) -> None:
-    """As ONNX."""
+    """Writes the network as ONNX."""
     with replaced(path) as partial:
         partial.write_bytes(to_onnx(model, [model.example], [INPUT], OUTPUTS))
 
 
 def write_openvino(model: Standalone, path: Path) -> None:
-    """As OpenVINO's .xml, with a .bin beside it.
+    """Writes the network as OpenVINO's .xml, with a .bin beside it.
 
     Raises:
         UserError: OpenVINO is not installed.
@@ -66,7 +67,7 @@ def write_openvino(model: Standalone, path: Path) -> None:
 
 
 def write_torch(model: Standalone, path: Path) -> None:
-    """As an exported program of PyTorch."""
+    """Writes the network as an exported program of PyTorch."""
     batch = torch.export.Dim("batch", min=1)
     with torch.no_grad():
         program = torch.export.export(model, (model.example,), dynamic_shapes=({0: batch},))

@@ -21,15 +21,13 @@ from msflow_stream.model.fused.maps import FusedMeasures
 from msflow_stream.model.msflow import MSFlow
 from msflow_stream.model.pyramid import Pyramid
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.scoring.engine_choice import ENGINES
+from msflow_stream.scoring.engines import ENGINES
 from msflow_stream.scoring.inference import EngineInference, SceneBatch
 from msflow_stream.types import UserError
 
 log = logging.getLogger(__name__)
 
 PLAIN, UNFUSED = "plain", "unfused"  # unfused: the scene's own modules, which the fit works with
-ON_CPU: tuple[EngineName, ...] = ("torch", "compile", "openvino", "onnxruntime")
-ON_GPU: tuple[EngineName, ...] = ("torch", "compile", "tensorrt")
 
 
 class PlainModel(nn.Module):
@@ -102,7 +100,7 @@ def variants_of(scene: Scene, normal: Sequence[Tensor], names: Sequence[str] = (
             raise UserError(f"there is no engine {name!r}, only {', '.join(ENGINES)}")
     yield ScoringVariant(PLAIN, "float32", _plain(scene))
     yield ScoringVariant(UNFUSED, "float32", scene.measure)
-    known = ON_GPU if scene.device.type == "cuda" else ON_CPU
+    known = [name for name, info in ENGINES.items() if scene.device.type in info.devices]
     for name in (one for one in known if not names or one in names):
         for precision in get_args(EnginePrecision):
             variant = None if precision == "auto" else _engine_variant(scene, name, precision, normal)
@@ -115,7 +113,7 @@ def _engine_variant(
 ) -> ScoringVariant | None:
     """None where the engine is not installed, lacks the precision, or cannot run on this machine."""
     try:
-        engine = ENGINES[name](precision)
+        engine = ENGINES[name].make(precision)
         inference = EngineInference(lambda _: engine, lambda _: normal)
         with redirect_stdout(sys.stderr):  # NNCF draws a progress bar
             inference.prepare(scene)

@@ -12,12 +12,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from msflow_stream.config.settings import EngineName, EnginePrecision, EngineSettings
+from msflow_stream.config.settings import EngineName, EngineSettings
 from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scoring import engine_choice as choosing
 from msflow_stream.scoring import engine_trial as trial
 from msflow_stream.scoring.engine_choice import EngineChooser
 from msflow_stream.scoring.engine_trial import BOUND, EngineTiming, TrialFile, TrialResult, error_of, trial_images
+from msflow_stream.scoring.engines import ENGINES, openvino_engine
 from msflow_stream.scoring.engines.base import Engine, Run, Samples
 from msflow_stream.scoring.engines.torch_engine import TorchEngine
 from msflow_stream.scoring.inference import PlainInference, SceneBatch
@@ -50,14 +51,13 @@ def test_an_engine_that_moves_scores_is_not_chosen_however_fast(
 ) -> None:
     class Wrong(TorchEngine):
         name: EngineName = "openvino"
-        precisions: tuple[EnginePrecision, ...] = ("float32", "bf16")
 
         def compile(self, graph: nn.Module, example: Sequence[Tensor], samples: Samples) -> Run:
             run = super().compile(graph, example, samples)
             known = [0 * one for one in run(example)]
             return lambda inputs: [one[:1].expand(len(inputs[0]), *one.shape[1:]) for one in known]
 
-    monkeypatch.setattr(choosing, "OpenVinoEngine", lambda precision, cache, streams: Wrong(precision))
+    monkeypatch.setattr(openvino_engine, "OpenVinoEngine", Wrong)
     chosen = EngineChooser(EngineSettings(), tmp_path)(scene)
     assert (chosen.name, chosen.precision) != ("openvino", "float32")
     ((_, verdict),) = TrialFile(tmp_path / "engines.json").all()
@@ -152,7 +152,7 @@ def test_with_nothing_else_installed_there_is_no_trial(scene: Scene, monkeypatch
 
 
 def test_int8_is_never_chosen_by_itself() -> None:
-    assert all(precision != "int8" for _, precision in choosing.TRIED)
+    assert all("int8" not in one.tried for one in ENGINES.values())
 
 
 def test_the_error_is_a_fraction_of_the_spread_of_normal_scores(scene: Scene) -> None:

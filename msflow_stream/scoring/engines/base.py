@@ -1,9 +1,10 @@
-"""What an engine is: it makes a fast function of a network."""
+"""The contract of an engine, which makes a fast function of a network, and the networks of a scene as graphs."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from msflow_stream.config.settings import EngineName, EnginePrecision
 from msflow_stream.model.fused import FusedFlow, FusedPyramid
 from msflow_stream.model.msflow import MSFlow
 from msflow_stream.model.pyramid import Pyramid
+from msflow_stream.scoring.engines import ENGINES, STREAMS, EngineInfo
 from msflow_stream.types import UserError
 
 Run = Callable[[Sequence[Tensor]], list[Tensor]]
@@ -28,41 +30,48 @@ class Engine(ABC):
 
     Args:
         precision: of the arithmetic inside.
+        cache: folder for what takes a while to make, for engines that keep it.
+        streams: frames at a time, for engines that can; 1 for frames that come one by one.
 
     Raises:
-        UserError: a precision that the engine does not have.
+        UserError: a precision that the engine does not have, or a package that is not installed.
     """
 
     name: ClassVar[EngineName]
-    precisions: ClassVar[tuple[EnginePrecision, ...]]
     streams: int = 1  # how many of its functions are worth calling at a time, from threads of their own
 
-    def __init__(self, precision: EnginePrecision = "float32") -> None:
-        if precision not in self.precisions:
-            raise UserError(
-                f"the engine {self.name} has no {precision}: use --precision {' or '.join(self.precisions)}"
-            )
+    def __init__(
+        self, precision: EnginePrecision = "float32", cache: Path | None = None, streams: int = STREAMS
+    ) -> None:
+        known = self.info.precisions
+        if precision not in known:
+            raise UserError(f"the engine {self.name} has no {precision}: use --precision {' or '.join(known)}")
         self.precision = precision
+
+    @property
+    def info(self) -> EngineInfo:
+        """The facts about the engine, as the registry has them."""
+        return ENGINES[self.name]
 
     def __str__(self) -> str:
         return f"{self.name} {self.precision}"
 
     @abstractmethod
     def compile(self, graph: nn.Module, example: Sequence[Tensor], samples: Samples) -> Run:
-        """A function that computes what `graph` does: batches of tensors to a list of them.
+        """Returns a function that computes what `graph` does: batches of tensors to a list of them.
 
         Args:
             graph: takes tensors and returns a tuple of tensors, all B x ..; it is used up.
-            example: of its inputs, of two images or more. All that will come have these sizes, but for B.
+            example: its inputs for two images or more. All that will come have these sizes, but for B.
             samples: batches of inputs of normal frames, for an engine that has to know the ranges of numbers.
 
         Raises:
-            UserError: what the engine needs is not there.
+            UserError: a package that the engine needs is not installed.
         """
 
 
-def missing(package: str, extra: str) -> UserError:
-    """The error of an engine whose package is not installed."""
+def missing(package: str, extra: str | None) -> UserError:
+    """Returns the error of an engine whose package is not installed."""
     return UserError(f"{package} is not installed: pip install 'msflow-stream[{extra}]', or use another --engine")
 
 
@@ -74,6 +83,7 @@ class FeatureGraph(nn.Module):
         self.pyramid = FusedPyramid(pyramid)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Returns the features of every scale (B C_l H_l W_l)."""
         return tuple(self.pyramid(images))
 
 
@@ -85,4 +95,5 @@ class LikelihoodGraph(nn.Module):
         self.flow = FusedFlow(flow.eval(), sizes)
 
     def forward(self, *features: Tensor) -> tuple[Tensor, ...]:
+        """Returns the log-likelihoods of every scale (B H_l W_l)."""
         return tuple(self.flow.log_likelihoods(features))

@@ -6,6 +6,7 @@ import io
 import logging
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from threading import Lock
 from typing import Any, ClassVar
 
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from msflow_stream.config.settings import EngineName, EnginePrecision
+from msflow_stream.scoring.engines import STREAMS
 from msflow_stream.scoring.engines.base import Engine, Run, Samples, missing
 
 OPSET = 17  # has LayerNormalization
@@ -54,7 +56,7 @@ def _means(length: int, count: int) -> Tensor:
 
 
 def to_onnx(graph: nn.Module, example: Sequence[Tensor], inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
-    """The graph as an ONNX model with a free batch dimension.
+    """Returns the graph as an ONNX model with a free batch dimension.
 
     torch has two exporters; this uses the older one, which records what a call does: the newer one takes more than ten
     times as long for a flow.
@@ -95,7 +97,7 @@ def to_onnx(graph: nn.Module, example: Sequence[Tensor], inputs: Sequence[str], 
 
 
 def graph_to_onnx(graph: nn.Module, example: Sequence[Tensor]) -> bytes:
-    """As `to_onnx`, with numbers for names."""
+    """Returns the graph as an ONNX model whose inputs and outputs are numbered."""
     with torch.inference_mode():
         count = len(graph(*example))
     inputs, outputs = ([f"{kind}{number}" for number in range(n)] for kind, n in (("in", len(example)), ("out", count)))
@@ -106,22 +108,23 @@ class OnnxRuntimeEngine(Engine):
     """Networks run by onnxruntime's CPU provider, on as many threads as torch has."""
 
     name: ClassVar[EngineName] = "onnxruntime"
-    precisions: ClassVar[tuple[EnginePrecision, ...]] = ("float32",)
-    extra = "onnx"
 
-    def __init__(self, precision: EnginePrecision = "float32") -> None:
+    def __init__(
+        self, precision: EnginePrecision = "float32", cache: Path | None = None, streams: int = STREAMS
+    ) -> None:
         super().__init__(precision)
         try:
             import onnxruntime
         except ImportError:
-            raise missing("onnxruntime", self.extra) from None
+            raise missing("onnxruntime", self.info.extra) from None
         self._runtime: Any = onnxruntime
 
     def providers(self) -> list[Any]:
-        """What onnxruntime runs operators with, the first that can."""
+        """Returns the providers that onnxruntime runs operators with, the first that can."""
         return ["CPUExecutionProvider"]
 
     def compile(self, graph: nn.Module, example: Sequence[Tensor], samples: Samples) -> Run:
+        """Returns a function that runs the graph in a session of onnxruntime."""
         options = self._runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3
@@ -139,13 +142,12 @@ class TensorRtEngine(OnnxRuntimeEngine):
     """Networks run by onnxruntime's TensorRT provider; features come back to the CPU between the two networks."""
 
     name = "tensorrt"
-    precisions = ("float32", "fp16")
-    extra = "tensorrt"
 
-    def __init__(self, precision: EnginePrecision = "fp16") -> None:
+    def __init__(self, precision: EnginePrecision = "fp16", cache: Path | None = None, streams: int = STREAMS) -> None:
         super().__init__(precision)
         if "TensorrtExecutionProvider" not in self._runtime.get_available_providers():
-            raise missing("onnxruntime-gpu with TensorRT", self.extra)
+            raise missing("onnxruntime-gpu with TensorRT", self.info.extra)
 
     def providers(self) -> list[Any]:
+        """Returns TensorRT, and CUDA for the operators that it lacks."""
         return [("TensorrtExecutionProvider", {"trt_fp16_enable": self.precision == "fp16"}), "CUDAExecutionProvider"]

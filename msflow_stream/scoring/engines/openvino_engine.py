@@ -1,4 +1,4 @@
-"""OpenVINO: compiles for Intel's and ARM's CPUs."""
+"""The engine of OpenVINO, which compiles for Intel's and ARM's CPUs."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from msflow_stream.config.settings import EnginePrecision
+from msflow_stream.scoring.engines import STREAMS
 from msflow_stream.scoring.engines.base import Engine, Run, Samples, missing
 from msflow_stream.scoring.engines.onnx_engine import graph_to_onnx
 from msflow_stream.types import UserError
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def check_quantiser() -> None:
-    """Whether it is there.
+    """Checks that the quantiser is installed.
 
     Raises:
         UserError: it is not.
@@ -38,10 +39,10 @@ def check_quantiser() -> None:
 
 
 def quantised(core: Any, source: bytes, samples: Samples, cache: Path | None) -> Any:
-    """An OpenVINO model in eight bits (NNCF's post-training quantisation).
+    """Returns an OpenVINO model in eight bits (NNCF's post-training quantisation).
 
     Args:
-        core: of OpenVINO.
+        core: OpenVINO's core.
         source: the network, as ONNX.
         samples: batches of its inputs, of normal frames; not asked for if the cache has the model.
         cache: folder with models by what they were made of; one that cannot be written to stays as it is.
@@ -76,9 +77,6 @@ def _digest(source: bytes) -> str:
 HINTS = {"float32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
 
 
-STREAMS = 4  # at most: a frame has a few threads for itself where there are many
-
-
 class OpenVinoEngine(Engine):
     """Networks compiled by OpenVINO, for the CPU, on as many threads as torch has.
 
@@ -92,7 +90,6 @@ class OpenVinoEngine(Engine):
     """
 
     name = "openvino"
-    precisions = ("float32", "bf16", "fp16", "int8")
 
     def __init__(
         self, precision: EnginePrecision = "float32", cache: Path | None = None, streams: int = STREAMS
@@ -101,20 +98,21 @@ class OpenVinoEngine(Engine):
         try:
             import openvino
         except ImportError:
-            raise missing("openvino", "openvino") from None
+            raise missing("openvino", self.info.extra) from None
         if precision == "int8":
             check_quantiser()
         self._core, self._cache = openvino.Core(), cache
         self.streams = min(streams, torch.get_num_threads())
 
     def compile(self, graph: nn.Module, example: Sequence[Tensor], samples: Samples) -> Run:
+        """Returns a function that runs the graph as OpenVINO compiled it."""
         source = graph_to_onnx(graph, example)
         if self.precision == "int8":
             return self.run(quantised(self._core, source, samples, self._cache))
         return self.run(self._core.read_model(source))
 
     def run(self, model: Any) -> Run:
-        """What an OpenVINO model computes.
+        """Returns a function that runs an OpenVINO model.
 
         Raises:
             UserError: a precision that this CPU lacks.

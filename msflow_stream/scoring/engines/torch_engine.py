@@ -1,4 +1,4 @@
-"""PyTorch itself, as it is or compiled, on the CPU and on GPUs."""
+"""The engines of PyTorch itself, as it is or compiled, on the CPU and on GPUs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WARM_UPS = 3  # before recording: libraries choose their kernels at first
 
 
 def record_cuda_graph(run: Run, inputs: Sequence[Tensor]) -> Recorded:
-    """Records what `run` does with these very tensors."""
+    """Records what `run` does with these tensors."""
     aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):
@@ -52,6 +52,7 @@ class Replaying:
         self._lock = Lock()  # the tensors of a recording are used again and again
 
     def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Returns the function's outputs for these inputs."""
         shape = tuple(one.shape for one in inputs)
         with self._lock, torch.inference_mode():
             if shape not in self._recorded:
@@ -76,9 +77,9 @@ class TorchEngine(Engine):
     """
 
     name: ClassVar[EngineName] = "torch"
-    precisions = ("float32", "bf16", "fp16")
 
     def compile(self, graph: nn.Module, example: Sequence[Tensor], samples: Samples) -> Run:
+        """Returns a function that runs the graph; on a GPU it is recorded and replayed."""
         run = self._run(self._ready(graph, example), example[0].device)
         return Replaying(run) if example[0].is_cuda else run
 
@@ -104,6 +105,7 @@ class CompileEngine(TorchEngine):
     name = "compile"
 
     def compile(self, graph: nn.Module, example: Sequence[Tensor], samples: Samples) -> Run:
+        """Returns a function that runs the graph compiled."""
         run = self._run(torch.compile(self._ready(graph, example)), example[0].device)
         try:
             run(example)

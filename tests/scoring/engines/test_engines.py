@@ -16,7 +16,8 @@ import torch
 from msflow_stream.config.settings import EngineName, EnginePrecision, EngineSettings
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import fit_scene
-from msflow_stream.scoring.engine_choice import ENGINES, EngineChooser
+from msflow_stream.scoring.engine_choice import EngineChooser
+from msflow_stream.scoring.engines import ENGINES
 from msflow_stream.scoring.engines.base import Engine, Run, Samples
 from msflow_stream.scoring.engines.onnx_engine import graph_to_onnx
 from msflow_stream.scoring.engines.openvino_engine import OpenVinoEngine
@@ -55,7 +56,7 @@ def asked(scene: Scene) -> list[ScoreRequest]:
 
 @pytest.fixture(scope="module")
 def inferences() -> dict[str, EngineInference]:
-    made = {name: ENGINES[name]("float32") for name in FLOAT32}
+    made = {name: ENGINES[name].make("float32") for name in FLOAT32}
     return {name: scoring(engine) for name, engine in made.items()}
 
 
@@ -118,7 +119,7 @@ def openvino_has_bf16() -> bool:
 @pytest.mark.parametrize(("name", "precision"), LOWER)
 def test_a_lower_precision_keeps_scores_near(scene: Scene, name: EngineName, precision: EnginePrecision) -> None:
     normal = [torch.stack([scene.prepare(frame.image) for frame in frames(4)])] * 4
-    lower = EngineInference(lambda _: ENGINES[name](precision), lambda _: normal)
+    lower = EngineInference(lambda _: ENGINES[name].make(precision), lambda _: normal)
     if (name, precision) == ("openvino", "bf16") and not openvino_has_bf16():
         with pytest.raises(UserError, match="OpenVINO does not score in bf16 here"):
             list(Scorer(scene, "cpu", None, lower)(frames(8)))
@@ -206,24 +207,24 @@ def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 )
 def test_a_package_that_is_not_installed_is_one_line(name: EngineName, extra: str) -> None:
     with pytest.raises(UserError, match=rf"not installed: pip install 'msflow-stream\[{extra}\]'"):
-        ENGINES[name]("float32")
+        ENGINES[name].make("float32")
 
 
 def test_int8_needs_its_quantiser(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nncf", None)
     with pytest.raises(UserError, match=r"nncf is not installed: pip install 'msflow-stream\[openvino\]'"):
-        ENGINES["openvino"]("int8")
+        ENGINES["openvino"].make("int8")
 
 
 def test_tensorrt_is_not_a_provider_of_onnxruntime_on_a_cpu() -> None:
     with pytest.raises(UserError, match="onnxruntime-gpu with TensorRT is not installed"):
-        ENGINES["tensorrt"]("fp16")
+        ENGINES["tensorrt"].make("fp16")
 
 
 @pytest.mark.parametrize(("name", "precision"), [("torch", "int8"), ("onnxruntime", "bf16"), ("compile", "int8")])
 def test_a_precision_that_an_engine_lacks_names_those_it_has(name: EngineName, precision: EnginePrecision) -> None:
     with pytest.raises(UserError, match=f"the engine {name} has no {precision}: use --precision float32"):
-        ENGINES[name](precision)
+        ENGINES[name].make(precision)
 
 
 def test_tensorrt_on_a_cpu_is_refused(scene: Scene) -> None:
