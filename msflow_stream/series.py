@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.types import SCORE_FIELDS, FrameScore, ScoreKind
+from msflow_stream.types import SCORE_KINDS, FrameScore, ScoreKind
 
 T = TypeVar("T")
 
@@ -74,9 +74,9 @@ class ScoreSmoother:
     """
 
     def __init__(self, seconds: float) -> None:
-        self._smoothers = {kind: Smoother(seconds) for kind in SCORE_FIELDS}
+        self._smoothers = {kind: Smoother(seconds) for kind in SCORE_KINDS}
 
     def __call__(self, score: FrameScore) -> SmoothedScore:
         """Returns the next frame's scores with the smoothed ones."""
-        values = {kind: getattr(score, field) for kind, field in SCORE_FIELDS.items()}
-        return SmoothedScore(score, {kind: self._smoothers[kind](score.time, value) for kind, value in values.items()})
+        smoothed = {kind: smoother(score.time, score.scores.of(kind)) for kind, smoother in self._smoothers.items()}
+        return SmoothedScore(score, smoothed)

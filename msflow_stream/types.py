@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 ScoreKind = Literal["paper", "surprise", "surprise_mean"]
-
-# The field of FrameScore that each kind of score is in.
-SCORE_FIELDS: dict[ScoreKind, str] = {"paper": "score", "surprise": "surprise", "surprise_mean": "surprise_mean"}
+SCORE_KINDS: tuple[ScoreKind, ...] = get_args(ScoreKind)
+SCORE_COLUMNS = ("score", "surprise", "surprise_mean")  # of scores.csv and normal_scores.csv, one per kind
 
 
 class UserError(Exception):
@@ -40,13 +40,51 @@ class Frame:
     image: npt.NDArray[np.uint8]
 
 
+class Scores(NamedTuple):
+    """One value for every kind of score, in the order of SCORE_KINDS.
+
+    Attributes:
+        paper: the paper's image score, relative to the frame's most normal place.
+        surprise, surprise_mean: the absolute ones, the largest K and the mean of the negative log-likelihood map.
+    """
+
+    paper: float
+    surprise: float
+    surprise_mean: float
+
+    def of(self, kind: ScoreKind) -> float:
+        """Returns the score of a kind."""
+        value: float = getattr(self, kind)
+        return value
+
+
+class Scored:
+    """A thing with `scores`, each of which it has by its column's name, too."""
+
+    __slots__ = ()
+    scores: Scores
+
+    @property
+    def score(self) -> float:
+        """The paper's image score."""
+        return self.scores.paper
+
+    @property
+    def surprise(self) -> float:
+        """The largest K of the negative log-likelihood map."""
+        return self.scores.surprise
+
+    @property
+    def surprise_mean(self) -> float:
+        """The mean of the negative log-likelihood map."""
+        return self.scores.surprise_mean
+
+
 @dataclass(frozen=True, slots=True)
-class FrameScore:
+class FrameScore(Scored):
     """The scores of one frame.
 
     Attributes:
-        score: the paper's image score, relative to the frame's most normal place.
-        surprise, surprise_mean: the absolute ones, the largest K and the mean of the negative log-likelihood map.
         map: the anomaly map, float16 h x w.
         reused: the frame showed nothing new and took the scores and the map of an earlier one.
     """
@@ -56,9 +94,7 @@ class FrameScore:
     index: int
     time: float
     wall: datetime | None
-    score: float
-    surprise: float
-    surprise_mean: float
+    scores: Scores
     map: npt.NDArray[np.float16]
     reused: bool = False
 
@@ -128,18 +164,18 @@ class EventMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreRow:
+class ScoreRow(Scored):
     """One scored frame as scores.csv holds it.
 
     `alarm` is 0 or 1; `probability` is that of so high a smoothed score in a normal frame, None where the scene is not
     calibrated for it. `reused` is 1 where the frame showed nothing new and took the scores of an earlier one.
     """
 
+    COLUMNS: ClassVar = ("index", "time", *SCORE_COLUMNS, "smoothed", "threshold", "alarm", "probability", "reused")
+
     index: int
     time: float
-    score: float
-    surprise: float
-    surprise_mean: float
+    scores: Scores
     smoothed: float
     threshold: float
     alarm: int
@@ -148,9 +184,24 @@ class ScoreRow:
 
     def cells(self) -> list[str]:
         """Returns the row as text, column by column."""
-        index, time, *values, alarm, probability, reused = astuple(self)
-        chance = "" if probability is None else f"{probability:.7g}"
-        return [str(index), f"{time:.6f}", *(f"{value:.7g}" for value in values), str(alarm), chance, str(reused)]
+        values = (f"{value:.7g}" for value in (*self.scores, self.smoothed, self.threshold))
+        chance = "" if self.probability is None else f"{self.probability:.7g}"
+        return [str(self.index), f"{self.time:.6f}", *values, str(self.alarm), chance, str(self.reused)]
+
+    @classmethod
+    def from_cells(cls, cells: Sequence[str]) -> ScoreRow:
+        """Returns the row of such text, of which the last two columns may be missing.
+
+        Raises:
+            ValueError: text that is no such row.
+        """
+        index, time, *others = cells
+        scores, others = Scores(*map(float, others[: len(SCORE_KINDS)])), others[len(SCORE_KINDS) :]
+        smoothed, threshold, alarm, chance, reused = (*others, *("", "0")[len(others) - 3 :])
+        probability = float(chance) if chance else None
+        return cls(
+            int(index), float(time), scores, float(smoothed), float(threshold), int(alarm), probability, int(reused)
+        )
 
 
 class FoundEvent(NamedTuple):

@@ -31,7 +31,7 @@ from msflow_stream.scenes.thresholds import (
     with_limits,
 )
 from msflow_stream.scoring.scorer import Scorer
-from msflow_stream.types import SCORE_FIELDS, ScoreKind, UserError
+from msflow_stream.types import SCORE_KINDS, ScoreKind, UserError
 from msflow_stream.video.sources import expand_sources, is_live, open_source
 
 from .terminal.progress import progress
@@ -80,7 +80,7 @@ def calibrate(folder: Path, job: CalibrateJob, console: Console | None = None) -
     score = Settings.model_validate(read_record(folder)["settings"]).score
     scores, before = _score(folder, job) if job.normal else _kept(folder)
     random = np.random.default_rng(SEED)
-    found = {kind: find_limit(scores, kind, job.rate, score.smoothing, job.gap, random) for kind in SCORE_FIELDS}
+    found = {kind: find_limit(scores, kind, job.rate, score.smoothing, job.gap, random) for kind in SCORE_KINDS}
     calibration = with_limits(before, found, _basis(scores, found, job, score.smoothing))
     if job.plot is not None:
         tail_plot(job.plot, f"scene {folder.name}", found, job.rate, random)
@@ -116,8 +116,7 @@ def _score(folder: Path, job: CalibrateJob) -> tuple[list[NormalScore], Calibrat
         for spec in specs:
             with open_source(spec, scorer.settings.every, job.image_rate) as reader:
                 for one in scorer(reader):
-                    three = one.score, one.surprise, one.surprise_mean
-                    normal.add(NormalScore(one.source, one.index, one.time, *three), one.map)
+                    normal.add(NormalScore(one.source, one.index, one.time, one.scores), one.map)
                     bars.advance(task)
     if not normal.scores:
         raise UserError("the normal footage has no frames")

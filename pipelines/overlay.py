@@ -90,6 +90,4 @@ def _with_rows(
 
 
 def _score(source: str, scene: str, row: ScoreRow, maps: MapReader) -> FrameScore:
-    return FrameScore(
-        source, scene, row.index, row.time, None, row.score, row.surprise, row.surprise_mean, maps[row.index]
-    )
+    return FrameScore(source, scene, row.index, row.time, None, row.scores, maps[row.index])

@@ -29,7 +29,7 @@ from msflow_stream.series import labelled_spans
 from msflow_stream.stream.contract import Deliver, Limits
 from msflow_stream.stream.runner import StreamRunner
 from msflow_stream.stream.signals import stops_on_signals
-from msflow_stream.types import SCORE_FIELDS, Frame, FrameScore, UserError
+from msflow_stream.types import Frame, FrameScore, UserError
 from msflow_stream.video.reading.source_info import SourceInfo
 from msflow_stream.video.sources import Reader, is_live, open_source, source_name
 from msflow_stream.video.writing.video_writer import Preset
@@ -239,7 +239,7 @@ def _basis(calibration: Calibration | None) -> dict[str, Any] | None:
 
 def _draw_timeline(folder: Path, name: str, scorer: Scorer, truth: ClipTruth | None, result: SourceResult) -> None:
     kind = scorer.settings.kind
-    values = [getattr(row, SCORE_FIELDS[kind]) for row in result.rows]
+    values = [row.scores.of(kind) for row in result.rows]
     spans = () if truth is None or truth.labels is None else labelled_spans(truth.labels, result.rate)
     timeline(folder / TIMELINE, f"{name} — scene {scorer.scene.name}", result.rows, values, kind, spans)
 

@@ -16,7 +16,7 @@ from msflow_stream.evaluation.metrics.ranking import StreamingAuroc
 from msflow_stream.files import write_json
 from msflow_stream.results.source_results import SourceResult
 from msflow_stream.series import labelled_spans, smooth
-from msflow_stream.types import SCORE_FIELDS, FrameScore
+from msflow_stream.types import SCORE_KINDS, FrameScore
 from msflow_stream.video.reading.video_reader import count_frames
 
 EVALUATION = "evaluation.json"
@@ -73,9 +73,7 @@ class Evaluation:
         if truth.labels is not None:
             rows, labels = scored.rows, truth.labels[: scored.frames]
             times = [row.time for row in rows]
-            series: dict[str, list[float]] = {
-                kind: [getattr(row, name) for row in rows] for kind, name in SCORE_FIELDS.items()
-            }
+            series: dict[str, list[float]] = {kind: [row.scores.of(kind) for row in rows] for kind in SCORE_KINDS}
             series |= {kind + SMOOTHED: smooth(times, values, self.smoothing) for kind, values in series.items()}
             self._frame.add(clip, labels, [row.index for row in rows], series)
             spans = labelled_spans(labels, scored.rate)

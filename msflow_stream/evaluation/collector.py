@@ -18,7 +18,7 @@ from msflow_stream.evaluation.metrics.regions import Boxes, RegionCriteria, trac
 from msflow_stream.evaluation.metrics.streaming import Curve
 from msflow_stream.scoring.scorer import MappedScore
 from msflow_stream.series import smooth
-from msflow_stream.types import SCORE_FIELDS
+from msflow_stream.types import SCORE_KINDS, Scores
 
 POINTS = 200  # of a curve in a report
 
@@ -32,7 +32,7 @@ class CaseScores:
     time: float
     kind: str
     anomalous: bool
-    values: dict[str, float]
+    scores: Scores
 
 
 class MetricsCollector:
@@ -62,9 +62,8 @@ class MetricsCollector:
 
     def add(self, clip: str, case: EvaluationCase, scored: MappedScore) -> None:
         """Adds one case of a clip with its scores and maps."""
-        frame = case.frame
-        values: dict[str, float] = {kind: getattr(scored.score, name) for kind, name in SCORE_FIELDS.items()}
-        self.scored.append(CaseScores(clip, frame.index, frame.time, case.kind, case.anomalous, values))
+        frame, scores = case.frame, scored.score.scores
+        self.scored.append(CaseScores(clip, frame.index, frame.time, case.kind, case.anomalous, scores))
         if case.mask is None:
             self.has_masks = False
             return
@@ -85,8 +84,8 @@ class MetricsCollector:
                 result[f"frame_auroc_macro_{name}"] = value
         else:
             labels = [one.anomalous for one in self.scored]
-            for kind in SCORE_FIELDS:
-                scores = [one.values[kind] for one in self.scored]
+            for kind in SCORE_KINDS:
+                scores = [one.scores.of(kind) for one in self.scored]
                 best = f1_max(labels, scores)
                 result[f"image_auroc_{kind}"] = auroc(labels, scores)
                 result[f"image_ap_{kind}"] = average_precision(labels, scores)
@@ -107,8 +106,8 @@ class MetricsCollector:
         if labels.any() and not labels.all():
             from sklearn.metrics import roc_curve  # slow to import
 
-            for kind in SCORE_FIELDS:
-                x, y, _ = roc_curve(labels, [one.values[kind] for one in self.scored], drop_intermediate=True)
+            for kind in SCORE_KINDS:
+                x, y, _ = roc_curve(labels, [one.scores.of(kind) for one in self.scored], drop_intermediate=True)
                 curves[f"{'frames' if self.is_video else 'images'}, {kind}"] = Curve(x, y)
         if self.has_masks:
             curves |= {"pixels": self._pixels.roc(), "PRO": self._regions.curve()}
@@ -120,7 +119,7 @@ class MetricsCollector:
         for clip in dict.fromkeys(one.clip for one in self.scored):
             part = [one for one in self.scored if one.clip == clip]
             times = [one.time for one in part]
-            series: dict[str, list[float]] = {kind: [one.values[kind] for one in part] for kind in SCORE_FIELDS}
+            series: dict[str, list[float]] = {kind: [one.scores.of(kind) for one in part] for kind in SCORE_KINDS}
             series |= {f"{kind}_smoothed": smooth(times, values, self.smoothing) for kind, values in series.items()}
             if self._all_labels is None:
                 result.add(clip, [one.anomalous for one in part], range(len(part)), series)

@@ -54,8 +54,7 @@ def event_quality(
 
 def _scores(frames: Sequence[CaseScores], scene: str) -> Iterator[FrameScore]:
     for one in frames:
-        values = one.values["paper"], one.values["surprise"], one.values["surprise_mean"]
-        yield FrameScore(one.clip, scene, one.index, one.time, None, *values, NOTHING)
+        yield FrameScore(one.clip, scene, one.index, one.time, None, one.scores, NOTHING)
 
 
 def _flags(frames: Sequence[CaseScores], labels: npt.ArrayLike | None) -> tuple[npt.NDArray[np.bool_], float]:

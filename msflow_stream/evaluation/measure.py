@@ -21,7 +21,7 @@ from msflow_stream.files import write_json
 from msflow_stream.results.run_folder import versions
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.series import batched
-from msflow_stream.types import SCORE_FIELDS, Frame
+from msflow_stream.types import SCORE_KINDS, Frame
 
 RESULT, SCORES, CURVES, GALLERY = "result.json", "scores.csv", "curves.json", "gallery"
 NORMAL_PER_SOURCE, NORMAL = 8, 64  # frames to fit on whose maps give the thresholds of RBDC and TBDC
@@ -55,7 +55,7 @@ def measure(
             for case, scored in zip(part, scorer.score_with_maps([case.frame for case in part]), strict=True):
                 collector.add(clip, case, scored)
                 name = f"{clip}, frame {case.frame.index}" if unit.is_video else case.frame.source
-                gallery.add(name, case, getattr(scored.score, SCORE_FIELDS[settings.score.kind]), scored.score.map)
+                gallery.add(name, case, scored.score.scores.of(settings.score.kind), scored.score.map)
             on_batch(len(part))
     events = event_quality(scene, collector.scored, labels) if unit.is_video else None
     result = {
@@ -98,7 +98,7 @@ def some_normal(unit: EvaluationUnit) -> Iterator[Frame]:
 def _write_scores(path: Path, collector: MetricsCollector) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["clip", "index", "time", "kind", "anomalous", *SCORE_FIELDS])
+        rows.writerow(["clip", "index", "time", "kind", "anomalous", *SCORE_KINDS])
         for one in collector.scored:
-            scores = (f"{one.values[kind]:.7g}" for kind in SCORE_FIELDS)
+            scores = (f"{value:.7g}" for value in one.scores)
             rows.writerow([one.clip, one.index, f"{one.time:.6f}", one.kind, int(one.anomalous), *scores])

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import struct
-from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, cast
@@ -20,12 +18,6 @@ from msflow_stream.types import ScoreRow, UserError
 
 HEADER_BYTES = 512  # reserved at the front of maps.safetensors, filled in when the number of maps is known
 
-PARSERS: dict[Any, Callable[[str], Any]] = {
-    "int": int,
-    "float": float,
-    "float | None": lambda text: float(text) if text else None,
-}  # of the columns of scores.csv, by the type of the field
-
 
 class ScoreWriter:
     """Writes scores.csv, one line per scored frame, on disk as soon as it is known; a context manager."""
@@ -33,7 +25,7 @@ class ScoreWriter:
     def __init__(self, folder: Path) -> None:
         self._file = (folder / SCORES).open("w", newline="", encoding="utf-8", buffering=1)
         self._csv = csv.writer(self._file, lineterminator="\n")
-        self._csv.writerow([f.name for f in fields(ScoreRow)])
+        self._csv.writerow(ScoreRow.COLUMNS)
 
     def __enter__(self) -> ScoreWriter:
         return self
@@ -56,15 +48,15 @@ def read_scores(folder: Path) -> list[ScoreRow]:
     Raises:
         UserError: there is no such file, or it is not one of ours.
     """
-    columns = [f.name for f in fields(ScoreRow)]
+    columns = list(ScoreRow.COLUMNS)
     try:
         with (folder / SCORES).open(newline="", encoding="utf-8") as file:
             head, *lines = csv.reader(line for line in file if line.endswith("\n"))
         if head not in (columns, columns[:-1], columns[:-2]):
             raise UserError(f"{folder / SCORES} has other columns than this program writes; score again")
-        parsers = [PARSERS[f.type] for f in fields(ScoreRow)][: len(head)]
-        values: list[list[Any]] = [[parse(t) for parse, t in zip(parsers, line, strict=True)] for line in lines]
-        return [ScoreRow(*row) for row in values]
+        if any(len(line) != len(head) for line in lines):
+            raise ValueError("a line of another length")
+        return [ScoreRow.from_cells(line) for line in lines]
     except FileNotFoundError:
         raise UserError(f"no {SCORES} in {folder}: give a folder that `msflow-stream score` wrote") from None
     except (ValueError, csv.Error):

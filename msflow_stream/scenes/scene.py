@@ -26,18 +26,22 @@ from msflow_stream.model.pyramid import Pyramid, load_weights
 from msflow_stream.scenes.calibration import Calibration
 from msflow_stream.scenes.folder import FORMAT, RECORD, WEIGHTS, read_record
 from msflow_stream.scenes.preparation import prepare
-from msflow_stream.types import UserError
+from msflow_stream.types import Scores, UserError
 
 log = logging.getLogger(__name__)
 
 
 class Measures(NamedTuple):
-    """Of a batch: three scores (B each) and the map that localises (float16 B h w), all on the CPU."""
+    """The scores of a batch (B each, in the order of SCORE_KINDS) and the map (float16 B h w), on the CPU."""
 
     score: Tensor
     surprise: Tensor
     surprise_mean: Tensor
     map: Tensor
+
+    def scores(self) -> list[Scores]:
+        """Returns the scores of each image."""
+        return [Scores(*values) for values in zip(*(one.tolist() for one in self[:-1]), strict=True)]
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scenes.tails.excursions import NormalRecord, Series
 from msflow_stream.scenes.tails.fitting import TailFit, ThresholdEstimate, fit_tail, limit_without_tail, supported_rate
 from msflow_stream.series import batched, smooth
-from msflow_stream.types import SCORE_FIELDS, ScoreKind, UserError
+from msflow_stream.types import SCORE_KINDS, ScoreKind, UserError
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 MAP_QUANTILES = (0.99, 0.9999)  # of normal map values: where the overlay's heat begins, and half of where it is full
@@ -53,7 +53,7 @@ class NormalStatistics:
         return Calibration(
             frames=0 if fitted else len(self.scores),
             quantiles=quantiles(self.scores),
-            thresholds={kind: record(self.scores, kind, smoothing).highest for kind in SCORE_FIELDS},
+            thresholds={kind: record(self.scores, kind, smoothing).highest for kind in SCORE_KINDS},
             map_range=(float(low), float(high)),
         )
 
@@ -68,9 +68,8 @@ def measure_normal(footage: NormalFeatures, measure: MeasureFeatures) -> NormalS
     normal = NormalStatistics()
     for part in batched(footage.held_out or footage.fitted, BATCH):
         measures = measure(footage.cache.batch(part))
-        scores = zip(*(values.tolist() for values in measures[:3]), strict=True)
-        for position, values, anomaly_map in zip(part, scores, measures.map.numpy(), strict=True):
-            normal.add(NormalScore(*footage.origin[position], *values), anomaly_map)
+        for position, scores, anomaly_map in zip(part, measures.scores(), measures.map.numpy(), strict=True):
+            normal.add(NormalScore(*footage.origin[position], scores), anomaly_map)
     return normal
 
 
@@ -83,7 +82,7 @@ def calibrate(scene: Scene, footage: NormalFeatures) -> Calibration:
 def quantiles(scores: Sequence[NormalScore]) -> dict[ScoreKind, dict[str, float]]:
     """QUANTILES of the finite scores as they are, of every kind."""
     found: dict[ScoreKind, dict[str, float]] = {}
-    for kind in SCORE_FIELDS:
+    for kind in SCORE_KINDS:
         unsmoothed = record(scores, kind, 0.0).values
         values = np.quantile(unsmoothed, QUANTILES).tolist()
         found[kind] = {str(q): value for q, value in zip(QUANTILES, values, strict=True)}
@@ -100,7 +99,7 @@ def record(scores: Sequence[NormalScore], kind: ScoreKind, smoothing: float, gap
     for _, group in groupby(scores, key=lambda one: one.source):
         frames = list(group)
         times = [one.time for one in frames]
-        values = smooth(times, [getattr(one, SCORE_FIELDS[kind]) for one in frames], smoothing)
+        values = smooth(times, [one.scores.of(kind) for one in frames], smoothing)
         series.append(Series(np.array(times), np.array(values)))
     result = NormalRecord(series, gap)
     if not len(result.values):

@@ -24,7 +24,7 @@ from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scoring.engines import ENGINES
 from msflow_stream.scoring.engines.base import Engine
 from msflow_stream.scoring.inference import EngineInference, Inference, PlainInference, SceneBatch
-from msflow_stream.types import SCORE_FIELDS, UserError
+from msflow_stream.types import SCORE_KINDS, UserError
 
 BOUND = 0.01  # of the spread of scores: what an engine that is chosen by itself may move them by
 
@@ -120,8 +120,7 @@ def error_of(found: Measures, expected: Measures, scene: Scene) -> float:
     scores themselves if the scene is not calibrated.
     """
     errors = []
-    for kind in SCORE_FIELDS:
-        mine, plain = (getattr(one, SCORE_FIELDS[kind]) for one in (found, expected))
+    for kind, mine, plain in zip(SCORE_KINDS, found[:-1], expected[:-1], strict=True):
         if scene.calibration is not None:
             quantiles = scene.calibration.quantiles[kind]
             spread = quantiles["0.99"] - quantiles["0.5"]

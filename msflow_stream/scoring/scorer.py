@@ -191,12 +191,10 @@ def _frame_scores(frames: Sequence[Frame], scene: str, measures: Measures) -> li
             index=frame.index,
             time=frame.time,
             wall=frame.wall,
-            score=float(measures.score[row]),
-            surprise=float(measures.surprise[row]),
-            surprise_mean=float(measures.surprise_mean[row]),
-            map=measures.map[row].numpy(),
+            scores=scores,
+            map=anomaly_map,
         )
-        for row, frame in enumerate(frames)
+        for frame, scores, anomaly_map in zip(frames, measures.scores(), measures.map.numpy(), strict=True)
     ]
 
 

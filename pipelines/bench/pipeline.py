@@ -128,8 +128,7 @@ def _calibration(footage: StageFootage, scorer: Scorer) -> Calibration:
     """A calibration with which the overlay glows as over normal footage: rarely."""
     normal = NormalStatistics()
     for one in footage.scores:
-        values = one.score, one.surprise, one.surprise_mean
-        normal.add(NormalScore(one.source, one.index, one.time, *values), one.map)
+        normal.add(NormalScore(one.source, one.index, one.time, one.scores), one.map)
     return normal.calibration(scorer.settings.smoothing, fitted=True)
 
 

@@ -17,7 +17,7 @@ from msflow_stream.evaluation.summary import COLUMNS
 from msflow_stream.results.wording import figure, interval, span
 from msflow_stream.scenes.tails.fitting import CONFIDENCE, TailFit
 from msflow_stream.scenes.thresholds import CalibratedKind
-from msflow_stream.types import SCORE_FIELDS, FoundEvent, ScoreKind
+from msflow_stream.types import SCORE_KINDS, FoundEvent, ScoreKind
 
 from .progress import clock, number, table
 
@@ -145,7 +145,7 @@ def print_evaluation(console: Console, evaluation: Evaluation) -> None:
     ]
     rows += _auroc_rows("all, pooled", evaluation.counts(None), result["pooled"])
     counted = "sampled frames" if evaluation.frames == "sampled" else "all frames, each with its newest score"
-    columns = ["clip", "anomalous", "", *(kind.replace("_", " ") for kind in SCORE_FIELDS), "pixel"]
+    columns = ["clip", "anomalous", "", *(kind.replace("_", " ") for kind in SCORE_KINDS), "pixel"]
     caption = f"over {counted}; smoothed: causal mean, {evaluation.smoothing:g} s; –: only one label occurs"
     console.print(table("frame-level and pixel-level AUROC", columns, rows, caption))
     if evaluation.labelled:
@@ -153,8 +153,8 @@ def print_evaluation(console: Console, evaluation: Evaluation) -> None:
 
 
 def _auroc_rows(title: str, counts: tuple[int, int] | None, values: Mapping[str, float | None]) -> list[list[str]]:
-    raw = [number(values.get(kind)) for kind in SCORE_FIELDS]
-    smoothed = [number(values.get(kind + SMOOTHED)) for kind in SCORE_FIELDS]
+    raw = [number(values.get(kind)) for kind in SCORE_KINDS]
+    smoothed = [number(values.get(kind + SMOOTHED)) for kind in SCORE_KINDS]
     anomalous = "–" if counts is None else f"{counts[1]} of {counts[0]}"
     return [[title, anomalous, "raw", *raw, number(values.get("pixel"))], ["", "", "smoothed", *smoothed, ""]]
 

@@ -101,7 +101,7 @@ def test_what_the_fit_kept_is_enough(scene: Path, footage: Path) -> None:
     for path in sorted(footage.glob("*.mp4")):
         with VideoReader(path, every=5) as reader:
             scores = list(scorer(reader))
-        kept += [NormalScore(path.stem, s.index, s.time, s.score, s.surprise, s.surprise_mean) for s in scores]
+        kept += [NormalScore(path.stem, s.index, s.time, s.scores) for s in scores]
     write_normal_scores(scene, kept)
     again, _ = run(scene, 60)
     assert again.calibration.thresholds == pytest.approx(given.calibration.thresholds)

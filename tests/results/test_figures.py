@@ -13,12 +13,12 @@ from PIL import Image
 
 from msflow_stream.results.figures import ALARM, LABEL, SMOOTHED, loss_plot, timeline
 from msflow_stream.scenes.losses import Pass
-from msflow_stream.types import ScoreRow
+from msflow_stream.types import ScoreRow, Scores
 
 
 def rows(smoothed: Sequence[float], threshold: float) -> list[ScoreRow]:
     return [
-        ScoreRow(5 * i, i / 5, value, value, value, value, threshold, int(value > threshold))
+        ScoreRow(5 * i, i / 5, Scores(value, value, value), value, threshold, int(value > threshold))
         for i, value in enumerate(smoothed)
     ]
 

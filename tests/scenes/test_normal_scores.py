@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msflow_stream.scenes.normal_scores import NORMAL_SCORES, NormalScore, read_normal_scores, write_normal_scores
-from msflow_stream.types import UserError
+from msflow_stream.types import Scores, UserError
 
 VALUES = st.floats(width=32, allow_nan=False)
 ROWS = st.builds(
@@ -15,9 +15,7 @@ ROWS = st.builds(
     source=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), min_size=1),
     index=st.integers(0, 10**9),
     time=st.integers(0, 10**12).map(lambda microseconds: microseconds / 10**6),
-    score=VALUES,
-    surprise=VALUES,
-    surprise_mean=VALUES,
+    scores=st.builds(Scores, VALUES, VALUES, VALUES),
 )
 
 
@@ -29,8 +27,7 @@ def test_scores_come_back_as_they_were(tmp_path_factory: pytest.TempPathFactory,
     assert [(one.source, one.index) for one in found] == [(one.source, one.index) for one in rows]
     for one, row in zip(found, rows, strict=True):
         assert one.time == pytest.approx(row.time, abs=6e-7)
-        expected = row.score, row.surprise, row.surprise_mean
-        assert (one.score, one.surprise, one.surprise_mean) == pytest.approx(expected, rel=1e-8, abs=0)
+        assert tuple(one.scores) == pytest.approx(tuple(row.scores), rel=1e-8, abs=0)
 
 
 def test_a_scene_of_an_older_fit_says_what_to_give(tmp_path: Path) -> None:

@@ -24,10 +24,8 @@ from msflow_stream.scenes.thresholds import (
     with_limits,
 )
 from msflow_stream.series import smooth
-from msflow_stream.types import SCORE_FIELDS, Frame, ScoreKind, UserError
+from msflow_stream.types import SCORE_KINDS, Frame, ScoreKind, Scores, UserError
 from tests.support.footage import frames, small_settings
-
-KINDS: list[ScoreKind] = ["paper", "surprise", "surprise_mean"]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +44,7 @@ def measured(scene: Scene, given: Iterable[Frame]) -> Measures:
 
 
 def scores(scene: Scene, given: Iterable[Frame], kind: ScoreKind) -> list[float]:
-    values: list[float] = getattr(measured(scene, given), SCORE_FIELDS[kind]).tolist()
+    values: list[float] = [one.of(kind) for one in measured(scene, given).scores()]
     return values
 
 
@@ -60,7 +58,7 @@ def wild(source: str) -> Frame:
     return Frame(source, 0, 0, 0.0, None, image)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SCORE_KINDS)
 def test_without_held_out_frames_all_are_used_and_it_says_so(scene: Scene, kind: ScoreKind) -> None:
     found = calibrated(scene, [frames(9)], holdout=0.1)
     expected = scores(scene, frames(9), kind)
@@ -69,7 +67,7 @@ def test_without_held_out_frames_all_are_used_and_it_says_so(scene: Scene, kind:
     assert found.quantiles[kind]["1.0"] == pytest.approx(max(expected), rel=1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SCORE_KINDS)
 def test_fitted_frames_do_not_count_where_others_were_held_out(scene: Scene, kind: ScoreKind) -> None:
     calm = list(frames(6))
     found = calibrated(scene, [[wild("normal")] * 6 + calm], holdout=0.5)
@@ -79,7 +77,7 @@ def test_fitted_frames_do_not_count_where_others_were_held_out(scene: Scene, kin
     assert found.quantiles[kind]["1.0"] == pytest.approx(highest, rel=1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SCORE_KINDS)
 def test_quantiles_ascend_and_halve_the_scores_in_the_middle(scene: Scene, kind: ScoreKind) -> None:
     quantiles = calibrated(scene, [frames(2 * BATCH + 3)]).quantiles[kind]
     assert [float(q) for q in quantiles] == sorted(float(q) for q in quantiles)
@@ -89,7 +87,7 @@ def test_quantiles_ascend_and_halve_the_scores_in_the_middle(scene: Scene, kind:
     assert quantiles["0.5"] == pytest.approx(values[BATCH + 1], rel=1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SCORE_KINDS)
 def test_a_single_frame_is_its_own_summary(scene: Scene, kind: ScoreKind) -> None:
     found = calibrated(scene, [frames(2)], holdout=0.5)
     _, last = scores(scene, frames(2), kind)
@@ -97,7 +95,7 @@ def test_a_single_frame_is_its_own_summary(scene: Scene, kind: ScoreKind) -> Non
     assert [*found.quantiles[kind].values(), found.thresholds[kind]] == pytest.approx([last] * 10, rel=1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SCORE_KINDS)
 def test_the_threshold_is_the_highest_smoothed_score_of_any_source(scene: Scene, kind: ScoreKind) -> None:
     sources = [[*frames(12, source="a")], [*frames(10, traffic=3, source="b")]]
     found = calibrated(scene, sources, holdout=0.5)
@@ -107,7 +105,7 @@ def test_the_threshold_is_the_highest_smoothed_score_of_any_source(scene: Scene,
     assert found.thresholds[kind] < found.quantiles[kind]["1.0"]  # which is not smoothed
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SCORE_KINDS)
 def test_smoothing_begins_anew_with_every_source(scene: Scene, kind: ScoreKind) -> None:
     calm = list(frames(6, source="calm"))
     found = calibrated(scene, [calm, [wild("wild")]])
@@ -129,7 +127,7 @@ def rising(count: int, seed: int = 0, source: str = "gate") -> list[NormalScore]
     """Scores of normal frames with a rise every few seconds, five frames per second; all kinds are unlike."""
     random = np.random.default_rng(seed)
     values = random.exponential(size=count) * (random.uniform(size=count) < 0.05)
-    return [NormalScore(source, 5 * i, i / 5, v, 10 * v - 3, v**0.5) for i, v in enumerate(values.tolist())]
+    return [NormalScore(source, 5 * i, i / 5, Scores(v, 10 * v - 3, v**0.5)) for i, v in enumerate(values.tolist())]
 
 
 def limit_of(scores: Sequence[NormalScore], kind: ScoreKind = "paper", rate: float = 1.0) -> CalibratedKind:
@@ -145,19 +143,19 @@ def test_the_measured_scores_are_those_of_the_held_out_frames(scene: Scene) -> N
     assert [(one.source, one.index, one.time) for one in normal.scores] == [
         (frame.source, frame.index, frame.time) for frame in held_out
     ]
-    for kind in KINDS:
-        found = [getattr(one, SCORE_FIELDS[kind]) for one in normal.scores]
+    for kind in SCORE_KINDS:
+        found = [one.scores.of(kind) for one in normal.scores]
         assert found == pytest.approx(scores(scene, held_out, kind), rel=1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SCORE_KINDS)
 def test_a_threshold_is_about_smoothed_scores_of_its_kind(kind: ScoreKind) -> None:
     given = rising(18_000)
     found = limit_of(given, kind)
-    values = smooth([one.time for one in given], [getattr(one, SCORE_FIELDS[kind]) for one in given], 0.5)
+    values = smooth([one.time for one in given], [one.scores.of(kind) for one in given], 0.5)
     assert found.record.values.tolist() == pytest.approx(values)
     assert found.limit.threshold > np.quantile(values, 0.99)
-    assert found.limit.threshold < 2 * max(getattr(one, SCORE_FIELDS[kind]) for one in given)
+    assert found.limit.threshold < 2 * max(one.scores.of(kind) for one in given)
 
 
 def test_a_rate_that_the_footage_does_not_support_gets_the_threshold_of_the_best_that_it_does() -> None:
@@ -175,22 +173,22 @@ def test_footage_of_several_sources_adds_up() -> None:
 
 def test_frames_without_a_finite_score_are_left_out_and_counted() -> None:
     given = rising(6000)
-    given[7] = replace(given[7], score=float("nan"))
-    given[8] = replace(given[8], score=float("inf"))
+    given[7] = replace(given[7], scores=given[7].scores._replace(paper=float("nan")))
+    given[8] = replace(given[8], scores=given[8].scores._replace(paper=float("inf")))
     assert limit_of(given).record.broken == 2
     assert np.isfinite(list(quantiles(given)["paper"].values())).all()
 
 
 def test_scores_of_which_none_is_finite_are_an_error() -> None:
     with pytest.raises(UserError, match="no paper score of the normal frames is finite"):
-        limit_of([replace(one, score=float("nan")) for one in rising(20)])
+        limit_of([replace(one, scores=one.scores._replace(paper=float("nan"))) for one in rising(20)])
 
 
 def test_a_calibration_comes_back_from_json_and_an_old_one_is_read() -> None:
     given = rising(6000)
-    found = {kind: limit_of(given, kind) for kind in KINDS}
+    found = {kind: limit_of(given, kind) for kind in SCORE_KINDS}
     before = Calibration(
-        frames=9, quantiles=quantiles(given), thresholds=dict.fromkeys(KINDS, 1.0), map_range=(0.0, 1.0)
+        frames=9, quantiles=quantiles(given), thresholds=dict.fromkeys(SCORE_KINDS, 1.0), map_range=(0.0, 1.0)
     )
     basis = CalibrationBasis(
         created="now", asked=1.0, supported=None, hours=0.3, sources={"gate": 9}, smoothing=0.5, gap=5.0
@@ -198,8 +196,8 @@ def test_a_calibration_comes_back_from_json_and_an_old_one_is_read() -> None:
     after = with_limits(before, found, basis)
     assert Calibration.model_validate_json(after.model_dump_json()) == after
     assert Calibration.model_validate(json.loads(json.dumps(after.model_dump(mode="json")))) == after
-    assert set(after.tails) == set(after.limits) == set(KINDS)
-    assert all(after.thresholds[kind] == after.limits[kind].threshold for kind in KINDS)
+    assert set(after.tails) == set(after.limits) == set(SCORE_KINDS)
+    assert all(after.thresholds[kind] == after.limits[kind].threshold for kind in SCORE_KINDS)
     old = before.model_dump(mode="json")
     for name in ("tails", "limits", "basis"):
         del old[name]

@@ -18,7 +18,7 @@ from msflow_stream.scoring.static_gate import (
     StaticGate,
     block_means,
 )
-from msflow_stream.types import Frame, FrameScore
+from msflow_stream.types import Frame, FrameScore, Scores
 
 Image = npt.NDArray[np.uint8]
 SIZE = (320, 240)
@@ -150,7 +150,13 @@ class Counting:
     def plain(frame: Frame) -> FrameScore:
         value = float(frame.image.mean())
         return FrameScore(
-            frame.source, "s", frame.index, frame.time, frame.wall, value, value, value, np.zeros((2, 2), np.float16)
+            frame.source,
+            "s",
+            frame.index,
+            frame.time,
+            frame.wall,
+            Scores(value, value, value),
+            np.zeros((2, 2), np.float16),
         )
 
 

@@ -8,7 +8,7 @@ from threading import Condition, Event, Lock, Semaphore, Thread
 
 import numpy as np
 
-from msflow_stream.types import Frame, FrameScore
+from msflow_stream.types import Frame, FrameScore, Scores
 
 MAP = np.zeros((1, 1), np.float16)
 PATIENCE = 30.0  # seconds after which a test says that something hangs
@@ -19,7 +19,7 @@ def frame(source: str, index: int, nbytes: int = 3) -> Frame:
 
 
 def frame_score(source: str, frame: Frame) -> FrameScore:
-    return FrameScore(source, "yard", frame.index, frame.time, None, float(frame.index), 0, 0, MAP)
+    return FrameScore(source, "yard", frame.index, frame.time, None, Scores(float(frame.index), 0, 0), MAP)
 
 
 class SimulatedClock:

@@ -12,7 +12,7 @@ import pytest
 from av import error as errors
 
 from msflow_stream.stream.counters import Counters, SourceCounts
-from msflow_stream.types import ScoreRow
+from msflow_stream.types import ScoreRow, Scores
 from msflow_stream.video.live.faults import Fault, open_error
 from msflow_stream.video.live.states import State
 from msflow_stream.video.live.status import CameraStatus
@@ -24,7 +24,7 @@ NOW = STARTED + timedelta(days=3, hours=4)
 SECRET = "hunter2"
 HOSTILE = 'ga"te\\one\n{x="y"} 1\r\x1b[31m[bold]Tür 門'
 INFO = SourceInfo("gate", 1920, 1080, Fraction(25), Fraction(1, 90000), None, None, "h264", False, True, 0)
-ROW = ScoreRow(index=995, time=39.8, score=3.5, surprise=0.1, surprise_mean=-1.25, smoothed=3.0, threshold=4.0, alarm=0)
+ROW = ScoreRow(index=995, time=39.8, scores=Scores(3.5, 0.1, -1.25), smoothed=3.0, threshold=4.0, alarm=0)
 
 
 def refused() -> str:

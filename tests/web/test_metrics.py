@@ -130,7 +130,7 @@ def test_an_alarm_is_one() -> None:
 
 
 def test_scores_that_are_no_numbers_are_shown_as_what_they_are() -> None:
-    camera = replace(running(), last=replace(ROW, score=math.nan, threshold=math.inf))
+    camera = replace(running(), last=replace(ROW, scores=ROW.scores._replace(paper=math.nan), threshold=math.inf))
     found = samples(scrape(lambda: report(camera)))
     assert math.isnan(value(found, "msflow_score", camera="gate"))
     assert value(found, "msflow_score_threshold", camera="gate") == math.inf
@@ -243,7 +243,9 @@ def test_each_of_many_scrapes_at_once_shows_one_moment() -> None:
         one = running()
         status = replace(one.status, frames_read=n, frames_sampled=n)
         counts = SourceCounts(n, n, n, {"newer frame": n})
-        camera = replace(one, status=status, counts=counts, last=replace(ROW, score=float(n)))
+        camera = replace(
+            one, status=status, counts=counts, last=replace(ROW, scores=ROW.scores._replace(paper=float(n)))
+        )
         cameras = tuple(replace(camera, name=f"camera{i}") for i in range(n % 4))
         return replace(report(*cameras), reloads=n)
 

@@ -43,9 +43,7 @@ class ScoreRows:
         return ScoreRow(
             score.index,
             score.time,
-            score.score,
-            score.surprise,
-            score.surprise_mean,
+            score.scores,
             smoothed,
             self.threshold,
             int(smoothed > self.threshold),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from msflow_stream.watch.outputs.sink import arrival
 
 logger = logging.getLogger(__name__)
 
-HEADER = (",".join(["wall", *(f.name for f in fields(ScoreRow))]) + "\n").encode()
+HEADER = (",".join(["wall", *ScoreRow.COLUMNS]) + "\n").encode()
 FINISHED = re.compile(r"scores-(\d{4}-\d\d-\d\d)(?:\.(\d+))?\.csv")
 MAX_BYTES = 64 * 2**20
 

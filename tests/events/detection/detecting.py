@@ -13,7 +13,7 @@ from msflow_stream.config.settings import EventSettings
 from msflow_stream.events.detection.detector import EventDetector
 from msflow_stream.events.detection.triggers import Trigger
 from msflow_stream.series import ScoreSmoother
-from msflow_stream.types import Event, EventMessage, FrameScore
+from msflow_stream.types import Event, EventMessage, FrameScore, Scores
 
 STEP = 0.2
 START = datetime(2026, 11, 23, 23, 21, 38, 200_000, tzinfo=UTC)
@@ -36,7 +36,7 @@ def scored(
     """The frame with this number, of a file's every fifth frame or of a camera's."""
     time = number * STEP if time is None else time
     wall = START + timedelta(seconds=time) if live else wall
-    return FrameScore("gate", "yard", 5 * number, time, wall, paper, surprise, math.nan, heat)
+    return FrameScore("gate", "yard", 5 * number, time, wall, Scores(paper, surprise, math.nan), heat)
 
 
 class SmoothedDetector:

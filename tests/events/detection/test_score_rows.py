@@ -11,7 +11,7 @@ from msflow_stream.events.detection.score_rows import ScoreRows
 from msflow_stream.scenes.calibration import Calibration, CalibrationBasis
 from msflow_stream.scenes.tails.fitting import Tail
 from msflow_stream.series import ScoreSmoother, smooth
-from msflow_stream.types import FrameScore
+from msflow_stream.types import FrameScore, Scores
 
 PAPER = Tail(2.0, 0.1, 50, 1.0, 0.0, 1.0, (0.0, 2.0, 8.0), (0.0, -1.0, -4.0))
 SURPRISE = Tail(20.0, 0.1, 50, 1.0, 0.0, 1.0, (0.0, 20.0, 80.0), (0.0, -1.0, -4.0))
@@ -21,7 +21,9 @@ CALIBRATED = UNCALIBRATED.model_copy(update={"tails": {"paper": PAPER, "surprise
 
 
 def scored(index: int, value: float) -> FrameScore:
-    return FrameScore("gate", "yard", index, index / 5, None, value, 10 * value, 0.0, np.zeros((2, 3), np.float16))
+    return FrameScore(
+        "gate", "yard", index, index / 5, None, Scores(value, 10 * value, 0.0), np.zeros((2, 3), np.float16)
+    )
 
 
 @pytest.mark.parametrize(("kind", "factor", "tail"), [("paper", 1, PAPER), ("surprise", 10, SURPRISE)])

@@ -14,7 +14,7 @@ import numpy as np
 from msflow_stream.config.cameras import Backoff, CameraSettings
 from msflow_stream.events.evidence.event_folder import read_event
 from msflow_stream.events.evidence.recorder import EvidenceWriter
-from msflow_stream.types import EventMessage, Frame, FrameScore, ScoreRow
+from msflow_stream.types import EventMessage, Frame, FrameScore, ScoreRow, Scores
 from msflow_stream.video.drawing.overlay import OverlayStyle
 from msflow_stream.video.live.camera_reader import CameraReader
 from msflow_stream.video.packets.packet_ring import PacketRing
@@ -32,8 +32,8 @@ def scored(frame: Frame) -> tuple[Frame, FrameScore, ScoreRow]:
     anomaly_map = np.full((6, 8), value, np.float16)
     return (
         frame,
-        FrameScore(frame.source, "yard", frame.index, frame.time, frame.wall, value, value, value, anomaly_map),
-        ScoreRow(frame.index, frame.time, value, value, value, value, 0.5, 0),
+        FrameScore(frame.source, "yard", frame.index, frame.time, frame.wall, Scores(value, value, value), anomaly_map),
+        ScoreRow(frame.index, frame.time, Scores(value, value, value), value, 0.5, 0),
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from msflow_stream.types import FrameScore, UserError
+from msflow_stream.types import FrameScore, Scores, UserError
 from msflow_stream.video.drawing.overlay import FOOT, HEAD, Glow, Overlay, OverlayStyle, clock
 
 Image = npt.NDArray[np.uint8]
@@ -28,7 +28,7 @@ def picture(width: int = 640, height: int = 480) -> Image:
 
 
 def scored(anomaly_map: npt.NDArray[np.float64], score: float = 0.3) -> FrameScore:
-    return FrameScore("door", "hall", 0, 0.0, None, score, 0.0, 0.0, anomaly_map.astype(np.float16))
+    return FrameScore("door", "hall", 0, 0.0, None, Scores(score, 0.0, 0.0), anomaly_map.astype(np.float16))
 
 
 def blob(x: float, y: float, size: int = 64, peak: float = 4.0) -> npt.NDArray[np.float64]:

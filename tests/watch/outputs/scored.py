@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.types import Frame, FrameScore, ScoreRow
+from msflow_stream.types import Frame, FrameScore, ScoreRow, Scores
 from msflow_stream.video.drawing.overlay import OverlayStyle
 
 START = datetime(2026, 11, 23, 23, 21, 38, tzinfo=UTC)
@@ -41,8 +41,8 @@ def scored(
     anomaly_map = np.full((6, 8), value, np.float16)
     return (
         Frame("gate", index, None, time, wall, image),
-        FrameScore("gate", "yard", index, time, wall, value, value, value, anomaly_map),
-        ScoreRow(index, time, value, value / 2, value / 3, value / 4, 0.5, alarm, value / 5),
+        FrameScore("gate", "yard", index, time, wall, Scores(value, value, value), anomaly_map),
+        ScoreRow(index, time, Scores(value, value / 2, value / 3), value / 4, 0.5, alarm, value / 5),
     )
 
 
