@@ -151,7 +151,8 @@ def test_each_kind_of_score_is_smoothed_by_itself_in_one_step() -> None:
     values = {"paper": [1.0, 5.0, 2.0], "surprise": [30.0, 10.0, math.inf], "surprise_mean": [0.0, -1.0, 4.0]}
     series = list(zip(*values.values(), strict=True))
     scores = [
-        FrameScore("a", "b", i, time, None, Scores(*series[i]), np.zeros((1, 1), np.float16)) for i, time in enumerate(times)
+        FrameScore("a", "b", i, time, None, Scores(*series[i]), np.zeros((1, 1), np.float16))
+        for i, time in enumerate(times)
     ]
     found = [smoother(score) for score in scores]
     assert [one.score for one in found] == scores
