@@ -1,4 +1,4 @@
-"""What the overlay promises, asked of the pixels it gives back."""
+"""The overlay, asked of the pixels it gives back."""
 
 from __future__ import annotations
 
@@ -139,18 +139,18 @@ def test_the_timeline_shows_the_last_seconds_and_forgets_the_rest() -> None:
 def test_the_past_kept_is_bounded_however_fast_frames_come() -> None:
     image = np.zeros((48, 64, 3), np.uint8)
     overlay = Overlay(STYLE)
-    for index in range(2000):
-        overlay.draw(image, None, 0.5, index / 500, alarm=False)
+    for index in range(800):
+        overlay.draw(image, None, 0.5, index / 80, alarm=False)
     assert len(overlay._past) <= 65
 
 
 def test_a_short_peak_stays_in_the_timeline() -> None:
-    image = np.zeros((240, 320, 3), np.uint8)
+    image = np.zeros((120, 160, 3), np.uint8)
     with_peak, without = Overlay(STYLE), Overlay(STYLE)
-    for index in range(500):
-        peak = with_peak.draw(image, None, 1.0 if index == 250 else 0.1, index / 100, alarm=False)
-        flat = without.draw(image, None, 0.1, index / 100, alarm=False)
-    assert changed(flat, peak)[200:].any()
+    for index in range(250):
+        peak = with_peak.draw(image, None, 1.0 if index == 125 else 0.1, index / 50, alarm=False)
+        flat = without.draw(image, None, 0.1, index / 50, alarm=False)
+    assert changed(flat, peak)[100:].any()
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e30, -5.0])

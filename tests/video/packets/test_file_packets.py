@@ -58,7 +58,7 @@ def test_what_lies_before_an_edit_list_is_kept_as_other_pictures_need_it(tmp_pat
 
 
 def test_only_as_much_is_read_as_is_asked_for(tmp_path: Path) -> None:
-    with FilePackets(write_video(tmp_path / "s.mp4", 500), seconds=3.0) as packets:
+    with FilePackets(write_video(tmp_path / "s.mp4", 300), seconds=3.0) as packets:
         for time in (0.0, 2.0, 9.0):
             packets.catch_up(time)
             newest = packets.newest
