@@ -1,0 +1,70 @@
+"""A scene that version 0.1.0 fitted and calibrated, stored in data/yard, still scores as that version did."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from msflow_stream.scenes.folder import RECORD, WEIGHTS, list_scenes
+from msflow_stream.scenes.normal_scores import read_normal_scores
+from msflow_stream.scenes.scene import Scene
+from msflow_stream.scenes.thresholds import KINDS
+from msflow_stream.scoring.scorer import Scorer
+from msflow_stream.types import Frame
+
+DATA = Path(__file__).parent / "data"
+EXPECTED = json.loads((DATA / "yard_scores.json").read_text(encoding="utf-8"))  # as that version computed them
+
+
+@pytest.fixture(scope="module")
+def yard() -> Scene:
+    return Scene.load(DATA / "yard")
+
+
+def image(number: int) -> npt.NDArray[np.uint8]:
+    """48 x 64 pixels of slanted bands."""
+    y, x = np.mgrid[:48, :64]
+    bands = [(40 * number + 3 * y + x * steepness) % 256 for steepness in (1, 2, 5)]
+    return np.stack(bands, -1).astype(np.uint8)
+
+
+def test_an_old_scene_gives_the_scores_that_it_gave(yard: Scene) -> None:
+    frames = [Frame("bands", i, i, i / 5, None, image(i)) for i in range(len(EXPECTED["scores"]))]
+    for found, expected in zip(Scorer(yard, "cpu")(frames), EXPECTED["scores"], strict=True):
+        for name in ("score", "surprise", "surprise_mean"):
+            assert getattr(found, name) == pytest.approx(expected[name], rel=1e-5)
+        assert found.map.astype(np.float32).mean() == pytest.approx(expected["map_mean"], rel=1e-3)  # float16
+        assert found.map.max() == pytest.approx(expected["map_max"], rel=1e-3)
+
+
+def test_an_old_calibration_is_read_whole(yard: Scene) -> None:
+    assert yard.calibration is not None
+    assert yard.calibration.thresholds == EXPECTED["thresholds"]
+    for kind in KINDS:
+        above = 1.1 * yard.calibration.thresholds[kind]
+        expected = EXPECTED["probabilities_above"][kind]
+        assert yard.calibration.tails[kind].probability(above) == pytest.approx(expected)
+
+
+def test_all_that_was_stored_is_kept_when_an_old_scene_is_saved_again(yard: Scene, tmp_path: Path) -> None:
+    yard.save(tmp_path / "yard")
+    assert list_scenes(tmp_path) == ["yard"]
+    old, new = (json.loads((folder / "yard" / RECORD).read_text(encoding="utf-8")) for folder in (DATA, tmp_path))
+    assert kept(new, old) == old
+    assert (tmp_path / "yard" / WEIGHTS).read_bytes() == (DATA / "yard" / WEIGHTS).read_bytes()
+
+
+def kept(new: Any, old: Any) -> Any:
+    """What is in `new` at every place that `old` has."""
+    return {key: kept(new.get(key), value) for key, value in old.items()} if isinstance(old, dict) else new
+
+
+def test_the_normal_scores_of_an_old_scene_are_read() -> None:
+    scores = read_normal_scores(DATA / "yard")
+    assert [one.source for one in scores] == ["yard"] * 40
+    assert scores[0].index == 300
