@@ -4,39 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from msflow_stream.evaluation.metrics.streaming import Curve, halves
-
-Boxes = npt.NDArray[np.int64]  # N x 4: x, y, width, height in pixels
-
-
-def boxes_of(mask: npt.ArrayLike, smallest: int = 1) -> Boxes:
-    """Bounding boxes of the connected components (diagonal neighbours included) of a mask, H x W.
-
-    Args:
-        mask: nonzero inside.
-        smallest: pixels; components of fewer do not count.
-    """
-    inside = np.ascontiguousarray(np.asarray(mask) != 0, np.uint8)
-    _, _, stats, _ = cv2.connectedComponentsWithStats(inside, connectivity=8)
-    components = stats[1:]  # the first is what is outside
-    return np.asarray(components[components[:, cv2.CC_STAT_AREA] >= smallest, :4], np.int64)
-
-
-def iou(first: Boxes, second: Boxes) -> npt.NDArray[np.float64]:
-    """Intersection over union of every pair: N x M of N and M boxes."""
-    near = np.maximum(first[:, None, :2], second[None, :, :2])
-    far = np.minimum(first[:, None, :2] + first[:, None, 2:], second[None, :, :2] + second[None, :, 2:])
-    shared = np.maximum(far - near, 0).prod(axis=-1)  # N M
-    union = first[:, None, 2:].prod(axis=-1) + second[None, :, 2:].prod(axis=-1) - shared
-    return np.asarray(shared / union, np.float64)
+from msflow_stream.events.detection.boxes import Boxes, boxes_of, iou, match
 
 
 def tracked(masks: Iterable[npt.ArrayLike], overlap: float = 0.1) -> Iterator[tuple[Boxes, list[int]]]:
-    """The regions of successive masks of one clip, and for each region the number of its track, counted from 0.
+    """Yields the regions of successive masks of one clip, and for each the number of its track, counted from 0.
 
     For data sets that have masks but no tracks. A region continues the track of a region of the mask before if the
     intersection over union of their boxes is above `overlap`. Pairs with the largest come first and each region is
@@ -45,8 +21,9 @@ def tracked(masks: Iterable[npt.ArrayLike], overlap: float = 0.1) -> Iterator[tu
     """
     before, numbers, started = np.empty((0, 4), np.int64), list[int](), 0
     for mask in masks:
-        boxes = boxes_of(mask)
-        continued = _pairs(iou(before, boxes), overlap)
+        boxes, _ = boxes_of(mask)
+        overlaps = iou(before, boxes)
+        continued = {now: earlier for earlier, now in match(overlaps, overlaps > overlap).items()}
         following = []
         for region in range(len(boxes)):
             if region in continued:
@@ -56,17 +33,6 @@ def tracked(masks: Iterable[npt.ArrayLike], overlap: float = 0.1) -> Iterator[tu
                 started += 1
         before, numbers = boxes, following
         yield boxes, list(numbers)
-
-
-def _pairs(overlaps: npt.NDArray[np.float64], least: float) -> dict[int, int]:
-    """Of N x M overlaps above `least`, the largest first, each row and column once: column -> row."""
-    found: dict[int, int] = {}
-    rows, columns = np.nonzero(overlaps > least)
-    for at in np.argsort(-overlaps[rows, columns], kind="stable"):
-        row, column = int(rows[at]), int(columns[at])
-        if column not in found and row not in found.values():
-            found[column] = row
-    return found
 
 
 LIMIT = 1.0  # false regions per frame up to which the rates are averaged, in the paper and its survey
@@ -94,8 +60,8 @@ class RegionCriteria:
     normal footage, since above all that is normal false regions are too few to shape the curve.
 
     Args:
-        thresholds: any order; equal ones count once.
-        alpha: of a track's regions, 0.1 in the paper.
+        thresholds: of the maps, in any order; equal ones count once.
+        alpha: share of a track's regions, 0.1 in the paper.
         beta: intersection over union, 0.1 in the paper.
         smallest: pixels; detected components of fewer do not count.
 
@@ -117,14 +83,14 @@ class RegionCriteria:
         """Adds one frame.
 
         Args:
-            anomaly_map: H x W, taken at float16 resolution.
+            anomaly_map: H x W, rounded to float16.
             boxes: N x 4 labelled regions (x, y, width, height) in pixels of the map; none where the frame is normal.
-            tracks: of each region, the track it belongs to, unique over all clips: such as (clip, number).
+            tracks: the track that each region belongs to, unique over all clips: such as (clip, number).
         """
         levels = np.searchsorted(self._thresholds, halves(anomaly_map), side="right")  # thresholds <= the value
         found = np.zeros((len(boxes), len(self._thresholds)), np.int64)
         for number in range(int(levels.max())):  # higher ones leave nothing
-            detected = boxes_of(levels > number, self.smallest)
+            detected, _ = boxes_of(levels > number, self.smallest)
             hits = iou(detected, boxes) >= self.beta  # detected labelled
             self._false[number] += int((~hits.any(axis=1)).sum())
             found[:, number] = hits.any(axis=0)
@@ -150,23 +116,23 @@ class RegionCriteria:
             self._count(track, other._regions[track], row)
 
     def rbdc(self, limit: float = LIMIT) -> float | None:
-        """Mean share of found regions from 0 to `limit` false regions per frame; None without a labelled region."""
+        """Returns the mean share of found regions from 0 to `limit` false regions per frame; None without a labelled region."""
         curve = self.region_curve()
         return None if curve is None else curve.mean(limit)
 
     def tbdc(self, limit: float = LIMIT) -> float | None:
-        """Mean share of found tracks from 0 to `limit` false regions per frame; None without a labelled region."""
+        """Returns the mean share of found tracks from 0 to `limit` false regions per frame; None without a labelled region."""
         curve = self.track_curve()
         return None if curve is None else curve.mean(limit)
 
     def region_curve(self) -> Curve | None:
-        """Share of found regions over false regions per frame."""
+        """Returns the share of found regions over false regions per frame."""
         if not self._regions:
             return None
         return self._curve(np.sum(list(self._found.values()), axis=0) / sum(self._regions.values()))
 
     def track_curve(self) -> Curve | None:
-        """Share of found tracks over false regions per frame."""
+        """Returns the share of found tracks over false regions per frame."""
         if not self._regions:
             return None
         shares = np.stack([row / self._regions[track] for track, row in self._found.items()])  # tracks thresholds

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from msflow_stream.events.detection.boxes import boxes_of, iou, match, shared_pixels
 from msflow_stream.types import Box, Track
 
 MIN_REGION = 0.0005  # of the map; smaller specks are no region
@@ -28,13 +28,10 @@ def regions_of(anomaly_map: npt.NDArray[np.float16], level: float, size: tuple[i
         level: 0 or more; values above it make regions.
         size: width and height of the source's frames; a box holds every pixel that its component touches.
     """
-    hot = (anomaly_map.astype(np.float32) > level).astype(np.uint8)
-    _, _, stats, _ = cv2.connectedComponentsWithStats(hot, connectivity=8)
-    large = [row for row in stats[1:] if row[cv2.CC_STAT_AREA] >= MIN_REGION * hot.size]
-    large.sort(key=lambda row: -int(row[cv2.CC_STAT_AREA]))
-    rows, columns = hot.shape
+    found, pixels = boxes_of(anomaly_map.astype(np.float32) > level, MIN_REGION * anomaly_map.size)
+    rows, columns = anomaly_map.shape
     boxes = []
-    for x, y, w, h, _ in (map(int, row) for row in large[:MAX_REGIONS]):
+    for x, y, w, h in found[np.argsort(-pixels, kind="stable")[:MAX_REGIONS]].tolist():
         left, right = _outward(x, x + w, size[0], columns)
         top, bottom = _outward(y, y + h, size[1], rows)
         boxes.append((left, top, right - left, bottom - top))
@@ -116,22 +113,7 @@ class _Path:
 
 def _pairs(before: Sequence[Box], after: Sequence[Box]) -> dict[int, int]:
     """Returns index before to index after, each at most once: the largest intersection over union first."""
-    ranked = []
-    for i, first in enumerate(before):
-        for j, second in enumerate(after):
-            shared = _shared(first, second)
-            areas = first[2] * first[3], second[2] * second[3]
-            if shared >= LEAST_OVERLAP * min(areas) and shared > 0:
-                ranked.append((-shared / (sum(areas) - shared), i, j))
-    pairs: dict[int, int] = {}
-    for _, i, j in sorted(ranked):
-        if i not in pairs and j not in pairs.values():
-            pairs[i] = j
-    return pairs
-
-
-def _shared(first: Box, second: Box) -> int:
-    """Returns the number of pixels that are in both."""
-    width = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
-    height = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])
-    return max(width, 0) * max(height, 0)
+    first, second = (np.array(boxes, np.int64).reshape(-1, 4) for boxes in (before, after))
+    shared = shared_pixels(first, second)
+    smaller = np.minimum(first[:, None, 2:].prod(axis=-1), second[None, :, 2:].prod(axis=-1))
+    return match(iou(first, second), (shared >= LEAST_OVERLAP * smaller) & (shared > 0))
