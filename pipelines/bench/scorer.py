@@ -19,7 +19,7 @@ from msflow_stream.scenes.scene import Scene
 from ..terminal.progress import print_markdown
 from .machine import GIGA, Load, Peaks, machine_facts, machine_line
 from .timing import Spent, in_turn, median, spent
-from .variants import PLAIN, Measured, ScoringVariant, largest_difference, operations, variants_of
+from .variants import PLAIN, Measured, ScoringVariant, check_engines, largest_difference, operations, variants_of
 
 COMPARED = 8  # images at least, whose scores are compared
 NORMAL = 16  # other images, in which int8 finds its ranges
@@ -74,6 +74,7 @@ def bench_scorer(scenes: Sequence[Scene], job: ScorerJob) -> list[ScorerRow]:
     Raises:
         UserError: an engine of a name that there is not.
     """
+    check_engines(job.engines)  # before anything takes time
     device = choose_device(job.device)
     peaks = Peaks(device, job.load)
     rows: list[ScorerRow] = []

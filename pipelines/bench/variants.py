@@ -91,13 +91,7 @@ def variants_of(scene: Scene, normal: Sequence[Tensor], names: Sequence[str] = (
         scene: what is scored with.
         normal: batches of prepared images (B 3 H W), in which int8 finds the ranges of numbers.
         names: of engines; all if none is named.
-
-    Raises:
-        UserError: an engine of a name that there is not.
     """
-    for name in names:
-        if name not in ENGINES:
-            raise UserError(f"there is no engine {name!r}, only {', '.join(ENGINES)}")
     yield ScoringVariant(PLAIN, "float32", _plain(scene))
     yield ScoringVariant(UNFUSED, "float32", scene.measure)
     known = [name for name, info in ENGINES.items() if scene.device.type in info.devices]
@@ -106,6 +100,17 @@ def variants_of(scene: Scene, normal: Sequence[Tensor], names: Sequence[str] = (
             variant = None if precision == "auto" else _engine_variant(scene, name, precision, normal)
             if variant is not None:
                 yield variant
+
+
+def check_engines(names: Sequence[str]) -> None:
+    """Refuses names that no engine has.
+
+    Raises:
+        UserError: there is one.
+    """
+    for name in names:
+        if name not in ENGINES:
+            raise UserError(f"there is no engine {name!r}, only {', '.join(ENGINES)}")
 
 
 def _engine_variant(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import math
+import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
-import sys
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from PIL import Image
@@ -21,6 +22,7 @@ from msflow_stream.results.wording import every, span
 from msflow_stream.scenes.folder import FORMAT
 from msflow_stream.scenes.normal_scores import NORMAL_SCORES, NormalScore, read_normal_scores, write_normal_scores
 from msflow_stream.scenes.scene import Scene
+from msflow_stream.scenes.thresholds import NormalStatistics
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import UserError
 from msflow_stream.video.reading.video_reader import VideoReader
@@ -28,10 +30,17 @@ from pipelines.calibrate import Calibrated, CalibrateJob, calibrate
 from pipelines.score import score
 from pipelines.score_source import ScoreJob
 from tests.pipelines.conftest import Workplace
-from tests.support.data import REPOSITORY
 from tests.support.footage import write_clip
 
 KINDS = ["paper", "surprise", "surprise_mean"]
+
+
+class Case(NamedTuple):
+    """A calibrated scene's folder, what came of it, and what was printed."""
+
+    scene: Path
+    result: Calibrated
+    printed: str
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +52,35 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def calibrated(workplace: Workplace, footage: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """A scene calibrated for one alarm a minute, by the whole footage."""
+    scene = Path(shutil.copytree(workplace.scenes / "gate", tmp_path_factory.mktemp("calibrated") / "gate"))
+    return Case(scene, *run(scene, 60, footage))
+
+
+@pytest.fixture(scope="module")
+def normal(workplace: Workplace, footage: Path) -> list[NormalScore]:
+    """The scores of the whole footage."""
+    scorer, found = Scorer(Scene.load(workplace.scenes / "gate"), "cpu"), []
+    for path in sorted(footage.glob("*.mp4")):
+        with VideoReader(path, every=5) as reader:
+            scores = list(scorer(reader))
+        found += [NormalScore(path.stem, s.index, s.time, s.scores) for s in scores]
+    return found
+
+
 @pytest.fixture
 def scene(workplace: Workplace, tmp_path: Path) -> Path:
     """A scene's folder of one's own."""
     return Path(shutil.copytree(workplace.scenes / "gate", tmp_path / "scenes" / "gate"))
+
+
+@pytest.fixture
+def minute(scene: Path, normal: list[NormalScore]) -> Path:
+    """A scene whose fit kept the scores of the whole footage."""
+    write_normal_scores(scene, normal)
+    return scene
 
 
 def run(scene: Path, rate: float, *normal: Path, plot: Path | None = None) -> tuple[Calibrated, str]:
@@ -60,12 +94,13 @@ def files(scene: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in scene.iterdir()}
 
 
-def test_normal_footage_gives_thresholds_that_the_scene_keeps(scene: Path, footage: Path, tmp_path: Path) -> None:
-    before = files(scene)
-    result, _ = run(scene, 60, footage)
-    after = Scene.load(scene)
+def test_normal_footage_gives_thresholds_that_the_scene_keeps(
+    calibrated: Case, workplace: Workplace, footage: Path, tmp_path: Path
+) -> None:
+    before, result = files(workplace.scenes / "gate"), calibrated.result
+    after = Scene.load(calibrated.scene)
     assert after.calibration == result.calibration
-    assert {name for name, content in files(scene).items() if content != before.get(name)} == {"scene.json"}
+    assert {name for name, content in files(calibrated.scene).items() if content != before.get(name)} == {"scene.json"}
     basis = result.calibration.basis
     assert basis is not None
     assert basis.sources == {f"walk{number}": 30 for number in range(10)}
@@ -95,19 +130,14 @@ def test_the_scores_are_those_that_score_gives(scene: Path, footage: Path) -> No
     assert (quantiles["0.0"], quantiles["1.0"]) == pytest.approx((min(expected), max(expected)), rel=1e-5)
 
 
-def test_what_the_fit_kept_is_enough(scene: Path, footage: Path) -> None:
-    given, _ = run(scene, 60, footage)
-    scorer, kept = Scorer(Scene.load(scene), "cpu"), []
-    for path in sorted(footage.glob("*.mp4")):
-        with VideoReader(path, every=5) as reader:
-            scores = list(scorer(reader))
-        kept += [NormalScore(path.stem, s.index, s.time, s.scores) for s in scores]
-    write_normal_scores(scene, kept)
-    again, _ = run(scene, 60)
+def test_what_the_fit_kept_is_enough(calibrated: Case, minute: Path) -> None:
+    before = Scene.load(minute).calibration
+    given, (again, _) = calibrated.result, run(minute, 60)
+    assert before is not None
     assert again.calibration.thresholds == pytest.approx(given.calibration.thresholds)
     for kind, one in again.found.items():
         assert one.limit.rate_interval == pytest.approx(given.found[kind].limit.rate_interval, rel=1e-4)
-    assert again.calibration.map_range == given.calibration.map_range  # of before
+    assert again.calibration.map_range == before.map_range
 
 
 def test_a_fit_keeps_its_held_out_scores(workplace: Workplace) -> None:
@@ -133,8 +163,8 @@ def test_three_frames_work_and_promise_nothing(scene: Path) -> None:
     assert Scene.load(scene).calibration == result.calibration
 
 
-def test_footage_that_is_too_short_says_how_much_more_is_needed(scene: Path, footage: Path) -> None:
-    result, printed = run(scene, 0.1, footage)
+def test_footage_that_is_too_short_says_how_much_more_is_needed(minute: Path) -> None:
+    result, printed = run(minute, 0.1)
     assert result.calibration.basis is not None
     assert result.calibration.basis.supported == pytest.approx(6)  # one in ten minutes, of one minute of footage
     assert [limit.rate for limit in result.calibration.limits.values()] == pytest.approx([6] * 3)
@@ -143,29 +173,30 @@ def test_footage_that_is_too_short_says_how_much_more_is_needed(scene: Path, foo
     assert "expect 6 an hour, with 95% confidence between" in printed
 
 
-def test_the_table_has_what_a_statistician_asks_for(scene: Path, footage: Path) -> None:
-    result, printed = run(scene, 60, footage)
+def test_the_table_has_what_a_statistician_asks_for(calibrated: Case) -> None:
+    _, result, printed = calibrated
     for word in (*KINDS, "shape", "scale", "Anderson-Darling", "bootstrap", "extremal index", "excursions above"):
         assert word in printed
     assert f"{result.calibration.thresholds['paper']:.4g}" in printed
     assert all(line in printed for line in result.sentences)
 
 
-def test_the_same_footage_gives_the_same_thresholds(scene: Path, footage: Path) -> None:
-    first, second = (run(scene, 60, footage)[0].calibration for _ in range(2))
-    assert first.limits == second.limits
+def test_the_same_footage_gives_the_same_thresholds(calibrated: Case, scene: Path, footage: Path) -> None:
+    again, _ = run(scene, 60, footage)
+    assert again.calibration.limits == calibrated.result.calibration.limits
 
 
-def test_the_tails_are_drawn(scene: Path, footage: Path, tmp_path: Path) -> None:
-    run(scene, 0.1, footage, plot=tmp_path / "tails.png")
-    run(scene, 0.1, footage, plot=tmp_path / "again.png")
+def test_the_tails_are_drawn(minute: Path, tmp_path: Path) -> None:
+    run(minute, 0.1, plot=tmp_path / "tails.png")
     with Image.open(tmp_path / "tails.png") as picture:
         assert picture.format == "PNG"
         assert picture.width > 2 * picture.height
         assert len(picture.convert("RGB").getcolors(1 << 20) or ()) > 50
-    shutil.copytree(scene, tmp_path / "short")
-    write_normal_scores(tmp_path / "short", read_normal_scores(scene)[:2])
-    run(tmp_path / "short", 0.1, plot=tmp_path / "none.png")
+
+
+def test_a_plot_without_tails_is_drawn(scene: Path, tmp_path: Path) -> None:
+    write_normal_scores(scene, read_normal_scores(scene)[:2])
+    run(scene, 0.1, plot=tmp_path / "none.png")
     assert (tmp_path / "none.png").exists()
 
 
@@ -227,31 +258,32 @@ def test_cameras_and_missing_files_are_refused(scene: Path) -> None:
     assert files(scene) == before
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-
-def die(*_):
+def die(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
-if sys.argv[1] == "scoring":
-    from msflow_stream.calibration import Normal
-    Normal.add = die
-else:
-    Path.replace = die  # what was written is about to take the old one's place
 
-from pipelines.calibrate import CalibrateJob, calibrate
-calibrate(Path(sys.argv[2]), CalibrateJob(60, [sys.argv[3]], device="cpu"))
-"""
+MOMENTS = {
+    "scoring": (NormalStatistics, "add"),
+    "writing": (Path, "replace"),  # what was written is about to take the old one's place
+}
 
 
-@pytest.mark.parametrize("moment", ["scoring", "writing"])
-def test_a_kill_leaves_the_old_calibration(moment: str, scene: Path, footage: Path) -> None:
+def killed(work: Callable[..., object], *arguments: object) -> int | None:
+    """The exit code of a process that does the work."""
+    process = multiprocessing.get_context("fork").Process(target=work, args=arguments)
+    process.start()
+    process.join(120)
+    return process.exitcode
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_kill_leaves_the_old_calibration(
+    moment: str, scene: Path, footage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = files(scene)
-    arguments = [sys.executable, "-c", KILLED, moment, str(scene), str(footage / "walk3.mp4")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    killed = subprocess.run(arguments, cwd=REPOSITORY, env=environment, capture_output=True, timeout=240)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    with monkeypatch.context() as patch:
+        patch.setattr(*MOMENTS[moment], die)
+        assert killed(run, scene, 60, footage / "walk3.mp4") == -signal.SIGKILL
     left = files(scene)
     assert {name: left[name] for name in before} == before
     assert len(left) == len(before) + (moment == "writing")

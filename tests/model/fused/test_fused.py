@@ -117,7 +117,7 @@ def test_the_fused_measures_are_those_of_the_maps(
     ("backbone", "padding"),
     [
         *((name, how) for name in ("resnet18", "mobilenetv2_100") for how in ("reflect", "zeros")),
-        ("wide_resnet50_2", "reflect"),
+        ("resnet26", "reflect"),
         ("embedded", "reflect"),
         ("mobilenetv3_small_050", "reflect"),
         ("efficientnet_b0", "reflect"),
@@ -145,7 +145,7 @@ def test_real_weights_keep_their_features_in_single_precision() -> None:
             assert difference(found, expected) < TOLERANCE
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "wide_resnet50_2", "mobilenetv2_100", "efficientnet_b0"])
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet26", "mobilenetv2_100", "efficientnet_b0"])
 def test_no_batch_norm_is_left(backbone: str) -> None:
     assert not any(isinstance(module, nn.BatchNorm2d) for module in FusedPyramid(pyramid(backbone)).modules())
 

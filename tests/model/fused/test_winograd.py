@@ -15,7 +15,7 @@ from msflow_stream.model.pyramid import Pyramid
 from pipelines.bench.variants import PlainModel
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(
     size=st.tuples(st.integers(2, 13), st.integers(2, 13)),
     channels=st.tuples(st.integers(1, 5), st.integers(1, 5)),
@@ -36,7 +36,7 @@ def test_it_is_the_convolution(
     assert found.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize(("backbone", "least"), [("resnet18", 11), ("wide_resnet50_2", 11), ("embedded", 0)])
+@pytest.mark.parametrize(("backbone", "least"), [("resnet18", 11), ("resnet26", 11), ("embedded", 0)])
 def test_a_model_with_it_measures_what_the_plain_one_does(
     backbone: str, least: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,7 @@ SMALL = (
 
 def test_bench_fit_prints_and_saves_three_ways(command: Command, tmp_path: Path) -> None:
     flags = [part for setting in SMALL for part in ("--set", setting)]
-    arguments = ["--backbone", "resnet18", "--input-size", "64x96", "--frames", 4, "--repeats", 2]
+    arguments = ["--backbone", "resnet18", "--input-size", "64x96", "--frames", 2, "--repeats", 1]
     outcome = command("bench", "fit", *arguments, *flags, "--out", tmp_path / "figures.json")
     assert outcome.code == 0, outcome.err
     figures = json.loads((tmp_path / "figures.json").read_text())
@@ -47,8 +47,8 @@ def test_the_ways_that_are_compared_do_the_same_work() -> None:
     assert all(parameter.grad is None for parameter in recomputed.pyramid.parameters())
 
 
-def test_bench_fit_memory_prints_peaks(command: Command) -> None:
-    arguments = ["bench", "memory", "--backbone", "resnet18", "--input-size", "64x96", "--frames", 16]
+def test_bench_fit_memory_prints_peaks(command: Command, in_process: None) -> None:
+    arguments = ["bench", "memory", "--backbone", "resnet18", "--input-size", "64x96", "--frames", 10]
     outcome = command(*arguments, *(part for setting in SMALL for part in ("--set", setting)))
     assert outcome.code == 0, outcome.err
     assert "peak (MiB)" in outcome.out

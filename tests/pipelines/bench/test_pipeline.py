@@ -42,7 +42,7 @@ def test_efficiency_is_the_slowest_stage_by_the_whole() -> None:
 
 
 def test_bench_pipeline_measures_a_video_with_and_without_overlay(
-    command: Command, workplace: Workplace, tmp_path: Path
+    command: Command, workplace: Workplace, tmp_path: Path, in_process: None
 ) -> None:
     video, out = workplace.clips / "first.mp4", tmp_path / "figures.json"
     outcome = command("bench", "pipeline", video, "--repeats", 1, "--json", out, *small_flags())
@@ -64,7 +64,7 @@ def test_bench_pipeline_measures_a_video_with_and_without_overlay(
 
 
 def test_seconds_and_overlay_can_be_chosen_and_a_fitted_scene_be_used(
-    command: Command, workplace: Workplace, tmp_path: Path
+    command: Command, workplace: Workplace, tmp_path: Path, in_process: None
 ) -> None:
     out = tmp_path / "figures.json"
     scene = ["--scene", "gate", "--scenes", workplace.scenes]
@@ -76,7 +76,7 @@ def test_seconds_and_overlay_can_be_chosen_and_a_fitted_scene_be_used(
     assert "every 2. of 25 frames" in outcome.out
 
 
-def test_synthetic_footage_is_made_once(tmp_path: Path) -> None:
+def test_synthetic_footage_is_made_once(tmp_path: Path, in_process: None) -> None:
     made = synthetic_video(90, 0.4, tmp_path / "footage")
     with VideoReader(made) as reader:
         images = [frame.image for frame in reader]

@@ -22,7 +22,7 @@ def bank(tmp_path: Path) -> SceneCache:
     return SceneCache(tmp_path, "cpu")
 
 
-def test_bench_scale_measures_all_combinations(command: Command, tmp_path: Path) -> None:
+def test_bench_scale_measures_all_combinations(command: Command, tmp_path: Path, in_process: None) -> None:
     out = tmp_path / "figures.json"
     counts = ["--cameras", "1,3", "--scenes", "1,2", "--frames", 6, "--repeats", 1, "--seconds", 0.5]
     outcome = command("bench", "scale", *counts, *small_flags(), "--json", out)
