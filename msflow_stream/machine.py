@@ -1,4 +1,4 @@
-"""What this machine has: devices, cores and memory that the process may use."""
+"""The machine's devices, cores, memory and cache folder, as far as this process may use them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CGROUP_MEMORY = Path("/sys/fs/cgroup/memory.max")  # of a container
 
 
 def choose_device(name: str) -> torch.device:
-    """The device a person names; `auto` takes CUDA where there is one.
+    """Returns the device that a person names; `auto` takes CUDA where there is one.
 
     On the CPU, torch gets as many threads as there are cores to use: it does not see a container's quota itself.
 
@@ -46,9 +46,9 @@ def device_memory(device: torch.device) -> int | None:
 
 
 def settle_memory() -> None:
-    """For a process that runs for weeks: pictures come and go by the million, and its memory should stay as it is.
+    """Keeps the memory of a process that runs for weeks as it is, though images come and go by the million.
 
-    glibc gives each thread a heap of its own, and large blocks to and from the system. Pictures that one thread makes
+    glibc gives each thread a heap of its own, and large blocks to and from the system. Images that one thread makes
     and another frees leave holes in the one and cost page faults with the other: measured over eight cameras, tens of
     MiB more each minute. With one heap that is never trimmed, memory stays at its highest. Elsewhere than with glibc,
     this does nothing. To be called before threads are started.

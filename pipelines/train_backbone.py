@@ -62,7 +62,7 @@ def train_backbone(out: Path, job: TrainJob, console: Console | None = None) -> 
         )
     bank = _bank(out / "bank", job.plan)
     device = choose_device(job.device)
-    learner = Learner(job.recipe, bank.take, job.plan.scenes, device)
+    learner = Learner(job.recipe, bank.read, job.plan.scenes, device)
     newest = keeper.newest()
     if newest is not None:
         learner.restore(newest)

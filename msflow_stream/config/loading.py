@@ -15,7 +15,7 @@ from msflow_stream.types import UserError
 
 
 def load(path: Path | None = None, overrides: Sequence[str] = (), base: Settings | None = None) -> Settings:
-    """Settings from a YAML file and `section.key=value` overrides, the later winning.
+    """Returns settings from a YAML file and `section.key=value` overrides, the later winning.
 
     Args:
         path: a YAML file, or None.
@@ -37,7 +37,7 @@ def load(path: Path | None = None, overrides: Sequence[str] = (), base: Settings
 
 
 def override(settings: Settings, overrides: Sequence[str]) -> Settings:
-    """The settings with `section.key=value` overrides, as `load` takes them.
+    """Returns the settings with `section.key=value` overrides, as `load` takes them.
 
     Raises:
         UserError: as `load`.
@@ -95,7 +95,7 @@ def _explain(error: ValidationError) -> str:
 
 
 def load_for_scoring(fitted: Settings, path: Path | None = None, overrides: Sequence[str] = ()) -> Settings:
-    """The settings of a fitted scene with changes of `score`, `event` and `engine`; the fit fixed the rest.
+    """Returns the settings of a fitted scene with changes of `score`, `event` and `engine`; the fit fixed the rest.
 
     Raises:
         UserError: as `load`, or a change of another section.
@@ -111,7 +111,7 @@ def load_for_scoring(fitted: Settings, path: Path | None = None, overrides: Sequ
 
 
 def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
-    """What differs between two dumps of settings, as `section.key was 1, is 2`; sections that `first` lacks do not."""
+    """Lists differences of two dumps of settings as `section.key was 1, is 2`, of sections that `first` has."""
     return [
         f"{section}.{key} was {first[section].get(key)!r}, is {value!r}"
         for section, values in second.items()

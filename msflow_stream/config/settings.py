@@ -27,7 +27,7 @@ class Section(BaseModel):
 
 
 class InputSettings(Section):
-    """How the pixels of a frame become the backbone's input; stored with the scene."""
+    """The preparation of a frame's pixels for the backbone; stored with the scene."""
 
     size: tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]] = (256, 384)  # height, width
     resize: Literal["lanczos", "area", "bilinear"] = "lanczos"
@@ -90,7 +90,7 @@ class FitSettings(Section):
 
 
 class ScoreSettings(Section):
-    """From maps to scores and alarms."""
+    """The way from maps to scores and alarms."""
 
     kind: ScoreKind = "paper"  # which score thresholds, alarms and events use
     aggregation: Literal["add", "mul"] = "add"  # which map localises
@@ -103,7 +103,7 @@ class ScoreSettings(Section):
 
 
 class EventSettings(Section):
-    """From scores to events.
+    """The way from scores to events.
 
     An event begins when a smoothed score stays above its threshold for `min_duration`. From then on there is activity
     until it falls below the leave level, and again whenever it is above the threshold. After `cool_down` without
@@ -124,20 +124,20 @@ class EventSettings(Section):
 
 
 class EngineSettings(Section):
-    """What runs the networks when frames are scored. The fit and its thresholds are always PyTorch's float32."""
+    """The engine that runs the networks that score. The fit and its thresholds are always PyTorch's float32."""
 
     name: EngineName = "auto"  # auto: the fastest that is installed, by a short trial on this machine
     precision: EnginePrecision = "auto"  # auto: the fastest that leaves the scores as they are; never int8
 
 
 class SceneSettings(Section):
-    """How a scene is stored."""
+    """The storage of a scene."""
 
     dtype: Literal["float32", "float16"] = "float32"  # of the weights in model.safetensors
 
 
 class Settings(Section):
-    """All of it. `load` makes one from a file and overrides."""
+    """All settings. `load` makes them from a file and overrides."""
 
     input: InputSettings = InputSettings()
     model: ModelSettings = ModelSettings()

@@ -1,4 +1,4 @@
-"""From latent variables to anomaly maps and scores: pure functions (section "multi-scale fusion" of the paper)."""
+"""Anomaly maps and scores from latent variables: pure functions (section "multi-scale fusion" of the paper)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Maps(NamedTuple):
 
 
 def anomaly_maps(z: Sequence[Tensor], size: tuple[int, int], alignment: Alignment = "corners") -> Maps:
-    """Maps at `size` (height, width) from the latent variables of every scale.
+    """Returns maps at `size` (height, width) from the latent variables of every scale.
 
     With `p_l = -1/2 mean_c z_l^2`: add = max - sum_l up(exp(p_l - max p_l)), q = sum_l up(p_l),
     mul = 1 - exp(q - max q), surprise = -q. Every maximum is over one image alone.
@@ -43,12 +43,12 @@ def anomaly_maps(z: Sequence[Tensor], size: tuple[int, int], alignment: Alignmen
 
 
 def depth(maps: Maps) -> Tensor:
-    """`max q - q` (B H W): orders pixels as the map `mul` does, but does not crowd near 1 where floats end."""
+    """Returns `max q - q` (B H W), in the order of the map `mul`, but not crowded near 1 where floats end."""
     return maps.surprise - maps.surprise.amin((1, 2), keepdim=True)
 
 
 def watched(maps: Maps, area: Tensor) -> Maps:
-    """The pixels of `area` (bool H W) in the maps of one image (H W each), as an image of their own: 1 1 n each.
+    """Returns the pixels of `area` (bool H W) in one image's maps (H W each), as an image of their own: 1 1 n each.
 
     Its maxima are theirs: the formulas of `anomaly_maps`, of `sum_l up(exp(p_l - max p_l))` and of q.
     """
@@ -57,7 +57,7 @@ def watched(maps: Maps, area: Tensor) -> Maps:
 
 
 def top_k_mean(maps: Tensor, fraction: float) -> Tensor:
-    """Mean of the largest `int(fraction * H * W)` values (at least one) of every map: B H W -> B."""
+    """Returns the mean of the largest `int(fraction * H * W)` values (at least one) of every map: B H W -> B."""
     flat = maps.flatten(1)
     count = max(1, int(fraction * flat.shape[1]))
     return flat.topk(count, dim=1).values.mean(1)
@@ -76,12 +76,12 @@ def _on_centres(p: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def stride_of(length: int, count: int) -> int:
-    """Pixels from one of `count` features to the next, along a side of `length` pixels: a power of two."""
+    """Returns the pixels from one of `count` features to the next, along a side of `length` pixels: a power of two."""
     return 1 << max(0, round(math.log2(length / count)))
 
 
 def upsampled(p: Tensor, size: tuple[int, int], alignment: Alignment) -> Tensor:
-    """`up` of `anomaly_maps`: B H_l W_l to B H W."""
+    """Returns `up` of `anomaly_maps`: B H_l W_l to B H W."""
     return (_between_corners if alignment == "corners" else _on_centres)(p, size)
 
 

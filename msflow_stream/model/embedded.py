@@ -26,16 +26,16 @@ DEPTHS = (1, 1)
 WINDOW = 12  # pixels: the surroundings that contrast is relative to
 FAINT = 0.05  # deviation, in units of the normalised input: what is fainter is not brought up
 BRIGHTNESS, COLOUR = 0.6, 2.0  # of the mean: how much of them stays
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # that pictures are normalised with
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # that images are normalised with
 BRIGHT, RED_GREEN, YELLOW_BLUE = (1 / 3, 1 / 3, 1 / 3), (1.0, -1.0, 0.0), (0.5, 0.5, -1.0)
 GAIN, FINER = 10.0, 1.5  # of the pixels' coefficients, with 1 for white, and by how much it grows with every order
-GREY = (GAIN * 0.005) ** 2  # mean square of coefficients of colour: pictures with much less count as grey
+GREY = (GAIN * 0.005) ** 2  # mean square of coefficients of colour: images with much less count as grey
 FILE = Path(str(files(__package__).joinpath("embedded.safetensors")))
 RECORD = FILE.with_suffix(".json")  # how it came to be, and its hash
 
 
 class Contrast(nn.Module):
-    """B 3 H W, normalised, to what stands out of its surroundings, divided by how much there stands out: B 3 H W.
+    """The contrast of images (B 3 H W, normalised) to their surroundings, divided by how much stands out there.
 
     The mean of each colour and the deviation of all are those of overlapping windows of `WINDOW` pixels,
     interpolated bilinearly. An edge in the shade is then as strong as one in the sun. Of the mean a part of the
@@ -66,6 +66,7 @@ class Contrast(nn.Module):
             self.register_buffer(name, weights, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Returns images (B 3 H W, normalised) with their contrast evened out, B 3 H W."""
         whole = _whole_cells(images)
         pixels = _exact(whole, self.apart, CELL)  # B 48 H/4 W/4
         means = _windows(_exact(pixels, self.mean))
@@ -82,7 +83,7 @@ def _windows(cells: Tensor) -> Tensor:
 
 
 def _interpolation() -> Tensor:
-    """What the pixels of a cell take from its and its neighbours' values in bilinear interpolation: 16 3 3."""
+    """The shares that the pixels of a cell take of its and its neighbours' values in bilinear interpolation: 16 3 3."""
     beyond = (torch.arange(CELL) + 0.5) / CELL - 0.5  # of the cell's centre, in cells
     along = torch.stack([F.relu(-beyond), 1 - beyond.abs(), F.relu(beyond)], 1)  # 4 3
     return torch.einsum("ai,bj->abij", along, along).flatten(0, 1)
@@ -113,7 +114,7 @@ class Pixels(nn.Module):
     """The pixels of every cell of 4 x 4 as coefficients of the cosine transform: B 3 H W, normalised, to B 16 H/4 W/4.
 
     8 coarse ones of the brightness and 4 of each of two differences of colours, the fine ones raised, as they are small
-    in pictures of anything. A grey picture has no colours, and a flow would scale up channels that never vary without
+    in images of anything. A grey image has no colours, and a flow would scale up channels that never vary without
     bound: there they carry the 8 fine coefficients of the brightness instead.
     """
 
@@ -134,6 +135,7 @@ class Pixels(nn.Module):
         self.register_buffer("offsets", (filters * middle).sum((1, 2, 3))[:, None, None], persistent=False)  # 24 1 1
 
     def forward(self, images: Tensor) -> Tensor:
+        """Returns the coefficients of images (B 3 H W, normalised), B 16 H/4 W/4."""
         bright, colours, fine = (_exact(_whole_cells(images), self.filters, CELL) + self.offsets).chunk(3, 1)
         colourful = (colours * colours).mean((1, 2, 3), keepdim=True)  # B 1 1 1
         return torch.cat((bright, colours + fine * (GREY / (GREY + colourful))), 1)
@@ -163,15 +165,18 @@ class Residual(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Returns B C H W for B C H W."""
         out: Tensor = self.relu(x + self.body(x))
         return out
 
 
 class EmbeddedBackbone(nn.Module):
-    """B 3 H W, normalised with ImageNet's mean and deviation, to features B C_l H_l W_l of `stages`, finest first.
+    """The network from images (B 3 H W, normalised) to features of `stages` (B C_l H_l W_l), finest first.
+
+    Images are normalised with ImageNet's mean and deviation.
 
     Stages 1 and 2 are two stages of one network, the first with the pixels themselves beside what is learnt; stage 3 is
-    its second stage on the picture at half the size: what is learnt of one size serves the other. Plain 3x3
+    its second stage on the image at half the size: what is learnt of one size serves the other. Plain 3x3
     convolutions: few and wide ones keep a CPU busy, where depthwise ones wait for memory. The learnt features are a
     linear projection of their stage, normalised over the data that the network was trained on: no ReLU cuts off half of
     each channel's distribution, which a flow would have to unfold.
@@ -195,6 +200,7 @@ class EmbeddedBackbone(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> list[Tensor]:
+        """Returns the features of the wanted stages."""
         images = images.contiguous()  # three channels in the last place keep a CPU waiting
         features = []
         fine = [stage for stage in self.wanted if stage <= len(WIDTHS)]
@@ -208,7 +214,7 @@ class EmbeddedBackbone(nn.Module):
         return features
 
     def learnt(self, images: Tensor, stages: Sequence[int]) -> list[Tensor]:
-        """Learnt features of stages 1 and 2, or either, at one size of the picture."""
+        """Returns the learnt features of stages 1 and 2, or either, at one size of the image."""
         x = self.stem(images)
         features = []
         for number in range(1, max(stages) + 1):
@@ -219,7 +225,7 @@ class EmbeddedBackbone(nn.Module):
 
 
 def create(stages: Sequence[int], weights: dict[str, Tensor] | None) -> tuple[EmbeddedBackbone, list[int]]:
-    """The backbone and the channels of its stages, with weights for all of its stages or whatever chance draws.
+    """Returns the backbone, with weights or whatever chance draws, and the channels of its stages.
 
     Raises:
         UserError: a stage it lacks, or weights that are not its own.
@@ -234,7 +240,7 @@ def create(stages: Sequence[int], weights: dict[str, Tensor] | None) -> tuple[Em
 
 
 def packaged_weights() -> dict[str, Tensor]:
-    """The weights that come with the package, as float32.
+    """Returns the weights that come with the package, as float32.
 
     Raises:
         UserError: a package without them.

@@ -19,19 +19,20 @@ class ChannelLayerNorm(nn.LayerNorm):
     """Layer normalisation over the channels of every pixel, for B C H W."""
 
     def forward(self, input: Tensor) -> Tensor:
+        """Returns B C H W for B C H W."""
         x = input.permute(0, 2, 3, 1)  # B H W C
         return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps).permute(0, 3, 1, 2)
 
 
 def make_norm(norm: Norm, channels: int) -> nn.Module:
-    """The normalisation inside a subnet."""
+    """Returns the normalisation inside a subnet."""
     if norm == "layer":
         return ChannelLayerNorm(channels)
     return nn.BatchNorm2d(channels) if norm == "batch" else nn.Identity()
 
 
 class Subnet(nn.Module):
-    """conv 3x3 - norm - ReLU - conv 3x3: what a coupling block asks for its scale and shift.
+    """The network that gives a coupling block its scale and shift: conv 3x3 - norm - ReLU - conv 3x3.
 
     The last `condition_channels` of its input are the position condition, which is the same for every image: its share
     of the first convolution is computed for one image and added to all.
@@ -46,6 +47,7 @@ class Subnet(nn.Module):
         self.own_channels = channels_in - condition_channels
 
     def forward(self, input: Tensor) -> Tensor:
+        """Returns B `channels_out` H W for B `channels_in` H W."""
         weight, own = self.conv1.weight, self.own_channels
         x = F.conv2d(input[:, :own], weight[:, :own], self.conv1.bias, padding=1)
         if own < input.shape[1]:
@@ -55,7 +57,7 @@ class Subnet(nn.Module):
 
 
 def permute(x: Tensor, matrix: Tensor) -> Tensor:
-    """What FrEIA computes as a 1x1 convolution with a permutation matrix, exactly and without the products."""
+    """Permutes channels as FrEIA's 1x1 convolution with a permutation matrix does, without the products."""
     return x.index_select(1, matrix.flatten(1).argmax(1))
 
 
@@ -76,7 +78,7 @@ def parallel_flow(
     norm: Norm,
     rng: np.random.Generator,
 ) -> SequenceINN:
-    """A flow of `blocks` AllInOneBlocks over B C H W, conditioned on B `condition_channels` H W (0: unconditioned).
+    """Returns a flow of `blocks` AllInOneBlocks over B C H W, conditioned on B `condition_channels` H W (0: not).
 
     The condition has to be the same for every image of the batch.
 

@@ -16,7 +16,7 @@ OUTPUT_LIMIT = 1e6  # z is clamped here, so that one broken frame cannot turn a 
 
 
 class FusionNetwork(nn.Module):
-    """N of the fusion flow: maps one half of every scale to log-scales s and shifts t for the other half."""
+    """The network N of the fusion flow: one half of every scale to log-scales s and shifts t for the other half."""
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
@@ -30,6 +30,7 @@ class FusionNetwork(nn.Module):
         self.conv_t = nn.ModuleList(nn.Conv2d(c, c, 3, padding=1) for c in channels)
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Returns s and t per scale (B C_l H_l W_l, as the inputs)."""
         sizes = [(u.shape[2], u.shape[3]) for u in inputs]
         smallest = min(sizes, key=lambda size: size[0] * size[1])
         pooled = torch.cat([F.adaptive_avg_pool2d(u, smallest) for u in inputs], 1)  # B sum(C) h w
@@ -84,6 +85,7 @@ class FusionFlow(nn.Module):
         return outputs, -torch.stack([e.sum((1, 2, 3)) for e in log_scales]).sum(0)
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """Returns zs (as the inputs) and the logdet (B)."""
         permuted = [x.index_select(1, self.permutation(scale)) for scale, x in enumerate(inputs)]
         x1, x2 = _halves(permuted)
         y1, logdet_1 = self._couple(x1, *self.subnet_2(x2))
@@ -92,7 +94,7 @@ class FusionFlow(nn.Module):
         return z, logdet_1 + logdet_2
 
     def inverse(self, outputs: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
-        """Xs and the logdet of the inverse (minus that of the forward), for outputs inside the clamp."""
+        """Returns the xs and the logdet of the inverse (minus that of the forward), for outputs inside the clamp."""
         y1, y2 = _halves(outputs)
         x2, logdet_2 = self._uncouple(y2, *self.subnet_1(y1))
         x1, logdet_1 = self._uncouple(y1, *self.subnet_2(x2))

@@ -53,7 +53,7 @@ class MSFlow(nn.Module):
         self.to(memory_format=torch.channels_last)  # what the normalisation over channels likes
 
     def forward(self, features: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
-        """Z per scale (B C_l H_l W_l, as the features) and the log-determinant of the whole (B)."""
+        """Returns z per scale (B C_l H_l W_l, as the features) and the log-determinant of the whole (B)."""
         outputs, logdets = self.parallel(features)
         logdet = torch.stack(logdets).sum(0)
         if self.fusion_flow is None:
@@ -62,12 +62,12 @@ class MSFlow(nn.Module):
         return z, logdet + fusion_logdet
 
     def parallel(self, features: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """The outputs and log-determinants (B each) of the parallel flows alone."""
+        """Returns the outputs and log-determinants (B each) of the parallel flows alone."""
         pairs = [flow(x, self._condition(x)) for flow, x in zip(self.parallel_flows, features, strict=True)]
         return [z for z, _ in pairs], [logdet for _, logdet in pairs]
 
     def inverse(self, z: Sequence[Tensor]) -> list[Tensor]:
-        """The features that `forward` maps to z."""
+        """Returns the features that `forward` maps to z."""
         outputs = list(z) if self.fusion_flow is None else self.fusion_flow.inverse(z)[0]
         return [flow(y, self._condition(y), rev=True)[0] for flow, y in zip(self.parallel_flows, outputs, strict=True)]
 
@@ -79,7 +79,7 @@ class MSFlow(nn.Module):
 
 
 def negative_log_likelihood(z: Sequence[Tensor], logdet: Tensor) -> Tensor:
-    """`sum_l 1/2 ||z_l||^2 - logdet` of every image (B), up to the constant of the normal density.
+    """Returns `sum_l 1/2 ||z_l||^2 - logdet` of every image (B), up to the constant of the normal density.
 
     Its mean over the batch is the loss of MSFlow.
     """

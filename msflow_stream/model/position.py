@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def position_condition(channels: int, height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
-    """Two-dimensional sinusoidal encoding, the same for every image of one size.
+    """Returns the two-dimensional sinusoidal encoding, the same for every image of one size.
 
     The first half of the channels interleaves sin and cos of the x index, the second half of the y index, at
     frequencies `exp(-2k ln(10^4) / (channels / 2))` (Vaswani et al. 2017, once per axis).

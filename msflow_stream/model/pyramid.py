@@ -24,7 +24,7 @@ Pool = Literal["avg", "max", "none"]
 
 
 class Pyramid(nn.Module):
-    """B 3 H W, normalised, to a list of pooled features B C_l H_l W_l, finest first.
+    """The network from images (B 3 H W, normalised) to pooled features (B C_l H_l W_l), finest first.
 
     The backbone is frozen: no gradients, always in eval mode.
 
@@ -62,16 +62,17 @@ class Pyramid(nn.Module):
         self.train(False)
 
     def train(self, mode: bool = True) -> Pyramid:
-        """Frozen: stays in eval mode whatever is asked."""
+        """Stays in eval mode whatever is asked."""
         return super().train(False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
+        """Returns the pooled features of every scale."""
         return [
             self.pooled(features) for features in self.backbone(images.contiguous(memory_format=torch.channels_last))
         ]
 
     def pooled(self, x: Tensor) -> Tensor:
-        """The features of one stage, pooled as the flows take them."""
+        """Returns the features of one stage, pooled as the flows take them."""
         if self.pool == "none":
             return x
         kernel, padding = self.pool_kernel, self.pool_kernel // 2
@@ -79,7 +80,7 @@ class Pyramid(nn.Module):
 
 
 def load_weights(backbone: str, weights: str) -> dict[str, Tensor] | None:
-    """The state dict that a setting names: `pretrained`, `random` (None), or a file.
+    """Returns the state dict that a setting names: `pretrained`, `random` (None), or a file.
 
     Pretrained weights are timm's download, or what is left of an earlier one; those of `embedded` lie in the package.
 

@@ -1,4 +1,4 @@
-"""Reads the checkpoints (.pt) that the original release writes, without executing anything in them."""
+"""Checkpoints (.pt) of the original release, read without executing anything in them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COUPLING_NAMES = {  # ours: the release's, below subnet_1 and subnet_2
 
 @dataclass(frozen=True, slots=True)
 class ReferenceCheckpoint:
-    """State dicts as the release stores them: one per parallel flow, one for the fusion flow."""
+    """The state dicts that the release stores: one per parallel flow, one for the fusion flow."""
 
     epoch: int
     parallel_flows: list[dict[str, Tensor]]
@@ -66,7 +66,7 @@ def read(path: Path) -> ReferenceCheckpoint:
 
 
 def to_msflow(checkpoint: ReferenceCheckpoint, clamp: float = 1.9, order: Sequence[int] | None = None) -> MSFlow:
-    """An MSFlow with the checkpoint's weights.
+    """Returns an MSFlow with the checkpoint's weights.
 
     The release numbers the permutations of its fusion flow arbitrarily: they are matched to the scales by length.
 

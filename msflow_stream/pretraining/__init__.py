@@ -1,1 +1,1 @@
-"""How the embedded backbone learns: scenes made from formulas, seen badly, and what it has to say about them."""
+"""The training of the embedded backbone on scenes made from formulas."""

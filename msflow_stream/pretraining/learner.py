@@ -22,14 +22,14 @@ from msflow_stream.scenes.checkpoints import Checkpoint
 from msflow_stream.types import UserError
 
 OBSERVED = 24  # batches that the projections follow from
-STAGES = range(1, len(WIDTHS) + 1)  # of one size of the picture
-GAIN = 3.0  # of the features: pictures of one place vary less than all of those that the gain is relative to
-Take = Callable[[str, npt.NDArray[np.int64]], npt.NDArray[np.generic]]
+STAGES = range(1, len(WIDTHS) + 1)  # of one size of the image
+GAIN = 3.0  # of the features: images of one place vary less than all of those that the gain is relative to
+Read = Callable[[str, npt.NDArray[np.int64]], npt.NDArray[np.generic]]
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All that the weights follow from, beside the scenes."""
+    """The settings that the weights follow from, beside the scenes."""
 
     steps: int = 2100
     batch: int = 32  # scenes, each seen twice
@@ -44,16 +44,16 @@ class Recipe:
 
 
 class Learner:
-    """Backbone, heads and optimiser.
+    """The backbone in training, its heads and its optimiser.
 
     Args:
         recipe: all settings.
-        take: copies of `images`, `textures` or `shapes` of scenes by number, as `Bank.take`.
-        scenes: how many there are.
+        read: gives copies of `images`, `textures` or `shapes` of scenes by number, as `Bank.read`.
+        scenes: number of scenes.
     """
 
-    def __init__(self, recipe: Recipe, take: Take, scenes: int, device: torch.device) -> None:
-        self.recipe, self.take, self.scenes, self.device = recipe, take, scenes, device
+    def __init__(self, recipe: Recipe, read: Read, scenes: int, device: torch.device) -> None:
+        self.recipe, self.read, self.scenes, self.device = recipe, read, scenes, device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             self.model = EmbeddedBackbone()
@@ -89,7 +89,7 @@ class Learner:
         return {"loss": float(loss.detach()), **parts}
 
     def finished(self) -> EmbeddedBackbone:
-        """The backbone as it is to be used: in eval mode, its projections those of `projection.project`."""
+        """Returns the backbone as it is to be used: in eval mode, its projections those of `projection.project`."""
         model = copy.deepcopy(self.model).eval()
         moments = [Moments() for _ in STAGES]
         with torch.inference_mode():
@@ -100,18 +100,18 @@ class Learner:
         return model
 
     def batch(self, number: int) -> tuple[View, Targets, torch.Generator]:
-        """The views and the truth of step `number`, and the chance that is left to it."""
+        """Returns the views and the truth of step `number`, and the generator for the rest of its chance."""
         chance = np.random.default_rng((self.recipe.seed, 2, number))
         scenes = chance.integers(self.scenes, size=self.recipe.batch)
         rng = torch.Generator().manual_seed(int(chance.integers(2**62)))
-        images = torch.from_numpy(self.take("images", scenes)).permute(0, 3, 1, 2).float().div(255)  # B 3 S S
+        images = torch.from_numpy(self.read("images", scenes)).permute(0, 3, 1, 2).float().div(255)  # B 3 S S
         view = View(*(part.to(self.device) for part in draw_view(images, self.recipe.side, rng)))
-        family = self.take("textures", scenes).astype(np.int64) % len(FAMILIES)
-        labels = (torch.from_numpy(x.astype(np.int64)) for x in (family, self.take("shapes", scenes)))
+        family = self.read("textures", scenes).astype(np.int64) % len(FAMILIES)
+        labels = (torch.from_numpy(x.astype(np.int64)) for x in (family, self.read("shapes", scenes)))
         return view, Targets(*(label.to(self.device) for label in labels)), rng
 
     def state(self) -> Checkpoint:
-        """All that the next step needs."""
+        """Returns all that the next step needs."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"heads.{name}": value for name, value in self.heads.state_dict().items()}
         for number, state in self.optimizer.state_dict()["state"].items():
@@ -145,13 +145,13 @@ class Learner:
 
 
 def normalised(images: Tensor) -> Tensor:
-    """Pictures within 0 and 1 as the backbone takes them."""
+    """Returns images within 0 and 1 as the backbone takes them."""
     mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (MEAN, STD))
     return (images - mean) / std
 
 
 def rate_factor(number: int, recipe: Recipe) -> float:
-    """What the learning rate is multiplied with in step `number`: it rises, stays, and falls, each along a line."""
+    """Returns the factor of the learning rate in step `number`: it rises, stays, and falls, each along a line."""
     falling = recipe.cooldown * recipe.steps
     return min(1.0, (number + 1) / recipe.warmup, (recipe.steps - number) / max(1.0, falling))
 

@@ -1,4 +1,4 @@
-"""What the backbone has to say of every place of a picture: what made it, and how it looks without noise."""
+"""The loss: heads read from the features of every place what made it, and how it looks without noise."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FAINT = 0.02  # gradient, of a range of 1: below it directions do not count
 
 
 def edges(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Targets for h x w places of pictures (B 3 H W, within 0 and 1): B EDGES h w, all of the order of 1.
+    """Returns targets for h x w places of images (B 3 H W, within 0 and 1): B EDGES h w, all of the order of 1.
 
     Per scale: the strength, as a logarithm, and the shares of the directions, in a window twice as wide as a place.
     """
@@ -51,13 +51,13 @@ def _windows(x: Tensor, stride: int) -> Tensor:
     return F.avg_pool2d(F.pad(x, (half,) * 4, mode="reflect"), 2 * stride, stride)
 
 
-PLACES = 36  # of every picture and stage
+PLACES = 36  # of every image and stage
 
 
 HIDDEN = 192
 
 
-PATCH = 4  # a place's clean look: PATCH x PATCH pixels of the picture at a quarter of the stage's stride
+PATCH = 4  # a place's clean look: PATCH x PATCH pixels of the image at a quarter of the stage's stride
 
 
 WINDOW = 5  # what lies around a place: the means of WINDOW x WINDOW places, itself in the middle
@@ -68,7 +68,7 @@ UNKNOWN = -100  # a place beyond the scene
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Of the parts of the loss; 0 leaves a part out."""
+    """The weights of the parts of the loss; 0 leaves a part out."""
 
     clean: float = 3.0
     edges: float = 3.0
@@ -79,14 +79,14 @@ class Weights:
 
 
 class Targets(NamedTuple):
-    """Of a batch of scenes: class numbers of textures and shapes, B h w."""
+    """Class numbers of the textures and shapes of a batch of scenes, B h w."""
 
     textures: Tensor
     shapes: Tensor
 
 
 class Heads(nn.Module):
-    """For each stage a small network that reads the features of a place: pixels, edges, context, textures, shapes."""
+    """Small networks, one a stage, that read the features of a place: pixels, edges, context, textures, shapes."""
 
     def __init__(self, channels: tuple[int, ...], textures: int, shapes: int) -> None:
         super().__init__()
@@ -100,10 +100,10 @@ class Heads(nn.Module):
 def loss_of(
     features: list[Tensor], heads: Heads, view: View, truth: Targets, weights: Weights, rng: torch.Generator
 ) -> tuple[Tensor, dict[str, float]]:
-    """The loss, a mean over stages, and its parts by name.
+    """Returns the loss, a mean over stages, and its parts by name.
 
     Args:
-        features: 2B C_l H_l W_l, of `view.seen` and then of `view.again`.
+        features: those of `view.seen` and then of `view.again`, 2B C_l H_l W_l.
     """
     count = len(view.clean)
     parts: dict[str, Tensor] = {}
@@ -126,7 +126,7 @@ def loss_of(
 
 
 def twins(first: Tensor, second: Tensor) -> Tensor:
-    """How far two deliveries of the same places (B P C each) are from agreeing in every channel, and in it alone.
+    """Returns how far two deliveries of places (B P C each) are from agreeing in every channel, and in it alone.
 
     A flow makes all directions of its features equally wide, noise as well as content. So each channel should carry
     something that noise does not change, and no two channels the same (the cross-correlation matrix of Barlow Twins).
@@ -163,12 +163,12 @@ def _context(clean: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _at(targets: Tensor, places: Tensor) -> Tensor:
-    """Of targets for all places (B N h w) those of `places` (B P): B P N."""
+    """Targets of `places` (B P), taken from those for all places (B N h w): B P N."""
     return targets.flatten(2).mT.gather(1, places[..., None].expand(-1, -1, targets.shape[1]))
 
 
 def _cross_entropy(said: Tensor, label: Tensor) -> Tensor:
-    """Of what is said of two deliveries (2B P N) about classes (B P)."""
+    """The cross-entropy of what is said of two deliveries (2B P N) about classes (B P)."""
     return F.cross_entropy(said.flatten(0, 1), label.repeat(2, 1).flatten(), ignore_index=UNKNOWN)
 
 

@@ -1,4 +1,4 @@
-"""What becomes of a stage's channels in the end: the directions in which pictures differ most, less unequal in size."""
+"""The projection of a stage's channels on the directions in which images differ most, less unequal in size."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Moments:
     squares: Tensor = field(default_factory=lambda: torch.zeros(()))  # D D
 
     def add(self, channels: Tensor) -> None:
-        """Counts places: P D."""
+        """Adds places: P D."""
         x = channels.double()
         self.count += len(x)
         self.channels, self.squares = self.channels + x.sum(0), self.squares + x.mT @ x
@@ -40,7 +40,7 @@ def project(model: EmbeddedBackbone, moments: list[Moments], gain: float, rng: t
     """Gives `model` the projections that follow from the moments.
 
     The strongest principal components of a stage's channels become its features, their variance to the power `POWER`:
-    what is large in a picture stays larger than details and noise, and a flow need not stretch the small ones by much.
+    what is large in an image stays larger than details and noise, and a flow need not stretch the small ones by much.
     A random rotation then makes the channels alike, which the flows split in halves.
 
     Args:

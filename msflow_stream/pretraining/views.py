@@ -1,4 +1,4 @@
-"""Views of scenes: where a camera looks from, and all that happens to a picture on its way. Whole batches at once."""
+"""Views of scenes: the place that a camera looks from, and all that happens to an image on its way, in batches."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-BLOCK = 8  # pixels, of the coding of pictures
+BLOCK = 8  # pixels, of the coding of images
 
 
 class View(NamedTuple):
-    """Of a batch of scenes.
+    """Views of a batch of scenes.
 
     Attributes:
         seen: B 3 n n, what a camera delivers, within 0 and 1.
@@ -29,7 +29,7 @@ class View(NamedTuple):
 
 
 def draw_view(scenes: Tensor, side: int, rng: torch.Generator) -> View:
-    """Views of scenes (B 3 S S, within 0 and 1), side x side each, on the CPU."""
+    """Draws views of scenes (B 3 S S, within 0 and 1), side x side each, on the CPU."""
     where = _places(len(scenes), side / scenes.shape[-1], rng)
     ahead = centres(side, side).reshape(1, -1, 2)  # 1 n*n 2
     grid = project(where, ahead.expand(len(scenes), -1, -1)).reshape(-1, side, side, 2)
@@ -40,18 +40,18 @@ def draw_view(scenes: Tensor, side: int, rng: torch.Generator) -> View:
 
 
 def _delivered(clean: Tensor, rng: torch.Generator) -> Tensor:
-    """What becomes of a picture between the scene and the one who looks at it."""
+    """An image after its way from the scene to the one who looks at it."""
     return _covered(_noisy(_coded(_blurred(clean, rng), rng), rng), rng).clamp(0, 1)
 
 
 def centres(height: int, width: int) -> Tensor:
-    """X and y of the centres of height x width cells that fill a picture, -1 to 1: height width 2."""
+    """Returns x and y of the centres of height x width cells that fill an image, -1 to 1: height width 2."""
     y, x = ((2 * torch.arange(n) + 1) / n - 1 for n in (height, width))
     return torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1)
 
 
 def project(where: Tensor, points: Tensor) -> Tensor:
-    """Points (B n 2) through the homographies `where` (B 3 3)."""
+    """Returns points (B n 2) mapped by the homographies `where` (B 3 3)."""
     ones = torch.ones_like(points[..., :1])
     mapped = torch.cat((points, ones), -1) @ where.mT
     return mapped[..., :2] / mapped[..., 2:]

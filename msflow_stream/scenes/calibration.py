@@ -1,3 +1,5 @@
+"""Calibration of a scene: its thresholds, tails and overlay range, as stored in scene.json."""
+
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
@@ -9,7 +11,7 @@ from msflow_stream.video.drawing.overlay import OverlayStyle
 
 
 class CalibrationBasis(BaseModel):
-    """What a calibration to a number of false alarms was asked for, and what it rests on.
+    """The number of false alarms that a calibration was asked for, and the footage that it rests on.
 
     Attributes:
         asked: false alarms per hour.
@@ -30,7 +32,7 @@ class CalibrationBasis(BaseModel):
 
 
 class Calibration(BaseModel):
-    """What the scores of normal frames look like, from footage that was held out of the fit.
+    """The scores of normal frames, from footage that was held out of the fit, and the thresholds for them.
 
     Attributes:
         frames: number of normal frames that were not fitted; 0 means that the fitted frames themselves were used.
@@ -55,7 +57,7 @@ class Calibration(BaseModel):
 
 
 def overlay_style(calibration: Calibration | None, settings: ScoreSettings) -> OverlayStyle:
-    """Heat that begins where normal maps end, and a score bar whose middle is about the threshold."""
+    """Returns a style: heat begins where normal maps end, the middle of the score bar is about the threshold."""
     if calibration is None:
         return OverlayStyle(low=1.0, high=2.0, threshold=settings.threshold)
     kind: ScoreKind = settings.kind

@@ -28,17 +28,17 @@ class Checkpoint(NamedTuple):
 
 
 class CheckpointStore(Protocol):
-    """Where checkpoints go. `number` counts completed passes."""
+    """A place for checkpoints. `number` counts completed passes."""
 
     def save(self, number: int, checkpoint: Checkpoint) -> None:
         """Keeps a checkpoint."""
 
     def newest(self) -> Checkpoint | None:
-        """The newest one that is whole."""
+        """Returns the newest one that is whole."""
 
 
 class MemoryCheckpoints:
-    """Keeps the newest checkpoint in memory."""
+    """A place in memory for the newest checkpoint."""
 
     def __init__(self) -> None:
         self._newest: Checkpoint | None = None
@@ -49,12 +49,12 @@ class MemoryCheckpoints:
         self._newest = Checkpoint(tensors, checkpoint.record)
 
     def newest(self) -> Checkpoint | None:
-        """The newest one."""
+        """Returns the newest one."""
         return self._newest
 
 
 class FileCheckpoints:
-    """Keeps checkpoints in a folder, each there whole or not at all.
+    """A folder of checkpoints, each there whole or not at all.
 
     A checkpoint is `pass-N.safetensors`, the record in its metadata, and, written after it, `pass-N.sha256`.
     """
@@ -80,7 +80,7 @@ class FileCheckpoints:
             self._remove(old)
 
     def newest(self) -> Checkpoint | None:
-        """The newest one that is not damaged; the damaged are named in a warning and removed."""
+        """Returns the newest one that is not damaged; the damaged are named in a warning and removed."""
         for number in reversed(self._numbers()):
             content, checksum = self._paths(number)
             if content.exists() and checksum.read_bytes() == _checksum(content):

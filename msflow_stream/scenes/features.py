@@ -87,7 +87,7 @@ class FeatureCache:
         self._count += len(stored[0])
 
     def batch(self, positions: Sequence[int]) -> list[Tensor]:
-        """The frames at `positions`, float32 B C_l H_l W_l per scale, channels last in memory."""
+        """Returns the features at `positions`, float32 B C_l H_l W_l per scale, channels last in memory."""
         scales = (np.stack([self._frame(i, scale) for i in positions]) for scale in range(len(self._shapes)))
         return [torch.from_numpy(scale.astype(np.float32, copy=False)).permute(0, 3, 1, 2) for scale in scales]
 
@@ -145,7 +145,7 @@ class NormalFeatures:
 
     @property
     def digest(self) -> str:
-        """Of which frames there are: the same for the same sources, sampled alike."""
+        """A hash of which frames there are: the same for the same sources, sampled alike."""
         return hashlib.sha256(repr(self.origin).encode()).hexdigest()
 
 
@@ -169,6 +169,6 @@ def extract(
 
 
 def feature_cache(settings: FitSettings, folder: Path | None = None) -> FeatureCache:
-    """A cache as the settings ask for it."""
+    """Returns a cache as the settings ask for it."""
     limit = None if settings.cache_memory is None else int(settings.cache_memory * 2**30)
     return FeatureCache(getattr(torch, settings.cache_dtype), limit, folder)

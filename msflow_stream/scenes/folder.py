@@ -1,3 +1,5 @@
+"""Folders of scenes: their names, and the record scene.json in each."""
+
 from __future__ import annotations
 
 import json
@@ -8,7 +10,7 @@ from msflow_stream.types import UserError
 
 
 def scene_folder(scenes: Path, name: str) -> Path:
-    """Where a scene of this name is or goes.
+    """Returns the folder that a scene of this name is in or goes to.
 
     Raises:
         UserError: a name that is not that of a plain folder below `scenes`.
@@ -25,7 +27,7 @@ WEIGHTS, RECORD = "model.safetensors", "scene.json"
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """The content of a scene's scene.json, checked for its format.
+    """Returns the content of a scene's scene.json, checked for its format.
 
     Raises:
         UserError: no such scene (the nearest ones are named), or a newer format.
@@ -44,5 +46,5 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def list_scenes(folder: Path) -> list[str]:
-    """Names of the scenes in a folder."""
+    """Lists the names of the scenes in a folder."""
     return sorted(path.parent.name for path in folder.glob(f"*/{RECORD}") if not path.parent.name.startswith("."))

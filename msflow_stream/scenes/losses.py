@@ -1,4 +1,4 @@
-"""Logs the passes of a fit for TensorBoard (extra `tensorboard`)."""
+"""The losses of a fit's passes: loss.csv, and a log for TensorBoard."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Pass:
 
 
 def write_losses(folder: Path, passes: Sequence[Pass]) -> None:
-    """loss.csv: a line per pass."""
+    """Writes loss.csv, a line per pass."""
     with (folder / LOSSES).open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["pass", "loss", "held_out_loss", "learning_rate", "seconds"])

@@ -33,7 +33,7 @@ def write_normal_scores(folder: Path, scores: Sequence[NormalScore]) -> None:
 
 
 def read_normal_scores(folder: Path) -> list[NormalScore]:
-    """The scores in a scene's folder.
+    """Reads the scores in a scene's folder.
 
     Raises:
         UserError: there are none, or the file is damaged.

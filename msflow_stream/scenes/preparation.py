@@ -1,4 +1,7 @@
-"""Preparation on a GPU: frames go up as they are, in an eighth of the bytes of what the backbone takes."""
+"""Preparation of frames for the backbone: on the CPU by `prepare`, on a device by `DevicePreparation`.
+
+Frames go to a GPU as they are, in an eighth of the bytes of what the backbone takes.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,14 @@ KEPT = 64  # sizes of frames and settings that were used last
 
 
 class DevicePreparing:
-    """Prepares pictures on a device, each within a grey level of what `prepare` makes of it."""
+    """Preparation of images on a device, each within a grey level of what `prepare` makes of it."""
 
     def __init__(self) -> None:
         self._made: dict[tuple[object, ...], Preparation] = {}
         self._lock = Lock()
 
     def __call__(self, image: npt.NDArray[np.uint8], settings: InputSettings, device: torch.device) -> Tensor:
-        """uint8 H x W x 3 to 3 x height x width on the device."""
+        """Returns 3 x height x width on the device for uint8 H x W x 3."""
         frame = torch.from_numpy(np.ascontiguousarray(image))[None]
         if device.type == "cuda":
             frame = frame.pin_memory()  # so that Python need not wait for the copy
@@ -53,7 +56,7 @@ RESAMPLING = {
 
 
 def prepare(image: npt.NDArray[np.uint8], settings: InputSettings) -> Tensor:
-    """uint8 H x W x 3 RGB to the backbone's input: 3 x height x width, resized straight, normalised.
+    """Returns the backbone's input (3 x height x width, resized straight, normalised) for uint8 H x W x 3 RGB.
 
     Raises:
         ValueError: an image of another shape or type, or without pixels.
@@ -66,7 +69,7 @@ def prepare(image: npt.NDArray[np.uint8], settings: InputSettings) -> Tensor:
 
 
 def check_image(image: npt.NDArray[np.uint8]) -> None:
-    """Whether it is one.
+    """Refuses what is no image.
 
     Raises:
         ValueError: an image of another shape or type, or without pixels.

@@ -46,7 +46,7 @@ class Measures(NamedTuple):
 
 @dataclass(slots=True)
 class Scene:
-    """Everything that turns a frame of one camera view into scores.
+    """One camera view: all that turns its frames into scores.
 
     `record` is what the fit wants remembered (sources, counts, losses, versions): plain JSON values.
     """
@@ -60,7 +60,7 @@ class Scene:
 
     @classmethod
     def new(cls, name: str, settings: Settings, pyramid: Pyramid | None = None) -> Scene:
-        """A scene before its fit.
+        """Makes a scene before its fit.
 
         Args:
             name: of the scene.
@@ -88,27 +88,27 @@ class Scene:
         return self
 
     def prepare(self, image: npt.NDArray[np.uint8]) -> Tensor:
-        """The backbone's input (3 H W) for a picture of any size."""
+        """Returns the backbone's input (3 H W) for an image of any size."""
         return prepare(image, self.settings.input)
 
     def measure(self, images: Tensor, score: ScoreSettings | None = None) -> Measures:
-        """Scores of prepared images (B 3 H W)."""
+        """Returns the scores of prepared images (B 3 H W)."""
         with torch.inference_mode():
             return self.measure_features(self.pyramid(images.to(self.device)), score)
 
     def measure_features(self, features: list[Tensor], score: ScoreSettings | None = None) -> Measures:
-        """Scores from the pyramid's features (B C_l H_l W_l)."""
+        """Returns scores from the pyramid's features (B C_l H_l W_l)."""
         return self.measure_maps(self.maps(features, score), score)
 
     def maps(self, features: list[Tensor], score: ScoreSettings | None = None) -> Maps:
-        """All three maps (B H W each, at input size, where the weights are) from the pyramid's features."""
+        """Returns all three maps (B H W each, at input size, where the weights are) from the pyramid's features."""
         device = next(self.flow.eval().parameters()).device
         with torch.inference_mode():
             z, _ = self.flow([f.to(device) for f in features])
             return anomaly_maps(z, self.settings.input.size, (score or self.settings.score).alignment)
 
     def measure_maps(self, maps: Maps, score: ScoreSettings | None = None, area: Tensor | None = None) -> Measures:
-        """Scores from maps.
+        """Returns scores from maps.
 
         Args:
             maps: B H W each.
@@ -203,7 +203,7 @@ def _measures(maps: Maps, score: ScoreSettings) -> Measures:
 
 
 def _measures_within(maps: Maps, area: Tensor, score: ScoreSettings) -> Measures:
-    """Of one image (H W each), as a batch of one."""
+    """Measures of one image (H W each), as a batch of one."""
     found = _measures(watched(maps, area), score)
     heat = torch.zeros(area.shape, dtype=found.map.dtype)
     heat[area.cpu()] = found.map.flatten()
@@ -217,7 +217,7 @@ def _pyramid(model: ModelSettings, weights: dict[str, Tensor] | None) -> Pyramid
 
 
 def _try(pyramid: Pyramid, settings: Settings) -> None:
-    """Whether the backbone takes an input of that size: a UserError now instead of a crash later."""
+    """Tries an input of that size: a UserError now instead of a crash later."""
     try:
         features = pyramid(torch.zeros(1, 3, *settings.input.size))
         if [f.shape[1] for f in features] != pyramid.channels or any(f.dim() != 4 for f in features):

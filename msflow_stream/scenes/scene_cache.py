@@ -61,7 +61,7 @@ class SceneCache:
         return sum(weights_bytes(module) for module in modules.values())
 
     def get(self, name: str) -> Scene:
-        """The scene of this name.
+        """Returns the scene of this name.
 
         Raises:
             UserError: as `Scene.load`, or a name that no scene can have.
@@ -121,7 +121,7 @@ class SceneCache:
 
 
 def _function(scene: Scene) -> str:
-    """A hash of what the scene's pyramid computes: its settings and its weights, wherever those came from."""
+    """Returns a hash of what the scene's pyramid computes: its settings and its weights, wherever those came from."""
     model = scene.settings.model
     digest = hashlib.sha256(repr((model.backbone, model.stages, model.padding, model.pool, model.pool_kernel)).encode())
     for name, value in scene.pyramid.backbone.state_dict().items():

@@ -1,4 +1,4 @@
-"""What is normal for the scores of a scene, from footage that its fit has not seen; thresholds for few false alarms."""
+"""Thresholds for few false alarms, from scores of normal footage that the fit has not seen."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class NormalStatistics:
     peaks: list[npt.NDArray[np.float64]] = field(default_factory=list)  # MAP_QUANTILES of every map
 
     def add(self, score: NormalScore, anomaly_map: npt.NDArray[np.float16]) -> None:
-        """Takes the next frame."""
+        """Adds the next frame."""
         self.scores.append(score)
         self.peaks.append(np.quantile(anomaly_map.astype(np.float32), MAP_QUANTILES))
 
     def calibration(self, smoothing: float, fitted: bool = False) -> Calibration:
-        """A summary, with the highest smoothed scores as thresholds.
+        """Returns a summary, with the highest smoothed scores as thresholds.
 
         Args:
             smoothing: seconds, of the scores that alarms are about.
@@ -80,7 +80,7 @@ def calibrate(scene: Scene, footage: NormalFeatures) -> Calibration:
 
 
 def quantiles(scores: Sequence[NormalScore]) -> dict[ScoreKind, dict[str, float]]:
-    """QUANTILES of the finite scores as they are, of every kind."""
+    """Returns QUANTILES of the finite scores as they are, of every kind."""
     found: dict[ScoreKind, dict[str, float]] = {}
     for kind in SCORE_KINDS:
         unsmoothed = record(scores, kind, 0.0).values
@@ -90,7 +90,7 @@ def quantiles(scores: Sequence[NormalScore]) -> dict[ScoreKind, dict[str, float]
 
 
 def record(scores: Sequence[NormalScore], kind: ScoreKind, smoothing: float, gap: float = 0.0) -> NormalRecord:
-    """The scores as alarms are made of them: smoothed (seconds), anew for every source.
+    """Returns the scores as alarms are made of them: smoothed (seconds), anew for every source.
 
     Raises:
         UserError: none is finite.
@@ -109,7 +109,7 @@ def record(scores: Sequence[NormalScore], kind: ScoreKind, smoothing: float, gap
 
 @dataclass(frozen=True, slots=True)
 class CalibratedKind:
-    """For one kind of score: the scores, their tail where one could be fitted, and the threshold."""
+    """The calibration of one kind of score: the scores, their tail where one could be fitted, and the threshold."""
 
     record: NormalRecord
     fit: TailFit | None
@@ -124,15 +124,15 @@ def find_limit(
     gap: float,
     random: np.random.Generator,
 ) -> CalibratedKind:
-    """A threshold for so many false alarms per hour, or for as few as the scores support.
+    """Finds a threshold for so many false alarms per hour, or for as few as the scores support.
 
     Args:
-        scores: of normal frames, source by source.
-        kind: which of them.
+        scores: all scores of normal frames, source by source.
+        kind: the one that counts.
         rate: false alarms per hour.
         smoothing: seconds.
         gap: seconds; alarms no further apart are one.
-        random: for intervals and tests.
+        random: generator of what intervals and tests draw.
 
     Raises:
         UserError: no score is finite.
@@ -147,7 +147,7 @@ def find_limit(
 def with_limits(
     calibration: Calibration, found: dict[ScoreKind, CalibratedKind], basis: CalibrationBasis
 ) -> Calibration:
-    """The calibration with these thresholds and their tails in place of its own."""
+    """Returns the calibration with these thresholds and their tails in place of its own."""
     return calibration.model_copy(
         update={
             "thresholds": {kind: one.limit.threshold for kind, one in found.items()},

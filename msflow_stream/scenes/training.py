@@ -37,7 +37,7 @@ class _DivergenceError(ArithmeticError):
 
 
 class FlowFit:
-    """The passes of a fit. What is done survives whatever stops it: the flow is always that of a completed pass.
+    """The passes of a fit. They survive whatever stops it: the flow is always that of a completed pass.
 
     Args:
         scene: its flow is changed in place.
@@ -65,7 +65,7 @@ class FlowFit:
         self._scaler = torch.amp.GradScaler(scene.device.type, 1.0, enabled=self._dtype == torch.float16)
 
     def resume(self) -> None:
-        """Goes on from the newest checkpoint of the keeper, if it has one.
+        """Goes on from the newest checkpoint, if there is one.
 
         Raises:
             UserError: it belongs to a fit with other settings or other footage.
@@ -85,10 +85,10 @@ class FlowFit:
         self._restore(checkpoint)
 
     def run(self, on_batch: Callable[[int], None] = lambda frames: None) -> Iterator[Pass]:
-        """Does the passes that are left, yielding after each; whoever stops early keeps those that are complete.
+        """Yields after each of the passes that are left; whoever stops early keeps those that are complete.
 
         Args:
-            on_batch: is told the number of frames of every batch.
+            on_batch: called with the number of frames of every batch.
 
         Raises:
             UserError: a loss or gradient that is not finite, and rewinding is not asked for or does not help.
@@ -142,7 +142,7 @@ class FlowFit:
         return True
 
     def held_out_loss(self) -> float | None:
-        """Loss per feature value of the held-out frames, in float32; None without any."""
+        """Returns the loss per feature value of the held-out frames, in float32; None without any."""
         footage, flow = self.footage, self.scene.flow.eval()
         if not footage.held_out:
             return None
@@ -167,7 +167,7 @@ class FlowFit:
 
     @property
     def _identity(self) -> dict[str, Any]:
-        """What a fit must have in common with the one that it goes on from."""
+        """The settings and footage that a fit must share with the one that it goes on from."""
         may_change = {"learning_rate", "on_divergence", "cache_memory"}  # the first two: after a divergence
         left_out: dict[str, Any] = {"score": True, "event": True, "scene": True, "fit": may_change}
         settings = self.scene.settings.model_dump(mode="json", exclude=left_out)
@@ -216,7 +216,7 @@ def fit_scene(
     """Fits a scene on the frames of normal footage, in one call.
 
     Args:
-        name: of the scene.
+        name: name of the scene.
         sources: readers, or any iterables of frames that are already sampled.
         settings: all defaults if None.
         device: such as cpu or cuda.
@@ -236,7 +236,7 @@ def fit_scene(
 
 
 def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """In what the convolutions of a fit are computed; weights are always float32.
+    """Returns the type that the convolutions of a fit are computed in; weights are always float32.
 
     `auto` is bfloat16 on GPUs that have it, else float32: CPUs without matrix units are slower in bfloat16.
     """
@@ -247,7 +247,7 @@ def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 def learning_rate_factor(number: int, settings: FitSettings) -> float:
-    """What the learning rate is multiplied with in pass `number` (from 0).
+    """Returns the factor of the learning rate in pass `number` (from 0).
 
     The paper's schedule: linear warm-up from 0.1 over the first 12 of 100 passes, x0.33 at 70 and at 90.
     """

@@ -16,13 +16,13 @@ __all__ = ["FusedFlow", "FusedMaps", "FusedMeasures", "FusedModel", "FusedPyrami
 
 
 class FusedModel(nn.Module):
-    """Normalised images B 3 H W of one size to score, surprise, surprise mean (B each) and map (float16 B H W).
+    """The network from normalised images (B 3 H W) of one size to three scores (B each) and a map (float16 B H W).
 
     Equal to pyramid, flow, `anomaly_maps` and `top_k_mean` one after another up to rounding. It can be traced,
     exported and compiled: no step depends on the values.
 
     Args:
-        pyramid: a FusedPyramid is taken as it is, to be shared between models.
+        pyramid: shared between models if it is a FusedPyramid, else fused here.
         flow: stays as it is.
         size: (H, W) of the images and the maps.
         top_k, aggregation, alignment: as in the settings of the score.
@@ -45,12 +45,13 @@ class FusedModel(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> FusedMeasures:
+        """Returns the measures of a batch."""
         measures: FusedMeasures = self.maps(self.flow.log_likelihoods(self.pyramid(images)))
         return measures
 
 
 def feature_sizes(pyramid: nn.Module, size: tuple[int, int]) -> list[tuple[int, int]]:
-    """(H_l, W_l) of every scale for images of `size`."""
+    """Returns (H_l, W_l) of every scale for images of `size`."""
     device = next(pyramid.parameters()).device
     with torch.no_grad():
         return [(f.shape[2], f.shape[3]) for f in pyramid(torch.zeros(1, 3, *size, device=device))]

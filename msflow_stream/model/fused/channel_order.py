@@ -1,4 +1,4 @@
-"""Where the channels of a flow stand when nothing is permuted or scaled: constants worked out before inference.
+"""The order of a flow's channels when nothing is permuted or scaled: constants worked out before inference.
 
 A chain of coupling blocks changes, in each block, the active channels only: `x' = e x + t`. Between the blocks all
 channels are mapped, `y = permute(g x + b)`. None of that has to be computed: a stored value v stands for the logical
@@ -17,13 +17,13 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class BlockOrder:
-    """One block: which columns of the stored values are its halves, and what they stand for (float64).
+    """The columns of the stored values that are a block's halves, and what they stand for (float64).
 
     Attributes:
         passive, active: columns of the two halves, in the order in which the block's own weights see them.
         scale, offset: of the passive half.
         active_scale: of the active half.
-        shift: to be added to `t / active_scale`.
+        shift: added to `t / active_scale`.
     """
 
     passive: Tensor
@@ -36,19 +36,19 @@ class BlockOrder:
 
 @dataclass(frozen=True, slots=True)
 class ChannelOrder:
-    """A whole chain.
+    """The columns of the stored values in a whole chain of blocks.
 
     After each block the stored values are its passive half and then its active half.
 
     Attributes:
-        initial: to be added to the features before the first block, per channel.
-        steps: one per block.
+        initial: added to the features before the first block, per channel.
+        blocks: one per block.
         place: column of every logical channel after the last block.
         scale: of every column after the last block; the offset is 0.
     """
 
     initial: Tensor
-    steps: list[BlockOrder]
+    blocks: list[BlockOrder]
     place: Tensor
     scale: Tensor
 
@@ -56,7 +56,7 @@ class ChannelOrder:
 def fold_permutations(
     permutations: Sequence[Tensor], gains: Sequence[Tensor], offsets: Sequence[Tensor]
 ) -> ChannelOrder:
-    """Constants of a chain of blocks, each followed by `y[c] = (gain * x + offset)[permutation[c]]`."""
+    """Returns the constants of a chain of blocks, each followed by `y[c] = (gain * x + offset)[permutation[c]]`."""
     gains, offsets = [g.double() for g in gains], [b.double() for b in offsets]
     slots = [torch.arange(len(gains[0]))]  # per block: which input feature each logical channel descends from
     for permutation in permutations:
@@ -64,17 +64,17 @@ def fold_permutations(
     half = len(gains[0]) - len(gains[0]) // 2
     initial, shifts = _ahead(slots, gains, offsets, half)
     scale, offset, column = torch.ones_like(initial), -initial, slots[0].clone()
-    steps = []
+    blocks = []
     for slot, gain, b, shift in zip(slots[:-1], gains, offsets, shifts, strict=True):
         passive, active = slot[:half], slot[half:]
         halves = column[passive], column[active], scale[passive], offset[passive]
-        steps.append(BlockOrder(*halves, scale[active], shift / scale[active]))
+        blocks.append(BlockOrder(*halves, scale[active], shift / scale[active]))
         offset[active] = -shift
         scale[slot], offset[slot] = gain * scale[slot], gain * offset[slot] + b
         column[slot] = slots[0]
     by_column = torch.empty_like(scale)
     by_column[column] = scale
-    return ChannelOrder(initial, steps, column[slots[-1]], by_column)
+    return ChannelOrder(initial, blocks, column[slots[-1]], by_column)
 
 
 def _ahead(

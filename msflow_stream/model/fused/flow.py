@@ -24,7 +24,7 @@ from msflow_stream.model.tensors import as_images, as_pixels
 
 
 class FusedFlow(nn.Module):
-    """What `flow` computes in eval mode, without the log-determinant.
+    """The same function as `flow` in eval mode, without the log-determinant.
 
     Args:
         flow: stays as it is, its weights are copied.
@@ -35,10 +35,12 @@ class FusedFlow(nn.Module):
         super().__init__()
         self.sizes = list(sizes)
         blocks: list[Any] = [one.module_list for one in flow.parallel_flows]
-        books = [_books(one) for one in blocks]
-        chains = zip(blocks, books, sizes, strict=True)
-        self.chains = nn.ModuleList(_FusedChain(one, book, size, flow.condition_channels) for one, book, size in chains)
-        places, scales = [book.place for book in books], [book.scale for book in books]
+        orders = [_channel_order(one) for one in blocks]
+        chains = zip(blocks, orders, sizes, strict=True)
+        self.chains = nn.ModuleList(
+            _FusedChain(one, order, size, flow.condition_channels) for one, order, size in chains
+        )
+        places, scales = [order.place for order in orders], [order.scale for order in orders]
         self.fusion = None
         if flow.fusion_flow is not None:
             self.fusion = FusedFusion(flow.fusion_flow, sizes, places, scales)
@@ -50,12 +52,12 @@ class FusedFlow(nn.Module):
         self.to(next(flow.parameters()).device)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Z per scale, B C_l H_l W_l, channels-last."""
+        """Returns z per scale, B C_l H_l W_l, channels-last."""
         z = [one.index_select(1, self.get_buffer(f"place{scale}")) for scale, one in enumerate(self._outputs(features))]
         return [as_images(one, size) for one, size in zip(z, self.sizes, strict=True)]
 
     def log_likelihoods(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """`-1/2 mean_c z_l^2` per scale, B H_l W_l: the order of the channels does not matter to it."""
+        """Returns `-1/2 mean_c z_l^2` per scale, B H_l W_l: the order of the channels does not matter to it."""
         found = [(one * one).mean(1) * -0.5 for one in self._outputs(features)]
         return [one.view(-1, *size) for one, size in zip(found, self.sizes, strict=True)]
 
@@ -68,7 +70,7 @@ class FusedFlow(nn.Module):
         return z if self.fusion is None else [one.clamp_(-OUTPUT_LIMIT, OUTPUT_LIMIT) for one in z]
 
 
-def _books(blocks: Iterable[AllInOneBlock]) -> ChannelOrder:
+def _channel_order(blocks: Iterable[AllInOneBlock]) -> ChannelOrder:
     gains = [block.global_scale_activation(block.global_scale).detach().flatten().cpu() for block in blocks]
     offsets = [block.global_offset.detach().flatten().cpu() for block in blocks]
     return fold_permutations([block.w_perm.detach().flatten(1).argmax(1).cpu() for block in blocks], gains, offsets)
@@ -80,13 +82,13 @@ class _FusedChain(nn.Module):
     initial: Tensor
 
     def __init__(
-        self, blocks: Iterable[AllInOneBlock], books: ChannelOrder, size: Size, condition_channels: int
+        self, blocks: Iterable[AllInOneBlock], order: ChannelOrder, size: Size, condition_channels: int
     ) -> None:
         super().__init__()
-        self.register_buffer("initial", books.initial.float(), persistent=False)
+        self.register_buffer("initial", order.initial.float(), persistent=False)
         condition = position_condition(condition_channels, *size) if condition_channels else torch.empty(0, *size)
         self.blocks = nn.ModuleList(
-            _FusedBlock(block, step, condition) for block, step in zip(blocks, books.steps, strict=True)
+            _FusedBlock(block, one, condition) for block, one in zip(blocks, order.blocks, strict=True)
         )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -101,7 +103,7 @@ class _FusedBlock(nn.Module):
 
     Args:
         block: with a subnet of conv1, ln and conv2.
-        step: its bookkeeping.
+        order: its channels.
         condition: D H W, with D = 0 if there is none.
     """
 
@@ -109,23 +111,23 @@ class _FusedBlock(nn.Module):
     active: Tensor
     constant: Tensor
 
-    def __init__(self, block: AllInOneBlock, step: BlockOrder, condition: Tensor) -> None:
+    def __init__(self, block: AllInOneBlock, order: BlockOrder, condition: Tensor) -> None:
         super().__init__()
         self.size, self.clamp = (condition.shape[1], condition.shape[2]), float(block.clamp)
-        self.register_buffer("passive", step.passive, persistent=False)
-        self.register_buffer("active", step.active, persistent=False)
+        self.register_buffer("passive", order.passive, persistent=False)
+        self.register_buffer("active", order.active, persistent=False)
         conv1, norm, conv2 = block.subnet.conv1, block.subnet.ln, block.subnet.conv2
         weight = conv1.weight.detach()
-        offset = step.offset.float()[:, None, None].expand(-1, *self.size)
+        offset = order.offset.float()[:, None, None].expand(-1, *self.size)
         constant = F.conv2d(torch.cat([offset, condition])[None].to(weight), weight, conv1.bias, padding=1).detach()
-        weight = weight[:, : len(step.scale)].double() * step.scale.to(weight.device)[:, None, None]
+        weight = weight[:, : len(order.scale)].double() * order.scale.to(weight.device)[:, None, None]
         if isinstance(norm, nn.BatchNorm2d):
             constant, factors = norm.eval()(constant).detach(), _factors(norm)
             weight = weight * factors[:, None, None, None]
         self.norm = _copied(norm) if isinstance(norm, ChannelLayerNorm) else nn.Identity()
         self.conv1 = make_convolution(weight, None)
         self.register_buffer("constant", constant.float().permute(0, 2, 3, 1).contiguous(), persistent=False)  # 1 H W C
-        self.conv2 = _last(conv2, step)
+        self.conv2 = _last(conv2, order)
 
     def forward(self, stored: Tensor) -> Tensor:
         passive = stored.index_select(1, self.passive)
@@ -147,11 +149,11 @@ def _copied(norm: nn.LayerNorm) -> nn.LayerNorm:
     return copy
 
 
-def _last(convolution: nn.Conv2d, step: BlockOrder) -> nn.Conv2d:
+def _last(convolution: nn.Conv2d, order: BlockOrder) -> nn.Conv2d:
     """The last convolution of a subnet, with FrEIA's factor 0.1 and what `t` becomes in stored values."""
     assert convolution.bias is not None
     weight, bias = convolution.weight.detach().double(), convolution.bias.detach().double()
-    inverse = 1 / step.active_scale.to(weight.device)
+    inverse = 1 / order.active_scale.to(weight.device)
     rows = 0.1 * torch.cat([torch.ones_like(inverse), inverse])
-    bias = bias * rows + torch.cat([torch.zeros_like(inverse), step.shift.to(weight.device)])
+    bias = bias * rows + torch.cat([torch.zeros_like(inverse), order.shift.to(weight.device)])
     return make_convolution(weight * rows[:, None, None, None], bias)

@@ -16,7 +16,7 @@ Size = tuple[int, int]
 
 
 class FusedFusion(nn.Module):
-    """What `flow` computes, from stored values and to stored values, without the log-determinant.
+    """The same function as `flow`, from stored values to stored values, without the log-determinant.
 
     Args:
         flow: stays as it is.
@@ -120,7 +120,7 @@ def _bias(convolution: nn.Conv2d) -> Tensor:
 
 
 def make_convolution(weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
-    """A 3x3 convolution with zero padding of these float32 weights, channels-last."""
+    """Returns a 3x3 convolution with zero padding of these float32 weights, channels-last."""
     made = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1, bias=bias is not None, device="meta")
     made.weight = nn.Parameter(weight.float().contiguous(memory_format=torch.channels_last), requires_grad=False)
     if bias is not None:

@@ -1,4 +1,4 @@
-"""From log-likelihoods to scores and maps for inference: the formulas of `aggregate`, as two small matrix products."""
+"""Scores and maps from log-likelihoods for inference: the formulas of `aggregate`, as two small matrix products."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from msflow_stream.model.aggregate import Aggregation, Alignment, upsampled
 
 
 class FusedMeasures(NamedTuple):
-    """Of a batch: three scores (B each) and the map that localises (float16 B H W)."""
+    """Three scores of a batch (B each) and the map that localises (float16 B H W)."""
 
     score: Tensor
     surprise: Tensor
@@ -21,7 +21,7 @@ class FusedMeasures(NamedTuple):
 
 
 class FusedMaps(nn.Module):
-    """Measures from the log-likelihoods `p_l = -1/2 mean_c z_l^2` (B H_l W_l) of every scale.
+    """The network to measures from the log-likelihoods `p_l = -1/2 mean_c z_l^2` (B H_l W_l) of every scale.
 
     Upsampling is linear and works on rows and columns alone: `up(p_l) = Y_l p_l X_l^T`. So the sum over the scales is
     one product, `[Y_0 Y_1 ..] [p_0 X_0^T; p_1 X_1^T; ..]`, and no scale is ever there at full size. The map `mul`
@@ -56,6 +56,7 @@ class FusedMaps(nn.Module):
             self.register_buffer(f"columns{scale}", _upsampling(width, size[1], alignment).T, persistent=False)  # W_l W
 
     def forward(self, log_likelihoods: Sequence[Tensor]) -> FusedMeasures:
+        """Returns the measures of a batch."""
         surprise = -self.sum_upsampled(log_likelihoods)  # B H W
         least = surprise.amin((1, 2))  # B
         top = surprise.flatten(1).topk(self.count, dim=1, sorted=False).values  # B K
@@ -69,7 +70,7 @@ class FusedMaps(nn.Module):
         return FusedMeasures(score, top.mean(1), surprise.mean((1, 2)), heat.half())
 
     def sum_upsampled(self, values: Sequence[Tensor]) -> Tensor:
-        """`sum_l up(values_l)`: B H_l W_l each to B H W."""
+        """Returns `sum_l up(values_l)`: B H_l W_l each to B H W."""
         wide = [value @ self.get_buffer(f"columns{scale}") for scale, value in enumerate(values)]  # B H_l W
         return self.rows @ torch.cat(wide, 1)
 
@@ -81,7 +82,7 @@ def fused_measures(
     aggregation: Aggregation = "add",
     alignment: Alignment = "corners",
 ) -> FusedMeasures:
-    """Measures of latent variables (B C_l H_l W_l). `FusedMaps` does the same and keeps what depends on sizes only."""
+    """Returns measures of latent variables (B C_l H_l W_l). `FusedMaps` does so and keeps what depends on sizes."""
     maps = FusedMaps([(one.shape[2], one.shape[3]) for one in z], size, top_k, aggregation, alignment)
     measures: FusedMeasures = maps.to(z[0])([-0.5 * one.square().mean(1) for one in z])
     return measures

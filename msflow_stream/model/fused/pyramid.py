@@ -20,9 +20,9 @@ log = logging.getLogger(__name__)
 
 
 class FusedPyramid(nn.Module):
-    """What `pyramid` computes, with its batch norms folded away; the pyramid itself is left as it is.
+    """The same function as `pyramid` with its batch norms folded away; the pyramid itself is left as it is.
 
-    B 3 H W, normalised, to a list of pooled features B C_l H_l W_l, channels-last. A backbone that cannot be traced
+    Images (B 3 H W, normalised) become pooled features (B C_l H_l W_l), channels-last. A backbone that cannot be traced
     symbolically keeps its batch norms and is right all the same.
     """
 
@@ -35,6 +35,7 @@ class FusedPyramid(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
+        """Returns the pooled features of every scale."""
         stages = self.backbone(images.contiguous(memory_format=torch.channels_last))
         return [self.pooled(features) for features in stages]  # type: ignore[misc]  # has what the method asks for
 
@@ -42,14 +43,14 @@ class FusedPyramid(nn.Module):
 
 
 class _Tracer(fx.Tracer):
-    """Sees convolutions and batch norms whole, also timm's own kinds of them."""
+    """Traces convolutions and batch norms as wholes, also timm's own kinds of them."""
 
     def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
         return isinstance(module, nn.Conv2d | _BatchNorm) or bool(super().is_leaf_module(module, qualified_name))
 
 
 def fold_batch_norms(model: nn.Module) -> nn.Module:
-    """`model` (in eval mode; it is used up) without the batch norms that follow a convolution of no other use.
+    """Returns `model` (in eval mode; it is used up) without the batch norms that follow a convolution of no other use.
 
     An activation that is part of a batch norm, as timm's are, stays.
     """

@@ -37,7 +37,7 @@ FILTERS: dict[Resampling, tuple[Callable[[float], float], float]] = {  # and how
 
 
 def resampling_matrix(length: int, wanted: int, resampling: Resampling) -> Tensor:
-    """The matrix (wanted x length) that resizes a row of pixels.
+    """Returns the matrix (wanted x length) that resizes a row of pixels.
 
     The filter is stretched when an image shrinks, so that every pixel counts; it is cut off at the borders and its
     weights sum to 1. That is how Pillow resamples.
@@ -57,7 +57,9 @@ def resampling_matrix(length: int, wanted: int, resampling: Resampling) -> Tenso
 
 
 class Preparation(nn.Module):
-    """Frames (uint8 B h w 3, RGB) of one size to the backbone's input (B 3 H W), as `scenes.preparation.prepare`.
+    """The network from frames (uint8 B h w 3, RGB) of one size to the backbone's input (B 3 H W).
+
+    It does what `scenes.preparation.prepare` does.
 
     Args:
         frame_size: (h, w) of the frames.
@@ -85,6 +87,7 @@ class Preparation(nn.Module):
         self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
 
     def forward(self, frames: Tensor) -> Tensor:
+        """Returns the input for a batch of frames."""
         x = frames.permute(0, 3, 1, 2).float()  # B 3 h w
         if self.resizes:
             # Pillow keeps whole grey levels between its two passes: their order matters.

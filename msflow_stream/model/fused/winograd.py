@@ -46,7 +46,7 @@ MATRICES: dict[int, tuple[list[list[float]], ...]] = {  # B^T, G, A^T of F(2, 3)
 
 
 class WinogradConvolution(nn.Module):
-    """What a 3x3 convolution of stride 1 and padding 1 computes on images of one size, channels-last.
+    """The same function as a 3x3 convolution of stride 1 and padding 1 on images of one size, channels-last.
 
     Args:
         convolution: stays as it is.
@@ -81,6 +81,7 @@ class WinogradConvolution(nn.Module):
         self.bias = convolution.bias
 
     def forward(self, images: Tensor) -> Tensor:
+        """Returns B C' H W for B C H W."""
         batch, channels = images.shape[0], images.shape[1]
         image = torch.arange(batch, device=images.device)
         gathered = self._pixels(images).index_select(0, self._rows(image, batch).flatten())  # ((m+2)^2 B T) C
@@ -99,7 +100,7 @@ class WinogradConvolution(nn.Module):
         return pixels if self.reflects else torch.cat([pixels, pixels.new_zeros(1, pixels.shape[1])])
 
     def _rows(self, image: Tensor, batch: int) -> Tensor:
-        """Of `_pixels`, for every place in a tile and every tile: (m+2)^2 B T."""
+        """The row of `_pixels` for every place in a tile and every tile: (m+2)^2 B T."""
         pixels = self.size[0] * self.size[1]
         rows = self.inputs[:, None] + image[:, None] * pixels
         return rows if self.reflects else torch.where(self.inputs[:, None] < 0, pixels * batch, rows)
@@ -138,7 +139,7 @@ def _pays(convolution: nn.Conv2d) -> bool:
 
 
 def _inputs(size: tuple[int, int], tile: int, reflects: bool) -> Tensor:
-    """Which pixel every place of every tile reads, (m+2)^2 T; -1 for what lies outside and is 0."""
+    """The pixel that every place of every tile reads, (m+2)^2 T; -1 for what lies outside and is 0."""
     indices = []
     for length in size:
         at = torch.arange(0, length, tile) + torch.arange(-1, tile + 1)[:, None]  # m+2 tiles
@@ -150,7 +151,7 @@ def _inputs(size: tuple[int, int], tile: int, reflects: bool) -> Tensor:
 
 
 def _outputs(size: tuple[int, int], tile: int) -> Tensor:
-    """Of every pixel: its place in its tile, and its tile, 2 (H W)."""
+    """The place of every pixel in its tile, and its tile, 2 (H W)."""
     y, x = torch.arange(size[0])[:, None], torch.arange(size[1])
     place, which = (y % tile) * tile + x % tile, (y // tile) * -(-size[1] // tile) + x // tile
     return torch.stack([place.flatten(), which.flatten()])

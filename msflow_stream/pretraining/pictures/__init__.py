@@ -1,1 +1,1 @@
-"""Pictures made from formulas alone, with what they are made of: what the embedded backbone learns from."""
+"""Images made from formulas alone, labelled with what they are made of."""

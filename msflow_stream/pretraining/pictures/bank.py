@@ -21,10 +21,10 @@ ARRAYS = {"images": np.uint8, "textures": np.uint16, "shapes": np.uint8}
 
 @dataclass(frozen=True, slots=True)
 class BankPlan:
-    """What makes a bank: equal plans give equal banks, byte by byte.
+    """The settings of a bank: equal plans give equal banks, byte by byte.
 
     Attributes:
-        scenes: how many.
+        scenes: number of scenes.
         size: side of a scene, in pixels; even.
         shard: scenes per file.
         textures, pieces: classes, and swatches of each.
@@ -39,11 +39,12 @@ class BankPlan:
 
     @property
     def shards(self) -> int:
+        """The number of files of each kind."""
         return -(-self.scenes // self.shard)
 
 
 class Bank:
-    """Scenes by number, from a folder that `make` filled."""
+    """The scenes by number, from a folder that `make` filled."""
 
     def __init__(self, folder: Path) -> None:
         self.plan = _plan(folder)
@@ -52,8 +53,8 @@ class Bank:
             for number in range(self.plan.shards)
         ]
 
-    def take(self, name: str, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.generic]:
-        """Copies of `images`, `textures` or `shapes` of the scenes `numbers`, stacked."""
+    def read(self, name: str, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.generic]:
+        """Returns copies of `images`, `textures` or `shapes` of the scenes `numbers`, stacked."""
         return np.stack([self._arrays[n // self.plan.shard][name][n % self.plan.shard] for n in numbers.tolist()])
 
 
@@ -70,7 +71,9 @@ def make(folder: Path, plan: BankPlan, workers: int) -> Iterator[int]:
     else:
         (folder / RECORD).write_text(json.dumps(asdict(plan)) + "\n", encoding="utf-8")
     missing = [n for n in range(plan.shards) if not (folder / f"shapes-{n:04}.npy").exists()]
-    if missing and not (folder / SWATCHES).exists():
+    if not missing:
+        return
+    if not (folder / SWATCHES).exists():
         _save(folder / SWATCHES, swatches(plan.size, plan.seed, plan.textures, plan.pieces))
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         yield from pool.imap_unordered(_shard, [(folder, plan, number) for number in missing])

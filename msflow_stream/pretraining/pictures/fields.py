@@ -1,4 +1,4 @@
-"""Textures as grey fields: families of formulas; parameters make a class of one, and chance a piece of a class."""
+"""Textures as grey fields: families of formulas, whose parameters make a class and whose chance makes a piece of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ POINTS, JUMPS, SETTLING = 1500, 30, 8
 
 
 def fractal(kind: np.random.Generator, rng: np.random.Generator, size: int) -> npt.NDArray[np.float32]:
-    """The attractor of the maps that `kind` draws, shaken by `rng`, as the logarithm of how often a pixel is met."""
+    """Returns the attractor of the maps that `kind` draws, shaken by `rng`: the logarithm of hits per pixel."""
     count = int(kind.integers(2, 7))
     maps = contractions(kind, count)  # K 2 2
     shifts = kind.uniform(-1, 1, (count, 2))
@@ -34,7 +34,7 @@ def fractal(kind: np.random.Generator, rng: np.random.Generator, size: int) -> n
 
 
 def contractions(kind: np.random.Generator, count: int) -> npt.NDArray[np.float64]:
-    """`count` matrices that bring points nearer: turned, stretched by less than one, and turned again."""
+    """Returns `count` matrices that bring points nearer: turned, stretched by less than one, and turned again."""
     first, second = kind.uniform(0, 2 * np.pi, (2, count))
     stretch = kind.uniform(0.3, 0.85, (count, 2)) * kind.choice((-1, 1), (count, 2))
     return np.asarray(np.einsum("nij,nj,njk->nik", _turns(first), stretch, _turns(second)), np.float64)
@@ -52,9 +52,9 @@ Generator = np.random.Generator
 
 
 def field(number: int, rng: Generator, size: int) -> Floats:
-    """An instance of texture class `number`, size x size, within 0 and 1.
+    """Returns an instance of texture class `number`, size x size, within 0 and 1.
 
-    The class decides the formula and its parameters; `rng` what differs between two pieces of the same cloth.
+    The class decides the formula and its parameters; `rng` decides what differs between two pieces of the same cloth.
     """
     family = FAMILIES[number % len(FAMILIES)]
     raw = family(np.random.default_rng((number, 77)), rng, size)
@@ -63,7 +63,7 @@ def field(number: int, rng: Generator, size: int) -> Floats:
 
 
 def spectral(kind: Generator, rng: Generator, size: int) -> Floats:
-    """1/f noise: how fast its spectrum falls, and whether it has a direction."""
+    """Returns 1/f noise whose class decides the fall of the spectrum and its direction."""
     fall, stretch, angle = kind.uniform(0.6, 3.2), kind.uniform(1, 5), kind.uniform(0, np.pi)
     fx, fy = _frequencies(size)
     along, across = fx * np.cos(angle) + fy * np.sin(angle), fy * np.cos(angle) - fx * np.sin(angle)
@@ -72,7 +72,7 @@ def spectral(kind: Generator, rng: Generator, size: int) -> Floats:
 
 
 def labyrinth(kind: Generator, rng: Generator, size: int) -> Floats:
-    """A band of frequencies, driven into saturation: the spots and mazes in which reaction and diffusion end."""
+    """Returns a band of frequencies, driven into saturation: the spots and mazes of reaction and diffusion."""
     centre, width = kind.uniform(4, 24), kind.uniform(0.1, 0.5)
     angle, direction = kind.uniform(0, np.pi), kind.uniform(0, 1.5)
     offset, gain = kind.uniform(-1, 1), kind.uniform(0.8, 6)
@@ -84,7 +84,7 @@ def labyrinth(kind: Generator, rng: Generator, size: int) -> Floats:
 
 
 def waves(kind: Generator, rng: Generator, size: int) -> Floats:
-    """One to three gratings, bent by smooth noise: sines, stripes or ramps."""
+    """Returns one to three gratings, bent by smooth noise: sines, stripes or ramps."""
     y, x = _positions(size)
     bend = _filtered(rng, size, np.maximum(np.hypot(*_frequencies(size)), 1) ** -2.5)
     bend *= kind.uniform(0, 0.06) / max(float(bend.std()), 1e-6)
@@ -98,7 +98,7 @@ def waves(kind: Generator, rng: Generator, size: int) -> Floats:
 
 
 def cells(kind: Generator, rng: Generator, size: int) -> Floats:
-    """What is nearest to which of scattered points: distances, walls or tones of the cells."""
+    """Returns the cells around scattered points: distances, walls or tones."""
     count, mode = int(np.exp(kind.uniform(np.log(12), np.log(500)))), kind.integers(3)
     points = np.ones((size, size), np.uint8)
     points[rng.integers(size, size=count), rng.integers(size, size=count)] = 0
@@ -115,7 +115,7 @@ def cells(kind: Generator, rng: Generator, size: int) -> Floats:
 
 
 def bricks(kind: Generator, rng: Generator, size: int) -> Floats:
-    """Rows of blocks with joints and a tone for each: slabs, bricks, planks, tiles, chequers."""
+    """Returns rows of blocks with joints and a tone for each: slabs, bricks, planks, tiles, chequers."""
     length, height = np.exp(kind.uniform(np.log(0.04), np.log(0.35), 2))
     joint, shift, spread = kind.uniform(0.05, 0.2) * min(length, height), kind.choice((0.0, 0.5, 0.33)), kind.random()
     chequers = kind.random() < 0.25
@@ -130,7 +130,7 @@ def bricks(kind: Generator, rng: Generator, size: int) -> Floats:
 
 
 def dots(kind: Generator, rng: Generator, size: int) -> Floats:
-    """Dots of one size, on a grid that is more or less shaken."""
+    """Returns dots of one size, on a grid that is more or less shaken."""
     step = np.exp(kind.uniform(np.log(5), np.log(26)))
     radius, shake, soft = step * kind.uniform(0.15, 0.45), kind.uniform(0, 0.7), kind.uniform(0.4, 3)
     canvas = np.zeros((size, size), np.uint8)
@@ -142,7 +142,7 @@ def dots(kind: Generator, rng: Generator, size: int) -> Floats:
 
 
 def strokes(kind: Generator, rng: Generator, size: int) -> Floats:
-    """Short lines of one length that point one way, more or less: grass, hair, scratches, fabric."""
+    """Returns short lines of one length that point one way, more or less: grass, hair, scratches, fabric."""
     count, length = int(kind.uniform(60, 500)), np.exp(kind.uniform(np.log(4), np.log(50)))
     angle, spread, thickness = kind.uniform(0, np.pi), kind.uniform(0.02, 1.5), int(kind.integers(1, 4))
     start = rng.uniform(-length, size + length, (count, 2))
@@ -156,7 +156,7 @@ def strokes(kind: Generator, rng: Generator, size: int) -> Floats:
 
 
 def leaves(kind: Generator, rng: Generator, size: int) -> Floats:
-    """Dead leaves: discs or boxes that hide one another, their sizes falling by a power."""
+    """Returns dead leaves: discs or boxes that hide one another, their sizes falling by a power."""
     power, smallest, box = kind.uniform(2, 3.5), kind.uniform(1.5, 6), kind.random() < 0.5
     count = 500
     radii = np.minimum(smallest * (1 - rng.random(count)) ** (-1 / (power - 1)), 40)
@@ -171,12 +171,12 @@ def leaves(kind: Generator, rng: Generator, size: int) -> Floats:
 
 
 def fractals(kind: Generator, rng: Generator, size: int) -> Floats:
-    """An iterated function system, whose maps an instance shakes a little."""
+    """Returns an iterated function system, whose maps an instance shakes a little."""
     return fractal(kind, rng, size)
 
 
 def smooth(kind: Generator, rng: Generator, size: int) -> Floats:
-    """Nearly nothing: a wall, a sky, with some grain."""
+    """Returns nearly nothing: a wall, a sky, with some grain."""
     fx, fy = _frequencies(size)
     tone = _filtered(rng, size, np.maximum(np.hypot(fx, fy), 1) ** -3.0)
     grain = rng.standard_normal((size, size), dtype=np.float32)

@@ -20,7 +20,7 @@ Bytes = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labelled:
-    """A picture (uint8 H x W x 3) and, for every second pixel of every second row, what it shows (h x w).
+    """An image (uint8 H x W x 3) with labels for every second pixel of every second row (h x w).
 
     Attributes:
         texture: uint16, the class of the texture.
@@ -33,7 +33,7 @@ class Labelled:
 
 
 def swatches(size: int, seed: int, textures: int = TEXTURES, pieces: int = PIECES) -> Bytes:
-    """Pieces of every texture class, textures x pieces x size x size."""
+    """Returns pieces of every texture class, textures x pieces x size x size."""
     made = np.empty((textures, pieces, size, size), np.uint8)
     for number in range(textures):
         for piece in range(pieces):
@@ -42,22 +42,22 @@ def swatches(size: int, seed: int, textures: int = TEXTURES, pieces: int = PIECE
 
 
 class Composer:
-    """Makes scenes from swatches, as large as those; the same `rng` gives the same scene."""
+    """A maker of scenes from swatches, as large as those; the same `rng` gives the same scene."""
 
     def __init__(self, swatches: Bytes) -> None:
         self.swatches = swatches
         self.size = swatches.shape[-1]
 
     def scene(self, rng: Generator) -> Labelled:
-        """A scene at random: things lying about, a place with things standing in it, or a surface with few marks."""
-        picture, texture = self._background(rng)
+        """Returns a random scene: things lying about, a place with things in it, or a surface with few marks."""
+        canvas, texture = self._background(rng)
         shape = np.zeros((self.size, self.size), np.uint8)
         style = rng.random()
         count = int(rng.integers(5, 16)) if style < 0.75 else int(rng.integers(0, 4))
         largest = 0.7 if style < 0.4 else 0.4 if style < 0.75 else 0.2
         for _ in range(count):
-            self._lay(rng, picture, texture, shape, self.size * largest * np.exp(rng.uniform(np.log(0.12), 0)))
-        image = np.clip(picture * _light(rng, self.size), 0, 1) * 255 + 0.5
+            self._lay(rng, canvas, texture, shape, self.size * largest * np.exp(rng.uniform(np.log(0.12), 0)))
+        image = np.clip(canvas * _light(rng, self.size), 0, 1) * 255 + 0.5
         return Labelled(image.astype(np.uint8), texture[::2, ::2].copy(), shape[::2, ::2].copy())
 
     def _background(self, rng: Generator) -> tuple[Floats, npt.NDArray[np.uint16]]:
@@ -72,7 +72,7 @@ class Composer:
             texture[below] = second
         return cloth, texture
 
-    def _lay(self, rng: Generator, picture: Floats, texture: npt.NDArray[np.uint16], shape: Bytes, size: float) -> None:
+    def _lay(self, rng: Generator, canvas: Floats, texture: npt.NDArray[np.uint16], shape: Bytes, size: float) -> None:
         """Lays one shape on the scene, with its shadow, perhaps blurred by its motion."""
         side = max(8, int(1.8 * size))
         kind = int(rng.integers(len(KINDS)))
@@ -84,7 +84,7 @@ class Composer:
         cloth = cloth * _relief(rng, mask, size)
         left, top = rng.integers(-side // 2, self.size - side // 2, 2).tolist()
         there = slice(max(0, top), top + side), slice(max(0, left), left + side)
-        seen = picture[there]  # the part of the patch that is in the picture
+        seen = canvas[there]  # the part of the patch that is in the image
         own = (
             slice(max(0, -top), max(0, -top) + seen.shape[0]),
             slice(max(0, -left), max(0, -left) + seen.shape[1]),
@@ -106,7 +106,7 @@ class Composer:
 
 
 def painted(rng: Generator, grey: Bytes) -> Floats:
-    """A grey field in two colours and what lies between, H x W x 3: often nearly grey, rarely loud."""
+    """Returns a grey field in two colours and what lies between, H x W x 3: often nearly grey, rarely loud."""
     tone, saturation, contrast = rng.uniform(0.1, 0.9), rng.beta(1, 4), rng.uniform(0.03, 0.6)
     base = tone * (1 + saturation * (rng.dirichlet((1, 1, 1)) * 3 - 1))
     other = rng.normal(0, 0.15, 3) * saturation + contrast * rng.choice((-1, 1))

@@ -14,14 +14,14 @@ SHIFT = 4  # binary digits behind the point, as OpenCV draws
 
 
 def outline(kind: int, rng: Generator, side: int, size: float) -> Masks:
-    """Shape `kind`, about `size` pixels large, in the middle of a side x side picture: 0 to 255, how much it covers."""
+    """Returns the cover (0 to 255) of shape `kind`, about `size` pixels large, in the middle of side x side pixels."""
     mask = np.zeros((side, side), np.uint8)
     KINDS[kind](mask, rng, np.full(2, side / 2), size / 2)
     return mask
 
 
 def polygon(corners: int, inner: float = 1.0) -> Callable[[Masks, Generator, npt.NDArray[np.float64], float], None]:
-    """Draws polygons; with `inner` below 1, stars whose points are between as many dents."""
+    """Returns a function that draws polygons; with `inner` below 1, stars whose points are between as many dents."""
 
     def draw(mask: Masks, rng: Generator, centre: npt.NDArray[np.float64], radius: float) -> None:
         count = corners if inner == 1 else 2 * corners
@@ -34,12 +34,12 @@ def polygon(corners: int, inner: float = 1.0) -> Callable[[Masks, Generator, npt
 
 
 def ellipse(mask: Masks, rng: Generator, centre: npt.NDArray[np.float64], radius: float) -> None:
-    """A disc, stretched."""
+    """Draws a disc, stretched."""
     _fill(mask, centre + radius * _circle(40) @ _stretch(rng))
 
 
 def blob(mask: Masks, rng: Generator, centre: npt.NDArray[np.float64], radius: float) -> None:
-    """A disc with a few waves along its rim."""
+    """Draws a disc with a few waves along its rim."""
     angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)
     rim = np.ones(60)
     for k in range(2, 6):
@@ -48,13 +48,13 @@ def blob(mask: Masks, rng: Generator, centre: npt.NDArray[np.float64], radius: f
 
 
 def ring(mask: Masks, rng: Generator, centre: npt.NDArray[np.float64], radius: float) -> None:
-    """A disc with a hole."""
+    """Draws a disc with a hole."""
     points = centre + radius * _circle(40) @ _stretch(rng)
     cv2.polylines(mask, [_fixed(points)], True, 255, max(1, round(radius * rng.uniform(0.15, 0.4))), cv2.LINE_AA, SHIFT)
 
 
 def bar(mask: Masks, rng: Generator, centre: npt.NDArray[np.float64], radius: float) -> None:
-    """A long thin line: poles, wires, cracks that bend."""
+    """Draws a long thin line: poles, wires, cracks that bend."""
     angle, bend = rng.uniform(0, np.pi), rng.normal(0, 0.25, 6).cumsum()
     steps = np.stack((np.cos(angle + bend), np.sin(angle + bend)), 1).cumsum(0)
     points = centre + radius * 0.6 * (steps - steps.mean(0))
@@ -64,7 +64,7 @@ def bar(mask: Masks, rng: Generator, centre: npt.NDArray[np.float64], radius: fl
 
 
 def cross(mask: Masks, rng: Generator, centre: npt.NDArray[np.float64], radius: float) -> None:
-    """Two bars across one another, in the middle or at an end: crosses, tees, angles."""
+    """Draws two bars across one another, in the middle or at an end: crosses, tees, angles."""
     angle, thickness = rng.uniform(0, np.pi), max(1, round(radius * rng.uniform(0.2, 0.5)))
     along = radius * np.array((np.cos(angle), np.sin(angle)))
     across, foot = along[::-1] * (1, -1) * rng.uniform(0.5, 1), centre + along * rng.uniform(-1, 1)
@@ -74,7 +74,7 @@ def cross(mask: Masks, rng: Generator, centre: npt.NDArray[np.float64], radius: 
 
 
 def figure(limbs: int) -> Callable[[Masks, Generator, npt.NDArray[np.float64], float], None]:
-    """Draws a body with a head and so many jointed limbs, in any pose."""
+    """Returns a function that draws a body with a head and so many jointed limbs, in any pose."""
 
     def draw(mask: Masks, rng: Generator, centre: npt.NDArray[np.float64], radius: float) -> None:
         lean = rng.normal(0, 0.15)
@@ -94,7 +94,7 @@ def figure(limbs: int) -> Callable[[Masks, Generator, npt.NDArray[np.float64], f
 
 
 def cuboid(mask: Masks, rng: Generator, centre: npt.NDArray[np.float64], radius: float) -> None:
-    """The hull of a box as a camera sees it."""
+    """Draws the hull of a box as a camera sees it."""
     corners = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) * rng.uniform(0.4, 1, 3)
     turn = rng.uniform(0, np.pi)
     side = corners[:, 0] * np.cos(turn) + corners[:, 2] * np.sin(turn)

@@ -18,24 +18,24 @@ LADDER = 1.1  # ratio of the numbers of frames above neighbouring levels that ar
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Smoothed scores of one source, in their order; `times` in seconds."""
+    """The smoothed scores of one source, in their order; `times` in seconds."""
 
     times: Floats
     values: Floats
 
 
 class NormalRecord:
-    """Series of one scene. Scores that are not finite are left out: they are no alarm either.
+    """The scores of a scene's normal footage. Those that are not finite are left out: they are no alarm either.
 
     Args:
-        series: one per source.
+        series: the scores, source by source.
         gap: seconds; scores above a level that lie no further apart are one excursion, and so are those of
             consecutive frames. That is the runs method of declustering, with the events' cool-down as its run.
 
     Attributes:
         values: all finite scores, source by source.
-        broken: number of those that are not finite.
-        hours: of footage.
+        broken: number of scores that are not finite.
+        hours: length of the footage.
     """
 
     def __init__(self, series: Sequence[Series], gap: float) -> None:
@@ -53,7 +53,7 @@ class NormalRecord:
         return float(self.values.max())
 
     def peaks(self, level: float) -> Floats:
-        """The highest score of every excursion above a level."""
+        """Returns the highest score of every excursion above a level."""
         above = np.flatnonzero(self.values > level)
         if not len(above):
             return np.empty(0)
@@ -63,7 +63,7 @@ class NormalRecord:
         return result
 
     def level(self, rate: float = 0.0) -> float:
-        """Where a tail may begin: the highest level with ENOUGH excursions, and with `rate` of them per hour.
+        """Returns the level at which a tail may begin: the highest with ENOUGH excursions, and `rate` of them per hour.
 
         Where no level has so many, it is the one with the most. No more than HIGHEST_SHARE of the frames are above it.
 
@@ -91,7 +91,7 @@ def _joined(parts: list[Floats]) -> Floats:
 
 
 def _hours(times: Sequence[Floats]) -> float:
-    """Of footage: a frame lasts as long as the usual time between two; 0 where there is no such time."""
+    """The length of footage: a frame lasts as long as the usual time between two; 0 where there is no such time."""
     steps = _joined([np.diff(one) for one in times])
     if not len(steps):
         return 0.0

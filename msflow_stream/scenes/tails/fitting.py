@@ -1,4 +1,4 @@
-"""From a record of normal scores to their tail, to a threshold for a wanted rate of alarms, and to how sure it is."""
+"""The tail of normal scores, the threshold for a wanted rate of alarms, and how sure both are."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ LEAST = 1e-12  # the lowest probability that is told apart from 0
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """A table from score to probability: what was counted up to `level`, a generalised Pareto tail above it.
+    """A table from score to probability: counted up to `level`, a generalised Pareto tail above it.
 
     Attributes:
-        level: where the tail begins.
-        share: of the normal frames above it.
-        excursions: above it, in `hours` of footage.
-        shape, scale: of the most likely tail.
+        level: score at which the tail begins.
+        share: part of the normal frames above it.
+        excursions: number of those above it, in `hours` of footage.
+        shape, scale: parameters of the most likely tail.
         scores: ascending.
         log_probabilities: log10 of the probability that a normal frame has at least such a smoothed score.
     """
@@ -37,15 +37,15 @@ class Tail:
     log_probabilities: tuple[float, ...]
 
     def probability(self, score: float) -> float:
-        """Of at least such a smoothed score in a normal frame; LEAST or more, NaN for NaN."""
+        """Returns the probability of at least such a smoothed score in a normal frame: LEAST or more, NaN for NaN."""
         return float(10 ** np.interp(score, self.scores, self.log_probabilities))
 
     def rate(self, score: float) -> float:
-        """Alarms per hour to expect of normal footage with this threshold, which is `level` or higher."""
+        """Returns the alarms per hour to expect of normal footage with this threshold, which is `level` or higher."""
         return self.probability(score) / self.share * self.excursions / self.hours
 
     def threshold(self, rate: float) -> float:
-        """The score with so many alarms per hour; `level` where there are never so many."""
+        """Returns the score with so many alarms per hour; `level` where there are never so many."""
         log_probability = np.log10(rate * self.hours / self.excursions * self.share)
         descending = self.scores[::-1], self.log_probabilities[::-1]
         return max(self.level, float(np.interp(log_probability, descending[1], descending[0])))
@@ -78,8 +78,8 @@ class ThresholdEstimate:
 
     Attributes:
         rate: alarms per hour of normal footage, on average over what the footage leaves open; None: unknown.
-        threshold_interval: of the threshold with exactly that rate, with CONFIDENCE; None where there is no tail.
-        rate_interval: of the rate that this threshold really has; None where the length of the footage is unknown.
+        threshold_interval: interval of the threshold with exactly that rate, with CONFIDENCE; None without a tail.
+        rate_interval: interval of the rate that this threshold really has; None where the length is unknown.
         counted: alarms that the footage itself has above it.
     """
 
@@ -92,7 +92,7 @@ class ThresholdEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostics:
-    """Of a fitted tail.
+    """Figures that say how well a tail fits.
 
     Attributes:
         frames_above: smoothed scores above its level.
@@ -124,7 +124,7 @@ class TailFit:
     posterior: Posterior
 
     def limit(self, rate: float, record: NormalRecord, random: np.random.Generator) -> ThresholdEstimate:
-        """The threshold for so many alarms per hour, of which `supported_rate` says whether one may ask for it."""
+        """Returns the threshold for so many alarms per hour, a rate that `supported_rate` allows."""
         threshold = self.tail.threshold(rate)
         rate = min(rate, self.tail.excursions / self.tail.hours)  # there may never be so many
         low, high = self.interval(np.array([rate]), random)
@@ -135,7 +135,7 @@ class TailFit:
         return ThresholdEstimate(threshold, rate, (float(low[0]), float(high[0])), (least, most), counted)
 
     def interval(self, rates: Floats, random: np.random.Generator) -> tuple[Floats, Floats]:
-        """Lowest and highest threshold that may have each of these rates, with CONFIDENCE."""
+        """Returns the lowest and highest threshold that may have each of these rates, with CONFIDENCE."""
         often, shape, scale = self._draw(random)
         excesses = pareto.excess_at(np.log(often / rates[:, None]), shape, scale)
         low, high = self.tail.level + np.quantile(excesses, BOUNDS, axis=1)
@@ -148,18 +148,18 @@ class TailFit:
 
 
 def supported_rate(hours: float) -> float:
-    """The lowest number of alarms per hour that so much footage supports: one in BEYOND times its length."""
+    """Returns the lowest number of alarms per hour that so much footage supports: one in BEYOND times its length."""
     return 1 / (BEYOND * hours) if hours else math.inf
 
 
 def fit_tail(record: NormalRecord, rate: float, random: np.random.Generator, draws: int = 200) -> TailFit | None:
-    """The tail of a record; None where there is too little to fit one on.
+    """Fits the tail of a record; None where there is too little to fit one on.
 
     Args:
-        record: with a finite score.
+        record: scores, of which one at least is finite.
         rate: alarms per hour that will be asked for: the tail begins low enough for it, where it can.
-        random: for the diagnostics.
-        draws: of the bootstrap.
+        random: generator of the bootstrap.
+        draws: number of samples of the bootstrap.
     """
     level = record.level(rate)
     peaks = record.peaks(level)
@@ -181,7 +181,7 @@ def fit_tail(record: NormalRecord, rate: float, random: np.random.Generator, dra
 
 
 def limit_without_tail(record: NormalRecord) -> ThresholdEstimate:
-    """The highest score there is: no normal frame of the footage is above it.
+    """Returns the highest score as threshold: no normal frame of the footage is above it.
 
     Raises:
         ValueError: no finite score.

@@ -1,4 +1,4 @@
-"""The generalised Pareto distribution: what excesses over a high level look like, whatever the scores are like below.
+"""The generalised Pareto distribution, which excesses over a high level have, whatever the scores are like below.
 
 Coles, An Introduction to Statistical Modeling of Extreme Values (2001), chapter 4.
 """
@@ -28,27 +28,27 @@ SMALLEST_CHANCE = 1e-12  # keeps logarithms finite
 
 @dataclass(frozen=True, slots=True)
 class Pareto:
-    """Excesses y > 0 with P(Y > y) = (1 + shape y / scale)^(-1 / shape), exponential where the shape is 0."""
+    """The distribution with P(Y > y) = (1 + shape y / scale)^(-1 / shape) for y > 0, exponential where the shape is 0."""
 
     shape: float
     scale: float
 
     def log_survival(self, excess: npt.ArrayLike) -> Floats:
-        """Log P(Y > y); minus infinity beyond the end of a tail that ends."""
+        """Returns log P(Y > y); minus infinity beyond the end of a tail that ends."""
         return log_survival(np.asarray(excess, np.float64), np.float64(self.shape), np.float64(self.scale))
 
     def errors(self, count: int) -> tuple[float, float]:
-        """Standard errors of shape and scale as estimated from so many excesses (Smith, 1987)."""
+        """Returns the standard errors of shape and scale as estimated from so many excesses (Smith, 1987)."""
         rest = 1 + self.shape
         return rest / math.sqrt(count), self.scale * math.sqrt(2 * rest / count)
 
     def draw(self, count: int, random: np.random.Generator) -> Floats:
-        """Excesses of this distribution."""
+        """Draws excesses of this distribution."""
         return excess_at(random.exponential(size=count), np.float64(self.shape), np.float64(self.scale))
 
 
 def log_survival(excess: Floats, shape: Floats | np.float64, scale: Floats | np.float64) -> Floats:
-    """Log P(Y > y) of arrays that broadcast."""
+    """Returns log P(Y > y) of arrays that broadcast."""
     small = np.abs(shape) < NEARLY_ZERO
     safe = np.where(small, 1.0, shape)
     with np.errstate(divide="ignore"):
@@ -58,7 +58,7 @@ def log_survival(excess: Floats, shape: Floats | np.float64, scale: Floats | np.
 
 
 def excess_at(depth: Floats, shape: Floats | np.float64, scale: Floats | np.float64) -> Floats:
-    """The excess y with -log P(Y > y) = depth, of arrays that broadcast."""
+    """Returns the excess y with -log P(Y > y) = depth, of arrays that broadcast."""
     small = np.abs(shape) < NEARLY_ZERO
     safe = np.where(small, 1.0, shape)
     result: Floats = np.where(small, scale * depth, scale * np.expm1(safe * depth) / safe)
@@ -66,7 +66,7 @@ def excess_at(depth: Floats, shape: Floats | np.float64, scale: Floats | np.floa
 
 
 def log_likelihood(excesses: Floats, shape: Floats, scale: Floats) -> Floats:
-    """Of every pair of shapes (S) and scales (S C), as S C; minus infinity where an excess cannot be."""
+    """Returns the log-likelihood of shapes (S) with scales (S C), as S C; minus infinity for an impossible excess."""
     result = np.empty(scale.shape)
     for row, (one, scales) in enumerate(zip(shape, scale, strict=True)):  # row by row: many excesses need much memory
         tail = log_survival(excesses, one, scales[:, None]).sum(1)
@@ -79,7 +79,7 @@ def log_likelihood(excesses: Floats, shape: Floats, scale: Floats) -> Floats:
 
 
 def fit(excesses: Floats) -> Pareto:
-    """The most likely distribution whose shape is within SHAPES.
+    """Returns the most likely distribution whose shape is within SHAPES.
 
     With t = shape / scale the likelihood has one maximum in the shape for every t, so that only t is searched for
     (Grimshaw, 1993).
@@ -117,7 +117,7 @@ def _profile(excesses: Floats, t: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def anderson_darling(excesses: Floats, pareto: Pareto) -> float:
-    """How far excesses lie from a distribution, its tail counted most: 0 is a perfect fit."""
+    """Returns the distance of excesses from a distribution, its tail counted most: 0 is a perfect fit."""
     tail = pareto.log_survival(np.sort(excesses))
     below = np.log(np.maximum(-np.expm1(tail), SMALLEST_CHANCE))
     above = np.maximum(tail, math.log(SMALLEST_CHANCE))
@@ -127,7 +127,7 @@ def anderson_darling(excesses: Floats, pareto: Pareto) -> float:
 
 
 def fit_p_value(excesses: Floats, pareto: Pareto, random: np.random.Generator, draws: int) -> float:
-    """How often excesses that are of the fitted distribution lie as far from their own fit, by parametric bootstrap."""
+    """Returns the share of the fitted distribution's samples as far from their own fit (parametric bootstrap)."""
     found = anderson_darling(excesses, pareto)
     further = 0
     for _ in range(draws):
@@ -159,7 +159,7 @@ class Posterior:
 
     @classmethod
     def of(cls, excesses: Floats) -> Posterior:
-        """Given at least one excess above 0."""
+        """Returns the posterior given at least one excess above 0."""
         shape = np.linspace(*SHAPES, SHAPE_STEPS)
         width = WIDTH * math.sqrt(2 * (1 + SHAPES[1]) / len(excesses))
         middle = excesses.mean() * (1 - shape)  # of the scale, were the mean excess exact
@@ -172,12 +172,12 @@ class Posterior:
         return cls(shapes[kept], scale[kept], weight[kept] / weight[kept].sum())
 
     def survival(self, excess: npt.ArrayLike) -> Floats:
-        """P(Y > y) of an excess to come, per y (N)."""
+        """Returns P(Y > y) of an excess to come, per y (N)."""
         given = np.asarray(excess, np.float64)
         result: Floats = np.exp(log_survival(given[:, None], self.shape, self.scale)) @ self.weight
         return result
 
     def draw(self, count: int, random: np.random.Generator) -> tuple[Floats, Floats]:
-        """Shapes and scales, as often as they are likely."""
+        """Draws shapes and scales, as often as they are likely."""
         chosen = random.choice(len(self.weight), count, p=self.weight)
         return self.shape[chosen], self.scale[chosen]

@@ -68,16 +68,16 @@ def test_a_bank_is_the_same_whoever_makes_it_and_is_finished_after_a_kill(tmp_pa
     assert list(make(tmp_path / "two", PLAN, workers=1)) == [4]
     one, two = Bank(tmp_path / "one"), Bank(tmp_path / "two")
     for name in ("images", "textures", "shapes"):
-        assert np.array_equal(one.take(name, np.arange(10)), two.take(name, np.arange(10)))
+        assert np.array_equal(one.read(name, np.arange(10)), two.read(name, np.arange(10)))
     assert list(make(tmp_path / "two", PLAN, workers=1)) == []
 
 
 def test_scenes_are_taken_by_number_across_files(tmp_path: Path) -> None:
     list(make(tmp_path, PLAN, workers=1))
     bank = Bank(tmp_path)
-    whole = bank.take("images", np.arange(10))
+    whole = bank.read("images", np.arange(10))
     assert whole.shape == (10, 48, 48, 3)
-    assert np.array_equal(bank.take("images", np.array([9, 0, 4])), whole[[9, 0, 4]])
+    assert np.array_equal(bank.read("images", np.array([9, 0, 4])), whole[[9, 0, 4]])
 
 
 def test_another_bank_is_not_written_over(tmp_path: Path) -> None:
