@@ -164,7 +164,7 @@ def _group(
         task = bars.add_task(f"reading {unit.name}", total=None)
         footage = NormalFeatures(fit_cache)
         for footage in extract(pyramid_of, unit.fit_sources(), fit_cache, first.fit.holdout):
-            bars.update(task, completed=len(footage.origin))
+            bars.update(task, completed=len(footage.frames))
         cases = _extract_cases(unit, Scorer(pyramid_of, device), test_cache)
         bars.remove_task(task)
         fitted: dict[str, Scene] = {}
@@ -187,7 +187,7 @@ def _extract_cases(unit: EvaluationUnit, scorer: Scorer, cache: FeatureCache) ->
     nothing = np.zeros((0, 0, 3), np.uint8)
     for clip, stream in unit.test_clips(scorer.scene.settings.input.size):
         for part in batched(stream, scorer.settings.batch):
-            cache.append(scorer.features([case.frame for case in part]))
+            cache.add(scorer.features([case.frame for case in part]))
             cases += [(clip, replace(case, frame=replace(case.frame, image=nothing))) for case in part]
     return cases
 

@@ -25,10 +25,10 @@ from msflow_stream.scenes.tails.fitting import supported_rate
 from msflow_stream.scenes.thresholds import (
     CalibratedKind,
     NormalStatistics,
-    find_limit,
+    calibrate_kind,
     quantiles,
     save_calibration,
-    with_limits,
+    with_thresholds,
 )
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import SCORE_KINDS, ScoreKind, UserError
@@ -80,8 +80,8 @@ def calibrate(folder: Path, job: CalibrateJob, console: Console | None = None) -
     score = Settings.model_validate(read_record(folder)["settings"]).score
     scores, before = _score(folder, job) if job.normal else _kept(folder)
     random = np.random.default_rng(SEED)
-    found = {kind: find_limit(scores, kind, job.rate, score.smoothing, job.gap, random) for kind in SCORE_KINDS}
-    calibration = with_limits(before, found, _basis(scores, found, job, score.smoothing))
+    found = {kind: calibrate_kind(scores, kind, job.rate, score.smoothing, job.gap, random) for kind in SCORE_KINDS}
+    calibration = with_thresholds(before, found, _basis(scores, found, job, score.smoothing))
     if job.plot is not None:
         tail_plot(job.plot, f"scene {folder.name}", found, job.rate, random)
     save_calibration(folder, calibration)

@@ -169,7 +169,7 @@ def _read(
     footage = NormalFeatures(cache)
     task = bars.add_task(title, total=None)
     for footage in extract(scene, sources, cache, scene.settings.fit.holdout):
-        bars.update(task, completed=len(footage.origin))
+        bars.update(task, completed=len(footage.frames))
     bars.remove_task(task)
     return footage
 

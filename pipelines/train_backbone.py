@@ -55,18 +55,18 @@ def train_backbone(out: Path, job: TrainJob, console: Console | None = None) -> 
         UserError: the folder holds another training, or one that was not asked to go on.
     """
     console = console or Console()
-    keeper = FileCheckpoints(out / "checkpoints")
-    if keeper.passes and not job.resume:
+    checkpoints = FileCheckpoints(out / "checkpoints")
+    if checkpoints.passes and not job.resume:
         raise UserError(
-            f"{out} holds {keeper.passes} steps of a training: go on with --resume, or choose another --out"
+            f"{out} holds {checkpoints.passes} steps of a training: go on with --resume, or choose another --out"
         )
     bank = _bank(out / "bank", job.plan)
     device = choose_device(job.device)
     learner = Learner(job.recipe, bank.read, job.plan.scenes, device)
-    newest = keeper.newest()
+    newest = checkpoints.newest()
     if newest is not None:
         learner.restore(newest)
-    if not _steps(learner, keeper, job, out / LOSSES):
+    if not _steps(learner, checkpoints, job, out / LOSSES):
         console.print(f"ended after step {learner.done} of {job.recipe.steps}: the same command with --resume goes on")
         return None
     save(out / WEIGHTS, learner.finished())
@@ -92,7 +92,7 @@ def _bank(folder: Path, plan: BankPlan) -> Bank:
     return Bank(folder)
 
 
-def _steps(learner: Learner, keeper: FileCheckpoints, job: TrainJob, losses: Path) -> bool:
+def _steps(learner: Learner, checkpoints: FileCheckpoints, job: TrainJob, losses: Path) -> bool:
     """Does the steps that are left, keeping checkpoints; False if a signal came between."""
     total = job.recipe.steps
     saved = time.monotonic()
@@ -104,9 +104,9 @@ def _steps(learner: Learner, keeper: FileCheckpoints, job: TrainJob, losses: Pat
             if learner.done % EVERY == 0:
                 _note(file, learner.done, parts)
             if time.monotonic() - saved > 60 * job.checkpoint_minutes:
-                keeper.save(learner.done, learner.state())
+                checkpoints.save(learner.done, learner.state())
                 saved = time.monotonic()
-        keeper.save(learner.done, learner.state())
+        checkpoints.save(learner.done, learner.state())
     return learner.done == total
 
 

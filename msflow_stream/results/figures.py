@@ -100,7 +100,7 @@ def tail_plot(
 
 
 def _draw_tail(axes: Any, fit: TailFit, found: CalibratedKind, asked: float, random: np.random.Generator) -> None:
-    hours, limit = fit.tail.hours, found.limit
+    hours, limit = fit.tail.hours, found.estimate
     supported = supported_rate(hours)
     most = fit.tail.excursions / hours
     rates = np.geomspace(most, min(supported, asked, most / 2), POINTS)

@@ -65,7 +65,7 @@ def _too_short(basis: CalibrationBasis, supported: float) -> str:
 
 
 def _about(kind: ScoreKind, found: CalibratedKind, basis: CalibrationBasis) -> list[str]:
-    limit, fit = found.limit, found.fit
+    limit, fit = found.estimate, found.fit
     if fit is None or limit.rate is None:
         return [f"{kind}: {_without_tail(found)}"]
     lines = []
@@ -84,7 +84,7 @@ def _without_tail(found: CalibratedKind) -> str:
         why = "the score never changes"
     else:
         why = f"fewer than {FEWEST} separate rises of the score, or no length of time"
-    most = found.limit.rate_interval
+    most = found.estimate.rate_interval
     bound = "" if most is None else f" All that can be said is: no more than about {every(most[1])}."
     return f"{why}, so no rate can be told; the threshold is the highest normal score.{bound} Give more normal footage."
 

@@ -70,7 +70,7 @@ class FeatureCache:
         """Whether the memory limit was passed."""
         return bool(self._files)
 
-    def append(self, features: Sequence[Tensor]) -> None:
+    def add(self, features: Sequence[Tensor]) -> None:
         """Adds the frames of a batch: one B C_l H_l W_l tensor per scale."""
         stored = [f.permute(0, 2, 3, 1).cpu().numpy().astype(self.dtype, order="C") for f in features]  # B H W C
         self._shapes = [f.shape[1:] for f in stored]
@@ -130,23 +130,23 @@ class NormalFeatures:
     """Features of normal frames, and which of them are kept out of the fit."""
 
     cache: FeatureCache
-    origin: list[tuple[str, int, float]] = field(default_factory=list)  # source, index, time of every frame
+    frames: list[tuple[str, int, float]] = field(default_factory=list)  # source, index, time of every frame
     held_out: list[int] = field(default_factory=list)  # positions in the cache, ascending
 
     @property
     def fitted(self) -> list[int]:
         """Positions in the cache that the fit may use."""
-        return sorted(set(range(len(self.origin))) - set(self.held_out))
+        return sorted(set(range(len(self.frames))) - set(self.held_out))
 
     @property
     def sources(self) -> dict[str, int]:
         """Frames per source."""
-        return {name: len(list(frames)) for name, frames in groupby(self.origin, key=lambda o: o[0])}
+        return {name: len(list(frames)) for name, frames in groupby(self.frames, key=lambda o: o[0])}
 
     @property
     def digest(self) -> str:
         """A hash of which frames there are: the same for the same sources, sampled alike."""
-        return hashlib.sha256(repr(self.origin).encode()).hexdigest()
+        return hashlib.sha256(repr(self.frames).encode()).hexdigest()
 
 
 def extract(
@@ -158,14 +158,14 @@ def extract(
     """
     footage = NormalFeatures(cache)
     for source in sources:
-        start = len(footage.origin)
+        start = len(footage.frames)
         for frames in batched(source, BATCH):
             images = torch.stack([scene.prepare(frame.image) for frame in frames])
-            cache.append(scene.pyramid(images.to(scene.device)))
-            footage.origin += [(frame.source, frame.index, frame.time) for frame in frames]
+            cache.add(scene.pyramid(images.to(scene.device)))
+            footage.frames += [(frame.source, frame.index, frame.time) for frame in frames]
             yield footage
-        kept = len(footage.origin) - int(holdout * (len(footage.origin) - start))
-        footage.held_out += range(kept, len(footage.origin))
+        kept = len(footage.frames) - int(holdout * (len(footage.frames) - start))
+        footage.held_out += range(kept, len(footage.frames))
 
 
 def feature_cache(settings: FitSettings, folder: Path | None = None) -> FeatureCache:

@@ -19,7 +19,7 @@ from msflow_stream.model.fused.resize import Preparation
 KEPT = 64  # sizes of frames and settings that were used last
 
 
-class DevicePreparing:
+class DevicePreparation:
     """Preparation of images on a device, each within a grey level of what `prepare` makes of it."""
 
     def __init__(self) -> None:

@@ -34,7 +34,7 @@ class SceneCache:
         folder: with a folder per scene.
         device: auto, cpu, cuda, cuda:1 and so on.
         prepare: called with every scene that was loaded, before anyone gets it.
-        flows_wait: whether flows stay in the CPU's memory, for a scoring that takes them to the device in turns.
+        flows_on_cpu: whether flows stay in the CPU's memory, for a scoring that takes them to the device in turns.
 
     Raises:
         UserError: a device that this machine lacks.
@@ -45,10 +45,10 @@ class SceneCache:
         folder: Path,
         device: str = "auto",
         prepare: Callable[[Scene], None] = lambda scene: None,
-        flows_wait: bool = False,
+        flows_on_cpu: bool = False,
     ) -> None:
         self.folder, self.device, self._prepare = folder, choose_device(device), prepare
-        self._flows_wait = flows_wait
+        self._flows_wait = flows_on_cpu
         self._held: dict[str, _Held] = {}
         self._pyramids: WeakValueDictionary[str, Pyramid] = WeakValueDictionary()  # gone with their last scene
         self._lock = Lock()  # of changes; who asks for a scene that is held does not wait for one that is loaded

@@ -19,7 +19,13 @@ from msflow_stream.scenes.folder import FORMAT, RECORD, read_record
 from msflow_stream.scenes.normal_scores import NormalScore
 from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scenes.tails.excursions import NormalRecord, Series
-from msflow_stream.scenes.tails.fitting import TailFit, ThresholdEstimate, fit_tail, limit_without_tail, supported_rate
+from msflow_stream.scenes.tails.fitting import (
+    TailFit,
+    ThresholdEstimate,
+    estimate_without_tail,
+    fit_tail,
+    supported_rate,
+)
 from msflow_stream.series import batched, smooth
 from msflow_stream.types import SCORE_KINDS, ScoreKind, UserError
 
@@ -53,7 +59,7 @@ class NormalStatistics:
         return Calibration(
             frames=0 if fitted else len(self.scores),
             quantiles=quantiles(self.scores),
-            thresholds={kind: record(self.scores, kind, smoothing).highest for kind in SCORE_KINDS},
+            thresholds={kind: normal_record(self.scores, kind, smoothing).highest for kind in SCORE_KINDS},
             map_range=(float(low), float(high)),
         )
 
@@ -69,7 +75,7 @@ def measure_normal(footage: NormalFeatures, measure: MeasureFeatures) -> NormalS
     for part in batched(footage.held_out or footage.fitted, BATCH):
         measures = measure(footage.cache.batch(part))
         for position, scores, anomaly_map in zip(part, measures.scores(), measures.map.numpy(), strict=True):
-            normal.add(NormalScore(*footage.origin[position], scores), anomaly_map)
+            normal.add(NormalScore(*footage.frames[position], scores), anomaly_map)
     return normal
 
 
@@ -83,13 +89,13 @@ def quantiles(scores: Sequence[NormalScore]) -> dict[ScoreKind, dict[str, float]
     """Returns QUANTILES of the finite scores as they are, of every kind."""
     found: dict[ScoreKind, dict[str, float]] = {}
     for kind in SCORE_KINDS:
-        unsmoothed = record(scores, kind, 0.0).values
+        unsmoothed = normal_record(scores, kind, 0.0).values
         values = np.quantile(unsmoothed, QUANTILES).tolist()
         found[kind] = {str(q): value for q, value in zip(QUANTILES, values, strict=True)}
     return found
 
 
-def record(scores: Sequence[NormalScore], kind: ScoreKind, smoothing: float, gap: float = 0.0) -> NormalRecord:
+def normal_record(scores: Sequence[NormalScore], kind: ScoreKind, smoothing: float, gap: float = 0.0) -> NormalRecord:
     """Returns the scores as alarms are made of them: smoothed (seconds), anew for every source.
 
     Raises:
@@ -113,10 +119,10 @@ class CalibratedKind:
 
     record: NormalRecord
     fit: TailFit | None
-    limit: ThresholdEstimate
+    estimate: ThresholdEstimate
 
 
-def find_limit(
+def calibrate_kind(
     scores: Sequence[NormalScore],
     kind: ScoreKind,
     rate: float,
@@ -137,22 +143,22 @@ def find_limit(
     Raises:
         UserError: no score is finite.
     """
-    normal = record(scores, kind, smoothing, gap)
+    normal = normal_record(scores, kind, smoothing, gap)
     fit = fit_tail(normal, rate, random)
     if fit is None:
-        return CalibratedKind(normal, None, limit_without_tail(normal))
-    return CalibratedKind(normal, fit, fit.limit(max(rate, supported_rate(normal.hours)), normal, random))
+        return CalibratedKind(normal, None, estimate_without_tail(normal))
+    return CalibratedKind(normal, fit, fit.estimate_threshold(max(rate, supported_rate(normal.hours)), normal, random))
 
 
-def with_limits(
+def with_thresholds(
     calibration: Calibration, found: dict[ScoreKind, CalibratedKind], basis: CalibrationBasis
 ) -> Calibration:
     """Returns the calibration with these thresholds and their tails in place of its own."""
     return calibration.model_copy(
         update={
-            "thresholds": {kind: one.limit.threshold for kind, one in found.items()},
+            "thresholds": {kind: one.estimate.threshold for kind, one in found.items()},
             "tails": {kind: one.fit.tail for kind, one in found.items() if one.fit is not None},
-            "limits": {kind: one.limit for kind, one in found.items()},
+            "limits": {kind: one.estimate for kind, one in found.items()},
             "basis": basis,
         }
     )

@@ -42,7 +42,7 @@ class FlowFit:
     Args:
         scene: its flow is changed in place.
         footage: from `extract`.
-        keeper: where completed passes are kept; in memory if None.
+        checkpoints: where completed passes are kept; in memory if None.
 
     Attributes:
         passes: the completed ones.
@@ -51,13 +51,13 @@ class FlowFit:
         UserError: no frames to fit on.
     """
 
-    def __init__(self, scene: Scene, footage: NormalFeatures, keeper: CheckpointStore | None = None) -> None:
+    def __init__(self, scene: Scene, footage: NormalFeatures, checkpoints: CheckpointStore | None = None) -> None:
         if not footage.fitted:
             raise UserError("no frames to fit on: the sources hold too few")
         self.scene, self.footage = scene, footage
         self.settings = scene.settings.fit
         self.passes: list[Pass] = []
-        self._keeper = keeper or MemoryCheckpoints()
+        self._checkpoints = checkpoints or MemoryCheckpoints()
         self._slowdown = 1.0  # of the learning rate, by rewinds
         self._parameters = [p for p in scene.flow.parameters() if p.requires_grad]
         self._optimizer = torch.optim.Adam(self._parameters, lr=self.settings.learning_rate, fused=True)
@@ -70,7 +70,7 @@ class FlowFit:
         Raises:
             UserError: it belongs to a fit with other settings or other footage.
         """
-        checkpoint = self._keeper.newest()
+        checkpoint = self._checkpoints.newest()
         if checkpoint is None:
             return
         then = checkpoint.record["identity"]
@@ -171,7 +171,7 @@ class FlowFit:
         may_change = {"learning_rate", "on_divergence", "cache_memory"}  # the first two: after a divergence
         left_out: dict[str, Any] = {"score": True, "event": True, "scene": True, "fit": may_change}
         settings = self.scene.settings.model_dump(mode="json", exclude=left_out)
-        return {"settings": settings, "footage": self.footage.digest, "frames": len(self.footage.origin)}
+        return {"settings": settings, "footage": self.footage.digest, "frames": len(self.footage.frames)}
 
     def _keep(self) -> None:
         tensors = {f"flow.{name}": value for name, value in self.scene.flow.state_dict().items()}
@@ -183,10 +183,10 @@ class FlowFit:
             "slowdown": self._slowdown,
             "scaler": self._scaler.state_dict(),
         }
-        self._keeper.save(len(self.passes), Checkpoint(tensors, record))
+        self._checkpoints.save(len(self.passes), Checkpoint(tensors, record))
 
     def _go_back(self) -> None:
-        checkpoint = self._keeper.newest()
+        checkpoint = self._checkpoints.newest()
         if checkpoint is None:
             raise UserError("no checkpoint can be read: the fit cannot go back")
         slowdown = self._slowdown
@@ -228,7 +228,7 @@ def fit_scene(
     with feature_cache(scene.settings.fit) as cache:
         footage = NormalFeatures(cache)
         for footage in extract(scene, sources, cache, scene.settings.fit.holdout):
-            log.debug("%d frames extracted", len(footage.origin))
+            log.debug("%d frames extracted", len(footage.frames))
         for done in FlowFit(scene, footage).run():
             log.info("pass %d: loss %.4f", done.number, done.loss)
         scene.calibration = calibrate(scene, footage)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from msflow_stream.config.settings import ScoreSettings
 from msflow_stream.model.aggregate import Maps, anomaly_maps
 from msflow_stream.model.fused import FusedMaps
-from msflow_stream.scenes.preparation import DevicePreparing, check_image
+from msflow_stream.scenes.preparation import DevicePreparation, check_image
 from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scoring.compiled_scenes import CompiledScenes
 from msflow_stream.scoring.engines.base import Engine, FeatureGraph, LikelihoodGraph, Run
@@ -115,7 +115,7 @@ class EngineInference:
         self._features: WeakKeyDictionary[nn.Module, dict[tuple[int, int], Run]] = WeakKeyDictionary()
         self.likelihoods = CompiledScenes(self._compiled, capacity_bytes)
         self._streams = 1
-        self._preparing = DevicePreparing()
+        self._preparation = DevicePreparation()
         self._maps: dict[tuple[object, ...], FusedMaps] = {}
         self._lock = RLock()  # of what is made; who has a function does not wait for another that is made
 
@@ -132,7 +132,7 @@ class EngineInference:
         if scene.device.type == "cpu":
             return scene.prepare(image)
         check_image(image)
-        return self._preparing(image, scene.settings.input, scene.device)
+        return self._preparation(image, scene.settings.input, scene.device)
 
     def features(self, scene: Scene, images: Tensor) -> list[Tensor]:
         """Returns the features (B C_l H_l W_l)."""

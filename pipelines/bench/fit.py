@@ -126,7 +126,7 @@ def _images(settings: Settings, frames: int) -> Tensor:
 def _extracted(scene: Scene, images: Tensor) -> tuple[Scene, NormalFeatures]:
     cache = feature_cache(scene.settings.fit)
     for part in torch.split(images, scene.settings.fit.batch):
-        cache.append(scene.pyramid(part.to(scene.device)))
+        cache.add(scene.pyramid(part.to(scene.device)))
     return scene, NormalFeatures(cache, [("noise", index, 0.0) for index in range(len(images))])
 
 
@@ -173,7 +173,7 @@ def _peak_memory(settings: Settings, frames: int) -> tuple[int, int]:
     cache = feature_cache(settings.fit)
     generator = torch.Generator().manual_seed(0)
     for _ in range(0, frames, settings.fit.batch):
-        cache.append(scene.pyramid(torch.randn(settings.fit.batch, 3, *settings.input.size, generator=generator)))
+        cache.add(scene.pyramid(torch.randn(settings.fit.batch, 3, *settings.input.size, generator=generator)))
     footage = NormalFeatures(cache, [("noise", index, 0.0) for index in range(len(cache))])
     for _ in FlowFit(scene, footage).run():
         pass

@@ -107,7 +107,7 @@ def diagnostics(title: str, found: Mapping[ScoreKind, CalibratedKind]) -> Table:
 
 
 def _column(found: CalibratedKind) -> dict[str, str]:
-    limit, fit, record = found.limit, found.fit, found.record
+    limit, fit, record = found.estimate, found.fit, found.record
     facts = {
         "threshold": figure(limit.threshold),
         "  its interval": interval(limit.threshold_interval),

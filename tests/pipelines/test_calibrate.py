@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from msflow_stream.datasets.synthetic import SyntheticScene
 from msflow_stream.results.wording import every, span
 from msflow_stream.scenes.folder import FORMAT
 from msflow_stream.scenes.normal_scores import NORMAL_SCORES, NormalScore, read_normal_scores, write_normal_scores
@@ -26,11 +27,12 @@ from msflow_stream.scenes.thresholds import NormalStatistics
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import UserError
 from msflow_stream.video.reading.video_reader import VideoReader
+from msflow_stream.video.writing.video_writer import VideoWriter
 from pipelines.calibrate import Calibrated, CalibrateJob, calibrate
 from pipelines.score import score
 from pipelines.score_source import ScoreJob
 from tests.pipelines.conftest import Workplace
-from tests.support.footage import write_clip
+from tests.support.footage import RATE, SIZE
 
 KINDS = ["paper", "surprise", "surprise_mean"]
 
@@ -45,10 +47,15 @@ class Case(NamedTuple):
 
 @pytest.fixture(scope="module")
 def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A minute of normal footage in ten videos, which the scene has not seen."""
+    """A minute of normal footage in ten videos, which the scene has not seen; it moves five times a second."""
     folder = tmp_path_factory.mktemp("footage")
     for number in range(10):
-        write_clip(folder, f"walk{number}", 6, traffic=11 + number)
+        scene = SyntheticScene(*SIZE, RATE, seed=0, traffic_seed=11 + number)
+        with VideoWriter(folder / f"walk{number}.mp4", *SIZE, 1 / RATE, RATE) as writer:
+            for index in range(0, 150, 5):
+                image = scene.frame(index).image
+                for repeated in range(5):
+                    writer.write(image, index + repeated)
     return folder
 
 
@@ -110,7 +117,7 @@ def test_normal_footage_gives_thresholds_that_the_scene_keeps(
     for kind in KINDS:
         found = result.found[kind]  # type: ignore[index]
         assert len(found.record.values) == 300
-        assert found.limit.counted <= 5  # one is to be expected
+        assert found.estimate.counted <= 5  # one is to be expected
 
     score([str(footage / "walk3.mp4")], Scorer(after, "cpu"), ScoreJob(out=tmp_path / "run", overlay=False))
     with (tmp_path / "run" / "walk3" / "scores.csv").open() as file:
@@ -136,7 +143,7 @@ def test_what_the_fit_kept_is_enough(calibrated: Case, minute: Path) -> None:
     assert before is not None
     assert again.calibration.thresholds == pytest.approx(given.calibration.thresholds)
     for kind, one in again.found.items():
-        assert one.limit.rate_interval == pytest.approx(given.found[kind].limit.rate_interval, rel=1e-4)
+        assert one.estimate.rate_interval == pytest.approx(given.found[kind].estimate.rate_interval, rel=1e-4)
     assert again.calibration.map_range == before.map_range
 
 

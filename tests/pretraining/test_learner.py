@@ -58,10 +58,10 @@ def test_a_training_that_was_stopped_ends_with_the_same_weights(tmp_path: Path) 
         whole.step()
     for _ in range(3):
         first.step()
-    keeper = FileCheckpoints(tmp_path)
-    keeper.save(3, first.state())
+    store = FileCheckpoints(tmp_path)
+    store.save(3, first.state())
     second = learner()
-    newest = keeper.newest()
+    newest = store.newest()
     assert newest is not None
     second.restore(newest)
     for _ in range(3):

@@ -15,7 +15,7 @@ DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int
 
 
 @pytest.fixture(params=["memory", "file"])
-def keeper(request: pytest.FixtureRequest, tmp_path: Path) -> CheckpointStore:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> CheckpointStore:
     """Each of the two, empty."""
     return MemoryCheckpoints() if request.param == "memory" else FileCheckpoints(tmp_path / "fit")
 
@@ -30,13 +30,13 @@ def checkpoint(number: int) -> Checkpoint:
     return Checkpoint({"weight": torch.tensor([number, 0.5]), "step": torch.tensor(number)}, {"pass": number})
 
 
-def save(keeper: CheckpointStore, *numbers: int) -> None:
+def save(store: CheckpointStore, *numbers: int) -> None:
     for number in numbers:
-        keeper.save(number, checkpoint(number))
+        store.save(number, checkpoint(number))
 
 
-def saved(keeper: CheckpointStore) -> Checkpoint:
-    newest = keeper.newest()
+def saved(store: CheckpointStore) -> Checkpoint:
+    newest = store.newest()
     assert newest is not None
     return newest
 
@@ -49,8 +49,8 @@ def bits(tensors: Mapping[str, Tensor]) -> dict[str, object]:
     }
 
 
-def newest_is(keeper: CheckpointStore, number: int) -> bool:
-    found, expected = saved(keeper), checkpoint(number)
+def newest_is(store: CheckpointStore, number: int) -> bool:
+    found, expected = saved(store), checkpoint(number)
     return bits(found.tensors) == bits(expected.tensors) and found.record == expected.record
 
 
@@ -59,7 +59,7 @@ def names(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_tensors_come_back_bit_for_bit(keeper: CheckpointStore, dtype: torch.dtype) -> None:
+def test_tensors_come_back_bit_for_bit(store: CheckpointStore, dtype: torch.dtype) -> None:
     raw = torch.randint(256, (2 * 3 * 4 * 8,), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     whole = raw.view(dtype)[:24].reshape(1, 2, 3, 4)  # of random bits: NaNs with payloads and infinities are among them
     tensors = {
@@ -70,43 +70,43 @@ def test_tensors_come_back_bit_for_bit(keeper: CheckpointStore, dtype: torch.dty
         "empty": whole[:, :0],
     }
     expected = bits(tensors)
-    keeper.save(1, Checkpoint(tensors, {}))
-    assert bits(saved(keeper).tensors) == expected
+    store.save(1, Checkpoint(tensors, {}))
+    assert bits(saved(store).tensors) == expected
 
 
-def test_zeros_keep_their_sign_and_truths_their_type(keeper: CheckpointStore) -> None:
+def test_zeros_keep_their_sign_and_truths_their_type(store: CheckpointStore) -> None:
     tensors = {"zeros": torch.tensor([0.0, -0.0]), "truths": torch.tensor([True, False])}
-    keeper.save(1, Checkpoint(tensors, {}))
-    assert bits(saved(keeper).tensors) == bits(tensors)
+    store.save(1, Checkpoint(tensors, {}))
+    assert bits(saved(store).tensors) == bits(tensors)
 
 
-def test_the_record_comes_back_to_the_last_digit(keeper: CheckpointStore) -> None:
+def test_the_record_comes_back_to_the_last_digit(store: CheckpointStore) -> None:
     record = {"passes": [{"number": 1, "loss": 0.1 + 0.2, "held_out_loss": None}], "slowdown": 2**-6, "name": "früh"}
-    keeper.save(1, Checkpoint({}, record))
-    assert saved(keeper).record == record
+    store.save(1, Checkpoint({}, record))
+    assert saved(store).record == record
 
 
-def test_a_checkpoint_does_not_change_with_the_weights_it_was_made_from(keeper: CheckpointStore) -> None:
+def test_a_checkpoint_does_not_change_with_the_weights_it_was_made_from(store: CheckpointStore) -> None:
     given = checkpoint(1)
-    keeper.save(1, given)
+    store.save(1, given)
     for value in given.tensors.values():
         value.zero_()
-    assert newest_is(keeper, 1)
+    assert newest_is(store, 1)
 
 
-def test_the_newest_is_the_one_saved_last(keeper: CheckpointStore) -> None:
-    assert keeper.newest() is None
+def test_the_newest_is_the_one_saved_last(store: CheckpointStore) -> None:
+    assert store.newest() is None
     for number in range(4):
-        save(keeper, number)
-        assert newest_is(keeper, number)
-        assert newest_is(keeper, number)  # to read it does not use it up
+        save(store, number)
+        assert newest_is(store, number)
+        assert newest_is(store, number)  # to read it does not use it up
 
 
-def test_a_pass_that_is_saved_again_replaces_the_first(keeper: CheckpointStore) -> None:
-    save(keeper, 0, 1)
-    keeper.save(1, Checkpoint({"weight": torch.tensor(7.0)}, {"again": True}))
-    assert saved(keeper).record == {"again": True}
-    assert float(saved(keeper).tensors["weight"]) == 7
+def test_a_pass_that_is_saved_again_replaces_the_first(store: CheckpointStore) -> None:
+    save(store, 0, 1)
+    store.save(1, Checkpoint({"weight": torch.tensor(7.0)}, {"again": True}))
+    assert saved(store).record == {"again": True}
+    assert float(saved(store).tensors["weight"]) == 7
 
 
 def test_another_process_finds_the_files(files: FileCheckpoints) -> None:

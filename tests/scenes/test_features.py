@@ -47,7 +47,7 @@ def test_the_cache_gives_back_the_same_features_from_memory_and_from_disk_in_any
     with FeatureCache(dtype, limit) as cache:
         count = 0
         for size in batches:
-            cache.append(part(whole, count, count + size))
+            cache.add(part(whole, count, count + size))
             count += size
             positions = data.draw(st.lists(st.integers(0, count - 1), min_size=1, max_size=8))
             assert same(cache.batch(positions), [scale[positions] for scale in stored])  # also between two appends
@@ -59,8 +59,8 @@ def test_the_cache_gives_back_the_same_features_from_memory_and_from_disk_in_any
 def test_float16_rounds_and_float32_does_not(limit: int) -> None:
     whole = features(8)
     with FeatureCache(torch.float32, limit) as exact, FeatureCache(torch.float16, limit) as half:
-        exact.append(whole)
-        half.append(whole)
+        exact.add(whole)
+        half.add(whole)
         assert same(exact.batch(range(8)), whole)
         for found, expected in zip(half.batch(range(8)), whole, strict=True):
             assert not torch.equal(found, expected)
@@ -71,12 +71,12 @@ def test_float16_rounds_and_float32_does_not(limit: int) -> None:
 def test_appending_after_the_spill_goes_on_after_what_was_read(tmp_path: Path) -> None:
     whole = features(9)
     with FeatureCache(memory_limit=2 * FRAME_BYTES, folder=tmp_path) as cache:
-        cache.append(part(whole, 0, 2))
+        cache.add(part(whole, 0, 2))
         assert not cache.on_disk
-        cache.append(part(whole, 2, 4))
+        cache.add(part(whole, 2, 4))
         assert cache.on_disk
         assert same(cache.batch([3, 0]), [scale[[3, 0]] for scale in whole])
-        cache.append(part(whole, 4, 9))
+        cache.add(part(whole, 4, 9))
         assert same(cache.batch(range(9)), whole)
 
 
@@ -85,7 +85,7 @@ def test_the_cache_keeps_copies_both_ways(limit: int) -> None:
     whole = features(3)
     with FeatureCache(memory_limit=limit) as cache:
         given = [scale.clone() for scale in whole]
-        cache.append(given)
+        cache.add(given)
         for scale in (*given, *cache.batch([0, 1, 2])):
             scale.zero_()
         assert same(cache.batch([0, 1, 2]), whole)
@@ -94,7 +94,7 @@ def test_the_cache_keeps_copies_both_ways(limit: int) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="files without a name are Linux's")
 def test_the_files_of_the_cache_have_no_name(tmp_path: Path) -> None:
     with FeatureCache(memory_limit=AT_ONCE, folder=tmp_path) as cache:
-        cache.append(features(3))
+        cache.add(features(3))
         assert cache.on_disk
         assert list(tmp_path.iterdir()) == []
         links = [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
@@ -106,7 +106,7 @@ def test_the_files_of_the_cache_have_no_name(tmp_path: Path) -> None:
 def test_a_closed_cache_leaves_no_file_open(tmp_path: Path) -> None:
     before = len(os.listdir("/dev/fd"))  # noqa: PTH208  a Path would open one more
     with FeatureCache(memory_limit=AT_ONCE, folder=tmp_path) as cache:
-        cache.append(features(3))
+        cache.add(features(3))
         assert len(os.listdir("/dev/fd")) == before + len(SHAPES)  # noqa: PTH208
     assert len(os.listdir("/dev/fd")) == before  # noqa: PTH208
     assert list(tmp_path.iterdir()) == []

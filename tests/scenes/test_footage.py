@@ -34,7 +34,7 @@ def two_sources() -> Sources:
 def test_every_frame_has_the_features_of_its_own_picture(scene: Scene) -> None:
     footage = extracted(scene, [frames(BATCH + 3, source="a"), frames(2, traffic=1, source="b")])
     expected = [*frames(BATCH + 3, source="a"), *frames(2, traffic=1, source="b")]
-    assert footage.origin == [(frame.source, frame.index, frame.time) for frame in expected]
+    assert footage.frames == [(frame.source, frame.index, frame.time) for frame in expected]
     for position, frame in enumerate(expected):
         own = scene.pyramid(scene.prepare(frame.image)[None])
         for found, features in zip(footage.cache.batch([position]), own, strict=True):
@@ -44,7 +44,7 @@ def test_every_frame_has_the_features_of_its_own_picture(scene: Scene) -> None:
 def test_the_footage_grows_batch_by_batch_and_no_batch_spans_two_sources(scene: Scene) -> None:
     sources = [frames(2 * BATCH + 1, source="a"), frames(3, source="b")]
     grown = [
-        (len(footage.origin), len(footage.cache)) for footage in extract(scene, sources, FeatureCache(), holdout=0.1)
+        (len(footage.frames), len(footage.cache)) for footage in extract(scene, sources, FeatureCache(), holdout=0.1)
     ]
     assert grown == [(n, n) for n in (BATCH, 2 * BATCH, 2 * BATCH + 1, 2 * BATCH + 4)]
 
@@ -75,7 +75,7 @@ def test_the_held_out_part_of_a_source_is_rounded_down(
 
 def test_sources_of_few_frames_are_fitted_whole_however_many_they_are(scene: Scene) -> None:
     footage = extracted(scene, [frames(4, source=str(number)) for number in range(5)])
-    assert len(footage.origin) == 20  # a tenth of which would be two
+    assert len(footage.frames) == 20  # a tenth of which would be two
     assert footage.held_out == []
     assert footage.fitted == list(range(20))
 

@@ -14,7 +14,7 @@ from msflow_stream.scenes.folder import RECORD, WEIGHTS, list_scenes
 from msflow_stream.scenes.normal_scores import read_normal_scores
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.scorer import Scorer
-from msflow_stream.types import SCORE_FIELDS, Frame
+from msflow_stream.types import SCORE_KINDS, Frame
 
 DATA = Path(__file__).parent / "data"
 EXPECTED = json.loads((DATA / "yard_scores.json").read_text(encoding="utf-8"))  # as that version computed them
@@ -44,7 +44,7 @@ def test_an_old_scene_gives_the_scores_that_it_gave(yard: Scene) -> None:
 def test_an_old_calibration_is_read_whole(yard: Scene) -> None:
     assert yard.calibration is not None
     assert yard.calibration.thresholds == EXPECTED["thresholds"]
-    for kind in SCORE_FIELDS:
+    for kind in SCORE_KINDS:
         above = 1.1 * yard.calibration.thresholds[kind]
         expected = EXPECTED["probabilities_above"][kind]
         assert yard.calibration.tails[kind].probability(above) == pytest.approx(expected)

@@ -18,10 +18,10 @@ from msflow_stream.scenes.thresholds import (
     BATCH,
     CalibratedKind,
     calibrate,
-    find_limit,
+    calibrate_kind,
     measure_normal,
     quantiles,
-    with_limits,
+    with_thresholds,
 )
 from msflow_stream.series import smooth
 from msflow_stream.types import SCORE_KINDS, Frame, ScoreKind, Scores, UserError
@@ -131,7 +131,7 @@ def rising(count: int, seed: int = 0, source: str = "gate") -> list[NormalScore]
 
 
 def limit_of(scores: Sequence[NormalScore], kind: ScoreKind = "paper", rate: float = 1.0) -> CalibratedKind:
-    return find_limit(scores, kind, rate, 0.5, 5.0, np.random.default_rng(0))
+    return calibrate_kind(scores, kind, rate, 0.5, 5.0, np.random.default_rng(0))
 
 
 def test_the_measured_scores_are_those_of_the_held_out_frames(scene: Scene) -> None:
@@ -154,16 +154,16 @@ def test_a_threshold_is_about_smoothed_scores_of_its_kind(kind: ScoreKind) -> No
     found = limit_of(given, kind)
     values = smooth([one.time for one in given], [one.scores.of(kind) for one in given], 0.5)
     assert found.record.values.tolist() == pytest.approx(values)
-    assert found.limit.threshold > np.quantile(values, 0.99)
-    assert found.limit.threshold < 2 * max(one.scores.of(kind) for one in given)
+    assert found.estimate.threshold > np.quantile(values, 0.99)
+    assert found.estimate.threshold < 2 * max(one.scores.of(kind) for one in given)
 
 
 def test_a_rate_that_the_footage_does_not_support_gets_the_threshold_of_the_best_that_it_does() -> None:
     half_an_hour = rising(9_000)
-    best = limit_of(half_an_hour, rate=0.2).limit
+    best = limit_of(half_an_hour, rate=0.2).estimate
     assert best.rate == pytest.approx(0.2)  # once in ten times half an hour
-    assert limit_of(half_an_hour, rate=0.001).limit == best
-    assert limit_of(half_an_hour, rate=0.4).limit.threshold < best.threshold
+    assert limit_of(half_an_hour, rate=0.001).estimate == best
+    assert limit_of(half_an_hour, rate=0.4).estimate.threshold < best.threshold
 
 
 def test_footage_of_several_sources_adds_up() -> None:
@@ -193,7 +193,7 @@ def test_a_calibration_comes_back_from_json_and_an_old_one_is_read() -> None:
     basis = CalibrationBasis(
         created="now", asked=1.0, supported=None, hours=0.3, sources={"gate": 9}, smoothing=0.5, gap=5.0
     )
-    after = with_limits(before, found, basis)
+    after = with_thresholds(before, found, basis)
     assert Calibration.model_validate_json(after.model_dump_json()) == after
     assert Calibration.model_validate(json.loads(json.dumps(after.model_dump(mode="json")))) == after
     assert set(after.tails) == set(after.limits) == set(SCORE_KINDS)

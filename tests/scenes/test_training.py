@@ -52,7 +52,7 @@ def test_a_fit_lowers_the_loss_of_frames_it_has_not_seen() -> None:
 
 def test_the_last_tenth_of_each_source_is_held_out() -> None:
     _, footage = prepared()
-    assert [footage.origin[i][:2] for i in footage.held_out] == [("normal", 90), ("normal", 95), ("second", 45)]
+    assert [footage.frames[i][:2] for i in footage.held_out] == [("normal", 90), ("normal", 95), ("second", 45)]
     assert sorted(footage.fitted + footage.held_out) == list(range(30))
     assert footage.sources == {"normal": 20, "second": 10}
 

@@ -123,7 +123,7 @@ class TailFit:
     peaks: Floats
     posterior: Posterior
 
-    def limit(self, rate: float, record: NormalRecord, random: np.random.Generator) -> ThresholdEstimate:
+    def estimate_threshold(self, rate: float, record: NormalRecord, random: np.random.Generator) -> ThresholdEstimate:
         """Returns the threshold for so many alarms per hour, a rate that `supported_rate` allows."""
         threshold = self.tail.threshold(rate)
         rate = min(rate, self.tail.excursions / self.tail.hours)  # there may never be so many
@@ -180,7 +180,7 @@ def fit_tail(record: NormalRecord, rate: float, random: np.random.Generator, dra
     return TailFit(tail, diagnostics, peaks, posterior)
 
 
-def limit_without_tail(record: NormalRecord) -> ThresholdEstimate:
+def estimate_without_tail(record: NormalRecord) -> ThresholdEstimate:
     """Returns the highest score as threshold: no normal frame of the footage is above it.
 
     Raises:

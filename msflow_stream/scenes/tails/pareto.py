@@ -28,7 +28,7 @@ SMALLEST_CHANCE = 1e-12  # keeps logarithms finite
 
 @dataclass(frozen=True, slots=True)
 class Pareto:
-    """The distribution with P(Y > y) = (1 + shape y / scale)^(-1 / shape) for y > 0, exponential where the shape is 0."""
+    """The distribution with P(Y > y) = (1 + shape y / scale)^(-1 / shape) for y > 0; exponential for a shape of 0."""
 
     shape: float
     scale: float

@@ -23,7 +23,7 @@ from msflow_stream.scenes.tails.fitting import (
     TailFit,
     ThresholdEstimate,
     fit_tail,
-    limit_without_tail,
+    estimate_without_tail,
     supported_rate,
 )
 from msflow_stream.scenes.tails.pareto import Posterior
@@ -65,7 +65,7 @@ def simulated(name: str, hours: float, rate: float, runs: int) -> list[tuple[Thr
         record = peaky(truth.rvs(size=random.poisson(hours * PER_HOUR), random_state=random))
         found = fit_tail(record, rate, random, draws=2)
         assert found is not None
-        limit = found.limit(rate, record, random)
+        limit = found.estimate_threshold(rate, record, random)
         results.append((limit, PER_HOUR * float(truth.sf(limit.threshold)), float(truth.isf(rate / PER_HOUR))))
     return results
 
@@ -98,7 +98,7 @@ def test_fresh_footage_has_the_rate_that_was_asked_for() -> None:
         record = NormalRecord([wandering(18_000, random)], GAP)
         found = fit_tail(record, 2.0, random, draws=2)
         assert found is not None
-        limit = found.limit(2.0, record, random)
+        limit = found.estimate_threshold(2.0, record, random)
         rates.append(len(fresh.peaks(limit.threshold)) / fresh.hours)
         assert limit.rate_interval is not None
         assert limit.rate_interval[0] * 0.8 <= rates[-1] <= limit.rate_interval[1] * 1.2
@@ -136,7 +136,7 @@ def test_diagnostics_count_frames_and_excursions() -> None:
 
 def test_the_footage_is_counted_at_the_threshold() -> None:
     record = peaky(np.random.default_rng(0).exponential(size=600))
-    limit = fitted(record, rate=6.0).limit(6.0, record, np.random.default_rng(0))
+    limit = fitted(record, rate=6.0).estimate_threshold(6.0, record, np.random.default_rng(0))
     assert limit.counted == len(record.peaks(limit.threshold))
     assert limit.counted == pytest.approx(6.0 * record.hours, rel=0.5)
 
@@ -144,7 +144,7 @@ def test_the_footage_is_counted_at_the_threshold() -> None:
 def test_more_alarms_than_there_are_get_the_lowest_threshold_and_the_rate_it_has() -> None:
     record = peaky(np.random.default_rng(0).exponential(size=100))
     found = fitted(record, rate=1e4)
-    limit = found.limit(1e4, record, np.random.default_rng(0))
+    limit = found.estimate_threshold(1e4, record, np.random.default_rng(0))
     assert limit.threshold == found.tail.level
     assert limit.rate == pytest.approx(found.tail.excursions / record.hours)
 
@@ -161,7 +161,7 @@ def test_more_alarms_than_there_are_get_the_lowest_threshold_and_the_rate_it_has
 )
 def test_without_a_tail_the_threshold_is_the_highest_score(record: NormalRecord) -> None:
     assert fit_tail(record, 1.0, np.random.default_rng(0)) is None
-    limit = limit_without_tail(record)
+    limit = estimate_without_tail(record)
     assert limit.threshold == record.highest
     assert (limit.rate, limit.threshold_interval, limit.counted) == (None, None, 0)
     if record.hours:
@@ -172,7 +172,7 @@ def test_without_a_tail_the_threshold_is_the_highest_score(record: NormalRecord)
 
 def test_peaks_that_are_all_alike_have_a_tail_too() -> None:
     found = fitted(peaky([1.0] * 20 + [2.0] * (2 * FEWEST)))
-    limit = found.limit(0.1, peaky([1.0]), np.random.default_rng(0))
+    limit = found.estimate_threshold(0.1, peaky([1.0]), np.random.default_rng(0))
     assert math.isfinite(limit.threshold)
 
 
@@ -232,7 +232,7 @@ def test_the_threshold_of_a_rate_has_that_rate() -> None:
 
 def test_the_same_scores_give_the_same_figures() -> None:
     record = peaky(np.random.default_rng(0).exponential(size=100))
-    first, second = (fitted(record).limit(1.0, record, np.random.default_rng(4)) for _ in range(2))
+    first, second = (fitted(record).estimate_threshold(1.0, record, np.random.default_rng(4)) for _ in range(2))
     assert first == second
 
 

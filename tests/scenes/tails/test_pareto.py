@@ -54,7 +54,7 @@ def test_no_distribution_within_the_bounds_is_likelier(shape: float, count: int)
     assert SHAPES[0] <= found.shape <= SHAPES[1]
     best = genpareto.logpdf(excesses, found.shape, scale=found.scale).sum()
     for other in np.linspace(*SHAPES, 41):
-        scales = found.scale * np.geomspace(0.2, 5, 400)
+        scales = found.scale * np.geomspace(0.2, 5, 100)
         others = genpareto.logpdf(excesses[:, None], other, scale=scales).sum(0)
         assert others.max() <= best + 1e-6
     theirs, _, _ = genpareto.fit(excesses, floc=0)
@@ -68,7 +68,7 @@ def test_a_tail_that_ends_abruptly_gets_the_shortest_tail_allowed() -> None:
 
 @pytest.mark.parametrize("shape", [-0.2, 0.0, 0.2])
 def test_standard_errors_are_how_far_estimates_scatter(shape: float) -> None:
-    fits = [fit(drawn(shape, 200, seed)) for seed in range(150)]
+    fits = [fit(drawn(shape, 200, seed)) for seed in range(100)]
     errors = Pareto(shape, 3.0).errors(200)
     assert np.std([one.shape for one in fits]) == pytest.approx(errors[0], rel=0.25)
     assert np.std([one.scale for one in fits]) == pytest.approx(errors[1], rel=0.25)
@@ -84,9 +84,9 @@ def test_the_distance_of_excesses_from_a_distribution_is_that_of_scipy() -> None
 def test_p_values_are_even_where_the_distribution_is_right() -> None:
     random = np.random.default_rng(1)
     values = []
-    for seed in range(60):
+    for seed in range(40):
         excesses = drawn(0.1, 40, seed)
-        values.append(fit_p_value(excesses, fit(excesses), random, 60))
+        values.append(fit_p_value(excesses, fit(excesses), random, 39))
     assert np.mean(values) == pytest.approx(0.5, abs=0.12)
     assert 0 <= np.mean(np.array(values) < 0.1) <= 0.22
 

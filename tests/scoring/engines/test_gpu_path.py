@@ -11,7 +11,7 @@ from torch import Tensor
 
 from msflow_stream.config.settings import InputSettings
 from msflow_stream.scenes import preparation as preparing
-from msflow_stream.scenes.preparation import DevicePreparing, prepare
+from msflow_stream.scenes.preparation import DevicePreparation, prepare
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.engines.base import Run
 from msflow_stream.scoring.engines.torch_engine import SHAPES, Recorded, Replaying, TorchEngine
@@ -84,7 +84,7 @@ def test_a_scene_scores_the_same_through_recordings() -> None:
 
 
 def test_pictures_are_prepared_on_the_device_as_elsewhere() -> None:
-    prepared, chosen = DevicePreparing(), InputSettings(size=(64, 96))
+    prepared, chosen = DevicePreparation(), InputSettings(size=(64, 96))
     for seed, size in enumerate(((120, 200), (64, 96), (90, 90), (120, 200))):
         image = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
         found = prepared(image, chosen, torch.device("cpu"))
@@ -93,7 +93,7 @@ def test_pictures_are_prepared_on_the_device_as_elsewhere() -> None:
 
 def test_preparations_of_sizes_long_unused_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparing, "KEPT", 3)
-    prepared = DevicePreparing()
+    prepared = DevicePreparation()
     for height in range(40, 50):
         prepared(np.zeros((height, 50, 3), np.uint8), InputSettings(size=(64, 96)), torch.device("cpu"))
     assert len(prepared._made) == 3
