@@ -42,7 +42,7 @@ SEED = 0  # of what is drawn for intervals and tests: the same scores give the s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrateJob:
-    """What `calibrate` is asked for, apart from the scene.
+    """The request to `calibrate`, apart from the scene.
 
     Attributes:
         rate: false alarms per hour that are wanted, at most, of each kind of score.
@@ -61,7 +61,7 @@ class CalibrateJob:
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """What came of it: the scene's new calibration, what it is made from, and what that means in plain words."""
+    """The scene's new calibration, what it is made from, and what that means in plain words."""
 
     calibration: Calibration
     found: dict[ScoreKind, CalibratedKind]
@@ -139,6 +139,6 @@ def _basis(
 
 
 def _seen(folder: Path, job: CalibrateJob, scores: Sequence[NormalScore]) -> list[str]:
-    """Sources that were given, and have the names of some that the scene was fitted on."""
+    """The sources that were given and have the names of some that the scene was fitted on."""
     fitted = read_record(folder)["fit"].get("sources", {}) if job.normal else {}
     return sorted({one.source for one in scores} & set(fitted))

@@ -1,4 +1,4 @@
-"""`export`: a scene as one file that scores on its own, without this program."""
+"""`export` and `import-checkpoint`: a scene as one file that scores on its own, and one from the original release."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from msflow_stream.types import UserError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportJob:
-    """What is written, and where.
+    """The request to `export`, apart from the scene.
 
     Attributes:
         to: the kind of file.

@@ -1,4 +1,4 @@
-"""`train-backbone`: makes scenes from formulas and trains the embedded backbone on them; how its weights came to be."""
+"""`train-backbone`: makes scenes from formulas and trains the embedded backbone on them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EVERY = 20  # steps between two rows of losses
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainJob:
-    """What to train with, and where.
+    """The request to `train-backbone`, apart from the folder.
 
     Attributes:
         checkpoint_minutes: between two checkpoints, each enough to go on from.

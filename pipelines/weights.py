@@ -1,4 +1,4 @@
-"""`weights`: which backbones this machine can use without a network, fetching one for later, verifying a file."""
+"""`weights`: lists backbones that need no network, fetches one for later, verifies a file."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def _whole_cells(images: Tensor) -> Tensor:
 
 @fx.wrap
 def _cut(whole: Tensor, images: Tensor) -> Tensor:
-    """What belongs to the images, of what was made of whole cells."""
+    """The part of whole cells that belongs to the images."""
     return whole[:, :, : images.shape[2], : images.shape[3]] if whole.shape != images.shape else whole
 
 

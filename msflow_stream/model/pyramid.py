@@ -127,7 +127,7 @@ def _download(backbone: str) -> dict[str, Tensor]:
 
 
 def _cached(backbone: str) -> str | None:
-    """Where an earlier download lies, so that a machine without a network can use it."""
+    """The file of an earlier download, so that a machine without a network can use it."""
     import timm
     from huggingface_hub import try_to_load_from_cache
 

@@ -106,5 +106,5 @@ class FileCheckpoints:
 
 
 def _checksum(path: Path) -> bytes:
-    """As the command `sha256sum` prints it."""
+    """The hash of a file as the command `sha256sum` prints it."""
     return f"{file_hash(path)}  {path.name}\n".encode()

@@ -35,7 +35,7 @@ def write_losses(folder: Path, passes: Sequence[Pass]) -> None:
 
 
 class TensorBoardLog:
-    """A context whose value takes passes and writes them below `folder` as they come."""
+    """A context whose value writes passes below `folder` as they come."""
 
     def __init__(self, folder: Path) -> None:
         self._writer = SummaryWriter(str(folder))

@@ -78,7 +78,7 @@ class Scene:
 
     @property
     def device(self) -> torch.device:
-        """Where the features are computed; the flow's weights may wait elsewhere (see `SceneCache`)."""
+        """The device that computes the features; the flow's weights may be elsewhere (see `SceneCache`)."""
         return next(self.pyramid.parameters()).device
 
     def to(self, device: torch.device | str) -> Scene:

@@ -31,10 +31,10 @@ class SceneCache:
     Scenes whose pyramids are the same function share one: their frames can go through it together.
 
     Args:
-        folder: with a folder per scene.
+        folder: holds a folder per scene.
         device: auto, cpu, cuda, cuda:1 and so on.
         prepare: called with every scene that was loaded, before anyone gets it.
-        flows_on_cpu: whether flows stay in the CPU's memory, for a scoring that takes them to the device in turns.
+        flows_on_cpu: whether flows stay in the CPU's memory, for an inference that moves them to the device in turns.
 
     Raises:
         UserError: a device that this machine lacks.

@@ -21,7 +21,7 @@ from tests.support.footage import frames, small_settings
 
 
 def fit(folder: Path, name: str, *overrides: str) -> None:
-    """A scene on the disk, as far as the bank can tell: its flow is as initialised."""
+    """A scene on the disk, as far as the cache can tell: its flow is as initialised."""
     Scene.new(name, small_settings(*overrides)).save(folder / name, overwrite=True)
 
 
@@ -35,43 +35,43 @@ def size(module: torch.nn.Module) -> int:
 
 
 @pytest.fixture
-def bank(tmp_path: Path) -> SceneCache:
+def cache(tmp_path: Path) -> SceneCache:
     """Of two scenes with the same features, `day` and `night`."""
     fit(tmp_path, "day", "fit.seed=1")
     fit(tmp_path, "night", "fit.seed=2")
     return SceneCache(tmp_path, "cpu")
 
 
-def test_a_scene_is_loaded_once_and_is_as_if_it_were_alone(bank: SceneCache) -> None:
-    scene = bank.get("day")
-    assert bank.get("day") is scene
-    bank.get("night")
-    assert surprise(scene) == surprise(Scene.load(bank.folder / "day"))
-    assert surprise(bank.get("night")) == surprise(Scene.load(bank.folder / "night"))
-    assert surprise(scene) != surprise(bank.get("night"))
+def test_a_scene_is_loaded_once_and_is_as_if_it_were_alone(cache: SceneCache) -> None:
+    scene = cache.get("day")
+    assert cache.get("day") is scene
+    cache.get("night")
+    assert surprise(scene) == surprise(Scene.load(cache.folder / "day"))
+    assert surprise(cache.get("night")) == surprise(Scene.load(cache.folder / "night"))
+    assert surprise(scene) != surprise(cache.get("night"))
 
 
-def test_a_scene_goes_by_the_name_of_its_folder_which_may_be_a_copy(bank: SceneCache) -> None:
-    shutil.copytree(bank.folder / "day", bank.folder / "dusk")
-    assert bank.get("dusk").name == "dusk"
-    assert surprise(bank.get("dusk")) == surprise(bank.get("day"))
+def test_a_scene_goes_by_the_name_of_its_folder_which_may_be_a_copy(cache: SceneCache) -> None:
+    shutil.copytree(cache.folder / "day", cache.folder / "dusk")
+    assert cache.get("dusk").name == "dusk"
+    assert surprise(cache.get("dusk")) == surprise(cache.get("day"))
 
 
 def test_thirteen_scenes_hold_one_backbone(tmp_path: Path) -> None:
     names = [f"scene{number}" for number in range(13)]
     for seed, name in enumerate(names):
         fit(tmp_path, name, f"fit.seed={seed}")
-    bank = SceneCache(tmp_path, "cpu")
-    scenes = [bank.get(name) for name in names]
+    cache = SceneCache(tmp_path, "cpu")
+    scenes = [cache.get(name) for name in names]
     assert len({id(scene.pyramid) for scene in scenes}) == 1
     assert len({id(scene.flow) for scene in scenes}) == 13
-    assert bank.nbytes == size(scenes[0].pyramid) + sum(size(scene.flow) for scene in scenes)
+    assert cache.nbytes == size(scenes[0].pyramid) + sum(size(scene.flow) for scene in scenes)
 
 
 @pytest.mark.parametrize("change", ["input.size=[32,64]", "model.blocks=[2,1]", "score.top_k=0.1", "model.clamp=1.5"])
-def test_what_is_not_of_the_features_is_no_reason_for_another_backbone(bank: SceneCache, change: str) -> None:
-    fit(bank.folder, "other", change)
-    assert bank.get("other").pyramid is bank.get("day").pyramid
+def test_what_is_not_of_the_features_is_no_reason_for_another_backbone(cache: SceneCache, change: str) -> None:
+    fit(cache.folder, "other", change)
+    assert cache.get("other").pyramid is cache.get("day").pyramid
 
 
 @pytest.mark.parametrize(
@@ -86,114 +86,114 @@ def test_what_is_not_of_the_features_is_no_reason_for_another_backbone(bank: Sce
         "scene.dtype=float16",
     ],
 )
-def test_other_features_have_their_own_backbone(bank: SceneCache, change: str) -> None:
-    fit(bank.folder, "other", change)
-    assert bank.get("other").pyramid is not bank.get("day").pyramid
-    assert surprise(bank.get("other")) == surprise(Scene.load(bank.folder / "other"))
+def test_other_features_have_their_own_backbone(cache: SceneCache, change: str) -> None:
+    fit(cache.folder, "other", change)
+    assert cache.get("other").pyramid is not cache.get("day").pyramid
+    assert surprise(cache.get("other")) == surprise(Scene.load(cache.folder / "other"))
 
 
-def test_one_changed_weight_makes_another_backbone(bank: SceneCache) -> None:
+def test_one_changed_weight_makes_another_backbone(cache: SceneCache) -> None:
     scene = Scene.new("other", small_settings())
     with torch.no_grad():
         list(scene.pyramid.parameters())[-1].view(-1)[-1] += 1e-6
-    scene.save(bank.folder / "other")
-    assert bank.get("other").pyramid is not bank.get("day").pyramid
+    scene.save(cache.folder / "other")
+    assert cache.get("other").pyramid is not cache.get("day").pyramid
 
 
-def test_where_the_weights_came_from_does_not_matter(bank: SceneCache, tmp_path: Path) -> None:
+def test_where_the_weights_came_from_does_not_matter(cache: SceneCache, tmp_path: Path) -> None:
     import timm
 
     file = tmp_path / "resnet18.pth"
     torch.save(timm.create_model("resnet18").state_dict(), file)
-    fit(bank.folder, "from_a_file", f"model.weights={file}")
-    scene = Scene.load(bank.folder / "from_a_file")
-    Scene.new("again", small_settings(), scene.pyramid).save(bank.folder / "again")
-    assert bank.get("again").pyramid is bank.get("from_a_file").pyramid
-    assert bank.get("again").pyramid is not bank.get("day").pyramid
+    fit(cache.folder, "from_a_file", f"model.weights={file}")
+    scene = Scene.load(cache.folder / "from_a_file")
+    Scene.new("again", small_settings(), scene.pyramid).save(cache.folder / "again")
+    assert cache.get("again").pyramid is cache.get("from_a_file").pyramid
+    assert cache.get("again").pyramid is not cache.get("day").pyramid
 
 
-def test_scenes_that_no_camera_uses_leave_the_memory_and_the_backbone_with_the_last(bank: SceneCache) -> None:
-    flow, pyramid = weakref.ref(bank.get("day").flow), weakref.ref(bank.get("night").pyramid)
-    night = bank.get("night")
-    bank.keep(["night", "never loaded"])
+def test_scenes_that_no_camera_uses_leave_the_memory_and_the_backbone_with_the_last(cache: SceneCache) -> None:
+    flow, pyramid = weakref.ref(cache.get("day").flow), weakref.ref(cache.get("night").pyramid)
+    night = cache.get("night")
+    cache.keep(["night", "never loaded"])
     gc.collect()
     assert flow() is None
-    assert bank.get("night") is night
-    assert bank.nbytes == size(night.pyramid) + size(night.flow)
+    assert cache.get("night") is night
+    assert cache.nbytes == size(night.pyramid) + size(night.flow)
     del night
-    bank.forget("night")
-    bank.forget("night")
+    cache.forget("night")
+    cache.forget("night")
     gc.collect()
     assert pyramid() is None
-    assert bank.nbytes == 0
-    assert bank.get("night").name == "night"
+    assert cache.nbytes == 0
+    assert cache.get("night").name == "night"
 
 
-def test_a_scene_that_is_still_in_use_is_shared_with_those_loaded_later(bank: SceneCache) -> None:
-    in_use = bank.get("day")
-    bank.keep([])
-    assert bank.get("night").pyramid is in_use.pyramid
+def test_a_scene_that_is_still_in_use_is_shared_with_those_loaded_later(cache: SceneCache) -> None:
+    in_use = cache.get("day")
+    cache.keep([])
+    assert cache.get("night").pyramid is in_use.pyramid
 
 
-def test_only_what_was_fitted_again_is_loaded_anew(bank: SceneCache) -> None:
-    day, night = bank.get("day"), bank.get("night")
-    assert bank.reload(["day", "night"]) == []
+def test_only_what_was_fitted_again_is_loaded_anew(cache: SceneCache) -> None:
+    day, night = cache.get("day"), cache.get("night")
+    assert cache.reload(["day", "night"]) == []
     before = surprise(day)
-    fit(bank.folder, "day", "fit.seed=3")
-    assert bank.get("day") is day  # until it is asked for
-    assert bank.reload(["day", "night"]) == ["day"]
-    assert bank.get("night") is night
-    assert bank.get("day") is not day
-    assert bank.get("day").pyramid is night.pyramid
-    assert surprise(bank.get("day")) == surprise(Scene.load(bank.folder / "day")) != before
+    fit(cache.folder, "day", "fit.seed=3")
+    assert cache.get("day") is day  # until it is asked for
+    assert cache.reload(["day", "night"]) == ["day"]
+    assert cache.get("night") is night
+    assert cache.get("day") is not day
+    assert cache.get("day").pyramid is night.pyramid
+    assert surprise(cache.get("day")) == surprise(Scene.load(cache.folder / "day")) != before
     assert surprise(day) == before  # who scores with it at this moment
-    assert bank.reload(["day", "night"]) == []
+    assert cache.reload(["day", "night"]) == []
 
 
-def test_a_new_calibration_is_a_reason_to_load_anew(bank: SceneCache) -> None:
-    bank.get("day")
-    record = bank.folder / "day" / "scene.json"
+def test_a_new_calibration_is_a_reason_to_load_anew(cache: SceneCache) -> None:
+    cache.get("day")
+    record = cache.folder / "day" / "scene.json"
     thresholds = {"paper": 0.5, "surprise": 3.0, "surprise_mean": 1.0}
     calibration = {"frames": 9, "quantiles": {}, "thresholds": thresholds, "map_range": [0.0, 1.0]}
     record.write_text(json.dumps(json.loads(record.read_text()) | {"calibration": calibration}))
-    assert bank.reload(["day"]) == ["day"]
-    found = bank.get("day").calibration
+    assert cache.reload(["day"]) == ["day"]
+    found = cache.get("day").calibration
     assert found is not None
     assert found.thresholds == thresholds
 
 
-def test_reload_loads_what_a_new_camera_needs(bank: SceneCache) -> None:
-    assert bank.reload(["day", "day"]) == ["day"]
-    assert bank.nbytes == size(bank.get("day").pyramid) + size(bank.get("day").flow)
+def test_reload_loads_what_a_new_camera_needs(cache: SceneCache) -> None:
+    assert cache.reload(["day", "day"]) == ["day"]
+    assert cache.nbytes == size(cache.get("day").pyramid) + size(cache.get("day").flow)
 
 
-def test_a_scene_that_cannot_be_loaded_leaves_all_as_they_were(bank: SceneCache) -> None:
-    held = {name: bank.get(name) for name in ("day", "night")}
-    fit(bank.folder, "day", "fit.seed=3")
-    fit(bank.folder, "night", "fit.seed=4")
-    weights = bank.folder / "night" / "model.safetensors"
+def test_a_scene_that_cannot_be_loaded_leaves_all_as_they_were(cache: SceneCache) -> None:
+    held = {name: cache.get(name) for name in ("day", "night")}
+    fit(cache.folder, "day", "fit.seed=3")
+    fit(cache.folder, "night", "fit.seed=4")
+    weights = cache.folder / "night" / "model.safetensors"
     tensors = load_file(weights)
     save_file({name: value * 2 for name, value in tensors.items()}, weights)
     with pytest.raises(UserError, match=r"night.*is damaged"):
-        bank.reload(["day", "night"])
-    assert {name: bank.get(name) for name in held} == held
+        cache.reload(["day", "night"])
+    assert {name: cache.get(name) for name in held} == held
     with pytest.raises(UserError, match="no scene 'dusk'"):
-        bank.reload(["day", "dusk"])
-    assert bank.get("day") is held["day"]
-    fit(bank.folder, "night", "fit.seed=4")
-    assert bank.reload(["day", "night"]) == ["day", "night"]
+        cache.reload(["day", "dusk"])
+    assert cache.get("day") is held["day"]
+    fit(cache.folder, "night", "fit.seed=4")
+    assert cache.reload(["day", "night"]) == ["day", "night"]
 
 
-def test_a_scene_whose_folder_is_gone_stays_in_use(bank: SceneCache) -> None:
-    day = bank.get("day")
-    (bank.folder / "day" / "scene.json").unlink()
+def test_a_scene_whose_folder_is_gone_stays_in_use(cache: SceneCache) -> None:
+    day = cache.get("day")
+    (cache.folder / "day" / "scene.json").unlink()
     with pytest.raises(UserError, match=r"no scene 'day' in .*\(there: night\)"):
-        bank.reload(["day"])
-    assert bank.get("day") is day
+        cache.reload(["day"])
+    assert cache.get("day") is day
 
 
 def test_a_scene_fitted_again_while_it_is_loaded_is_not_missed(
-    bank: SceneCache, monkeypatch: pytest.MonkeyPatch
+    cache: SceneCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load = Scene.load
 
@@ -204,36 +204,36 @@ def test_a_scene_fitted_again_while_it_is_loaded_is_not_missed(
         return scene
 
     monkeypatch.setattr(Scene, "load", load_and_be_late)
-    bank.get("day")
-    assert bank.reload(["day"]) == ["day"]
-    assert surprise(bank.get("day")) == surprise(Scene.load(bank.folder / "day"))
+    cache.get("day")
+    assert cache.reload(["day"]) == ["day"]
+    assert surprise(cache.get("day")) == surprise(Scene.load(cache.folder / "day"))
 
 
 @pytest.mark.parametrize("name", ["dusk", "../day", "", "."])
-def test_a_scene_that_is_not_there_is_one_clear_error(bank: SceneCache, name: str) -> None:
+def test_a_scene_that_is_not_there_is_one_clear_error(cache: SceneCache, name: str) -> None:
     with pytest.raises(UserError):
-        bank.get(name)
+        cache.get(name)
     with pytest.raises(UserError):
-        bank.reload([name])
+        cache.reload([name])
 
 
-def test_threads_that_ask_at_once_get_the_same(bank: SceneCache) -> None:
+def test_threads_that_ask_at_once_get_the_same(cache: SceneCache) -> None:
     start = Barrier(8)
 
     def ask(number: int) -> Scene:
         start.wait(60)
-        return bank.get(("day", "night")[number % 2])
+        return cache.get(("day", "night")[number % 2])
 
     with ThreadPoolExecutor(8) as pool:
         scenes = list(pool.map(ask, range(8)))
-    assert {id(scene) for scene in scenes} == {id(bank.get("day")), id(bank.get("night"))}
+    assert {id(scene) for scene in scenes} == {id(cache.get("day")), id(cache.get("night"))}
     assert len({id(scene.pyramid) for scene in scenes}) == 1
 
 
 def test_who_asks_for_a_scene_that_is_held_does_not_wait_for_another(
-    bank: SceneCache, monkeypatch: pytest.MonkeyPatch
+    cache: SceneCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    day, load, loading, go_on = bank.get("day"), Scene.load, Event(), Event()
+    day, load, loading, go_on = cache.get("day"), Scene.load, Event(), Event()
 
     def slow(folder: Path) -> Scene:
         loading.set()
@@ -241,13 +241,13 @@ def test_who_asks_for_a_scene_that_is_held_does_not_wait_for_another(
         return load(folder)
 
     monkeypatch.setattr(Scene, "load", slow)
-    other = Thread(target=bank.get, args=("night",))
+    other = Thread(target=cache.get, args=("night",))
     other.start()
     try:
         assert loading.wait(60)
         with ThreadPoolExecutor(1) as pool:
-            assert pool.submit(bank.get, "day").result(30) is day
+            assert pool.submit(cache.get, "day").result(30) is day
     finally:
         go_on.set()
         other.join()
-    assert bank.get("night").name == "night"
+    assert cache.get("night").name == "night"

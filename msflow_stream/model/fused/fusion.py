@@ -86,7 +86,7 @@ class _FusedNetwork(nn.Module):
         )
 
     def forward(self, inputs: Sequence[Tensor], halves: Sequence[Tensor]) -> list[Tensor]:
-        """From `inputs`, what becomes of `halves`: (B H_l W_l) C_l/2 each."""
+        """Couples `halves` with `inputs`: (B H_l W_l) C_l/2 each."""
         images = [as_images(one, size) for one, size in zip(inputs, self.sizes, strict=True)]
         pooled = torch.cat([F.adaptive_avg_pool2d(one, self.smallest) for one in images], 1)  # B sum(C)/2 h w
         squeezed = F.relu(self.norm(self.squeeze(pooled).permute(0, 2, 3, 1)))  # B h w sum(C)/8
@@ -100,7 +100,7 @@ class _FusedNetwork(nn.Module):
 
 
 def _convolution(convolution: nn.Conv2d, columns: Tensor | None = None, rows: Tensor | None = None) -> nn.Conv2d:
-    """A copy with factors on its inputs and outputs."""
+    """A copy of a convolution with factors on its inputs and outputs."""
     weight, bias = convolution.weight.detach().double(), _bias(convolution)
     device = weight.device
     if columns is not None:

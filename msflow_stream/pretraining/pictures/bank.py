@@ -92,7 +92,7 @@ def _shard(task: tuple[Path, BankPlan, int]) -> int:
 
 
 def _save(path: Path, array: npt.NDArray[np.generic]) -> None:
-    """Under a temporary name first: a shard that is there is whole."""
+    """Writes under a temporary name first: a shard that is there is whole."""
     temporary = path.with_suffix(".part")
     with temporary.open("wb") as file:
         np.save(file, array)

@@ -115,7 +115,7 @@ def painted(rng: Generator, grey: Bytes) -> Floats:
 
 
 def _shadow(rng: Generator, mask: Bytes, size: float) -> Floats:
-    """How much light the shape takes from what lies behind it, H x W x 1."""
+    """The share of light that the shape takes from what lies behind it, H x W x 1."""
     x, y = rng.normal(0, 0.15 * size, 2)
     moved = cv2.warpAffine(mask, np.array([[1, 0, x], [0, 1, y]], np.float32), mask.shape[::-1])
     soft = cv2.GaussianBlur(moved, (0, 0), rng.uniform(0.5, 0.5 + 0.06 * size))

@@ -101,7 +101,7 @@ def fit(excesses: Floats) -> Pareto:
 
 
 def _profile(excesses: Floats, t: Floats) -> tuple[Floats, Floats, Floats]:
-    """Per t the highest mean log-likelihood, and the shape and scale it is at."""
+    """The highest mean log-likelihood per t, and the shape and scale it is at."""
     flat = np.abs(t) < NEARLY_ZERO
     safe = np.where(flat, 1.0, t)
     spread = np.log1p(safe[:, None] * excesses).mean(1)  # the likeliest shape

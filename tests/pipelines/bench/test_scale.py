@@ -16,7 +16,7 @@ from tests.support.footage import small_flags, small_settings
 
 
 @pytest.fixture
-def bank(tmp_path: Path) -> SceneCache:
+def cache(tmp_path: Path) -> SceneCache:
     for number in (1, 2):
         Scene.new(f"scene{number}", small_settings(f"fit.seed={number}")).save(tmp_path / f"scene{number}")
     return SceneCache(tmp_path, "cpu")
@@ -48,14 +48,14 @@ def test_more_scenes_than_cameras_are_refused(command: Command) -> None:
     assert "3 scenes need as many cameras" in outcome.err
 
 
-def test_scenes_are_given_to_cameras_in_turn(bank: SceneCache) -> None:
-    cameras = MemoryCameras(bank, ["scene1", "scene2"], 3, batch=2)
+def test_scenes_are_given_to_cameras_in_turn(cache: SceneCache) -> None:
+    cameras = MemoryCameras(cache, ["scene1", "scene2"], 3, batch=2)
     assert [scene.name for scene in cameras.scenes.values()] == ["scene1", "scene2", "scene1"]
     assert cameras.all_at_once(7).wall > 0
 
 
-def test_live_cameras_offer_their_frames_in_time(bank: SceneCache) -> None:
-    live = MemoryCameras(bank, ["scene1"], 2, batch=2).live(rate=10, seconds=0.5)
+def test_live_cameras_offer_their_frames_in_time(cache: SceneCache) -> None:
+    live = MemoryCameras(cache, ["scene1"], 2, batch=2).live(rate=10, seconds=0.5)
     assert live.offered == 10
     assert live.seconds >= 0.4
     assert 0 < len(live.latencies) <= 10

@@ -22,8 +22,8 @@ from msflow_stream.scenes.tails.fitting import (
     Tail,
     TailFit,
     ThresholdEstimate,
-    fit_tail,
     estimate_without_tail,
+    fit_tail,
     supported_rate,
 )
 from msflow_stream.scenes.tails.pareto import Posterior
