@@ -9,7 +9,7 @@ demo: $(READY)
 	$(VENV)/bin/msflow-stream demo --overwrite
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest -n auto
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(VENV)/bin/ruff format --check .

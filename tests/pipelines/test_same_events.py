@@ -17,18 +17,13 @@ from msflow_stream.video.reading.video_reader import VideoReader
 from tests.pipelines.conftest import Workplace
 from tests.support.command import Command
 from tests.support.rtsp import RtspCamera, need_server, write_units
-from tests.support.stage import fit_scene, struck
+from tests.support.stage import struck
 from tests.support.videos import write_video
 from tests.support.watching import Watching, until
 
 WRONG = (range(50, 90), range(140, 165))  # of the clip's frames, at 25 a second
 LENGTH = 225
 STEP = 0.2  # seconds from sampled frame to sampled frame
-
-
-@pytest.fixture
-def scenes(workplace: Workplace, tmp_path: Path) -> Path:
-    return fit_scene(workplace.folder / "normal.mp4", tmp_path / "scenes")
 
 
 @pytest.fixture
@@ -79,8 +74,9 @@ def overlap(first: Box, second: Box) -> bool:
 
 
 def test_a_clip_has_the_same_events_as_a_file_and_over_rtsp(
-    scenes: Path, clip: Path, tmp_path: Path, command: Command
+    prompt_scenes: Path, clip: Path, tmp_path: Path, command: Command
 ) -> None:
+    scenes = prompt_scenes
     need_server()
     with RtspCamera(write_units(clip, tmp_path / "clip.units")) as server:
         urls = {"file": str(clip), "live": server.url}

@@ -18,7 +18,7 @@ from tests.pipelines.conftest import Workplace
 from tests.support.mqtt import Broker, Subscriber, free_port, need_broker
 from tests.support.postgres import PostgresServer, need_postgres
 from tests.support.rtsp import need_server
-from tests.support.stage import LINES, Stage, Told, fit_scene
+from tests.support.stage import LINES, Stage, Told
 from tests.support.watching import Watching, until
 from tests.support.webhook import Request, WebReceiver
 
@@ -63,11 +63,12 @@ def receivers(folder: Path) -> Iterator[Receivers]:
 
 
 @pytest.fixture(scope="module")
-def told(workplace: Workplace, folder: Path, receivers: Receivers) -> Iterator[Told]:
+def told(workplace: Workplace, prompt_scenes: Path, folder: Path, receivers: Receivers) -> Iterator[Told]:
     normal = workplace.folder / "normal.mp4"
-    scenes = fit_scene(normal, folder / "scenes")
     with Stage(normal, folder) as stage:
-        watch = Watching(folder, scenes, {"gate": stage.camera}, alerts=receivers.alerts(), store=receivers.store)
+        watch = Watching(
+            folder, prompt_scenes, {"gate": stage.camera}, alerts=receivers.alerts(), store=receivers.store
+        )
         with watch:
             yield Told(watch, stage)
             assert watch.end() < 10

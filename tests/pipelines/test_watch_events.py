@@ -14,9 +14,9 @@ from msflow_stream.events.store import EventStore
 from msflow_stream.video.reading.video_reader import VideoReader
 from tests.pipelines.conftest import Workplace
 from tests.support.command import Command
-from tests.support.rtsp import need_server
-from tests.support.stage import LINES, Stage, Told, fit_scene
-from tests.support.street import frames_of
+from tests.support.rtsp import RtspCamera, need_server
+from tests.support.stage import LINES, Stage, Told
+from tests.support.street import frames_of, frames_so_far
 from tests.support.watching import Watching, until
 
 
@@ -51,26 +51,41 @@ def test_an_event_of_a_file_is_told_stored_and_shown(workplace: Workplace, tmp_p
     assert "violation" in exported.out
 
 
-def test_an_event_that_is_open_at_a_sigkill_is_closed_at_the_next_start(workplace: Workplace, tmp_path: Path) -> None:
+def test_a_sigkill_costs_no_score_and_the_next_start_closes_the_open_event(
+    workplace: Workplace, prompt_scenes: Path, tmp_path: Path
+) -> None:
     need_server()
-    normal = workplace.folder / "normal.mp4"
-    scenes = fit_scene(normal, tmp_path / "scenes")
-    with (
-        Stage(normal, tmp_path) as stage,
-        Watching(tmp_path, scenes, {"gate": stage.camera}, alerts=LINES) as watch,
-    ):
-        told = Told(watch, stage)
-        id = told.begin()
-        watch.wait_for_scores("gate", 15)
-        watch.end(signal.SIGKILL)
-        stage.end()
-        before = watch.rows("gate")
-        clip = watch.out / "gate" / "events" / id / "clip.mp4"
-        shown = frames_of(clip)
-        watch.start()
-        until(lambda: told.of(id)[-1][0] == "close", "nobody is told")
-        until(lambda: stored(watch)[id].end is not None, "it stays open")
-        assert watch.end() < 10
+    least = {"gate": 15, "calm": 50}  # frames that are recorded before the kill
+    with Stage(workplace.folder / "normal.mp4", tmp_path) as stage, RtspCamera(tmp_path / "calm.units") as other:
+        cameras = {"gate": stage.camera, "calm": {"url": other.url, "scene": "gate", "every": 1}}
+        with Watching(tmp_path, prompt_scenes, cameras, "--record", alerts=LINES) as watch:
+            told = Told(watch, stage)
+            id = told.begin()
+            for name, count in least.items():
+                until(lambda name=name, count=count: frames_so_far(watch, name) >= count, "nothing is recorded")  # type: ignore[misc]
+            watch.wait_for_scores("gate", 15)
+            watch.end(signal.SIGKILL)
+            stage.end()
+            before = watch.rows("gate")
+            clip = watch.out / "gate" / "events" / id / "clip.mp4"
+            shown = frames_of(clip)
+            left = {name: watch.recordings(name)[0] for name in cameras}
+            scores = {name: (watch.out / name / "scores.csv").read_bytes() for name in cameras}
+            watch.start()
+            until(lambda: told.of(id)[-1][0] == "close", "nobody is told")
+            until(lambda: stored(watch)[id].end is not None, "it stays open")
+            for name in cameras:
+                watch.wait_for_scores(name, 10)
+            assert watch.end() < 10
+    for name, count in least.items():
+        whole = scores[name][: scores[name].rindex(b"\n") + 1]
+        assert whole.count(b"\n") > frames_of(left[name]) >= count
+        after = (watch.out / name / "scores.csv").read_bytes()
+        assert after.startswith(whole)
+        assert after.count(b"wall,") == 1
+        assert len(watch.rows(name)) == after.count(b"\n") - 1  # each of them whole
+        assert len(watch.recordings(name)) == 2
+        assert frames_of(watch.recordings(name)[1]) >= 10
     closes = [message["event"] for message in told.messages if message["kind"] == "close"]
     assert {(event["id"], event["version"]) for event in closes} == {(id, told.of(id)[-1][1])}  # told again it is equal
     active = [float(row["time"]) for row in before if row["alarm"] == "1"]

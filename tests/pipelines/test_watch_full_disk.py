@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
 from PIL import Image
 
 from msflow_stream.events.evidence.event_folder import OURS
@@ -13,7 +12,7 @@ from msflow_stream.events.store import EventStore
 from tests.pipelines.conftest import Workplace
 from tests.support.rtsp import need_server
 from tests.support.small_disk import fill, small_disk
-from tests.support.stage import LINES, Stage, Told, fit_scene
+from tests.support.stage import LINES, Stage, Told
 from tests.support.street import frames_of
 from tests.support.watching import Watching, until
 
@@ -35,17 +34,12 @@ def check_whole(folder: Path) -> None:
         assert "partial" not in path.name
 
 
-@pytest.fixture
-def scenes(workplace: Workplace, tmp_path: Path) -> Path:
-    need_server()
-    return fit_scene(workplace.folder / "normal.mp4", tmp_path / "scenes")
-
-
 def test_a_disk_that_gets_full_in_mid_event_costs_files_and_no_score(
-    workplace: Workplace, scenes: Path, tmp_path: Path
+    workplace: Workplace, prompt_scenes: Path, tmp_path: Path
 ) -> None:
+    need_server()
     with small_disk(tmp_path / "small", 4 << 20) as disk, Stage(workplace.folder / "normal.mp4", tmp_path) as stage:
-        with Watching(disk, scenes, {"gate": stage.camera}, "--keep-free-gib", "0", alerts=LINES) as watch:
+        with Watching(disk, prompt_scenes, {"gate": stage.camera}, "--keep-free-gib", "0", alerts=LINES) as watch:
             told, events = Told(watch, stage), watch.out / "gate" / "events"
             first = told.begin()
             until(lambda: (events / first / "clip.mp4").exists(), "no clip is begun")

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from msflow_stream.video.reading.video_reader import VideoReader
+from msflow_stream.watch.outputs.recorder import frames_in
 from tests.support.watching import Watching, until
 
 QUICK = {
@@ -91,3 +92,8 @@ def frames_of(video: Path) -> int:
     """How many frames of a video can be played."""
     with VideoReader(video) as reader:
         return sum(1 for _ in reader)
+
+
+def frames_so_far(watch: Watching, camera: str) -> int:
+    """How many frames of a camera can be played now, of a recording that still goes on too."""
+    return sum(map(frames_in, watch.recordings(camera)))
