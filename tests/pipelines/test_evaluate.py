@@ -89,7 +89,7 @@ def test_the_report_stands_on_its_own(command: Command, plates: Path, tmp_path: 
     assert len(sources) >= 1 + 3 * 4
     assert all(source.startswith("data:image/") for source in sources)
     assert "test/scratch/" in html
-    assert "&#34;backbone&#34;: &#34;resnet18&#34;" in html or '"backbone": "resnet18"' in html
+    assert "&#34;backbone&#34;: &#34;test_resnet&#34;" in html or '"backbone": "test_resnet"' in html
 
 
 def test_an_evaluation_goes_on_where_it_stopped(command: Command, plates: Path, tmp_path: Path) -> None:

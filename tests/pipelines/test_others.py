@@ -21,7 +21,7 @@ def test_info_names_versions_devices_and_codecs(command: Command) -> None:
 
 def test_scenes_are_listed_and_shown(command: Command, workplace: Workplace) -> None:
     listed = command("scenes", "list", "--scenes", workplace.scenes)
-    assert (listed.code, "gate" in listed.out, "resnet18" in listed.out) == (0, True, True)
+    assert (listed.code, "gate" in listed.out, "test_resnet" in listed.out) == (0, True, True)
     shown = command("scenes", "show", "gate", "--scenes", workplace.scenes)
     assert all(word in shown.out for word in ("fit.learning_rate", "surprise_mean", "held-out", "weights sha256"))
     assert command("scenes", "show", "gatt", "--scenes", workplace.scenes).code == 2

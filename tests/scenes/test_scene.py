@@ -75,10 +75,10 @@ def test_a_loaded_scene_gives_the_same_numbers(fitted: Scene, tmp_path: Path) ->
 
 
 def test_a_scene_needs_its_weights_file_no_more(tmp_path: Path) -> None:
-    weights = tmp_path / "resnet18.pth"
+    weights = tmp_path / "test_resnet.pth"
     import timm
 
-    torch.save(timm.create_model("resnet18").state_dict(), weights)
+    torch.save(timm.create_model("test_resnet").state_dict(), weights)
     scene = fit_scene("gate", [frames(6)], small_settings(f"model.weights={weights}", "fit.passes=1"))
     scene.save(tmp_path / "gate")
     weights.unlink()

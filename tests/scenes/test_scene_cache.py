@@ -103,8 +103,8 @@ def test_one_changed_weight_makes_another_backbone(cache: SceneCache) -> None:
 def test_where_the_weights_came_from_does_not_matter(cache: SceneCache, tmp_path: Path) -> None:
     import timm
 
-    file = tmp_path / "resnet18.pth"
-    torch.save(timm.create_model("resnet18").state_dict(), file)
+    file = tmp_path / "test_resnet.pth"
+    torch.save(timm.create_model("test_resnet").state_dict(), file)
     fit(cache.folder, "from_a_file", f"model.weights={file}")
     scene = Scene.load(cache.folder / "from_a_file")
     Scene.new("again", small_settings(), scene.pyramid).save(cache.folder / "again")

@@ -16,7 +16,7 @@ from msflow_stream.video.writing.video_writer import VideoWriter
 
 SMALL = (
     "input.size=[64,96]",
-    "model.backbone=resnet18",
+    "model.backbone=test_resnet",  # the smallest of timm
     "model.weights=random",
     "model.stages=[1,2]",
     "model.blocks=[1,1]",
