@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,9 @@ import pytest
 import torch
 from PIL import Image
 
+from msflow_stream.scenes.losses import Pass
 from msflow_stream.scenes.scene import Scene
+from msflow_stream.scenes.training import FlowFit
 from tests.pipelines.conftest import Workplace
 from tests.support.command import Command
 from tests.support.data import REPOSITORY
@@ -102,60 +104,88 @@ def test_options_that_contradict_are_refused(
     assert message in outcome.err
 
 
-def started(workplace: Workplace, scenes: Path, passes: int) -> subprocess.Popen[str]:
-    """A fit in another process, in its third pass or later."""
-    flags = [*small_flags(f"fit.passes={passes}"), "--scenes", str(scenes), "--scene", "gate"]
-    arguments = [sys.executable, "cli.py", "fit", str(workplace.folder / "normal.mp4"), *flags]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        arguments, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+PASSES = 5  # of fits that something happens to
+
+
+def signal_in_third_pass(number: int, monkeypatch: pytest.MonkeyPatch | None = None) -> None:
+    """Has every fit of this process get a signal in the middle of its third pass."""
+    run = FlowFit.run
+
+    def interrupted(self: FlowFit, on_batch: Callable[[int], None]) -> Iterator[Pass]:
+        def batch(frames: int) -> None:
+            on_batch(frames)
+            if len(self.passes) == 2:
+                signal.raise_signal(number)
+
+        return run(self, batch)
+
+    (monkeypatch or pytest.MonkeyPatch()).setattr(FlowFit, "run", interrupted)
+
+
+@pytest.fixture(scope="module")
+def killed(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Scenes among which is what a killed fit left; to be copied."""
+    scenes = tmp_path_factory.mktemp("killed")
+    code = (
+        "import sys, cli\nfrom tests.pipelines.test_fit import signal_in_third_pass\n"
+        f"signal_in_third_pass({int(signal.SIGKILL)})\ncli.main()"
     )
-    assert process.stderr is not None
-    while "pass 2/" not in process.stderr.readline():
-        assert process.poll() is None
-    return process
+    arguments = ["fit", str(workplace.folder / "normal.mp4"), *small_flags(f"fit.passes={PASSES}")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments, "--scenes", str(scenes), "--scene", "gate"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert "pass 2/" in done.stderr
+    assert not (scenes / "gate").exists()
+    return scenes
+
+
+@pytest.fixture
+def left(killed: Path, tmp_path: Path) -> Path:
+    """Its own copy for each test."""
+    return shutil.copytree(killed, tmp_path / "left")
 
 
 def test_ctrl_c_keeps_the_complete_passes_and_resume_goes_on(
-    command: Command, workplace: Workplace, tmp_path: Path
+    command: Command, workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process = started(workplace, tmp_path, 60)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert "--resume goes on" in err
-    assert "of 60 passes are complete" in out
-    stopped = Scene.load(tmp_path / "gate").record
-    assert 2 <= stopped["passes"] == len(stopped["loss"]) < 60
-
     arguments = ["fit", workplace.folder / "normal.mp4", "--scene", "gate", "--scenes", tmp_path]
-    flags = small_flags("fit.passes=60")
+    flags = small_flags(f"fit.passes={PASSES}")
+    with monkeypatch.context() as patched:
+        signal_in_third_pass(signal.SIGINT, patched)
+        outcome = command(*arguments, *flags)
+    assert outcome.code == 130, outcome.err
+    assert "--resume goes on" in outcome.err
+    assert f"2 of {PASSES} passes are complete" in outcome.out
+    stopped = Scene.load(tmp_path / "gate").record
+    assert 2 == stopped["passes"] == len(stopped["loss"])
+
     outcome = command(*arguments, *flags)
     assert outcome.code == 2
     assert "go on with --resume, or start again with --overwrite" in outcome.err
     outcome = command(*arguments, *flags, "--resume")
     assert outcome.code == 0, outcome.err
-    assert f"going on after pass {stopped['passes']}" in outcome.out
+    assert "going on after pass 2" in outcome.out
     resumed = Scene.load(tmp_path / "gate").record
-    assert resumed["passes"] == 60
-    assert resumed["loss"][: stopped["passes"]] == stopped["loss"]
+    assert resumed["passes"] == PASSES
+    assert resumed["loss"][:2] == stopped["loss"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["gate"]
     assert "complete already" in command(*arguments, *flags, "--resume").out
 
 
 def test_a_killed_fit_that_is_resumed_ends_as_an_uninterrupted_one(
-    command: Command, workplace: Workplace, tmp_path: Path
+    command: Command, workplace: Workplace, left: Path, tmp_path: Path
 ) -> None:
-    process = started(workplace, tmp_path / "killed", 8)
-    process.kill()
-    process.communicate(timeout=60)
-    assert not (tmp_path / "killed" / "gate").exists()
     hashes = []
-    for folder, flags in (("killed", ["--resume"]), ("whole", [])):
-        arguments = ["fit", workplace.folder / "normal.mp4", "--scene", "gate", "--scenes", tmp_path / folder]
-        outcome = command(*arguments, *small_flags("fit.passes=8"), *flags)
+    for folder, flags in ((left, ["--resume"]), (tmp_path / "whole", [])):
+        arguments = ["fit", workplace.folder / "normal.mp4", "--scene", "gate", "--scenes", folder]
+        outcome = command(*arguments, *small_flags(f"fit.passes={PASSES}"), *flags)
         assert outcome.code == 0, outcome.err
-        hashes.append(json.loads((tmp_path / folder / "gate" / "scene.json").read_text())["weights_sha256"])
+        hashes.append(json.loads((folder / "gate" / "scene.json").read_text())["weights_sha256"])
         assert hashes[-1] in outcome.out.replace("\n", "")
     assert hashes[0] == hashes[1]
 
@@ -225,28 +255,22 @@ def test_a_found_name_stays_inside_the_folder_of_scenes(command: Command, workpl
 
 
 def test_an_unfinished_fit_without_a_readable_checkpoint_is_not_begun_anew(
-    command: Command, workplace: Workplace, tmp_path: Path
+    command: Command, workplace: Workplace, left: Path
 ) -> None:
-    process = started(workplace, tmp_path, 60)
-    process.kill()
-    process.communicate(timeout=60)
-    for path in (tmp_path / ".gate.fit").glob("*.safetensors"):
+    for path in (left / ".gate.fit").glob("*.safetensors"):
         path.write_bytes(path.read_bytes()[:-1])
-    arguments = ["fit", workplace.folder / "normal.mp4", "--scene", "gate", "--scenes", tmp_path, "--resume"]
-    outcome = command(*arguments, *small_flags("fit.passes=60"))
+    arguments = ["fit", workplace.folder / "normal.mp4", "--scene", "gate", "--scenes", left, "--resume"]
+    outcome = command(*arguments, *small_flags(f"fit.passes={PASSES}"))
     assert outcome.code == 2
     assert "start again with --overwrite" in outcome.err
-    assert not (tmp_path / "gate").exists()
+    assert not (left / "gate").exists()
 
 
 def test_a_fit_that_diverged_goes_on_with_a_lower_learning_rate(
-    command: Command, workplace: Workplace, tmp_path: Path
+    command: Command, workplace: Workplace, left: Path
 ) -> None:
-    process = started(workplace, tmp_path, 60)
-    process.kill()
-    process.communicate(timeout=60)
-    arguments = ["fit", workplace.folder / "normal.mp4", "--scene", "gate", "--scenes", tmp_path, "--resume"]
-    outcome = command(*arguments, *small_flags("fit.passes=60", "fit.learning_rate=1e-5"))
+    arguments = ["fit", workplace.folder / "normal.mp4", "--scene", "gate", "--scenes", left, "--resume"]
+    outcome = command(*arguments, *small_flags(f"fit.passes={PASSES}", "fit.learning_rate=1e-5"))
     assert outcome.code == 0, outcome.err
     assert "going on after pass" in outcome.out
 
