@@ -19,7 +19,7 @@ from tests.support.command import Command
 from tests.support.rtsp import RtspCamera, need_server, write_units
 from tests.support.stage import struck
 from tests.support.videos import write_video
-from tests.support.watching import Watching, until
+from tests.support.watching import SOON, Watching, until
 
 WRONG = (range(50, 90), range(140, 165))  # of the clip's frames, at 25 a second
 LENGTH = 225
@@ -83,7 +83,7 @@ def test_a_clip_has_the_same_events_as_a_file_and_over_rtsp(
         cameras = {name: {"url": url, "scene": "gate"} for name, url in urls.items()}
         with Watching(tmp_path, scenes, cameras) as watch:
             until(lambda: len(stored(watch, "live")) >= 2, "there are no events over RTSP")
-            assert watch.end() < 10
+            assert watch.end() < SOON
     assert command("score", clip, "--scene", "gate", "--scenes", scenes, "--out", tmp_path / "run").code == 0
     scored = [event_from_json(one) for one in json.loads((tmp_path / "run" / "clip" / "events.json").read_text())]
     file, live = stored(watch, "file"), stored(watch, "live")[:2]

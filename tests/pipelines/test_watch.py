@@ -17,7 +17,7 @@ from tests.pipelines.conftest import Workplace
 from tests.support.command import Command
 from tests.support.rtsp import RtspCamera, need_server, write_units
 from tests.support.street import QUICK, Bystander
-from tests.support.watching import Watching, until
+from tests.support.watching import SOON, Watching, until
 
 SECRET = "hunter2"  # found in every way of writing the password
 PASSWORD = f"pl%40nted-{SECRET}"
@@ -64,7 +64,7 @@ def watched(workplace: Workplace, light_scenes: Path, folder: Path, walkway: Pat
                 until(lambda: "restream to rtsp://***@127.0.0.1:1" in watch.said(), "nothing is sent")
                 watch.configure(cameras | {"gate": {"url": refused, "scene": "gate", "evry": 5}})
                 watch.reload()
-            assert watch.end() < 10
+            assert watch.end() < SOON
     assert watch.process.returncode == 0
     return watch
 
@@ -131,7 +131,7 @@ def test_one_watch_per_folder_that_a_second_ctrl_c_ends_at_once(
         watch.start()  # the lock of a killed watch is gone
         watch.wait_for("msflow_frames_delivered_total", 3, camera="gate")
         os.kill(watch.process.pid, signal.SIGINT)
-        assert watch.end(signal.SIGINT) < 10
+        assert watch.end(signal.SIGINT) < SOON
 
 
 def test_the_schema_is_one_and_takes_what_watch_takes(command: Command) -> None:

@@ -19,7 +19,7 @@ from tests.support.mqtt import Broker, Subscriber, free_port, need_broker
 from tests.support.postgres import PostgresServer, need_postgres
 from tests.support.rtsp import need_server
 from tests.support.stage import LINES, Stage, Told
-from tests.support.watching import Watching, until
+from tests.support.watching import SOON, Watching, until
 from tests.support.webhook import Request, WebReceiver
 
 KEY, SECRET = "a key that both know", "hunter2"
@@ -71,7 +71,7 @@ def told(workplace: Workplace, prompt_scenes: Path, folder: Path, receivers: Rec
         )
         with watch:
             yield Told(watch, stage)
-            assert watch.end() < 10
+            assert watch.end() < SOON
     assert watch.process.returncode == 0
     assert SECRET not in watch.said()
 

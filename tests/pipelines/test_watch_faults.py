@@ -25,7 +25,7 @@ from tests.support.rtsp import RtspCamera, need_server, write_units
 from tests.support.small_disk import fill, small_disk
 from tests.support.street import QUICK, Bystander, Street, check_account, frames_so_far
 from tests.support.videos import write_video
-from tests.support.watching import Watching, until
+from tests.support.watching import SOON, Watching, until
 
 SECRET = "hunter2"  # found in every way of writing the password
 PASSWORD = f"pl%40nted-{SECRET}"
@@ -78,7 +78,7 @@ def street(light_scenes: Path, folder: Path, stable: RtspCamera, absent: RtspCam
     }
     with Watching(folder, scenes, cameras, "--record") as watch:
         yield Street(watch, cameras)
-        assert watch.end() < 10
+        assert watch.end() < SOON
     assert watch.process.returncode == 0
     check_account(watch, "healthy")
 
@@ -342,7 +342,7 @@ def test_disk_full_while_recording(light_scenes: Path, stable: RtspCamera, tmp_p
             watch.wait_for_scores(name, 30)
             assert watch.metric("msflow_sink_lost_total", camera=name, sink="scores") == lost
         assert watch.total("msflow_reconnects_total") == 0
-        assert watch.end() < 10
+        assert watch.end() < SOON
         for name in ("one", "two"):
             assert watch.indices(name)  # whole lines all of them
             check_account(watch, name)
@@ -360,7 +360,7 @@ def test_sigterm_under_load(light_scenes: Path, stable: RtspCamera, tmp_path: Pa
             watch.wait_for_fault("stalled", "silent")
             watch.configure({name: camera for name, camera in cameras.items() if name != "camera5"})
             watch.reload()  # what is just being finished must not be cut off
-            assert watch.end() < 10
+            assert watch.end() < SOON
     assert watch.process.returncode == 0
     assert "left behind" not in watch.said()
     for name in cameras:

@@ -14,7 +14,7 @@ from tests.support.rtsp import need_server
 from tests.support.small_disk import fill, small_disk
 from tests.support.stage import LINES, Stage, Told
 from tests.support.street import frames_of
-from tests.support.watching import Watching, until
+from tests.support.watching import SOON, Watching, until
 
 LOST = {"camera": "gate", "sink": "evidence", "cause": "disk"}
 
@@ -54,7 +54,7 @@ def test_a_disk_that_gets_full_in_mid_event_costs_files_and_no_score(
             until(lambda: is_finished(events / second), "the clip is not finished")
             lost = watch.metric("msflow_sink_lost_total", **LOST)
             assert watch.total("msflow_reconnects_total") == 0
-            assert watch.end() < 10
+            assert watch.end() < SOON
         assert "evidence:disk" in watch.said()
         for id in (first, second):
             check_whole(events / id)

@@ -20,6 +20,7 @@ import cli
 from msflow_stream.watch.outputs.segments import segments
 
 PATIENCE = 90.0  # seconds; machines that test can be very slow
+SOON = 30.0  # seconds, after which a process that was told to end has ended, on such a machine too
 TALLY = r"{}: (\d+) frames came in, (\d+) delivered, (\d+) dropped(?: \([^)]*\))?(?:; not kept: (.*))?"
 
 
