@@ -58,7 +58,7 @@ def copied(folder: Path, packets: list[CodedPacket]) -> PacketCopy:
         ("s.avi", {"codec": "mpeg4"}, ".mp4"),
         ("s.avi", {"codec": "mjpeg", "pix_fmt": "yuvj420p"}, ".mp4"),
         ("s.mpg", {"codec": "mpeg2video", "b_frames": 2}, ".mp4"),
-        ("s.mkv", {"codec": "libvpx"}, ".mkv"),
+        ("s.mkv", {"codec": "libvpx", "options": {"deadline": "realtime", "cpu-used": "8"}}, ".mkv"),
         ("s.webm", {"codec": "libvpx-vp9"}, ".mp4"),
     ],
 )
