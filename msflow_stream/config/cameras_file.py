@@ -13,7 +13,7 @@ from pydantic import SecretStr, ValidationError
 
 from msflow_stream.config.alerts import keys_of, placed
 from msflow_stream.config.cameras import FILE_SCHEME, Backoff, Camera, Cameras, CameraSettings, Shift, shown_key
-from msflow_stream.config.mistakes import Place, first_mistake, nearest
+from msflow_stream.config.loading import Place, first_mistake, nearest
 from msflow_stream.types import UserError
 
 REFERENCE = re.compile(r"\$\{([^}]*)\}")

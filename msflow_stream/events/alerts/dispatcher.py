@@ -11,9 +11,8 @@ from time import monotonic
 
 from msflow_stream.config.alerts import Alert
 from msflow_stream.config.cameras import Backoff
-from msflow_stream.events.alerts.channel import AlertChannel, ChannelContext, StoreChannel
+from msflow_stream.events.alerts.channel import AlertChannel, ChannelContext, StoreChannel, local_now
 from msflow_stream.events.alerts.delivery import AlertReport
-from msflow_stream.events.alerts.filters import local_now
 from msflow_stream.events.alerts.sinks.base import Delivery, Snapshot
 from msflow_stream.types import EventMessage, UserError
 

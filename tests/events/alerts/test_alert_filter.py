@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from msflow_stream.events.alerts.filters import AlertFilter
+from msflow_stream.events.alerts.channel import AlertFilter
 from msflow_stream.types import EventMessage
 from tests.events.alerts.messages import a_message, life, settings
 
