@@ -117,7 +117,7 @@ def _run(
         outputs.write(frame, score)
         delivered = frame.index + 1
         if score is not None and truth is not None:
-            truth.see(score)
+            truth.add(score)
         bars.update(task, completed=delivered)
 
     with outputs:

@@ -83,7 +83,7 @@ class DataSets(Mapping[str, DataSet]):
 
     @cached_property
     def _entries(self) -> dict[str, EntryPoint]:
-        """Where each data set is; another distribution cannot take a name from ours."""
+        """The entry point of each data set; another distribution cannot take a name from ours."""
         own = {name: EntryPoint(name, value, GROUP) for name, value in BUILT_IN.items()}
         return own | {one.name: one for one in entry_points(group=GROUP) if one.name not in own}
 

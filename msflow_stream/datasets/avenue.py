@@ -25,7 +25,7 @@ TREE = "CUHK Avenue"
 
 
 def avenue(root: Path, every: int = 1) -> list[VideoScene]:
-    """The one scene of a tree, named avenue; no video or mask is read yet.
+    """Returns the one scene of a tree, named avenue; no video or mask is read yet.
 
     Args:
         root: the folder that holds training_videos and testing_videos.
@@ -58,7 +58,7 @@ class MatTruth:
         return np.array([self.mask(position).any() for position in range(len(self._packed))], bool)
 
     def mask(self, position: int) -> Flags:
-        """The mask of a frame, as large as it is stored."""
+        """Returns the mask of a frame, as large as it is stored."""
         (height, width), packed = self._packed[position]
         flags = np.unpackbits(np.frombuffer(zlib.decompress(packed), np.uint8), count=height * width)
         return flags.reshape(height, width).astype(bool)

@@ -1,4 +1,4 @@
-"""What a data set of videos is made of: scenes with clips to fit on and clips to test on, and what is true of those."""
+"""The parts of a data set of videos: scenes with clips to fit on and clips to test on, and the truth of those."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from msflow_stream.types import UserError
 
 
 def find(path: Path, clip: str, alone: bool) -> Path:
-    """The file that belongs to a clip: `path` itself, or `<clip>.npy` in it.
+    """Returns the file that belongs to a clip: `path` itself, or `<clip>.npy` in it.
 
     Args:
-        path: what the person named, a file or a folder.
+        path: the file or folder that a person named.
         clip: name of the clip.
-        alone: whether it is the only clip; a single file can only belong to a single clip.
+        alone: true if it is the only clip; a single file can only belong to a single clip.
 
     Raises:
         UserError: no such file.
@@ -39,7 +39,7 @@ def find(path: Path, clip: str, alone: bool) -> Path:
 
 
 def load_labels(path: Path, frames: int) -> npt.NDArray[np.bool_]:
-    """One flag per frame of a clip (any nonzero is anomalous).
+    """Returns one flag per frame of a clip (any nonzero is anomalous).
 
     Raises:
         UserError: not a one-dimensional .npy file, or another number of frames than the clip has.
@@ -50,7 +50,7 @@ def load_labels(path: Path, frames: int) -> npt.NDArray[np.bool_]:
 
 
 def load_masks(path: Path, frames: int) -> npt.NDArray[np.generic]:
-    """T x H x W, nonzero where anomalous; memory-mapped, so that long clips cost no memory.
+    """Returns masks (T x H x W, nonzero where anomalous), memory-mapped, so that long clips cost no memory.
 
     Raises:
         UserError: not a three-dimensional .npy file, or another number of frames than the clip has.
@@ -61,7 +61,7 @@ def load_masks(path: Path, frames: int) -> npt.NDArray[np.generic]:
 
 
 def mask_at(masks: npt.NDArray[np.generic], index: int, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """The mask of one frame at a size (height, width), nearest neighbour."""
+    """Returns the mask of one frame at a size (height, width), nearest neighbour."""
     mask = (np.asarray(masks[index]) != 0).astype(np.uint8)
     resized = cv2.resize(mask, (size[1], size[0]), interpolation=cv2.INTER_NEAREST)
     return np.asarray(resized != 0)
@@ -86,7 +86,7 @@ Flags = npt.NDArray[np.bool_]  # one per frame, or one per pixel (H x W)
 
 
 class Truth(Protocol):
-    """What is anomalous in a clip, read when it is asked for; positions count the frames of the source as opened."""
+    """The truth of a clip, read when it is asked for; positions count the frames of the source as opened."""
 
     @property
     def labels(self) -> Flags:
@@ -98,10 +98,10 @@ class Truth(Protocol):
 
     @property
     def has_masks(self) -> bool:
-        """Whether it is known which pixels are anomalous."""
+        """True if it is known which pixels are anomalous."""
 
     def mask(self, position: int) -> Flags | None:
-        """The anomalous pixels of a frame, H x W; None where they are not known.
+        """Returns the anomalous pixels of a frame, H x W; None where they are not known.
 
         Raises:
             UserError: the masks cannot be read, or are not as many as the frames.
@@ -121,11 +121,11 @@ class NpyTruth:
 
     @property
     def has_masks(self) -> bool:
-        """Whether there is a file of masks."""
+        """True if there is a file of masks."""
         return self._masks is not None
 
     def mask(self, position: int) -> Flags | None:
-        """The mask of a frame, as large as it is stored."""
+        """Returns the mask of a frame, as large as it is stored."""
         return None if self._masks is None else np.asarray(self._mapped[position] != 0)
 
     @cached_property
@@ -139,10 +139,10 @@ class Clip:
     """A video, or a folder of images as a video.
 
     Attributes:
-        name: of the clip, such as 01_0014.
-        source: as `msflow_stream.video.sources.open_source` takes it.
+        name: the clip's name, such as 01_0014.
+        source: a file or folder that `msflow_stream.video.sources.open_source` opens.
         every: the sampling that is still to be done: 1 where only sampled frames are stored.
-        truth: what is anomalous in it; None for normal clips, and where it is not known.
+        truth: its labels and masks; None for normal clips, and where it is not known.
         step: frames of the original video from one frame of the source to the next.
     """
 
@@ -153,7 +153,7 @@ class Clip:
     step: int = 1
 
     def original_index(self, position: int) -> int:
-        """Where in the original video a frame of the source is."""
+        """Returns the index in the original video of a frame of the source."""
         return position * self.step
 
 
@@ -167,7 +167,7 @@ class VideoScene:
 
 
 def select(scenes: Iterable[VideoScene], names: Sequence[str] | None) -> list[VideoScene]:
-    """The scenes of these names, in the order of the data set; all if None.
+    """Returns the scenes of these names, in the order of the data set; all if None.
 
     Raises:
         UserError: there is no scene of a name.
@@ -180,18 +180,18 @@ def select(scenes: Iterable[VideoScene], names: Sequence[str] | None) -> list[Vi
 
 
 def frame_files(folder: Path) -> list[Path]:
-    """The images of a folder, 2.jpg before 10.jpg."""
+    """Returns the images of a folder, 2.jpg before 10.jpg."""
     images = (path for path in visible(folder) if path.suffix.lower() in IMAGE_SUFFIXES)
     return sorted(images, key=lambda path: [int(part) if part.isdecimal() else part for part in _parts(path.name)])
 
 
 def visible(folder: Path) -> list[Path]:
-    """What is in a folder, by name, but for hidden files; nothing if there is no such folder."""
+    """Returns the entries of a folder, by name, but for hidden files; none if there is no such folder."""
     return sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
 
 
 def clip_sources(folder: Path) -> dict[str, Path]:
-    """Videos and folders by the names of the clips that they are.
+    """Returns the videos and folders by the names of the clips that they are.
 
     Raises:
         UserError: two of one name.
@@ -207,7 +207,7 @@ def clip_sources(folder: Path) -> dict[str, Path]:
 
 
 def need(root: Path, names: Sequence[str], tree: str) -> Path:
-    """The first of these folders that is in a tree.
+    """Returns the first of these folders that is in a tree.
 
     Raises:
         UserError: none is; it says what is there instead.
@@ -219,7 +219,7 @@ def need(root: Path, names: Sequence[str], tree: str) -> Path:
 
 
 def holds(folder: Path) -> str:
-    """What a folder holds, for messages."""
+    """Returns the words for what a folder holds, for messages."""
     if not folder.is_dir():
         return "but there is no such folder" if not folder.exists() else "but it is a file"
     names = [path.name for path in visible(folder)]

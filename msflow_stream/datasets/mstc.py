@@ -43,7 +43,7 @@ class VideoRow:
         scene: such as 01.
         split: train or test.
         video: name of the clip.
-        frames: of the source.
+        frames: number of frames in the source.
         kept: every fifth of them.
         anomalous: those of the kept.
     """
@@ -57,7 +57,7 @@ class VideoRow:
 
 
 def mstc(root: Path, scenes: Sequence[str] | None = None) -> list[VideoScene]:
-    """The scenes of a built mSTC; where only an index was built, the clips are those of its source.
+    """Returns the scenes of a built mSTC; where only an index was built, the clips are those of its source.
 
     Args:
         root: the folder that `build-mstc` wrote.
@@ -89,17 +89,17 @@ def mstc(root: Path, scenes: Sequence[str] | None = None) -> list[VideoScene]:
 
 
 def clip_folder(root: Path, scene: str, split: str, video: str) -> Path:
-    """Where the frames of a video are kept."""
+    """Returns the folder of the frames of a video."""
     return root / scene / split / video
 
 
 def mask_files(root: Path, scene: str, video: str) -> tuple[Path, Path]:
-    """Where the frame mask and the pixel mask of a test video are kept."""
+    """Returns the files of the frame mask and the pixel mask of a test video."""
     return root / scene / "frame_mask" / f"{video}.npy", root / scene / "pixel_mask" / f"{video}.npy"
 
 
 def read_facts(root: Path) -> dict[str, Any] | None:
-    """mstc.json: `every`, `images`, `source` (of an index), `missing` videos (None until finished). None without it.
+    """Returns mstc.json (`every`, `images`, `source` of an index, `missing` videos, None until finished), if there.
 
     Raises:
         UserError: not one of ours.
@@ -114,7 +114,7 @@ def read_facts(root: Path) -> dict[str, Any] | None:
 
 
 def read_videos(root: Path) -> list[VideoRow]:
-    """The lines of videos.csv; none where there is no such file.
+    """Returns the lines of videos.csv; none where there is no such file.
 
     Raises:
         UserError: not one of ours.
@@ -133,12 +133,12 @@ def read_videos(root: Path) -> list[VideoRow]:
 
 
 def write_videos(root: Path, rows: Iterable[VideoRow]) -> None:
-    """videos.csv, in one step and in order."""
+    """Writes videos.csv, in one step and in order."""
     write_lines(root / VIDEOS, [f.name for f in fields(VideoRow)], (astuple(row) for row in sorted(rows)))
 
 
 def write_lines(path: Path, columns: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
-    """A CSV file, in one step."""
+    """Writes a CSV file, in one step."""
     with replaced(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(columns)
@@ -158,7 +158,7 @@ def _stored(root: Path, row: VideoRow) -> Clip:
 
 
 def _from_source(source: Path, rows: Iterable[VideoRow], scenes: Sequence[str] | None) -> list[VideoScene]:
-    """What was built of the source: a video that failed is left out here as well."""
+    """The part of the source that was built: a video that failed is left out here as well."""
     built = {(row.split, row.video) for row in rows}
 
     def only(split: str, clips: Sequence[Clip]) -> tuple[Clip, ...]:

@@ -21,7 +21,7 @@ CLIP_NAME = re.compile(r"(\d\d)_\d+")
 
 
 def shanghaitech(root: Path, scenes: Sequence[str] | None = None) -> list[VideoScene]:
-    """The scenes of a tree, sampled every fifth frame; no label or mask is read yet.
+    """Returns the scenes of a tree, sampled every fifth frame; no label or mask is read yet.
 
     Args:
         root: the folder that holds `training` and `testing`.
@@ -46,7 +46,7 @@ def shanghaitech(root: Path, scenes: Sequence[str] | None = None) -> list[VideoS
 
 
 def scene_of(clip: Clip) -> str:
-    """The scene that a clip's name begins with."""
+    """Returns the scene that a clip's name begins with."""
     return clip.name.split("_")[0]
 
 

@@ -1,4 +1,4 @@
-"""What a data set of still images is made of, and how its folders are listed."""
+"""The parts of a data set of still images, and the listing of its folders."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Still:
 
     @property
     def anomalous(self) -> bool:
-        """Whether the image shows a defect."""
+        """True if the image shows a defect."""
         return self.kind != GOOD
 
 
@@ -52,12 +52,12 @@ class StillClass:
 
     @property
     def has_masks(self) -> bool:
-        """Whether every anomalous test image has a mask; without, only the metrics of whole images can be had."""
+        """True if every anomalous test image has a mask; else only the metrics of whole images can be had."""
         return not self.missing_masks
 
 
 def as_stills(images: Iterable[Path], kind: str, home: Path, masks: Mapping[str, Path] | None = None) -> list[Still]:
-    """Images of one kind as stills.
+    """Returns the images of one kind as stills.
 
     Args:
         kind: "good", or the defect's name; good images get no mask.
@@ -72,7 +72,7 @@ def as_stills(images: Iterable[Path], kind: str, home: Path, masks: Mapping[str,
 
 
 def images_in(folder: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> list[Path]:
-    """The images of a folder, by name.
+    """Returns the images of a folder, by name.
 
     Raises:
         UserError: there is no such folder, or no image in it.
@@ -84,7 +84,7 @@ def images_in(folder: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> list[Pa
 
 
 def masks_in(*folders: Path, suffixes: Iterable[str] = MASK_SUFFIXES) -> dict[str, Path]:
-    """The masks by their stems; a folder that is not there has none, the first folder's mask of a stem counts."""
+    """Returns the masks by their stems; a folder that is missing has none, the first folder's mask of a stem counts."""
     masks: dict[str, Path] = {}
     for folder in folders:
         for path in _files(folder, suffixes) if folder.is_dir() else ():
@@ -93,7 +93,7 @@ def masks_in(*folders: Path, suffixes: Iterable[str] = MASK_SUFFIXES) -> dict[st
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """The folders in a folder, by name.
+    """Returns the folders in a folder, by name.
 
     Raises:
         UserError: there is no such folder.
@@ -102,7 +102,7 @@ def folders_in(folder: Path) -> list[Path]:
 
 
 def chosen(known: Sequence[str], wanted: Sequence[str] | None, root: Path) -> list[str]:
-    """The wanted ones of the known classes, in the order of the known; all of them where none is named.
+    """Returns the wanted ones of the known classes, in the order of the known; all of them where none is named.
 
     Raises:
         UserError: a wanted class is unknown.
@@ -114,7 +114,7 @@ def chosen(known: Sequence[str], wanted: Sequence[str] | None, root: Path) -> li
 
 
 def wrong_tree(folder: Path, expected: str) -> UserError:
-    """The error that says what was expected in a folder and what is there, or beside it, instead."""
+    """Returns the error of a folder that is no such tree: what was expected, and what is there or beside it."""
     if folder.is_dir():
         return UserError(f"{folder}: expected {expected}; found {_summary(folder)}")
     beside = f"; found {_summary(folder.parent)} in {folder.parent}" if folder.parent.is_dir() else ""
@@ -132,7 +132,7 @@ def _files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What is in a folder, by name; hidden files and clutter are left out."""
+    """The entries of a folder, by name; hidden files and clutter are left out."""
     try:
         entries = sorted(folder.iterdir(), key=lambda path: path.name)
     except OSError as error:

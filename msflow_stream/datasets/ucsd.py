@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 def ucsd(root: Path, scenes: Sequence[str] | None = None, every: int = 1) -> list[VideoScene]:
-    """The walkways of a tree. A test clip of which no masks and no frames are listed has no truth; a warning says so.
+    """Returns the walkways of a tree; a test clip without masks and listed frames has no truth, and a warning says so.
 
     Args:
         root: the folder that holds UCSDped1 and UCSDped2, or one of these two.
@@ -57,7 +57,7 @@ class ListedTruth:
         self.labels = labels
 
     def mask(self, position: int) -> None:
-        """None: the pixels are not known."""
+        """Returns None: the pixels are not known."""
 
 
 class ImageTruth:
@@ -74,7 +74,7 @@ class ImageTruth:
         return np.array([self.mask(position).any() for position in range(self._frames)], bool)
 
     def mask(self, position: int) -> Flags:
-        """The mask of a frame, as large as it is stored."""
+        """Returns the mask of a frame, as large as it is stored."""
         path = self._files[position]
         try:
             with Image.open(path) as image:

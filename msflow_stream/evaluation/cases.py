@@ -1,4 +1,4 @@
-"""What an evaluation goes through: classes of still images and scenes of video, told apart no further than needed."""
+"""The units of an evaluation, classes of still images and scenes of video, and their test cases."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class EvaluationCase:
     """A test frame and what is true of it.
 
     Attributes:
-        frame: as it is scored.
+        frame: the frame that is scored.
         kind: "good", or the kind of defect; for video "normal" or "anomalous".
-        anomalous: whether it should have a high score.
+        anomalous: true if it should have a high score.
         mask: bool, at the size asked for; None where it is not known which pixels are anomalous.
     """
 
@@ -44,24 +44,24 @@ class EvaluationCase:
 
 
 class EvaluationUnit(Protocol):
-    """What one model is fitted for."""
+    """A class of images or a scene of video: the unit that one model is fitted for."""
 
     @property
     def name(self) -> str:
-        """Of the class or the scene."""
+        """The name of the class or the scene."""
 
     @property
     def is_video(self) -> bool:
-        """Whether the cases are frames of clips, in order."""
+        """True if the cases are frames of clips, in order."""
 
     def fit_sources(self) -> Iterator[Iterator[Frame]]:
-        """The frames to fit on, source by source."""
+        """Yields the frames to fit on, source by source."""
 
     def test_clips(self, size: Size) -> Iterator[tuple[str, Iterator[EvaluationCase]]]:
-        """The test cases clip by clip, masks at `size`; stills are one clip."""
+        """Yields the test cases clip by clip, masks at `size`; stills are one clip."""
 
     def all_labels(self, clip: str) -> Flags:
-        """A label for every frame of a clip, those between the samples too.
+        """Returns a label for every frame of a clip, those between the samples too.
 
         Raises:
             UserError: they are not known.
@@ -76,24 +76,24 @@ class ImageUnit:
 
     @property
     def name(self) -> str:
-        """Of the class."""
+        """The name of the class."""
         return self.images.name
 
     @property
     def is_video(self) -> bool:
-        """No."""
+        """False."""
         return False
 
     def fit_sources(self) -> Iterator[Iterator[Frame]]:
-        """One source: all images to fit on."""
+        """Yields one source: all images to fit on."""
         yield self._frames(self.images.fit)
 
     def test_clips(self, size: Size) -> Iterator[tuple[str, Iterator[EvaluationCase]]]:
-        """One clip: all test images."""
+        """Yields one clip: all test images."""
         yield self.name, self._cases(size)
 
     def all_labels(self, clip: str) -> Flags:
-        """Not to be had: images are all there is."""
+        """Raises a UserError: still images have no frames between."""
         raise UserError(f"{self.name}: still images have no frames between: --frames all is for video")
 
     def _frames(self, stills: Sequence[Still]) -> Iterator[Frame]:
@@ -115,28 +115,28 @@ class VideoUnit:
 
     @property
     def name(self) -> str:
-        """Of the scene."""
+        """The name of the scene."""
         return self.scene.name
 
     @property
     def is_video(self) -> bool:
-        """Yes."""
+        """True."""
         return True
 
     def fit_sources(self) -> Iterator[Iterator[Frame]]:
-        """The sampled frames of every clip to fit on."""
+        """Yields the sampled frames of every clip to fit on."""
         for clip in self.scene.fit:
             with open_source(str(clip.source), clip.every, IMAGE_RATE / clip.step) as reader:
                 yield iter(reader)
 
     def test_clips(self, size: Size) -> Iterator[tuple[str, Iterator[EvaluationCase]]]:
-        """The sampled frames of every clip whose truth is known."""
+        """Yields the sampled frames of every clip whose truth is known."""
         for clip in self.scene.test:
             if clip.truth is not None:
                 yield clip.name, self._cases(clip, size)
 
     def all_labels(self, clip: str) -> Flags:
-        """One flag per frame of the original clip."""
+        """Returns one flag per frame of the original clip."""
         (found,) = (one for one in self.scene.test if one.name == clip)
         if found.step != 1 or found.truth is None:
             raise UserError(f"{found.source} holds sampled frames only: --frames all wants the original clips")

@@ -1,4 +1,4 @@
-"""How well scores and events agree with labels: collected clip by clip, printed, saved as evaluation.json."""
+"""The agreement of scores and events with labels, collected clip by clip and saved as evaluation.json."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ClipTruth:
     masks: npt.NDArray[np.generic] | None = None
     pixels: StreamingAuroc = field(default_factory=StreamingAuroc)
 
-    def see(self, score: FrameScore) -> None:
+    def add(self, score: FrameScore) -> None:
         """Adds a scored frame's map to the pixel AUROC."""
         if self.masks is not None:
             self.pixels.add(mask_at(self.masks, score.index, (score.map.shape[0], score.map.shape[1])), score.map)
@@ -40,7 +40,7 @@ class ClipTruth:
 def find_truth(
     spec: str, clip: str, frames: int | None, labels: Path | None, masks: Path | None, alone: bool
 ) -> ClipTruth | None:
-    """The labels and masks of a clip, None if none are asked for.
+    """Returns the labels and masks of a clip, None if none are asked for.
 
     Raises:
         UserError: missing files, or another number of frames than the clip has.
@@ -58,7 +58,7 @@ class Evaluation:
     """Frame-level and pixel-level AUROC over the clips of a run, and how good its events are.
 
     Args:
-        frames: whether only sampled frames count for the AUROC, or all, each with its newest score.
+        frames: the frames that count for the AUROC: sampled ones, or all, each with its newest score.
         smoothing: seconds, time constant of the smoothed series.
         events: without clips as yet.
     """
@@ -69,7 +69,7 @@ class Evaluation:
         self._pixel: dict[str, StreamingAuroc] = {}
 
     def add(self, clip: str, truth: ClipTruth, scored: SourceResult) -> None:
-        """One clip; of one that was cut short, what was scored of it."""
+        """Adds one clip; of one that was cut short, the part that was scored."""
         if truth.labels is not None:
             rows, labels = scored.rows, truth.labels[: scored.frames]
             times = [row.time for row in rows]
@@ -82,7 +82,7 @@ class Evaluation:
             self._pixel[clip] = truth.pixels
 
     def result(self) -> dict[str, Any]:
-        """AUROC per clip and pooled over clips, by name of series, all in 0-1; of labelled clips, their events too."""
+        """Returns the AUROC per clip and pooled, by name of series, in 0-1; of labelled clips, the events too."""
         clips: dict[str, dict[str, float | None]] = {}
         pooled: dict[str, float | None] = {}
         if self._frame.labelled:
@@ -102,7 +102,7 @@ class Evaluation:
         write_json(folder / EVALUATION, self.result())
 
     def counts(self, clip: str | None) -> tuple[int, int] | None:
-        """Frames and anomalous frames of a clip, or of all; None where no clip has labels."""
+        """Returns the frames and the anomalous frames of a clip, or of all; None where no clip has labels."""
         return self._frame.counts(clip) if self._frame.labelled else None
 
     @property

@@ -40,10 +40,10 @@ class MetricsCollector:
     """Collects the cases of one class or scene; memory does not depend on the number of maps.
 
     Args:
-        is_video: whether clips are sequences.
+        is_video: true if clips are sequences.
         smoothing: seconds, time constant of the smoothed series.
-        thresholds: of maps, for RBDC and TBDC; without, these are not measured.
-        all_labels: of a clip, a label for every frame: then frames between samples count for the frame-level AUROC,
+        thresholds: values of maps, for RBDC and TBDC; without, these are not measured.
+        all_labels: labels of all frames of a clip: then frames between samples count for the frame-level AUROC,
             each with the score of the last sample; without, only the sampled ones do.
     """
 
@@ -75,7 +75,7 @@ class MetricsCollector:
             self._criteria.add(scored.add, *self._tracks.follow(clip, case.mask))
 
     def metrics(self) -> dict[str, float | None]:
-        """All in 0-1 but thresholds; None where only one label occurs."""
+        """Returns the metrics by name, in 0-1; None where only one label occurs."""
         result: dict[str, float | None] = {}
         if self.is_video:
             frame = self._frame_auroc()
@@ -101,7 +101,7 @@ class MetricsCollector:
         return result
 
     def curves(self) -> dict[str, Curve]:
-        """ROC of every score, ROC of pixels and PRO, thinned; those that exist."""
+        """Returns the ROC of every score, the ROC of pixels and PRO, thinned; those that exist."""
         labels = np.array([one.anomalous for one in self.scored])
         curves: dict[str, Curve | None] = {}
         if labels.any() and not labels.all():
@@ -138,7 +138,7 @@ class _Tracks:
         self._found: Iterator[tuple[Boxes, list[int]]] = iter(())
 
     def follow(self, clip: str, mask: npt.NDArray[np.bool_]) -> tuple[Boxes, list[tuple[str, int]]]:
-        """The regions of the next mask of a clip, and the track of each, unique over all clips."""
+        """Returns the regions of the next mask of a clip, and the track of each, unique over all clips."""
         if clip != self._clip:
             self._clip = clip
             self._found = tracked(self._masks.popleft() for _ in count())

@@ -1,4 +1,4 @@
-"""How good the events of labelled clips are: collected clip by clip, printed beside what is labelled, saved."""
+"""The quality of the events of labelled clips, collected clip by clip."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ClipEvents:
 
     @property
     def criteria(self) -> EventCriteria:
-        """Of this clip alone."""
+        """The criteria of this clip alone."""
         found = EventCriteria()
         found.add(self.events, self.spans, self.seconds)
         return found
@@ -42,19 +42,19 @@ class EventQuality:
         self.clips: list[ClipEvents] = []
 
     def add(self, clip: ClipEvents) -> None:
-        """The next clip."""
+        """Adds the next clip."""
         self.clips.append(clip)
 
     @property
     def criteria(self) -> EventCriteria:
-        """Of all clips together."""
+        """The criteria of all clips together."""
         everything = EventCriteria()
         for clip in self.clips:
             everything.merge(clip.criteria)
         return everything
 
     def result(self) -> dict[str, Any]:
-        """What is saved: of all clips together, and of each with its events and spans."""
+        """Returns the figures of all clips together, and of each with its events and spans."""
         clips = {
             clip.name: {
                 **figures(clip.criteria),
@@ -67,7 +67,7 @@ class EventQuality:
 
 
 def figures(found: EventCriteria) -> dict[str, float | None]:
-    """By name; shares in 0-1, times in seconds unless they say otherwise."""
+    """Returns the figures by name; shares in 0-1, times in seconds unless they say otherwise."""
     return {
         "precision": found.precision,
         "recall": found.recall,

@@ -33,12 +33,12 @@ NOTHING = np.zeros((1, 1), np.float16)  # a map without regions: where something
 def event_quality(
     scene: Scene, scored: Sequence[CaseScores], all_labels: Callable[[str], npt.ArrayLike] | None = None
 ) -> EventQuality:
-    """The events of all clips, found as `watch` and `score` find them, beside what is labelled.
+    """Returns the events of all clips, found as `watch` and `score` find them, beside the labelled spans.
 
     Args:
         scene: with its thresholds.
         scored: sampled frames, clip by clip.
-        all_labels: of a clip, a label for every frame; without, spans are those of the sampled frames.
+        all_labels: gives a label for every frame of a clip; without, spans are those of the sampled frames.
     """
     score, event, calibration = scene.settings.score, scene.settings.event, scene.calibration
     triggers = triggers_of(event, score, calibration)
@@ -68,13 +68,13 @@ def _flags(frames: Sequence[CaseScores], labels: npt.ArrayLike | None) -> tuple[
 
 
 def event_metrics(found: EventCriteria) -> dict[str, float | None]:
-    """Those that are averaged over seeds and scenes."""
+    """Returns the metrics that are averaged over seeds and scenes."""
     values = figures(found)
     return {f"event_{key}": values[key] for key in METRICS}
 
 
 def summarise_events(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """Of every scene of video, the mean of each figure over seeds, and what the first seed's events were judged by."""
+    """Returns the figures of every scene of video as means over seeds, and how its events were found."""
     summary = {}
     for name, seeds in results.items():
         events = [seed["events"] for seed in seeds if seed.get("events")]

@@ -1,4 +1,4 @@
-"""Pictures of telling cases: the most and the least anomalous ones, false alarms, and what is typical."""
+"""The gallery of telling cases: the most and the least anomalous ones, false alarms, and typical ones."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import numpy.typing as npt
 from msflow_stream.evaluation.cases import EvaluationCase
 from msflow_stream.video.drawing.jpeg import to_jpeg
 
-EACH = 3  # pictures of every group
+EACH = 3  # examples of every group
 DRAWN = 48  # anomalous cases that are drawn from for the typical ones
-HEIGHT = 160  # pixels of a picture
+HEIGHT = 160  # pixels of an example
 QUALITY = 85  # of the JPEG, 0 to 100
 OUTLINE = (0, 255, 0)
 
@@ -29,7 +29,7 @@ GROUPS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Example:
     """A case as it is shown: image with the outline of its mask beside its heat map."""
 
     name: str
@@ -39,23 +39,23 @@ class Picture:
 
 
 class Gallery:
-    """Keeps a few pictures of the cases that come by, in bounded memory.
+    """Keeps a few examples of the cases that come by, in bounded memory.
 
     Args:
         heat: map values at which the heat begins and is full.
-        seed: of the draw that the typical cases come from.
+        seed: seeds the draw that the typical cases come from.
     """
 
     def __init__(self, heat: tuple[float, float], seed: int = 0) -> None:
         self._heat = heat
         self._rng = np.random.default_rng(seed)
-        self._heaps: dict[str, list[tuple[float, int, Picture]]] = {"best": [], "worst": [], "false": []}
-        self._drawn: list[Picture] = []
+        self._heaps: dict[str, list[tuple[float, int, Example]]] = {"best": [], "worst": [], "false": []}
+        self._drawn: list[Example] = []
         self._scores: list[float] = []
         self._seen = 0
 
     def add(self, name: str, case: EvaluationCase, score: float, anomaly_map: npt.NDArray[np.floating]) -> None:
-        """One case; it is drawn only where it is among the kept."""
+        """Adds one case; it is drawn only where it is among the kept."""
         self._seen += 1
         groups = {"best": score, "worst": -score} if case.anomalous else {"false": score}
         wanted = [group for group, rank in groups.items() if self._enters(group, rank)]
@@ -64,41 +64,41 @@ class Gallery:
             self._scores.append(score)
         if not wanted and place is None:
             return
-        picture = Picture(name, case.kind, score, draw(case, anomaly_map, self._heat))
+        example = Example(name, case.kind, score, draw(case, anomaly_map, self._heat))
         for group in wanted:
             heap = self._heaps[group]
-            heapq.heappush(heap, (groups[group], self._seen, picture))
+            heapq.heappush(heap, (groups[group], self._seen, example))
             if len(heap) > EACH:
                 heapq.heappop(heap)
         if place is not None:
-            self._drawn[place : place + 1] = [picture]
+            self._drawn[place : place + 1] = [example]
 
     def save(self, folder: Path) -> None:
-        """Writes the pictures and gallery.json, which says what they are."""
+        """Writes the examples and gallery.json, which says what they are."""
         folder.mkdir(parents=True, exist_ok=True)
         content = []
         for group in GROUPS:
-            for number, picture in enumerate(self._group(group)):
+            for number, example in enumerate(self._group(group)):
                 file = f"{group}-{number}.jpg"
-                (folder / file).write_bytes(picture.jpeg)
-                facts = {key: value for key, value in asdict(picture).items() if key != "jpeg"}
+                (folder / file).write_bytes(example.jpeg)
+                facts = {key: value for key, value in asdict(example).items() if key != "jpeg"}
                 content.append({"group": group, "file": file} | facts)
         (folder / "gallery.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
-    def _group(self, group: str) -> list[Picture]:
+    def _group(self, group: str) -> list[Example]:
         if group != "typical":
-            return [picture for _, _, picture in sorted(self._heaps[group], reverse=True)]
+            return [example for _, _, example in sorted(self._heaps[group], reverse=True)]
         if not self._scores:
             return []
         median = float(np.median(self._scores))
-        return sorted(self._drawn, key=lambda picture: abs(picture.score - median))[:EACH]
+        return sorted(self._drawn, key=lambda example: abs(example.score - median))[:EACH]
 
     def _enters(self, group: str, rank: float) -> bool:
         heap = self._heaps[group]
         return len(heap) < EACH or rank > heap[0][0]
 
     def _place(self) -> int | None:
-        """Where in the draw the next anomalous case goes (reservoir sampling), None if nowhere."""
+        """The place in the draw that the next anomalous case takes (reservoir sampling), None if none."""
         if len(self._drawn) < DRAWN:
             return len(self._drawn)
         place = int(self._rng.integers(0, len(self._scores) + 1))
@@ -106,7 +106,7 @@ class Gallery:
 
 
 def draw(case: EvaluationCase, anomaly_map: npt.NDArray[np.floating], heat: tuple[float, float]) -> bytes:
-    """A JPEG: the image with its mask's outline, and the image under its heat map."""
+    """Returns a JPEG: the image with its mask's outline, beside the image under its heat map."""
     height, width = case.frame.image.shape[:2]
     size = (max(1, round(width * HEIGHT / height)), HEIGHT)
     image = cv2.resize(case.frame.image, size, interpolation=cv2.INTER_AREA)[:, :, ::-1]  # BGR, as OpenCV writes

@@ -19,9 +19,12 @@ from msflow_stream.evaluation.metrics.frames import Frames
 from msflow_stream.evaluation.metrics.streaming import ValueCounts, halves
 from msflow_stream.files import write_json
 from msflow_stream.results.run_folder import versions
+from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.series import batched
 from msflow_stream.types import SCORE_KINDS, Frame
+
+Labels = Callable[[str], npt.ArrayLike]  # a clip's name to the labels of all its frames
 
 RESULT, SCORES, CURVES, GALLERY = "result.json", "scores.csv", "curves.json", "gallery"
 NORMAL_PER_SOURCE, NORMAL = 8, 64  # frames to fit on whose maps give the thresholds of RBDC and TBDC
@@ -38,8 +41,8 @@ def measure(
 
     Args:
         unit: the class or scene.
-        scorer: of the scene that was fitted for it.
-        folder: for result.json, scores.csv, curves.json and the gallery.
+        scorer: scores with the scene that was fitted for it.
+        folder: gets result.json, scores.csv, curves.json and the gallery.
         frames: which count for the frame-level AUROC of video.
         on_batch: called with the number of cases in each batch that was scored.
     """
@@ -57,11 +60,23 @@ def measure(
                 name = f"{clip}, frame {case.frame.index}" if unit.is_video else case.frame.source
                 gallery.add(name, case, scored.score.scores.of(settings.score.kind), scored.score.map)
             on_batch(len(part))
+    result = _result(unit, scene, collector, frames, labels)
+    gallery.save(folder / GALLERY)
+    curves = {name: {"x": curve.x.tolist(), "y": curve.y.tolist()} for name, curve in collector.curves().items()}
+    write_json(folder / CURVES, curves)
+    _write_scores(folder / SCORES, collector)
+    write_json(folder / RESULT, result)
+    return result
+
+
+def _result(
+    unit: EvaluationUnit, scene: Scene, collector: MetricsCollector, frames: Frames, labels: Labels | None
+) -> dict[str, Any]:
     events = event_quality(scene, collector.scored, labels) if unit.is_video else None
-    result = {
+    return {
         "name": unit.name,
         "video": unit.is_video,
-        "seed": settings.fit.seed,
+        "seed": scene.settings.fit.seed,
         "metrics": collector.metrics() | ({} if events is None else event_metrics(events.criteria)),
         "events": None if events is None else events.result(),
         "cases": len(collector.scored),
@@ -69,15 +84,9 @@ def measure(
         "masks": collector.has_masks,
         "frames": frames,
         "frames fitted": scene.record.get("frames"),
-        "settings": settings.model_dump(mode="json"),
+        "settings": scene.settings.model_dump(mode="json"),
         "versions": versions(),
     }
-    gallery.save(folder / GALLERY)
-    curves = {name: {"x": curve.x.tolist(), "y": curve.y.tolist()} for name, curve in collector.curves().items()}
-    write_json(folder / CURVES, curves)
-    _write_scores(folder / SCORES, collector)
-    write_json(folder / RESULT, result)
-    return result
 
 
 def _thresholds(unit: EvaluationUnit, scorer: Scorer) -> npt.NDArray[np.float16]:

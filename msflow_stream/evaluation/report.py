@@ -27,9 +27,9 @@ def write_report(path: Path, summary: dict[str, Any], folders: dict[str, Path], 
     """Writes the report.
 
     Args:
-        path: of the HTML file.
-        summary: what results.json holds.
-        folders: of every class, where its curves, scores and gallery are.
+        path: the HTML file.
+        summary: the content of results.json.
+        folders: the folder of every class, with its curves, scores and gallery.
         main: the metrics that are shown first.
     """
     environment = Environment(autoescape=True)

@@ -29,7 +29,7 @@ COLUMNS = {
 def summarise(
     data: str, settings: Settings, results: dict[str, list[dict[str, Any]]], failed: dict[str, str]
 ) -> dict[str, Any]:
-    """Per class the mean over seeds and its spread (standard deviation), and the mean over classes."""
+    """Returns the summary: per class the mean over seeds and its standard deviation, and the mean over classes."""
     dataset, classes, spread = DATASETS[data], {}, {}
     for name, seeds in results.items():
         metrics = {key: [seed["metrics"].get(key) for seed in seeds] for key in seeds[0]["metrics"]}

@@ -78,7 +78,7 @@ def identity(scene: Scene, engines: Sequence[Engine]) -> dict[str, Any]:
 
 
 def run_trial(engines: Sequence[Engine], scene: Scene) -> TrialResult:
-    """Times engines side by side, in turns: a machine that is busy is so for all of them.
+    """Returns the result of a trial: engines are timed in turns, as a machine that is busy is so for all of them.
 
     An engine that cannot compile the networks, or whose precision the machine lacks, does not take part.
     """

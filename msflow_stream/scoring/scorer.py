@@ -144,7 +144,7 @@ class Scorer:
 
         Args:
             frames: the batch.
-            features: of the frames, as of `features`; computed from their images if None.
+            features: the frames' features, as `features` returns them; computed from their images if None.
             view: chooses the maps that scores are made of, and what ranks the pixels.
         """
         features = self.features(frames) if features is None else features
@@ -158,7 +158,7 @@ class Scorer:
 
 
 def _prepare(requests: Sequence[ScoreRequest], inference: Inference) -> list[Tensor]:
-    """On all cores: resizing a large image takes as long as a third of the model, and leaves Python's lock."""
+    """Prepares on all cores: resizing a large image takes as long as a third of the model, and leaves Python's lock."""
     if len(requests) < 2:
         return [_prepared(one, inference) for one in requests]
     with ThreadPoolExecutor(min(len(requests), usable_cores()), "prepare") as pool:

@@ -15,13 +15,13 @@ from msflow_stream.types import Frame, FrameScore
 T = TypeVar("T")
 Floats = npt.NDArray[np.float32]
 
-BLOCKS, SMALLEST = 64, 8  # blocks across the picture at most, and pixels across a block at least
+BLOCKS, SMALLEST = 64, 8  # blocks across the image at most, and pixels across a block at least
 PARTS = 4  # of a block, across
 LEARNT = 15  # differences of frames in a row from which the noise is learnt
 ANEW = 5  # frames after which it is learnt anew
 ENOUGH = 8  # of them, before which every frame is scored
 CLEAR = 6.0  # standard deviations that are no noise: of 7000 block means, one in 70 000 frames has so much
-SPREAD = 3.0  # a block may be noisier than the picture's median by that much
+SPREAD = 3.0  # a block may be noisier than the image's median by that much
 FLOOR, CEILING = 0.6, 4.0  # grey levels that are noise at least, and at most: what shakes more is not noise
 MOST_REUSED = 300  # frames in a row, after which one is scored whatever it shows
 SIGMA = 0.6745  # the median of a normal variable's magnitude, in standard deviations
@@ -43,20 +43,20 @@ class StaticGate:
         self.state = GateState()
 
     def commit(self, state: GateState) -> None:
-        """What the frames of a batch have led to."""
+        """Takes over the state that the frames of a batch have led to."""
         self.state = state
 
 
 @dataclass(frozen=True, slots=True)
 class GateState:
-    """What a gate knows of its source.
+    """The state of a gate: everything that it has learnt of its source.
 
     Attributes:
-        key: what the last frame was scored against; another one, and everything is new.
+        key: stands for scene and settings of the last frame; with another one, everything is new.
         before: block means of the last frame.
         scored: those of the last frame that was scored.
         differences: between frames in a row, the newest last.
-        score: of that frame; None before it is known.
+        score: that of the last frame that was scored; None before it is known.
         run: frames since.
         noise: the difference that each block has by noise alone at most, as it was learnt last.
         seen: frames so far.
@@ -71,9 +71,9 @@ class GateState:
     noise: Floats | None = None
     seen: int = 1
 
-    def see(self, image: npt.NDArray[np.uint8], key: Hashable) -> tuple[GateState, bool]:
-        """What is known with another frame, and whether that one is to be scored."""
-        if image.ndim != 3 or 0 in image.shape:  # no picture: that is for the scorer to say
+    def update(self, image: npt.NDArray[np.uint8], key: Hashable) -> tuple[GateState, bool]:
+        """Returns the state after another frame, and true if that frame is to be scored."""
+        if image.ndim != 3 or 0 in image.shape:  # no image: that is for the scorer to say
             return GateState(), True
         blocks = block_means(image)
         if self.before is None or self.before.shape != blocks.shape:
@@ -84,7 +84,7 @@ class GateState:
         return replace(now, run=self.run + 1), False
 
     def _learnt(self, blocks: Floats, difference: Floats) -> GateState:
-        """What another frame says of the noise."""
+        """The state with what another frame says of the noise."""
         differences = (*self.differences[1 - LEARNT :], difference)
         known = self.noise
         if len(differences) >= ENOUGH and (known is None or self.seen % ANEW == 0):
@@ -126,7 +126,7 @@ class ReusingScorer(Generic[T]):
         for one in batch:
             gate, new = self._gate_of(one), True
             if gate is not None:
-                states[gate], new = states.get(gate, gate.state).see(self._frame_of(one).image, self._key_of(one))
+                states[gate], new = states.get(gate, gate.state).update(self._frame_of(one).image, self._key_of(one))
             if new:
                 wanted.append(one)
             if new and gate is not None:
@@ -150,7 +150,7 @@ class ReusingScorer(Generic[T]):
 
 
 def block_means(image: npt.NDArray[np.uint8]) -> Floats:
-    """The mean colours of the picture's blocks, h x w x 3, in grey levels."""
+    """Returns the mean colours of an image's blocks, h x w x 3, in grey levels."""
     height, width = image.shape[:2]
     cell = max(SMALLEST // PARTS, -(-max(height, width) // (BLOCKS * PARTS)))
     # Whole numbers of pixels, as that is several times faster; parts of blocks first, as each mean is rounded.
@@ -161,9 +161,9 @@ def block_means(image: npt.NDArray[np.uint8]) -> Floats:
 
 
 def noise(differences: Sequence[Floats]) -> Floats:
-    """The most by which each block differs, by noise alone, from one frame to another, h x w x 3, in grey levels.
+    """Returns the most by which each block differs between frames by noise alone, h x w x 3, in grey levels.
 
-    By medians, so that what moves in less than half of the picture, or of the time, does not count. In coded video most
+    By medians, so that what moves in less than half of the image, or of the time, does not count. In coded video most
     blocks stay as they are while some jump: there, the largest difference that is usual says more than any deviation.
     """
     stack = np.stack(differences)  # N h w 3

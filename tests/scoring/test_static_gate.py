@@ -49,7 +49,7 @@ def opened(images: Iterable[Image], state: GateState | None = None) -> list[bool
     """Which of the pictures are scored."""
     state, result = state or GateState(), []
     for image in images:
-        state, new = state.see(image, "gate")
+        state, new = state.update(image, "gate")
         result.append(new)
     return result
 
@@ -111,12 +111,12 @@ def test_people_who_walk_are_not_taken_for_noise() -> None:
 def test_another_scene_or_size_is_scored() -> None:
     state, images = GateState(), shots(30)
     for image in images[:-2]:
-        state, _ = state.see(image, "day")
-    assert not state.see(images[-2], "day")[1]
-    assert state.see(images[-2], "night")[1]
-    after, new = state.see(images[-1][:120], "day")
+        state, _ = state.update(image, "day")
+    assert not state.update(images[-2], "day")[1]
+    assert state.update(images[-2], "night")[1]
+    after, new = state.update(images[-1][:120], "day")
     assert new
-    assert after.see(images[-2][:120], "day")[1], "the noise of pictures of that size is not known"
+    assert after.update(images[-2][:120], "day")[1], "the noise of pictures of that size is not known"
 
 
 def test_now_and_then_a_frame_is_scored_whatever_it_shows() -> None:

@@ -53,7 +53,7 @@ class SyntheticCamera:
 
     @classmethod
     def draw(cls, width: int, height: int, rng: np.random.Generator) -> SyntheticCamera:
-        """A camera at random over a walkway that crosses the picture, and goes away to the left or to the right."""
+        """Returns a random camera over a walkway that crosses the image and goes away to the left or to the right."""
         focal = max(1.1 * height, 0.6 * width)
         horizon, rise = -0.05 * height, float(rng.uniform(5.2, 5.8))
         yaw = float(rng.choice([-1.0, 1.0]) * rng.uniform(0.32, 0.46))
@@ -66,30 +66,30 @@ class SyntheticCamera:
 
     @property
     def length(self) -> float:
-        """How far a figure goes from where it comes to where it leaves, metres."""
+        """The distance from where a figure comes to where it leaves, metres."""
         return self.last_u - self.first_u
 
     def u_at(self, share: float, v: float) -> float:
-        """Where the line at v is seen `share` of the picture's width to the right of its middle."""
+        """Returns where the line at v is seen `share` of the image's width to the right of its middle."""
         slope = share * self.width / self.focal  # X / Z
         z = (v + self.distance * cos(self.yaw)) / (cos(self.yaw) - slope * sin(self.yaw))
         return cos(self.yaw) * slope * z + sin(self.yaw) * (z - self.distance)
 
     def right(self, u: float, v: float) -> float:
-        """X of a ground point, metres."""
+        """Returns X of a ground point, metres."""
         return u * cos(self.yaw) - v * sin(self.yaw)
 
     def depth(self, u: float, v: float) -> float:
-        """Z of a ground point, metres."""
+        """Returns Z of a ground point, metres."""
         return self.distance + u * sin(self.yaw) + v * cos(self.yaw)
 
     def may_see(self, body: Body) -> bool:
-        """Whether any of the body or its shadow can be in the picture."""
+        """Returns true if any of the body or its shadow can be in the image."""
         x, z = self.right(body.u, body.v), max(self.depth(body.u, body.v), 1.0)
         return abs(x) < self.width / 2 / self.focal * z + body.footprint[0] + 2.1
 
     def look_at(self, body: Body) -> tuple[Sprite, Shadow]:
-        """The body and its soft shadow, painted where they are seen."""
+        """Returns the body and its soft shadow, painted where they are seen."""
         x, z = self.right(body.u, body.v), max(self.depth(body.u, body.v), 1.0)
         scale = self.focal / z
         foot = (self.width / 2 + scale * x, self.horizon + scale * self.rise)
@@ -110,7 +110,7 @@ class Exposure:
 
     Args:
         vignette: H x W, the share of the light that the lens lets through.
-        seeds: of the place and of the day.
+        seeds: those of the place and of the day.
     """
 
     def __init__(self, vignette: Floats, seeds: tuple[int, int]) -> None:
@@ -123,7 +123,7 @@ class Exposure:
         self._quantiles = np.array([NormalDist().inv_cdf((k + 0.5) / 256) for k in range(256)], np.float32)
 
     def expose(self, picture: Floats, index: int, time: float) -> npt.NDArray[np.uint8]:
-        """Frame `index`, uint8 H x W x 3, of what the camera looks at then."""
+        """Returns frame `index`, uint8 H x W x 3, as the camera takes it."""
         rng = np.random.default_rng((*self._seeds, 3, index))
         exposed = np.asarray(cv2.GaussianBlur(picture, (3, 3), 0.45), np.float32)
         exposed *= cv2.cvtColor(self.light(time, flicker=float(rng.normal(0, 0.002))), cv2.COLOR_GRAY2RGB)
@@ -131,7 +131,7 @@ class Exposure:
         return np.asarray(np.clip(exposed + 0.5, 0, 255), np.uint8)
 
     def light(self, time: float, flicker: float = 0.0) -> Floats:
-        """The light's gain at `time`, H x W: the hour and the clouds keep it within 8 % of the lens's vignette."""
+        """Returns the light's gain at `time`, H x W: hour and clouds keep it within 8 % of the lens's vignette."""
         a, b = self._phases
         overall = 1 + 0.025 * sin(2 * pi * time / 97 + a) + 0.012 * sin(2 * pi * time / 31 + b) + flicker
         xs = (time * 0.12 + np.arange(9, dtype=np.float32) * 0.6)[None, :] % 63

@@ -31,7 +31,7 @@ SHOE: Colour = (44, 40, 38)
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What tells one person from another; `height` in metres."""
+    """The looks of a person; `height` in metres."""
 
     height: float
     build: float
@@ -44,7 +44,7 @@ class Look:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Look:
-        """A person at random."""
+        """Returns a person at random."""
         return cls(
             height=float(rng.uniform(1.56, 1.88)),
             build=float(rng.uniform(0.9, 1.15)),
@@ -57,12 +57,12 @@ class Look:
         )
 
     def sized(self, limbs: list[Limb]) -> list[Limb]:
-        """Limbs of a person 1.75 m tall, at this person's height."""
+        """Returns limbs of a person 1.75 m tall, at this person's height."""
         return scaled(limbs, self.height / 1.75)
 
 
 def walker(look: Look, phase: float, axes: Floats) -> list[Shape]:
-    """A pedestrian; `phase` runs through 2 pi in a full stride, two steps."""
+    """Returns a pedestrian; `phase` runs through 2 pi in a full stride, two steps."""
     legs = {side: _walking_leg(look, phase + (pi if side < 0 else 0.0), side) for side in (-1, 1)}
     drop = min(leg[1][1][2] for leg in legs.values()) - 0.07  # the lower ankle stands on the ground
     legs = {side: raised(leg, -drop) for side, leg in legs.items()}
@@ -74,7 +74,7 @@ def walker(look: Look, phase: float, axes: Floats) -> list[Shape]:
 
 
 def upper_body(look: Look, hip: tuple[float, float], shoulder: tuple[float, float]) -> list[Limb]:
-    """Torso, neck and head over a (forward, up) hip and shoulder."""
+    """Returns torso, neck and head over a (forward, up) hip and shoulder."""
     (hf, hu), (sf, su) = hip, shoulder
     wide = look.build
     limbs: list[Limb] = []

@@ -22,18 +22,18 @@ class Texture:
         self._tile = rng.standard_normal((256, 256), dtype=np.float32)
 
     def smooth(self, x: Floats, y: Floats, cell: float) -> Floats:
-        """Noise of unit variance at its knots, `cell` metres apart."""
+        """Returns noise of unit variance at its knots, `cell` metres apart."""
         knots = np.float32(1 / cell)
         noise = cv2.remap(self._tile, x * knots, y * knots, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
         return np.asarray(noise, np.float32)
 
     def rough(self, x: Floats, y: Floats, cell: float, octaves: int) -> Floats:
-        """Noise in `octaves` layers, each twice as fine and 0.6 as strong as the one before."""
+        """Returns noise in `octaves` layers, each twice as fine and 0.6 as strong as the one before."""
         layers = [self.smooth(x, y + 3 * k, cell / 2**k) * np.float32(0.6**k) for k in range(octaves)]
         return np.asarray(np.sum(layers, axis=0), np.float32)
 
     def blocks(self, x: Floats, y: Floats, size: tuple[float, float], joint: float) -> tuple[Floats, Floats]:
-        """Running bond: a random tone for each block, and 1 on the joints between them.
+        """Returns running bond: a random tone for each block, and 1 on the joints between them.
 
         Args:
             size: length and height of a block, metres.
@@ -48,7 +48,7 @@ class Texture:
 
 
 def tinted(colour: Colour, tone: npt.NDArray[np.floating]) -> Floats:
-    """A colour at the brightness `tone` (H x W, 1 for the colour itself), H x W x 3."""
+    """Returns a colour at the brightness `tone` (H x W, 1 for the colour itself), H x W x 3."""
     return np.asarray(colour, np.float32) * tone.astype(np.float32, copy=False)[:, :, None]  # H W 3
 
 
@@ -57,7 +57,7 @@ WALL, WALL_HEIGHT, HOUSE = 3.6, 1.5, 9.0  # where the wall stands (v), how high 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Place:
-    """What never changes in the picture.
+    """The place: everything that never changes in the image.
 
     Attributes:
         ground: H x W x 3, everything that figures are seen before.
@@ -71,7 +71,7 @@ class Place:
 
 
 def draw_place(camera: SyntheticCamera, rng: np.random.Generator) -> Place:
-    """A place at random, with its furniture and the furniture's shadows."""
+    """Returns a place at random, with its furniture and the furniture's shadows."""
     ground = _draw_ground(camera, rng)
     seat = Body(float(rng.uniform(-0.5, 1.5)), PATH + 0.55, 1, (0.9, 0.25), bench)
     share, post_v = float(rng.choice([-1.0, 1.0])) * 0.3, -PATH - 0.5
@@ -109,7 +109,7 @@ def _draw_ground(camera: SyntheticCamera, rng: np.random.Generator) -> Floats:
 
 
 def _surfaces(texture: Texture, u: Floats, v: Floats, rng: np.random.Generator) -> Floats:
-    """From the walkway's middle outwards: paving, edging, kerb, grass."""
+    """The surfaces from the walkway's middle outwards: paving, edging, kerb, grass."""
     warm = float(rng.uniform(-8, 8))
     tone, joint = texture.blocks(u, v, (0.9, 0.625), 0.035)
     worn = texture.rough(u, v, 1.7, 4)

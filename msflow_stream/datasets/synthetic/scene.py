@@ -45,8 +45,8 @@ class SyntheticScene:
     Args:
         width, height: of the picture, in pixels.
         rate: frames per second.
-        seed: of the place: the camera, the ground, what stands around.
-        traffic_seed: of what changes: pedestrians, the weather's light, the camera's noise.
+        seed: seeds the place: the camera, the ground, what stands around.
+        traffic_seed: seeds everything that changes: pedestrians, the weather's light, the camera's noise.
 
     >>> from msflow_stream.datasets.synthetic import SyntheticScene, default_violations
     >>> scene = SyntheticScene(320, 240, traffic_seed=1)
@@ -71,12 +71,12 @@ class SyntheticScene:
     def render(
         self, duration: float, violations: Sequence[Violation] = (), first_frame: int = 0
     ) -> Iterator[LabelledFrame]:
-        """The frames of `duration` seconds from `first_frame` on; violations keep to the scene's own clock."""
+        """Yields the frames of `duration` seconds from `first_frame` on; violations keep to the scene's own clock."""
         for index in range(first_frame, first_frame + round(duration * self.rate)):
             yield self.frame(index, violations)
 
     def frame(self, index: int, violations: Sequence[Violation] = ()) -> LabelledFrame:
-        """Frame `index` alone, the same as the one met on the way by `render`."""
+        """Returns frame `index` alone, the same as the one met on the way by `render`."""
         if index < 0:
             raise UserError(f"frames are counted from 0, got {index}")
         time = float(index / self.rate)
@@ -86,7 +86,7 @@ class SyntheticScene:
         return LabelledFrame(index, time, self._exposure.expose(picture, index, time), mask, int(mask.any()))
 
     def light(self, time: float) -> Floats:
-        """The light's gain at `time` without flicker, H x W: within 8 % of the lens's vignette."""
+        """Returns the light's gain at `time` without flicker, H x W: within 8 % of the lens's vignette."""
         return self._exposure.light(time)
 
     def _compose(self, bodies: Sequence[Body]) -> tuple[Floats, npt.NDArray[np.uint8]]:

@@ -26,7 +26,7 @@ CIRCLE = np.stack([f(np.linspace(0, 2 * pi, 20, endpoint=False)) for f in (np.co
 
 
 def shapes_of(limbs: Sequence[Limb], axes: Floats) -> list[Shape]:
-    """Each limb as two outlines: itself in its shade, and the part of it that the light falls on."""
+    """Returns each limb as two outlines: itself in its shade, and the part of it that the light falls on."""
     ends = np.asarray([(limb[0], limb[1]) for limb in limbs], np.float32) @ axes.T  # N 2 2
     radii = np.asarray([limb[2:4] for limb in limbs], np.float32)  # N 2
     along = ends[:, 1] - ends[:, 0]
@@ -41,7 +41,7 @@ def shapes_of(limbs: Sequence[Limb], axes: Floats) -> list[Shape]:
 
 
 def box(forward: Span, left: Span, up: Span, colour: Colour, axes: Floats) -> list[Shape]:
-    """The faces of a box that turn towards the camera, each in its own light."""
+    """Returns the faces of a box that turn towards the camera, each in its own light."""
     (b, f), (r, le), (d, u) = forward, left, up
     faces: tuple[tuple[tuple[Point, ...], float], ...] = (
         (((f, r, d), (f, le, d), (f, le, u), (f, r, u)), 0.8),
@@ -60,7 +60,7 @@ def box(forward: Span, left: Span, up: Span, colour: Colour, axes: Floats) -> li
 
 
 def wheel(forward: float, left: float, radius: float, axes: Floats) -> list[Shape]:
-    """A tyre on a rim, upright on the ground and rolling forward."""
+    """Returns a tyre on a rim, upright on the ground and rolling forward."""
 
     def disc(r: float) -> Floats:
         rim = np.insert(CIRCLE * r + (forward, radius), 1, left, axis=1).astype(np.float32)  # 20 3
@@ -70,7 +70,7 @@ def wheel(forward: float, left: float, radius: float, axes: Floats) -> list[Shap
 
 
 def ring(forward: float, radius: float, axes: Floats) -> list[Shape]:
-    """A bicycle's wheel: an outline that runs around the outside and back around the inside."""
+    """Returns a bicycle's wheel: an outline that runs around the outside and back around the inside."""
     turn = np.linspace(0, 2 * pi, 25)
     r = np.concatenate([np.full(25, radius), np.full(25, radius - 0.05)])
     turns = np.concatenate([turn, turn[::-1]])
@@ -79,22 +79,22 @@ def ring(forward: float, radius: float, axes: Floats) -> list[Shape]:
 
 
 def far_side(axes: Floats) -> int:
-    """Which side of a body is turned away from the camera: 1 the left, -1 the right."""
+    """Returns the side of a body that is turned away from the camera: 1 the left, -1 the right."""
     return 1 if axes[1, 1] < 0 else -1  # left is far where a step to the left goes up in the picture
 
 
 def scaled(limbs: Sequence[Limb], k: float) -> list[Limb]:
-    """Limbs k times as long and as thick."""
+    """Returns the limbs, k times as long and as thick."""
     return [(_times(a, k), _times(b, k), ra * k, rb * k, colour) for a, b, ra, rb, colour in limbs]
 
 
 def raised(limbs: Sequence[Limb], rise: float) -> list[Limb]:
-    """Limbs `rise` metres farther up."""
+    """Returns limbs `rise` metres farther up."""
     return [((*a[:2], a[2] + rise), (*b[:2], b[2] + rise), ra, rb, colour) for a, b, ra, rb, colour in limbs]
 
 
 def darker(limbs: Sequence[Limb], light: float = 0.8) -> list[Limb]:
-    """Limbs in the share `light` of their light, as on the far side of a body."""
+    """Returns limbs in the share `light` of their light, as on the far side of a body."""
     return [(*limb[:4], _lit(limb[4], light)) for limb in limbs]
 
 

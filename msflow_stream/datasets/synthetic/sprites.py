@@ -33,7 +33,7 @@ class Shadow:
 
 
 def paint(shapes: Sequence[Shape], foot: tuple[float, float], pixels_per_metre: float) -> Sprite:
-    """Paint shapes, the first one farthest, at several times the picture's resolution and bring them down to it.
+    """Paints shapes, the first one farthest, at several times the image's resolution and brings them down to it.
 
     Args:
         shapes: outlines in metres from `foot`.
@@ -56,7 +56,7 @@ def paint(shapes: Sequence[Shape], foot: tuple[float, float], pixels_per_metre: 
 def cast_shadow(
     sprite: Sprite, foot: tuple[float, float], scale: float, cast: tuple[float, float], footprint: Floats
 ) -> Shadow:
-    """A sprite's silhouette laid on the ground, and the contact's shade around its foot, both softened.
+    """Returns a sprite's silhouette laid on the ground, and the contact's shade around its foot, both softened.
 
     Args:
         foot: where the body stands, (x, y) in pixels of the picture.
@@ -85,7 +85,7 @@ def cast_shadow(
 
 
 def paste(picture: Floats, share: Floats, sprite: Sprite, violation: bool) -> None:
-    """Lay a sprite over the picture; `share` is how much of each pixel is a violation, and follows."""
+    """Lays a sprite over the image; `share` is how much of each pixel is a violation, and follows."""
     place, part = _window(sprite.left, sprite.top, sprite.alpha, share)
     alpha = sprite.alpha[part]
     if alpha.size:
@@ -94,7 +94,7 @@ def paste(picture: Floats, share: Floats, sprite: Sprite, violation: bool) -> No
 
 
 def shaded(picture: Floats, shadows: Sequence[Shadow]) -> Floats:
-    """The picture H x W x 3 with shadows on it: where they overlap, the deeper one counts."""
+    """Returns the image H x W x 3 with shadows on it: where they overlap, the deeper one counts."""
     depth = np.zeros(picture.shape[:2], np.float32)  # H W
     for shadow in shadows:
         place, part = _window(shadow.left, shadow.top, shadow.shade, depth)

@@ -1,4 +1,4 @@
-"""Who is on the walkway at a time: pedestrians without end, and the violations of a schedule."""
+"""The traffic on the walkway: pedestrians without end, and the violations of a schedule."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Violation:
 
 
 def default_violations(duration: float) -> tuple[Violation, ...]:
-    """A schedule for a clip of `duration` seconds: cart, cyclist, object and skater in turn, normal time between."""
+    """Returns a schedule for `duration` seconds: cart, cyclist, object and skater in turn, with normal time between."""
     natural: dict[Kind, float] = {"cart": 3.0, "cyclist": 3.6, "object": 6.0, "skater": 4.2}
     count = max(len(natural), round(duration / 10))
     slot = duration / count
@@ -70,7 +70,7 @@ class Traffic:
     """One day's passers-by before a camera; all of it follows from the seeds and the time.
 
     Args:
-        seeds: of the place and of the day.
+        seeds: those of the place and of the day.
     """
 
     def __init__(self, camera: SyntheticCamera, seeds: tuple[int, int]) -> None:
@@ -79,7 +79,7 @@ class Traffic:
         self._walker = lru_cache(maxsize=256)(self._draw_walker)
 
     def at(self, time: float, violations: Sequence[Violation] = ()) -> list[Body]:
-        """Everybody at `time`, in seconds: pedestrians, and the violations that last then."""
+        """Returns all figures at `time`, in seconds: pedestrians, and the violations that last then."""
         return self._pedestrians(time) + [self._violator(v, time) for v in violations if v.start <= time < v.end]
 
     def _pedestrians(self, time: float) -> list[Body]:

@@ -1,4 +1,4 @@
-"""What drives over the walkway: a skater, a cyclist and a motor cart, each with the person on it."""
+"""The vehicles on the walkway, a skater, a cyclist and a motor cart, each with its person, and things left behind."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ BOARD: Colour = (232, 92, 36)
 
 
 def skater(look: Look, axes: Floats) -> list[Shape]:
-    """A person crouching sideways on a long board, arms spread."""
+    """Returns a person crouching sideways on a long board, arms spread."""
     board = box((-0.5, 0.5), (-0.13, 0.13), (0.1, 0.15), BOARD, axes)
     wheels = [shape for f in (-0.36, 0.36) for shape in wheel(f, 0.12, 0.06, axes)]
     legs: list[Limb] = [
@@ -58,7 +58,7 @@ def skater(look: Look, axes: Floats) -> list[Shape]:
 
 
 def cyclist(look: Look, phase: float, axes: Floats) -> list[Shape]:
-    """A person on a bicycle; `phase` is the angle of the cranks."""
+    """Returns a person on a bicycle; `phase` is the angle of the cranks."""
     legs = {side: _pedalling_leg(look, phase + (pi if side < 0 else 0.0), side) for side in (-1, 1)}
     arms: dict[int, list[Limb]] = {
         side: [
@@ -75,7 +75,7 @@ def cyclist(look: Look, phase: float, axes: Floats) -> list[Shape]:
 
 
 def cart(look: Look, axes: Floats) -> list[Shape]:
-    """A motor cart, 2.5 m long and 1.9 m high, with its driver and a load."""
+    """Returns a motor cart, 2.5 m long and 1.9 m high, with its driver and a load."""
     far = far_side(axes)
     driver: list[Limb] = [
         ((0.1, 0.0, 0.8), (0.55, 0.0, 0.82), 0.1, 0.08, look.trousers),
@@ -144,7 +144,7 @@ LANTERN: Colour = (196, 198, 190)
 
 
 def suitcase(colour: Colour, axes: Floats) -> list[Shape]:
-    """A suitcase standing on its wheels, its handle drawn out."""
+    """Returns a suitcase standing on its wheels, its handle drawn out."""
     handle: list[Limb] = [
         ((-0.14, 0.0, 0.68), (-0.14, 0.0, 0.95), 0.022, 0.022, STEEL),
         ((0.14, 0.0, 0.68), (0.14, 0.0, 0.95), 0.022, 0.022, STEEL),
@@ -162,7 +162,7 @@ def suitcase(colour: Colour, axes: Floats) -> list[Shape]:
 
 
 def bench(axes: Floats) -> list[Shape]:
-    """A park bench that looks to its right."""
+    """Returns a park bench that looks to its right."""
     return [
         *(s for f in (-0.75, 0.75) for s in box((f - 0.04, f + 0.04), (-0.22, 0.22), (0.0, 0.42), DARK_IRON, axes)),
         *box((-0.9, 0.9), (0.2, 0.26), (0.5, 0.66), WOOD, axes),
@@ -172,7 +172,7 @@ def bench(axes: Floats) -> list[Shape]:
 
 
 def lamp_post(axes: Floats) -> list[Shape]:
-    """A lamp post, 4.3 m high, its lantern over the forward side."""
+    """Returns a lamp post, 4.3 m high, its lantern over the forward side."""
     limbs: list[Limb] = [
         ((0.0, 0.0, 0.0), (0.0, 0.0, 0.5), 0.09, 0.08, IRON),
         ((0.0, 0.0, 0.4), (0.0, 0.0, 4.2), 0.055, 0.04, IRON),

@@ -1,4 +1,4 @@
-"""How good events are: which labelled spans they find, how soon, and how often they are wrong."""
+"""The quality of events: which labelled spans they find, how soon, and how often they are wrong."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class EventCriteria:
     if that was before.
 
     Attributes:
-        seconds: of all clips.
+        seconds: length of all clips.
         events, right: how many were found, and of them were right.
-        spans: how many are labelled.
-        delays: of each span that was found, in seconds.
+        spans: number of labelled spans.
+        delays: delay of each span that was found, in seconds.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class EventCriteria:
         """Adds a clip.
 
         Args:
-            events: that were found in it.
+            events: those that were found in it.
             spans: start and end of what is labelled in it, in seconds.
             seconds: its length.
         """
@@ -84,7 +84,7 @@ class EventCriteria:
 
 
 def side_by_side(events: Sequence[FoundEvent], spans: Sequence[Span]) -> list[tuple[Span | None, FoundEvent | None]]:
-    """Each labelled span beside each event that overlaps it, in order of time; None in place of one that has no other.
+    """Returns each labelled span beside each event that overlaps it, in order of time; None where one has no other.
 
     So a span without an event is missed, and an event without a span is wrong.
     """

@@ -17,7 +17,7 @@ Frames = Literal["sampled", "all"]
 def spread(
     index: Sequence[int], values: Mapping[str, Sequence[float]], length: int, frames: Frames
 ) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[np.float64]]]:
-    """Which frames of a clip count, and their values.
+    """Returns the frames of a clip that count, and their values.
 
     Args:
         index: source indices of the scored frames, ascending.
@@ -46,31 +46,31 @@ class FrameAuroc:
     def add(
         self, clip: str, labels: npt.ArrayLike, index: Sequence[int], values: Mapping[str, Sequence[float]]
     ) -> None:
-        """One clip: a 0/1 label for each of its frames, and series over the scored ones."""
+        """Adds one clip: a 0/1 label for each of its frames, and series over the scored ones."""
         flags = np.asarray(labels) != 0
         counted, self._values[clip] = spread(index, values, len(flags), self.frames)
         self._labels[clip] = flags[counted]
 
     @property
     def labelled(self) -> bool:
-        """Whether there is any clip yet."""
+        """True once there is a clip."""
         return bool(self._labels)
 
     def clips(self) -> dict[str, dict[str, float | None]]:
-        """AUROC of each clip alone; None where a clip has only one kind of label."""
+        """Returns the AUROC of each clip alone; None where a clip has only one kind of label."""
         return {
             clip: {name: auroc(self._labels[clip], series) for name, series in values.items()}
             for clip, values in self._values.items()
         }
 
     def pooled(self) -> dict[str, float | None]:
-        """AUROC over the frames of all clips together (micro)."""
+        """Returns the AUROC over the frames of all clips together (micro)."""
         labels = np.concatenate(list(self._labels.values()))
         names = next(iter(self._values.values()))
         return {name: auroc(labels, np.concatenate([v[name] for v in self._values.values()])) for name in names}
 
     def macro(self) -> dict[str, float | None]:
-        """Mean of the AUROC of the clips that have both labels; None where no clip has."""
+        """Returns the mean of the AUROC of the clips that have both labels; None where no clip has."""
         clips = self.clips().values()
         result: dict[str, float | None] = {}
         for name in next(iter(clips)):
@@ -79,6 +79,6 @@ class FrameAuroc:
         return result
 
     def counts(self, clip: str | None = None) -> tuple[int, int]:
-        """Counted frames and anomalous ones among them, of a clip or of all."""
+        """Returns the counted frames of a clip or of all, and the anomalous ones among them."""
         chosen = [self._labels[clip]] if clip is not None else list(self._labels.values())
         return sum(len(flags) for flags in chosen), sum(int(flags.sum()) for flags in chosen)

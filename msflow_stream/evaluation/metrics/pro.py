@@ -44,7 +44,7 @@ class StreamingAupro:
         self._regions.merge(other._regions)
 
     def value(self, limit: float = LIMIT) -> float | None:
-        """Mean PRO for false positive rates from 0 to `limit`, in 0-1, interpolated linearly at the limit.
+        """Returns the mean PRO for false positive rates from 0 to `limit`, in 0-1, interpolated linearly at the limit.
 
         None where there was no region or no normal pixel.
         """
@@ -52,5 +52,5 @@ class StreamingAupro:
         return None if curve is None else curve.mean(limit)
 
     def curve(self) -> Curve | None:
-        """PRO over FPR from (0, 0) to (1, 1), a corner for each distinct value; None as the value."""
+        """Returns PRO over FPR from (0, 0) to (1, 1), a corner for each distinct value; None as the value."""
         return rates(self._normal.ascending(), self._regions.ascending())

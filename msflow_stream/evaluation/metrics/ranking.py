@@ -1,4 +1,4 @@
-"""How well scores rank anomalous above normal: AUROC, average precision, F1; of images, and of pixels as they come."""
+"""The ranking of anomalous above normal: AUROC, average precision and F1, of images, and of pixels as they come."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class F1(NamedTuple):
 
 
 def auroc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float | None:
-    """Area under the ROC curve; None where only one of the two labels occurs (it is undefined then)."""
+    """Returns the area under the ROC curve; None where only one of the two labels occurs (it is undefined then)."""
     labels = np.asarray(labels, bool)
     if labels.all() or not labels.any():
         return None
@@ -28,7 +28,7 @@ def auroc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float | None:
 
 
 def average_precision(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float | None:
-    """Precision at every distinct score, weighted by the recall gained there; None where nothing is anomalous."""
+    """Returns the precision at every distinct score, weighted by the recall gained there; None without anomalies."""
     labels = np.asarray(labels, bool)
     if not labels.any():
         return None
@@ -38,7 +38,7 @@ def average_precision(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float | N
 
 
 def f1_max(labels: npt.ArrayLike, scores: npt.ArrayLike) -> F1 | None:
-    """The best F1 over all thresholds, with the highest threshold that reaches it; None where nothing is anomalous.
+    """Returns the best F1 over all thresholds and the highest threshold that reaches it; None without anomalies.
 
     The threshold is chosen with the labels in hand: a bound of what a threshold can do, not what one will do.
     """
@@ -77,7 +77,7 @@ class StreamingAuroc:
         self._anomalous.merge(other._anomalous)
 
     def value(self) -> float | None:
-        """The AUROC so far, None where only one of the two labels occurred."""
+        """Returns the AUROC so far, None where only one of the two labels occurred."""
         normal, anomalous = self._normal.ascending(), self._anomalous.ascending()
         pairs = normal.sum() * anomalous.sum()
         if not pairs:
@@ -86,7 +86,7 @@ class StreamingAuroc:
         return float((anomalous * below).sum() / pairs)
 
     def average_precision(self) -> float | None:
-        """The average precision so far, as `average_precision` has it; None where nothing was anomalous."""
+        """Returns the average precision so far, as `average_precision` has it; None where nothing was anomalous."""
         anomalous = self._anomalous.ascending()[::-1]
         if not anomalous.any():
             return None
@@ -95,12 +95,12 @@ class StreamingAuroc:
         return float(np.average((true / np.maximum(true + false, 1))[occurred], weights=anomalous[occurred]))
 
     def roc(self) -> Curve | None:
-        """True over false positive rate from (0, 0) to (1, 1), a corner for each distinct value; None as the AUROC."""
+        """Returns the true over the false positive rate, a corner for each distinct value; None as the AUROC."""
         return rates(self._normal.ascending(), self._anomalous.ascending())
 
 
 def rates(normal: npt.NDArray[np.float64], anomalous: npt.NDArray[np.float64]) -> Curve | None:
-    """Share of `anomalous` over share of `normal` at or above each threshold, from the highest down.
+    """Returns the share of `anomalous` over share of `normal` at or above each threshold, from the highest down.
 
     Args:
         normal: count (or weight) of each value, ascending by value.

@@ -53,14 +53,14 @@ class RegionCriteria:
 
     The curve starts at (0, 0) and goes through the thresholds from the highest down, joined by straight lines, held
     after the last one. Both rates keep their maximum on the way: as the threshold falls components grow together, and
-    one blob over the whole picture would otherwise undo the false regions that it swallows.
+    one blob over the whole map would otherwise undo the false regions that it swallows.
 
     What is kept between frames are counts for each threshold and track, so the thresholds must be known beforehand.
     `ValueCounts.thresholds` chooses them: from the same maps where they can be read twice, or else from maps of
     normal footage, since above all that is normal false regions are too few to shape the curve.
 
     Args:
-        thresholds: of the maps, in any order; equal ones count once.
+        thresholds: values of maps, in any order; equal ones count once.
         alpha: share of a track's regions, 0.1 in the paper.
         beta: intersection over union, 0.1 in the paper.
         smallest: pixels; detected components of fewer do not count.
@@ -116,12 +116,12 @@ class RegionCriteria:
             self._count(track, other._regions[track], row)
 
     def rbdc(self, limit: float = LIMIT) -> float | None:
-        """Returns the mean share of found regions from 0 to `limit` false regions per frame; None without a labelled region."""
+        """Returns the mean share of found regions from 0 to `limit` false regions per frame; None without labels."""
         curve = self.region_curve()
         return None if curve is None else curve.mean(limit)
 
     def tbdc(self, limit: float = LIMIT) -> float | None:
-        """Returns the mean share of found tracks from 0 to `limit` false regions per frame; None without a labelled region."""
+        """Returns the mean share of found tracks from 0 to `limit` false regions per frame; None without labels."""
         curve = self.track_curve()
         return None if curve is None else curve.mean(limit)
 

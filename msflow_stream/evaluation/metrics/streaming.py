@@ -14,13 +14,13 @@ CHUNK = 2**18  # values counted at once: bincount widens them to eight bytes eac
 
 
 def halves(values: npt.ArrayLike) -> npt.NDArray[np.float16]:
-    """The values as float16, rounded to nearest; beyond 65504 they become infinite."""
+    """Returns the values as float16, rounded to nearest; beyond 65504 they become infinite."""
     with np.errstate(over="ignore"):
         return np.asarray(values, np.float16)
 
 
 def ascending_values() -> npt.NDArray[np.float16]:
-    """All 65536 float16 in the order in which `ValueCounts.ascending` counts them; NaNs at both ends."""
+    """Returns all 65536 float16 in the order in which `ValueCounts.ascending` counts them; NaNs at both ends."""
     return _ascending_patterns().view(np.float16)
 
 
@@ -45,7 +45,7 @@ class ValueCounts:
         self._counts += other._counts
 
     def ascending(self) -> npt.NDArray[np.float64]:
-        """65536 counts in ascending order of the values, both zeros counted as one."""
+        """Returns 65536 counts in ascending order of the values, both zeros counted as one."""
         counts = self._counts[_ascending_patterns()]
         minus_zero, zero = PATTERNS // 2 - 1, PATTERNS // 2
         counts[zero] += counts[minus_zero]
@@ -53,9 +53,9 @@ class ValueCounts:
         return counts
 
     def thresholds(self, number: int = 64, most: float = 0.5) -> npt.NDArray[np.float16]:
-        """Values that cut off the highest ones: at the first only the maximum is left, at the last a share `most`.
+        """Returns values that cut off the highest: at the first only the maximum is left, at the last a share `most`.
 
-        The shares between are spaced evenly in their logarithm. What one looks for covers little of a picture, so
+        The shares between are spaced evenly in their logarithm. What one looks for covers little of a map, so
         quantiles at even distances would put nearly all thresholds where they tell nothing.
 
         Returns:
@@ -87,18 +87,18 @@ class Curve:
     y: npt.NDArray[np.float64]
 
     def until(self, limit: float) -> Curve:
-        """The part from the first corner to x = limit, with its height there interpolated linearly."""
+        """Returns the part from the first corner to x = limit, with its height there interpolated linearly."""
         inside = int(np.searchsorted(self.x, limit, side="right"))
         height = np.interp(limit, self.x, self.y)
         return Curve(np.append(self.x[:inside], limit), np.append(self.y[:inside], height))
 
     def mean(self, limit: float) -> float:
-        """Mean height between 0 and the limit: the area under the curve there, divided by the limit."""
+        """Returns the mean height between 0 and the limit: the area under the curve there, divided by the limit."""
         part = self.until(limit)
         return float(np.trapezoid(part.y, part.x) / limit)
 
     def thinned(self, points: int) -> Curve:
-        """At most `points` of the corners, the first and the last among them, spread evenly along the curve.
+        """Returns at most `points` of the corners, the first and the last among them, spread evenly along the curve.
 
         Evenly counts both axes, each in parts of its range, so neither a steep nor a flat stretch loses its shape: a
         corner that goes is less than 2 / (points - 1) of the ranges, both axes added, away from one that stays.

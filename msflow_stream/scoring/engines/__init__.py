@@ -25,7 +25,7 @@ class EngineInfo:
     Attributes:
         reference: its class, as `module:class` below this package.
         devices: kinds of device that it runs on.
-        precisions: of its arithmetic.
+        precisions: those that its arithmetic can have.
         package: the package that runs the networks.
         extra: the extra of pip that installs the package; None: it is always installed.
         tried: precisions in which `auto` tries it on a CPU.

@@ -29,7 +29,7 @@ class Engine(ABC):
     depend on the images beside it.
 
     Args:
-        precision: of the arithmetic inside.
+        precision: that of the arithmetic inside.
         cache: folder for what takes a while to make, for engines that keep it.
         streams: frames at a time, for engines that can; 1 for frames that come one by one.
 

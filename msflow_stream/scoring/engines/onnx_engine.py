@@ -37,7 +37,7 @@ class _FixedPooling(TorchFunctionMode):
 
 
 def pooled(input: Tensor, output_size: int | Sequence[int | None]) -> Tensor:
-    """`adaptive_avg_pool2d`: average pooling where sizes divide, else two matrix products."""
+    """Returns `adaptive_avg_pool2d`: average pooling where sizes divide, else two matrix products."""
     height, width = int(input.shape[2]), int(input.shape[3])
     rows, columns = (output_size, output_size) if isinstance(output_size, int) else output_size
     rows, columns = rows or height, columns or width

@@ -84,7 +84,7 @@ class OpenVinoEngine(Engine):
     share the work on a batch wait for one another at each of its hundreds of steps, and it leaves their caches.
 
     Args:
-        precision: of the arithmetic inside.
+        precision: that of the arithmetic inside.
         cache: folder that keeps networks in eight bits, which take a while to make.
         streams: frames at a time. With 1, a frame has all threads: for frames that come one by one.
     """
