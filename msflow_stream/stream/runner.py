@@ -89,12 +89,12 @@ class StreamRunner:
 
         Args:
             name: name of the source; none of this name may be running.
-            frames: with rising indices; iterated, and closed if its iterator can be, in a thread of its own, which is
-                the place to open what is slow to open.
+            frames: frames with rising indices; iterated, and closed if its iterator can be, in a thread of its own,
+                which is the place to open what is slow to open.
             live: only the newest frame waits; else all wait, and the source with them while the queue is full.
             interrupt: asks the source to end while it waits for its next frame. Called from other threads, perhaps
                 more than once; must not wait itself.
-            sampled: which frames are scored, all if None; the others are delivered too, in order.
+            sampled: tells which frames are scored, all if None; the others are delivered too, in order.
         """
         queue = self._queue(name, live)
         queue.sampled = sampled or queue.sampled
@@ -214,6 +214,7 @@ class StreamRunner:
         self._slot.close()
 
     def _score_next(self) -> bool:
+        """Returns False after the last batch; no batch is held on to while the next one is waited for."""
         batch = self._batcher.get()
         if batch is None:
             return False
@@ -237,10 +238,10 @@ class StreamRunner:
                 self._threads.leave_by(self._clock.now() + self._limits.grace)
 
     def _deliver_next(self) -> bool:
-        passed = self._slot.get()
-        if passed is None:
+        scored = self._slot.get()
+        if scored is None:
             return False
-        batch, scores = passed
+        batch, scores = scored
         for number, (queued, score) in enumerate(zip(batch.frames, scores, strict=True)):
             try:
                 if self._over is None:

@@ -88,8 +88,8 @@ class WatchedCamera:
             name, camera: as the cameras file has them.
             scenes: the scenes of the watch.
             outputs: the settings of what is written of it.
-            router: where its events go.
-            random: for the jitter of its waits.
+            router: the router that its events go to.
+            random: the source of the jitter of its waits.
 
         Raises:
             UserError: a scene that cannot be loaded, or areas that leave nothing to watch.

@@ -25,8 +25,8 @@ class CameraEvents:
     Args:
         name: name of the camera.
         folder: the folder of what is written of the camera.
-        router: where what is said of events goes.
-        evidence: where the frames go, None for nowhere.
+        router: the router that the messages of events go to.
+        evidence: the evidence that the frames go to, None for none.
     """
 
     def __init__(self, name: str, folder: Path, router: EventRouter, evidence: ThreadedEvidence | None) -> None:

@@ -50,9 +50,9 @@ class CameraOutputs:
     Args:
         name: name of the camera.
         rate: about how many scored frames a second come.
-        settings: what is wanted.
+        settings: the outputs that are wanted.
         restream: the address that its overlay is sent to, None for none.
-        random: for the jitter of reconnects.
+        random: the source of the jitter of reconnects.
     """
 
     def __init__(self, name: str, rate: float, settings: WatchOutputs, restream: str | None, random: Random) -> None:

@@ -82,3 +82,14 @@ def healthy(alive: Alive | None) -> list[str]:
     """Returns why the process should be restarted; empty while it works. A camera's trouble is no reason."""
     reason = None if alive is None else alive()
     return [] if reason is None else [reason]
+
+
+def tally(counts: SourceCounts, lost: Mapping[str, int]) -> str:
+    """Returns what became of a camera's frames, in words.
+
+    >>> tally(SourceCounts(taken=9, scored=7, delivered=6, dropped={"newer frame": 3}), {"recorder:disk": 1})
+    '9 frames came in, 6 delivered, 3 dropped (3 newer frame); not kept: 1 recorder:disk'
+    """
+    said = f"{counts.taken} frames came in, {counts.delivered} delivered, {sum(counts.dropped.values())} dropped"
+    causes, kept_not = (", ".join(f"{n} {why}" for why, n in one.items() if n) for one in (counts.dropped, lost))
+    return said + (f" ({causes})" if causes else "") + (f"; not kept: {kept_not}" if kept_not else "")

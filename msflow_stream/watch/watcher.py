@@ -17,13 +17,12 @@ from msflow_stream.scoring.inference import Inference
 from msflow_stream.scoring.scorer import FrameError, ScoreRequest, score_batch
 from msflow_stream.scoring.static_gate import ReusingScorer
 from msflow_stream.stream.contract import Limits, SourceError
-from msflow_stream.stream.counters import SourceCounts
 from msflow_stream.stream.runner import StreamRunner
 from msflow_stream.types import Frame, FrameScore, UserError
 from msflow_stream.watch.camera import WatchedCamera, scenes_of
 from msflow_stream.watch.camera_outputs import WatchOutputs
 from msflow_stream.watch.event_router import EventRouter
-from msflow_stream.watch.report import WatchReport
+from msflow_stream.watch.report import WatchReport, tally
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ class Watcher:
 
     Attributes:
         runner: the stream, to be entered, joined and stopped by the user of this.
-        failed_reloads: how often a cameras file could not be used, to be counted by who reads it.
+        failed_reloads: number of times that a cameras file could not be used, counted by who reads it.
     """
 
     def __init__(
@@ -56,8 +55,8 @@ class Watcher:
             cameras: as the cameras file has them.
             scenes: the scenes that they are compared with.
             outputs: the settings of what is written of each.
-            router: where their events go.
-            random: for the jitter of waits.
+            router: the router that their events go to.
+            random: the source of the jitter of waits.
             limits: the bounds of the stream.
             inference: runs the networks; None runs them as they are.
 
@@ -252,14 +251,3 @@ def _errors_of(source: str) -> Iterator[None]:
         if not isinstance(error, UserError | OSError):
             log.error("%s: internal error; report it with the log", source, exc_info=error)
         raise SourceError(source, str(error)) from error
-
-
-def tally(counts: SourceCounts, lost: Mapping[str, int]) -> str:
-    """Returns what became of a camera's frames, in words.
-
-    >>> tally(SourceCounts(taken=9, scored=7, delivered=6, dropped={"newer frame": 3}), {"recorder:disk": 1})
-    '9 frames came in, 6 delivered, 3 dropped (3 newer frame); not kept: 1 recorder:disk'
-    """
-    said = f"{counts.taken} frames came in, {counts.delivered} delivered, {sum(counts.dropped.values())} dropped"
-    causes, kept_not = (", ".join(f"{n} {why}" for why, n in one.items() if n) for one in (counts.dropped, lost))
-    return said + (f" ({causes})" if causes else "") + (f"; not kept: {kept_not}" if kept_not else "")

@@ -47,7 +47,7 @@ class Restream:
         Args:
             url: rtsp:// or rtsps:// with the path to publish at, and user and password if the server wants them.
             rate_hint: about how many scored frames a second come.
-            random: for the jitter of the waits.
+            random: the source of the jitter of the waits.
             timeout: seconds that the server may take for each step.
 
         Raises:

@@ -22,7 +22,7 @@ class ThreadedSink:
         Args:
             sink: used by the thread alone from now on.
             capacity: frames that wait at most.
-            name: for messages, such as "gate recorder".
+            name: name in messages, such as "gate recorder".
         """
         self._sink = sink
         self._queue: ThreadedQueue[tuple[Frame, FrameScore, ScoreRow]] = ThreadedQueue(
