@@ -16,7 +16,7 @@ from msflow_stream.evaluation.metrics.pro import StreamingAupro
 from msflow_stream.evaluation.metrics.ranking import StreamingAuroc, auroc, average_precision, f1_max
 from msflow_stream.evaluation.metrics.regions import RegionCriteria, tracked
 from msflow_stream.evaluation.metrics.streaming import Curve
-from msflow_stream.events.detection.boxes import Boxes
+from msflow_stream.events.detection.regions import Boxes
 from msflow_stream.scoring.scorer import MappedScore
 from msflow_stream.series import smooth
 from msflow_stream.types import SCORE_KINDS, Scores

@@ -13,8 +13,7 @@ import numpy.typing as npt
 from msflow_stream.evaluation.collector import CaseScores
 from msflow_stream.evaluation.event_quality import ClipEvents, EventQuality, figures
 from msflow_stream.evaluation.metrics.events import EventCriteria
-from msflow_stream.events.detection.collector import find_events
-from msflow_stream.events.detection.detector import EventDetector
+from msflow_stream.events.detection.detector import EventDetector, find_events
 from msflow_stream.events.detection.triggers import triggers_of
 from msflow_stream.results.wording import trigger_wording
 from msflow_stream.scenes.scene import Scene

@@ -10,14 +10,13 @@ from types import TracebackType
 from typing import Self
 
 from msflow_stream.config.settings import EventSettings, ScoreSettings
-from msflow_stream.events.detection.collector import EventList
-from msflow_stream.events.detection.detector import EventDetector
-from msflow_stream.events.detection.ids import origin_of
+from msflow_stream.events.detection.detector import EventDetector, EventList
+from msflow_stream.events.detection.open_event import origin_of
 from msflow_stream.events.detection.score_rows import ScoreRows
 from msflow_stream.events.detection.triggers import triggers_of
+from msflow_stream.events.evidence.event_clips import EvidenceSettings
 from msflow_stream.events.evidence.event_folder import EVIDENCE_FOLDER
 from msflow_stream.events.evidence.recorder import EvidenceWriter
-from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.events.evidence.thread import ThreadedEvidence
 from msflow_stream.results.overlay_file import PRESET, OverlayFile
 from msflow_stream.results.run_folder import OVERLAY, write_events

@@ -13,9 +13,9 @@ from msflow_stream.config.cameras import Camera
 from msflow_stream.events.detection.detector import EventDetector
 from msflow_stream.events.detection.score_rows import ScoreRows
 from msflow_stream.events.detection.triggers import triggers_of
+from msflow_stream.events.evidence.event_clips import EvidenceSettings
 from msflow_stream.events.evidence.event_folder import EVIDENCE_FOLDER
 from msflow_stream.events.evidence.recorder import EvidenceWriter
-from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.events.evidence.thread import ThreadedEvidence
 from msflow_stream.scenes.calibration import overlay_style
 from msflow_stream.scenes.scene import Scene

@@ -12,8 +12,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from msflow_stream.events.evidence.event_folder import write_event
-from msflow_stream.events.evidence.retention import remove_old_events
+from msflow_stream.events.evidence.event_folder import remove_old_events, write_event
 from msflow_stream.events.serialization import from_json
 from msflow_stream.events.store import EventFilter, EventStore
 from msflow_stream.files import Retention

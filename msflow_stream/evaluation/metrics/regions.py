@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from msflow_stream.evaluation.metrics.streaming import Curve, halves
-from msflow_stream.events.detection.boxes import Boxes, boxes_of, iou, match
+from msflow_stream.events.detection.regions import Boxes, boxes_of, iou, match
 
 
 def tracked(masks: Iterable[npt.ArrayLike], overlap: float = 0.1) -> Iterator[tuple[Boxes, list[int]]]:

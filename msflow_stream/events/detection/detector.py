@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msflow_stream.config.settings import EventSettings
-from msflow_stream.events.detection.ids import event_id
-from msflow_stream.events.detection.open_event import OpenEvent
+from msflow_stream.events.detection.open_event import OpenEvent, event_id
 from msflow_stream.events.detection.regions import regions_of
 from msflow_stream.events.detection.triggers import SLACK, Trigger, TriggerState
 from msflow_stream.series import SmoothedScore
-from msflow_stream.types import Box, Event, EventMessage, FrameScore, ScoreKind
+from msflow_stream.types import Box, Event, EventMessage, FoundEvent, FrameScore, ScoreKind
 
 PAUSE = 5.0  # seconds without a frame, beyond which what comes next has nothing to do with what was
 STEPS = 4  # or so many times the shortest step between frames: they may be sampled that rarely
@@ -136,3 +135,39 @@ class EventDetector:
 
     def _regions(self, score: FrameScore) -> tuple[Box, ...]:
         return regions_of(score.map, self._level, self.size)
+
+
+class EventList:
+    """The newest state of every event of a source, and when the first message about it came."""
+
+    def __init__(self) -> None:
+        self._events: dict[str, Event] = {}
+        self._told: dict[str, float] = {}
+
+    def add(self, messages: Sequence[EventMessage], time: float) -> None:
+        """Adds the messages after the frame of that time, in seconds from the source's start."""
+        for message in messages:
+            self._events[message.event.id] = message.event
+            self._told.setdefault(message.event.id, time)
+
+    @property
+    def events(self) -> list[Event]:
+        """The events in the order in which they began."""
+        return list(self._events.values())
+
+    @property
+    def found(self) -> list[FoundEvent]:
+        """The same for measuring them; an open one has been active until its first message, at least."""
+        return [
+            FoundEvent(event.start, self._told[id] if event.end is None else event.end, self._told[id])
+            for id, event in self._events.items()
+        ]
+
+
+def find_events(detector: EventDetector, scores: Iterable[SmoothedScore]) -> list[FoundEvent]:
+    """Returns the events in the scores of one whole source."""
+    events = EventList()
+    for scored in scores:
+        events.add(detector.update(scored), scored.score.time)
+    events.add(detector.close(), 0.0)
+    return events.found

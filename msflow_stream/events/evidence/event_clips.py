@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +13,37 @@ from msflow_stream.events.evidence.copied_clip import CopiedClip
 from msflow_stream.events.evidence.event_folder import CLIP, OVERLAY, ClipFile, EventRecord
 from msflow_stream.events.evidence.frame_clip import FrameClip
 from msflow_stream.events.evidence.recent_frames import RecentFrame, RecentFrames
-from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.types import UserError
 from msflow_stream.video.drawing.overlay import Overlay, OverlayStyle
 from msflow_stream.video.packets.packet_ring import PacketRing
 from msflow_stream.video.packets.stream_copy import CopyError
+
+LATE = 10.0  # seconds that an event may be known after it began
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceSettings:
+    """The amount that is kept of an event; times in seconds.
+
+    Attributes:
+        pre_roll, post_roll: what a clip shows before the event's start and behind its end.
+        max_seconds: a clip ends there, even if the event goes on.
+        recent_bytes: memory for the scored frames of the last seconds.
+        retry_seconds: from a failure of the disk to the next attempt.
+        rate_hint: about how many scored frames a second come.
+    """
+
+    pre_roll: float = 5.0
+    post_roll: float = 5.0
+    max_seconds: float = 120.0
+    recent_bytes: int = 32 * 2**20
+    retry_seconds: float = 10.0
+    rate_hint: float = 5.0
+
+    @property
+    def memory_seconds(self) -> float:
+        """Seconds that packets and frames are kept: `PacketRing` and `FilePackets` are made with it."""
+        return self.pre_roll + LATE
 
 
 class EventClip:

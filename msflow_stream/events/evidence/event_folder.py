@@ -7,13 +7,14 @@ import logging
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from msflow_stream.events.serialization import from_json, to_json
-from msflow_stream.files import write_json
+from msflow_stream.files import Retention, StoredItem, write_json
 from msflow_stream.types import EventMessage
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 EVIDENCE_FOLDER = "events"  # below the source's folder; holds a folder per event
 EVENT, KEEP, SNAPSHOT, SNAPSHOT_OVERLAY = "event.json", "keep", "snapshot.jpg", "snapshot_overlay.jpg"
 CLIP, OVERLAY = "clip", "overlay"  # stems
+
 OURS = re.compile(
     r"event\.json|keep|snapshot(_overlay)?\.jpg|(clip|overlay)(-\d+)?\.(mp4|mkv)"
     r"|\.(event\.json|snapshot(_overlay)?\.jpg)\.partial"
@@ -163,3 +165,43 @@ class EventRecord:
             self.written, self._failed = False, self._clock()
         else:
             self.written, self._saved = True, news
+
+
+def remove_old_events(
+    folder: Path,
+    retention: Retention,
+    now: datetime,
+    open_ones: Collection[str] = (),
+    is_kept: Callable[[str], bool] = lambda _: False,
+) -> int:
+    """Removes the oldest events of a folder as far as needed, and returns how many that were.
+
+    An event is as old as the last change of what is known of it. Only folders that hold an event.json, and nothing that
+    is not ours, are looked at. Events that are marked to be kept, by a file named `keep` in their folder or by
+    `is_kept`, are not removed and do not count.
+
+    Args:
+        open_ones: ids of events that are never removed.
+        is_kept: whether an event, by its id, is marked to be kept.
+
+    Raises:
+        OSError: the folder cannot be read, or an event cannot be removed: newer ones do not pay for it.
+    """
+    in_use = [folder / id for id in open_ones]
+    return retention.enforce(_stored_events(folder), now, in_use, lambda path: is_kept(path.name), _remove)
+
+
+def _stored_events(folder: Path) -> Iterator[StoredItem]:
+    found = []
+    for path in event_folders(folder):
+        if not (path / KEEP).exists():
+            changed = datetime.fromtimestamp((path / EVENT).stat().st_mtime, UTC)
+            found.append(StoredItem(changed, 0, path, sum(entry.stat().st_size for entry in path.iterdir())))
+    yield from sorted(found)
+
+
+def _remove(folder: Path) -> None:
+    """Removes an event's files, event.json at the end: what is left by a power cut is still known as ours."""
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == EVENT):
+        path.unlink(missing_ok=True)
+    folder.rmdir()

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.events.evidence.event_clips import EventClip, EventOverlay
+from msflow_stream.events.evidence.event_clips import EventClip, EventOverlay, EvidenceSettings
 from msflow_stream.events.evidence.event_folder import SNAPSHOT, SNAPSHOT_OVERLAY, EventRecord
 from msflow_stream.events.evidence.recent_frames import RecentFrame, RecentFrames
-from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.files import replaced
 from msflow_stream.types import EventMessage
 from msflow_stream.video.drawing.jpeg import to_jpeg

@@ -10,11 +10,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
-from msflow_stream.events.evidence.event_folder import CLOSED, EventRecord, event_folders, read_event, write_event
+from msflow_stream.events.evidence.event_clips import EvidenceSettings
+from msflow_stream.events.evidence.event_folder import (
+    CLOSED,
+    EventRecord,
+    event_folders,
+    read_event,
+    remove_old_events,
+    write_event,
+)
 from msflow_stream.events.evidence.evidence import Evidence
 from msflow_stream.events.evidence.recent_frames import RecentFrames
-from msflow_stream.events.evidence.retention import remove_old_events
-from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.files import Retention, make_folder
 from msflow_stream.logs import redact
 from msflow_stream.types import EventMessage, Frame, FrameScore, ScoreRow

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from msflow_stream.evaluation.metrics.regions import tracked
-from msflow_stream.events.detection.boxes import boxes_of, iou
+from msflow_stream.events.detection.regions import boxes_of, iou
 
 Box = tuple[int, int, int, int]
 BOX = st.tuples(st.integers(0, 8), st.integers(0, 8), st.integers(1, 6), st.integers(1, 6))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msflow_stream.events.detection.ids import event_id, origin_of
+from msflow_stream.events.detection.open_event import event_id, origin_of
 from tests.events.detection.detecting import scored
 
 CAMERA, FILE = scored(10, live=True), scored(10)

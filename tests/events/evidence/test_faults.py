@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from msflow_stream.events.evidence.event_clips import EvidenceSettings
 from msflow_stream.events.evidence.event_folder import read_event
 from msflow_stream.events.evidence.recorder import CUT_OFF, EvidenceWriter
-from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.video.packets.file_packets import FilePackets
 from msflow_stream.video.reading.video_reader import VideoReader
 from tests.events.evidence.playing import EVERY, RATE, STYLE, evidence, names, play, said, scored

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from msflow_stream.events.evidence.event_clips import EvidenceSettings
 from msflow_stream.events.evidence.event_folder import read_event
 from msflow_stream.events.evidence.recorder import EvidenceWriter
-from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.video.drawing.jpeg import from_jpeg
 from msflow_stream.video.drawing.overlay import Overlay
 from msflow_stream.video.packets.file_packets import FilePackets

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from msflow_stream.events.evidence.event_clips import EvidenceSettings
 from msflow_stream.events.evidence.recorder import EvidenceWriter
-from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.video.packets.packet_ring import PacketRing
 from tests.events.evidence.playing import EVERY, STYLE, Watched, evidence, names, said
 from tests.support.clips import codes, shown, units

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from msflow_stream.events.evidence.event_folder import KEEP, write_event
+from msflow_stream.events.evidence.event_clips import EvidenceSettings
+from msflow_stream.events.evidence.event_folder import KEEP, remove_old_events, write_event
 from msflow_stream.events.evidence.recorder import EvidenceWriter
-from msflow_stream.events.evidence.retention import remove_old_events
-from msflow_stream.events.evidence.settings import EvidenceSettings
 from msflow_stream.files import Retention
 from msflow_stream.types import UserError
 from tests.events.evidence.playing import STYLE, names, said
