@@ -42,8 +42,8 @@ class PacketSkipper:
         Args:
             every: frames whose index is a multiple of this are wanted.
             skip: the part of the others that the decoder may leave out.
-            top_layer: the only frames that it may leave out. FFmpeg goes by the kind of an H.265 frame, which says no
-                more than that no frame of its own temporal sub-layer is made from it: one of a higher layer may be.
+            top_layer: the only frames that it may leave out. FFmpeg goes by the kind of an H.265 frame, which says that
+                no frame of its own temporal sub-layer is made from it; frames of higher ones may be.
         """
         self._every, self._skip, self._top_layer = every, skip, top_layer
         self._reorders = skip is not Skip.ALL

@@ -92,13 +92,7 @@ class VideoWriter:
         self._time_base = time_base if time_base.denominator <= FINEST_TIME_BASE.denominator else FINEST_TIME_BASE
         self._rate = rate.limit_denominator(100_000)
         self._audio_from = audio_from
-        self._encoder_options = {
-            "crf": str(crf),
-            "preset": preset,
-            "bf": "0",  # without B-frames decoding order is display order, and the duration is exact
-            "forced-idr": "1",
-            "x264-params": f"rc-lookahead={min(MAX_LOOKAHEAD, int(rate / 2))}:sync-lookahead=0:sliced-threads=1",
-        }
+        self._encoder_options = _encoder_options(rate, crf, preset)
         self._last_frame_ticks = max(1, round(1 / rate / self._time_base))
         self._keyframe_ticks = max(1, round(KEYFRAME_SECONDS / self._time_base))
         self._last_ticks = -1
@@ -241,3 +235,13 @@ class VideoWriter:
     def _failed(self, error: Exception) -> UserError:
         reason = getattr(error, "strerror", None) or error
         return UserError(f"cannot write {self._path}: {reason}; check the disk and the folder's permissions")
+
+
+def _encoder_options(rate: Fraction, crf: int, preset: Preset) -> dict[str, str]:
+    return {
+        "crf": str(crf),
+        "preset": preset,
+        "bf": "0",  # without B-frames decoding order is display order, and the duration is exact
+        "forced-idr": "1",
+        "x264-params": f"rc-lookahead={min(MAX_LOOKAHEAD, int(rate / 2))}:sync-lookahead=0:sliced-threads=1",
+    }
