@@ -1,10 +1,10 @@
 """One RTSP session that pushes RTP packets to a server, all over one TCP connection (RFC 2326: ANNOUNCE, RECORD)."""
 
 # Why not FFmpeg's muxer: it holds Python's lock while it waits for the server, and with it every other camera. A child
-# process for each camera was tried, with PyAV 18.1 against GStreamer's server: it costs 34 to 52 MB of memory, 0.25 s
-# of CPU time for each attempt to connect, and a third more for each frame of 720 lines, which crosses a pipe; it begins
-# 1 s later instead of 30 ms, cannot log in by Digest with SHA-256, lost the last frame of some sessions, and says no
-# more than "Input/output error" of an unknown host or a certificate that is not trusted.
+# process for each camera was tried, with PyAV 18.1 against GStreamer's server. It works, but costs 34 to 52 MB,
+# 0.25 s of CPU time for each attempt to connect, and up to a third more for each frame of 720 lines, which crosses a
+# pipe; it cannot log in by Digest with SHA-256, and says no more than "Input/output error" of an unknown host or of a
+# certificate that is not trusted.
 
 from __future__ import annotations
 
