@@ -16,8 +16,7 @@ from msflow_stream.watch.outputs.preview import Preview
 from msflow_stream.watch.outputs.recorder import Recorder
 from msflow_stream.watch.outputs.restream import Restream
 from msflow_stream.watch.outputs.score_log import ScoreLog
-from msflow_stream.watch.outputs.sink import Sink
-from msflow_stream.watch.outputs.threaded import ThreadedSink
+from msflow_stream.watch.outputs.sink import Sink, ThreadedSink
 
 RECORDINGS, PREVIEW = "recordings", "preview.jpg"
 RESTYLE_SECONDS = 10.0  # for what draws to be finished when the scene is another

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pytest
 
 from msflow_stream.types import Frame, FrameScore, ScoreRow
-from msflow_stream.watch.outputs.threaded import ThreadedSink
+from msflow_stream.watch.outputs.sink import ThreadedSink
 from tests.watch.outputs.scored import PATIENCE, eventually, many, scored
 
 
