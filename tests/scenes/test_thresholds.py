@@ -97,7 +97,7 @@ def test_a_single_frame_is_its_own_summary(scene: Scene, kind: ScoreKind) -> Non
 
 @pytest.mark.parametrize("kind", SCORE_KINDS)
 def test_the_threshold_is_the_highest_smoothed_score_of_any_source(scene: Scene, kind: ScoreKind) -> None:
-    sources = [[*frames(12, source="a")], [*frames(10, traffic=3, source="b")]]
+    sources = [[*frames(12, traffic=1, source="a")], [*frames(10, traffic=3, source="b")]]
     found = calibrated(scene, sources, holdout=0.5)
     parts = [smoothed(scene, given[len(given) // 2 :], kind) for given in sources]
     assert found.frames == 6 + 5
