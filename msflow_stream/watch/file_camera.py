@@ -12,8 +12,7 @@ from time import monotonic
 from msflow_stream.config.cameras import CameraSettings
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.live.faults import ADVICE, Fault
-from msflow_stream.video.live.states import Observer, Reporter, State
-from msflow_stream.video.live.status import CameraStatus, Counts
+from msflow_stream.video.live.states import CameraStatus, Counts, Observer, Reporter, State
 from msflow_stream.video.reading.source_info import OneShot
 from msflow_stream.video.sources import Reader, open_source, source_name
 

@@ -8,7 +8,7 @@ from time import monotonic
 
 from msflow_stream.config.cameras import CameraSettings
 from msflow_stream.video.live.connection import Connection
-from msflow_stream.video.live.hardware import Decoder
+from msflow_stream.video.live.open_camera import Decoder
 from msflow_stream.video.reading.source_info import SourceInfo
 from msflow_stream.video.sources import open_source
 from msflow_stream.watch.file_camera import is_file

@@ -9,7 +9,7 @@ from datetime import datetime
 from msflow_stream.events.alerts.delivery import AlertReport
 from msflow_stream.stream.counters import Snapshot, SourceCounts
 from msflow_stream.types import ScoreRow
-from msflow_stream.video.live.status import CameraStatus
+from msflow_stream.video.live.states import CameraStatus
 
 Alive = Callable[[], str | None]  # why the process does not make progress, None where it does
 

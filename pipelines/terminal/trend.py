@@ -12,8 +12,7 @@ from itertools import pairwise
 
 from msflow_stream.logs import one_line
 from msflow_stream.stream.counters import LATENCY_BOUNDS, Latency
-from msflow_stream.video.live.states import State
-from msflow_stream.video.live.status import CameraStatus
+from msflow_stream.video.live.states import CameraStatus, State
 from msflow_stream.watch.report import WatchReport
 
 WINDOW = 10.0  # seconds, over which rates are taken

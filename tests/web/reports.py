@@ -14,8 +14,7 @@ from av import error as errors
 from msflow_stream.stream.counters import Counters, SourceCounts
 from msflow_stream.types import ScoreRow, Scores
 from msflow_stream.video.live.faults import Fault, open_error
-from msflow_stream.video.live.states import State
-from msflow_stream.video.live.status import CameraStatus
+from msflow_stream.video.live.states import CameraStatus, State
 from msflow_stream.video.reading.source_info import SourceInfo
 from msflow_stream.watch.report import CameraReport, WatchReport
 

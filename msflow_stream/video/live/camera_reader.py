@@ -16,10 +16,9 @@ from msflow_stream.config.cameras import CameraSettings
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.live.connection import Connection, DecodedFrame
 from msflow_stream.video.live.faults import ADVICE, CameraError, Fault
-from msflow_stream.video.live.hardware import DecoderChoice
+from msflow_stream.video.live.open_camera import DecoderChoice
 from msflow_stream.video.live.picture_check import PictureCheck
-from msflow_stream.video.live.states import Observer, Reporter, State
-from msflow_stream.video.live.status import CameraStatus, Counts
+from msflow_stream.video.live.states import CameraStatus, Counts, Observer, Reporter, State
 from msflow_stream.video.live.timeline import CameraConnection, FrameNumbering
 from msflow_stream.video.packets.packet_ring import PacketObserver
 from msflow_stream.video.reading.source_info import live_name

@@ -15,8 +15,7 @@ from av.video.stream import VideoStream
 
 from msflow_stream.config.cameras import CameraSettings
 from msflow_stream.video.live.faults import CameraError, Fault, read_error
-from msflow_stream.video.live.hardware import DecoderChoice
-from msflow_stream.video.live.open_camera import camera_stream, is_ahead, is_timed, open_camera
+from msflow_stream.video.live.open_camera import DecoderChoice, camera_stream, is_ahead, is_timed, open_camera
 from msflow_stream.video.packets.packet_ring import PacketObserver
 from msflow_stream.video.reading.colour import displayed_size
 from msflow_stream.video.reading.demuxer import ASSUMED_RATE, TimestampRepair

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from msflow_stream.types import Frame
 from msflow_stream.video.live.connection import DecodedFrame
-from msflow_stream.video.live.status import Counts
+from msflow_stream.video.live.states import Counts
 from msflow_stream.video.packets.packet_ring import PacketObserver
 from msflow_stream.video.reading.colour import RgbConverter, displayed_size
 from msflow_stream.video.reading.source_info import SourceInfo

@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 
 from msflow_stream.config.cameras import CameraSettings, Decode
 from msflow_stream.video.live.connection import Connection
-from msflow_stream.video.live.hardware import DecoderChoice
+from msflow_stream.video.live.open_camera import DecoderChoice
 from msflow_stream.video.reading.colour import RgbConverter
 from tests.support.httpd import Pages
 from tests.support.videos import coded_image, read_code, write_video
@@ -64,7 +64,7 @@ def test_without_a_card_the_processor_decodes_and_the_reason_is_said_once(
     with site:
         for _ in range(3):  # as after reconnects
             assert codes(site.url("a.ts"), choice) == (list(range(20)), "cpu")
-    (record,) = [record for record in caplog.records if record.name.endswith("hardware")]
+    (record,) = [record for record in caplog.records if record.name.endswith("open_camera")]
     assert record.levelno == LEVELS[wish]
     assert record.getMessage() == f"gate: decodes on the processor ({choice.reason})"
     assert choice.reason is not None
@@ -96,7 +96,7 @@ class Card:
 def test_a_codec_that_the_card_does_not_decode_is_said_once_per_camera(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("msflow_stream.video.live.hardware.HWAccel", Card)
+    monkeypatch.setattr("msflow_stream.video.live.open_camera.HWAccel", Card)
     choice = DecoderChoice("gate", "cuda")
     assert choice.acceleration() is not None
     for context in (
