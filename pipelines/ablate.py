@@ -25,7 +25,7 @@ from msflow_stream.results.run_folder import versions
 from msflow_stream.scenes.features import FeatureCache, NormalFeatures, extract, feature_cache
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import FlowFit
-from msflow_stream.scoring.scorer import MapView, Scorer
+from msflow_stream.scoring.scorer import MapView, Scorer, all_maps
 from msflow_stream.series import batched
 from msflow_stream.types import UserError
 
@@ -34,10 +34,6 @@ from .terminal.progress import number, progress, table
 BLOCKS = {1: 2, 2: 5, 3: 8, 4: 8}  # of a stage, wherever it is used
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnext50_32x4d", "wide_resnet50_2")
 STAGES = ((1,), (2,), (3,), (4,), (1, 2), (2, 3), (3, 4), (1, 2, 3), (2, 3, 4), (1, 2, 3, 4))
-
-
-def _same(maps: Maps) -> tuple[Maps, Tensor]:
-    return maps, depth(maps)
 
 
 def _only_add(maps: Maps) -> tuple[Maps, Tensor]:
@@ -50,11 +46,11 @@ def _only_mul(maps: Maps) -> tuple[Maps, Tensor]:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One row of a table: its name, the settings it changes, and which of the maps stand for which."""
+    """One row of a table: its name, the settings that it changes, and its view of the maps."""
 
     name: str
     changes: tuple[str, ...] = ()
-    view: MapView = _same
+    view: MapView = all_maps
 
 
 TABLES: dict[str, tuple[Variant, ...]] = {
@@ -91,7 +87,7 @@ TABLES: dict[str, tuple[Variant, ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AblateJob:
-    """Which table is made, of what, and where it goes.
+    """A table to make, the data that it is made of, and where it goes.
 
     Attributes:
         table: a key of TABLES.
@@ -111,7 +107,7 @@ class AblateJob:
 
 
 def ablate(job: AblateJob, settings: Settings, console: Console | None = None) -> dict[str, dict[str, float | None]]:
-    """Makes a table of the paper: metrics of every variant, as means over classes.
+    """Makes a table of the paper and returns it: metrics of every variant, as means over classes.
 
     Raises:
         UserError: an unknown table, no such data, or a file of other settings in `out`.
@@ -143,13 +139,13 @@ def _settings(settings: Settings, variant: Variant) -> Settings:
 
 
 def _pyramid_key(settings: Settings) -> str:
-    """What the features depend on."""
+    """The settings that features depend on, as text."""
     of_flow = {"blocks", "condition_channels", "clamp", "fusion", "norm"}
     return settings.input.model_dump_json() + settings.model.model_dump_json(exclude=of_flow)
 
 
 def _flow_key(settings: Settings) -> str:
-    """What the fitted flow depends on."""
+    """The settings that a fitted flow depends on, as text."""
     return settings.model_dump_json(include={"input", "model", "fit"})
 
 
@@ -217,7 +213,7 @@ def _mean(metrics: Sequence[dict[str, float | None]]) -> dict[str, float | None]
 
 
 def _read(path: Path, facts: dict[str, Any]) -> dict[str, dict[str, dict[str, float | None]]]:
-    """What an earlier run has done already."""
+    """The results of an earlier run."""
     if not path.exists():
         return {}
     content = read_json(path)

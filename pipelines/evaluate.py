@@ -47,7 +47,7 @@ CLAIM = "evaluation.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateJob:
-    """What is evaluated, and where its results go.
+    """A data set to evaluate, and where its results go.
 
     Attributes:
         data: name of the data set.

@@ -26,6 +26,8 @@ from msflow_stream.scoring.engines.base import Engine
 from msflow_stream.scoring.inference import EngineInference, Inference, PlainInference, SceneBatch
 from msflow_stream.types import SCORE_KINDS, UserError
 
+log = logging.getLogger(__name__)
+
 BOUND = 0.01  # of the spread of scores: what an engine that is chosen by itself may move them by
 
 
@@ -90,7 +92,8 @@ def run_trial(engines: Sequence[Engine], scene: Scene) -> TrialResult:
         inference = EngineInference(lambda _, engine=engine: engine)  # type: ignore[misc]
         try:
             errors[str(engine)] = error_of(_measures(inference, scene, images), expected, scene)
-        except (UserError, RuntimeError):
+        except (UserError, RuntimeError) as error:
+            log.debug("%s does not take part: %s", engine, error)
             continue
         inferences[str(engine)] = inference
     times: dict[str, list[float]] = {name: [] for name in inferences}
@@ -150,9 +153,6 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-log = logging.getLogger(__name__)
 
 
 class TrialFile:

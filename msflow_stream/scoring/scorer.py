@@ -60,6 +60,11 @@ class MappedScore(NamedTuple):
     ranking_map: npt.NDArray[np.float32]
 
 
+def all_maps(maps: Maps) -> tuple[Maps, Tensor]:
+    """Returns the maps as they are, and `depth` to rank the pixels."""
+    return maps, depth(maps)
+
+
 def score_batch(requests: Sequence[ScoreRequest], inference: Inference | None = None) -> list[FrameScore]:
     """Returns the scores of one batch, in its order; each depends on its own frame, scene, settings and area only.
 
@@ -138,7 +143,7 @@ class Scorer:
         return self.inference.measures([SceneBatch(self.scene, features, self.settings)])[0]
 
     def score_with_maps(
-        self, frames: Sequence[Frame], features: list[Tensor] | None = None, view: MapView = lambda m: (m, depth(m))
+        self, frames: Sequence[Frame], features: list[Tensor] | None = None, view: MapView = all_maps
     ) -> list[MappedScore]:
         """Returns the scores of one batch, each with its maps in full precision.
 
