@@ -28,10 +28,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def store(cache: Path, repository: str, backbone: str = "resnet18") -> Path:
+def store(cache: Path, where: str, backbone: str = "test_resnet") -> Path:
     """Puts weights where a download would."""
     torch.manual_seed(1)
-    snapshot = cache / f"models--{repository.replace('/', '--')}" / "snapshots" / "0f"
+    snapshot = cache / f"models--{where.replace('/', '--')}" / "snapshots" / "0f"
     snapshot.mkdir(parents=True)
     refs = snapshot.parents[1] / "refs"
     refs.mkdir()
@@ -40,8 +40,8 @@ def store(cache: Path, repository: str, backbone: str = "resnet18") -> Path:
     return snapshot / "model.safetensors"
 
 
-def resnet18() -> str:
-    known = timm.models.get_pretrained_cfg("resnet18")
+def repository() -> str:
+    known = timm.models.get_pretrained_cfg("test_resnet")
     assert known is not None
     return str(known.hf_hub_id)
 
@@ -50,37 +50,39 @@ def test_the_packaged_backbone_is_listed_without_a_cache(cache: Path, command: C
     outcome = command("weights", "list")
     assert outcome.code == 0
     assert re.search(r"embedded +\S* ?\d", outcome.out)
-    assert "resnet18" not in outcome.out
+    assert "test_resnet" not in outcome.out
 
 
 def test_what_pretrained_finds_in_the_cache_is_listed_and_nothing_else(cache: Path, command: Command) -> None:
-    store(cache, resnet18())
-    store(cache, "timm/resnet34.of_another_training", "resnet34")
+    store(cache, repository())
+    store(cache, "timm/test_byobnet.of_another_training", "test_byobnet")
     outcome = command("weights", "list")
     assert outcome.code == 0
-    assert "resnet18" in outcome.out
-    assert "resnet34" not in outcome.out
-    assert load_weights("resnet18", "pretrained") is not None
+    assert "test_resnet" in outcome.out
+    assert "test_byobnet" not in outcome.out
+    assert load_weights("test_resnet", "pretrained") is not None
 
 
 def test_fetching_writes_a_copy_that_another_machine_can_use(cache: Path, tmp_path: Path, command: Command) -> None:
-    source = store(cache, resnet18())
-    out = tmp_path / "carried" / "resnet18.safetensors"
-    outcome = command("weights", "fetch", "resnet18", "--out", out)
+    source = store(cache, repository())
+    out = tmp_path / "carried" / "test_resnet.safetensors"
+    outcome = command("weights", "fetch", "test_resnet", "--out", out)
     assert outcome.code == 0, outcome.err
     assert hashlib.sha256(out.read_bytes()).hexdigest() in outcome.out
     assert f"model.weights={out}" in outcome.out.replace("\n", "")
     images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    carried = Pyramid("resnet18", load_weights("resnet18", str(out)))(images)
-    assert all(torch.equal(a, b) for a, b in zip(carried, Pyramid("resnet18", load_file(source))(images), strict=True))
-    again = command("weights", "fetch", "resnet18", "--out", out)
+    carried = Pyramid("test_resnet", load_weights("test_resnet", str(out)))(images)
+    assert all(
+        torch.equal(a, b) for a, b in zip(carried, Pyramid("test_resnet", load_file(source))(images), strict=True)
+    )
+    again = command("weights", "fetch", "test_resnet", "--out", out)
     assert (again.code, "exists already" in again.err) == (2, True)
 
 
 def test_fetching_without_a_network_says_so(cache: Path, command: Command) -> None:
-    outcome = command("weights", "fetch", "resnet18")
+    outcome = command("weights", "fetch", "test_resnet")
     assert outcome.code == 2
-    assert "cannot download the weights of resnet18" in outcome.err
+    assert "cannot download the weights of test_resnet" in outcome.err
 
 
 def test_fetching_an_unknown_backbone_names_near_ones(cache: Path, command: Command) -> None:
@@ -90,30 +92,30 @@ def test_fetching_an_unknown_backbone_names_near_ones(cache: Path, command: Comm
 
 
 def test_a_good_file_passes_the_check(cache: Path, command: Command) -> None:
-    path = store(cache, resnet18())
+    path = store(cache, repository())
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    outcome = command("weights", "check", "resnet18", path, "--sha256", digest.upper())
+    outcome = command("weights", "check", "test_resnet", path, "--sha256", digest.upper())
     assert outcome.code == 0, outcome.err
     assert f"{digest}, as expected" in outcome.out
-    assert command("weights", "check", "resnet18").code == 0  # what is in the cache
+    assert command("weights", "check", "test_resnet").code == 0  # what is in the cache
     assert command("weights", "check", "embedded").code == 0
     assert "as expected" in command("weights", "check", "embedded").out
 
 
 def test_bad_files_fail_the_check(cache: Path, tmp_path: Path, command: Command) -> None:
-    good = store(cache, resnet18())
-    wrong = command("weights", "check", "resnet34", good)
-    assert (wrong.code, "not those of resnet34" in wrong.err) == (2, True)
-    hashed = command("weights", "check", "resnet18", good, "--sha256", "00")
+    good = store(cache, repository())
+    wrong = command("weights", "check", "test_byobnet", good)
+    assert (wrong.code, "not those of test_byobnet" in wrong.err) == (2, True)
+    hashed = command("weights", "check", "test_resnet", good, "--sha256", "00")
     assert (hashed.code, "is not the file expected" in hashed.err) == (2, True)
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(good.read_bytes()[:-1000])
-    short = command("weights", "check", "resnet18", cut)
+    short = command("weights", "check", "test_resnet", cut)
     assert (short.code, "not a file of weights" in short.err) == (2, True)
     state = load_file(good)
     state["layer1.0.conv1.weight"][0, 0, 0, 0] = float("nan")
     save_file(state, tmp_path / "nan.safetensors")
-    broken = command("weights", "check", "resnet18", tmp_path / "nan.safetensors")
+    broken = command("weights", "check", "test_resnet", tmp_path / "nan.safetensors")
     assert (broken.code, "layer1.0.conv1.weight is not finite" in broken.err) == (2, True)
     missing = command("weights", "check", "resnet50")
     assert (missing.code, "weights fetch resnet50" in missing.err) == (2, True)

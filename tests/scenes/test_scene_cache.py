@@ -34,11 +34,19 @@ def size(module: torch.nn.Module) -> int:
     return sum(v.numel() * v.element_size() for v in module.state_dict().values())
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two scenes with the same features, `day` and `night`."""
+    folder = tmp_path_factory.mktemp("scenes")
+    fit(folder, "day", "fit.seed=1")
+    fit(folder, "night", "fit.seed=2")
+    return folder
+
+
 @pytest.fixture
-def cache(tmp_path: Path) -> SceneCache:
-    """Of two scenes with the same features, `day` and `night`."""
-    fit(tmp_path, "day", "fit.seed=1")
-    fit(tmp_path, "night", "fit.seed=2")
+def cache(saved: Path, tmp_path: Path) -> SceneCache:
+    """A cache of `day` and `night`, in a folder of its own."""
+    shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
     return SceneCache(tmp_path, "cpu")
 
 
@@ -59,8 +67,9 @@ def test_a_scene_goes_by_the_name_of_its_folder_which_may_be_a_copy(cache: Scene
 
 def test_thirteen_scenes_hold_one_backbone(tmp_path: Path) -> None:
     names = [f"scene{number}" for number in range(13)]
+    pyramid = Scene.new("first", small_settings()).pyramid
     for seed, name in enumerate(names):
-        fit(tmp_path, name, f"fit.seed={seed}")
+        Scene.new(name, small_settings(f"fit.seed={seed}"), pyramid).save(tmp_path / name)
     cache = SceneCache(tmp_path, "cpu")
     scenes = [cache.get(name) for name in names]
     assert len({id(scene.pyramid) for scene in scenes}) == 1
@@ -77,7 +86,7 @@ def test_what_is_not_of_the_features_is_no_reason_for_another_backbone(cache: Sc
 @pytest.mark.parametrize(
     "change",
     [
-        "model.backbone=resnet34",
+        "model.backbone=test_byobnet",
         "model.weights_seed=1",
         "model.stages=[2,3]",
         "model.padding=zeros",

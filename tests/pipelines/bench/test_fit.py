@@ -23,7 +23,7 @@ SMALL = (
 
 def test_bench_fit_prints_and_saves_three_ways(command: Command, tmp_path: Path) -> None:
     flags = [part for setting in SMALL for part in ("--set", setting)]
-    arguments = ["--backbone", "resnet18", "--input-size", "64x96", "--frames", 2, "--repeats", 1]
+    arguments = ["--backbone", "test_resnet", "--input-size", "64x96", "--frames", 2, "--repeats", 1]
     outcome = command("bench", "fit", *arguments, *flags, "--out", tmp_path / "figures.json")
     assert outcome.code == 0, outcome.err
     figures = json.loads((tmp_path / "figures.json").read_text())
@@ -33,7 +33,7 @@ def test_bench_fit_prints_and_saves_three_ways(command: Command, tmp_path: Path)
 
 
 def test_the_ways_that_are_compared_do_the_same_work() -> None:
-    settings = load(None, ["model.backbone=resnet18", "model.weights=random", "input.size=[64,96]", *SMALL])
+    settings = load(None, ["model.backbone=test_resnet", "model.weights=random", "input.size=[64,96]", *SMALL])
     images = bench._images(settings, 2)  # one batch: its order does not matter much
     plain, recomputed = Scene.new("plain", settings), Scene.new("recomputed", settings)
     before = {name: value.clone() for name, value in plain.flow.state_dict().items()}
@@ -48,7 +48,7 @@ def test_the_ways_that_are_compared_do_the_same_work() -> None:
 
 
 def test_bench_fit_memory_prints_peaks(command: Command, in_process: None) -> None:
-    arguments = ["bench", "memory", "--backbone", "resnet18", "--input-size", "64x96", "--frames", 10]
+    arguments = ["bench", "memory", "--backbone", "test_resnet", "--input-size", "64x96", "--frames", 10]
     outcome = command(*arguments, *(part for setting in SMALL for part in ("--set", setting)))
     assert outcome.code == 0, outcome.err
     assert "peak (MiB)" in outcome.out

@@ -108,14 +108,14 @@ def test_the_operations_are_those_of_the_plain_model() -> None:
     two = Scene.new(
         "two blocks", settings.model_copy(update={"model": settings.model.model_copy(update={"blocks": (2,)})})
     )
-    pixels, channels, condition = 16 * 24, 64, 8
+    pixels, channels, condition = 16 * 24, one.pyramid.channels[0], 8
     inside = channels // 2 + condition
     block = 9 * inside * inside + 9 * inside * channels + channels * channels  # two convolutions and a permutation
     assert ways.operations(two) - ways.operations(one) == 2 * pixels * block
 
 
 def test_an_engine_that_there_is_not_is_said(command: Command) -> None:
-    outcome = command("bench", "scorer", "--backbone", "resnet18", "--input-size", 64, "--engine", "steam")
+    outcome = command("bench", "scorer", "--backbone", "test_resnet", "--input-size", 64, "--engine", "steam")
     assert outcome.code == 2
     assert "'steam'" in outcome.err
 
@@ -128,13 +128,13 @@ def test_images_are_as_the_scene_prepares_them(scene: Scene) -> None:
 
 def test_bench_scorer_on_the_command_line(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(Load, "of", lambda device: LOAD)
-    Scene.new("resnet18", small_settings()).save(tmp_path / "gate")
+    Scene.new("fitted as this", small_settings()).save(tmp_path / "gate")
     arguments = ["--scene", "gate", "--scenes", tmp_path, "--batch", 2, "--repeats", 1, "--json", tmp_path / "f.json"]
     arguments += ["--engine", "torch"]
     outcome = command("bench", "scorer", *arguments)
     assert outcome.code == 0, outcome.err
     assert "gate at 64x96" not in outcome.out  # a saved scene keeps its own name
-    assert "resnet18 at 64x96" in outcome.out
+    assert "fitted as this at 64x96" in outcome.out
     assert {row["batch"] for row in json.loads((tmp_path / "f.json").read_text())["rows"]} == {2}
 
 
@@ -143,4 +143,4 @@ def test_bench_scorer_on_the_command_line(command: Command, monkeypatch: pytest.
 )
 def test_what_an_option_says_is_not_set_otherwise(setting: str, option: str) -> None:
     with pytest.raises(UserError, match=f"set by {option}"):
-        random_scene("resnet18", (64, 96), [setting])
+        random_scene("test_resnet", (64, 96), [setting])
