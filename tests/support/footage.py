@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from msflow_stream.config.loading import load
 from msflow_stream.config.settings import Settings
@@ -39,9 +41,19 @@ def small_flags(*overrides: str) -> list[str]:
 
 def frames(count: int, every: int = 5, traffic: int = 0, source: str = "normal") -> Iterator[Frame]:
     """Sampled frames of a synthetic walkway, `count` of them."""
-    scene = SyntheticScene(*SIZE, RATE, seed=0, traffic_seed=traffic)
     for index in range(0, count * every, every):
-        yield Frame(source, index, index, index / 25, None, scene.frame(index).image)
+        yield Frame(source, index, index, index / 25, None, _image(traffic, index).copy())
+
+
+@lru_cache(1024)
+def _image(traffic: int, index: int) -> npt.NDArray[np.uint8]:
+    """An image of the walkway, drawn once: that takes longer than to score it, and many tests want the same."""
+    return _walkway(traffic).frame(index).image
+
+
+@lru_cache(8)
+def _walkway(traffic: int) -> SyntheticScene:
+    return SyntheticScene(*SIZE, RATE, seed=0, traffic_seed=traffic)
 
 
 def write_clip(folder: Path, name: str, seconds: float, violations: Sequence[Violation] = (), traffic: int = 0) -> Path:

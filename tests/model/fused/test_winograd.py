@@ -36,15 +36,17 @@ def test_it_is_the_convolution(
     assert found.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize(("backbone", "least"), [("resnet18", 11), ("resnet26", 11), ("embedded", 0)])
+@pytest.mark.parametrize(
+    ("backbone", "stages", "least"), [("resnet18", (1, 2, 3), 11), ("resnet26", (1, 2), 6), ("embedded", (1, 2, 3), 0)]
+)
 def test_a_model_with_it_measures_what_the_plain_one_does(
-    backbone: str, least: int, monkeypatch: pytest.MonkeyPatch
+    backbone: str, stages: tuple[int, ...], least: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if backbone == "embedded":  # so that its convolutions count, which meet two sizes of the picture and have to stay
         monkeypatch.setattr(winograd, "LEAST_CHANNELS", 80)
     size = (72, 104)
-    pyramid = Pyramid(backbone)
-    flow = MSFlow(pyramid.channels, [1, 2, 2]).eval()
+    pyramid = Pyramid(backbone, stages=stages)
+    flow = MSFlow(pyramid.channels, [1, 2, 2][: len(stages)]).eval()
     plain, fused = PlainModel(pyramid, flow, size), FusedModel(pyramid, flow, size)
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
     replaced = use_winograd(fused, [images])
