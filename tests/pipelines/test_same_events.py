@@ -82,7 +82,7 @@ def test_a_clip_has_the_same_events_as_a_file_and_over_rtsp(
         urls = {"file": str(clip), "live": server.url}
         cameras = {name: {"url": url, "scene": "gate"} for name, url in urls.items()}
         with Watching(tmp_path, scenes, cameras) as watch:
-            until(lambda: len(stored(watch, "live")) >= 2, "there are no events over RTSP")
+            until(lambda: len(stored(watch, "live")) >= 2, "there are no events over RTSP", pause=0.5)
             assert watch.end() < SOON
     assert command("score", clip, "--scene", "gate", "--scenes", scenes, "--out", tmp_path / "run").code == 0
     scored = [event_from_json(one) for one in json.loads((tmp_path / "run" / "clip" / "events.json").read_text())]

@@ -73,7 +73,7 @@ def test_a_sigkill_costs_no_score_and_the_next_start_closes_the_open_event(
             scores = {name: (watch.out / name / "scores.csv").read_bytes() for name in cameras}
             watch.start()
             until(lambda: told.of(id)[-1][0] == "close", "nobody is told")
-            until(lambda: stored(watch)[id].end is not None, "it stays open")
+            until(lambda: stored(watch)[id].end is not None, "it stays open", pause=0.5)
             for name in cameras:
                 watch.wait_for_scores(name, 10)
             assert watch.end() < SOON

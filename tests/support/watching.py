@@ -96,17 +96,18 @@ class Watching:
 
     def metric(self, name: str, **labels: str) -> float:
         """The value of one metric; 0 where there is none yet."""
-        for family in text_string_to_metric_families(self.page("metrics")):
-            for sample in family.samples:
-                if sample.name == name and labels.items() <= sample.labels.items():
-                    return float(sample.value)
-        return 0.0
+        return next(self._values(name, labels), 0.0)
 
     def total(self, name: str, **labels: str) -> float:
         """The sum of a metric over the labels that are not given."""
-        families = text_string_to_metric_families(self.page("metrics"))
-        samples = [sample for family in families for sample in family.samples if sample.name == name]
-        return sum(float(sample.value) for sample in samples if labels.items() <= sample.labels.items())
+        return sum(self._values(name, labels))
+
+    def _values(self, name: str, labels: Mapping[str, str]) -> Iterator[float]:
+        lines = [line for line in self.page("metrics").splitlines() if line.startswith(name)]
+        for family in text_string_to_metric_families("\n".join([*lines, ""])):  # to parse all takes many times as long
+            for sample in family.samples:
+                if sample.name == name and labels.items() <= sample.labels.items():
+                    yield float(sample.value)
 
     def wait_for(self, name: str, least: float = 1.0, **labels: str) -> float:
         """Waits until a metric is at least that."""
@@ -122,7 +123,7 @@ class Watching:
         """Waits until this is a camera's trouble."""
         self.wait_for("msflow_camera_fault", camera=camera, fault=fault)
 
-    def wait_for_scores(self, camera: str, more: int = 5) -> None:
+    def wait_for_scores(self, camera: str, more: int = 3) -> None:
         """Waits until so many more frames of a camera are scored and delivered."""
         before = self.metric("msflow_frames_delivered_total", camera=camera)
         self.wait_for("msflow_frames_delivered_total", before + more, camera=camera)
@@ -182,10 +183,10 @@ def _counted(text: str) -> Iterator[tuple[str, int]]:
 T = TypeVar("T")
 
 
-def until(true: Callable[[], T], otherwise: str, patience: float = PATIENCE) -> T:
-    """Waits until something is true, and returns it."""
+def until(true: Callable[[], T], otherwise: str, patience: float = PATIENCE, pause: float = 0.1) -> T:
+    """Waits until something is true, and returns it; asks again after so many seconds."""
     end = time.monotonic() + patience
     while not (value := true()):
         assert time.monotonic() < end, otherwise
-        time.sleep(0.05)
+        time.sleep(pause)
     return value
