@@ -11,14 +11,11 @@ from msflow_stream.config.settings import Settings
 from msflow_stream.datasets import DATASETS
 from msflow_stream.evaluation.event_summary import summarise_events
 from msflow_stream.results.run_folder import versions
+from msflow_stream.types import SCORE_KINDS
 
 COLUMNS = {
-    "image_auroc_paper": "image AUROC paper",
-    "image_auroc_surprise": "image AUROC surprise",
-    "image_auroc_surprise_mean": "image AUROC surprise mean",
-    "frame_auroc_micro_paper": "frame AUROC paper",
-    "frame_auroc_micro_surprise": "frame AUROC surprise",
-    "frame_auroc_micro_surprise_mean": "frame AUROC surprise mean",
+    **{f"image_auroc_{kind}": f"image AUROC {kind.replace('_', ' ')}" for kind in SCORE_KINDS},
+    **{f"frame_auroc_micro_{kind}": f"frame AUROC {kind.replace('_', ' ')}" for kind in SCORE_KINDS},
     "pixel_auroc": "pixel AUROC",
     "aupro": "AUPRO",
     "rbdc": "RBDC",

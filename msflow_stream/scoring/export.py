@@ -16,9 +16,10 @@ from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.engines.base import missing
 from msflow_stream.scoring.engines.onnx_engine import to_onnx
 from msflow_stream.scoring.engines.openvino_engine import save_openvino
+from msflow_stream.types import SCORE_COLUMNS
 
 Target = Literal["onnx", "openvino", "torch"]
-INPUT, OUTPUTS = "frames", ("score", "surprise", "surprise_mean", "map")
+INPUT, OUTPUTS = "frames", (*SCORE_COLUMNS, "map")
 SUFFIXES: dict[Target, str] = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
 
 
@@ -40,10 +41,10 @@ class Standalone(nn.Module):
         self.example = torch.zeros(2, *(frame_size or given.size), 3, dtype=torch.uint8)
         self.eval()
 
-    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Returns score, surprise, surprise mean and map of the frames."""
+    def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
+        """Returns the scores of the frames, kind by kind, and the map."""
         measures = self.model(self.preparation(frames))
-        return measures.score, measures.surprise, measures.surprise_mean, measures.map.float()
+        return (*measures[:-1], measures.map.float())
 
 
 def write_onnx(model: Standalone, path: Path) -> None:

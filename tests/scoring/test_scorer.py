@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -165,6 +166,18 @@ def test_an_area_that_is_not_the_scene_s_is_an_error_of_its_camera(
     with pytest.raises(FrameError, match="normal: its area") as caught:
         score_batch([choices[1], broken])
     assert caught.value.source == "normal"
+
+
+def test_scores_with_maps_are_those_without_and_features_may_come_from_earlier(scene: Scene) -> None:
+    given, scorer = list(frames(5)), Scorer(scene, "cpu")
+    expected = scorer.score(given)
+    without_images = [replace(frame, image=np.zeros((0, 0, 3), np.uint8)) for frame in given]
+    for found in (scorer.score_with_maps(given), scorer.score_with_maps(without_images, scorer.features(given))):
+        assert [one.score.scores for one in found] == [one.scores for one in expected]
+        for one, alone in zip(found, expected, strict=True):
+            assert np.array_equal(one.add.astype(np.float16), alone.map)
+            assert one.ranking_map.min() == 0
+            assert one.ranking_map.shape == scene.settings.input.size
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
