@@ -19,14 +19,15 @@ from msflow_stream.results.figures import tail_plot
 from msflow_stream.results.wording import calibration_wording
 from msflow_stream.scenes.calibration import Calibration, CalibrationBasis
 from msflow_stream.scenes.folder import read_record
-from msflow_stream.scenes.normal_scores import NormalScore, read_normal_scores
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.tails.fitting import supported_rate
 from msflow_stream.scenes.thresholds import (
     CalibratedKind,
+    NormalScore,
     NormalStatistics,
     calibrate_kind,
     quantiles,
+    read_normal_scores,
     save_calibration,
     with_thresholds,
 )

@@ -24,9 +24,8 @@ from msflow_stream.scenes.checkpoints import FileCheckpoints
 from msflow_stream.scenes.features import FeatureCache, NormalFeatures, extract, feature_cache
 from msflow_stream.scenes.folder import read_record, scene_folder
 from msflow_stream.scenes.losses import LOSS_PLOT, Pass, write_losses
-from msflow_stream.scenes.normal_scores import write_normal_scores
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.scenes.thresholds import NormalStatistics, measure_normal
+from msflow_stream.scenes.thresholds import NormalStatistics, measure_normal, write_normal_scores
 from msflow_stream.scenes.training import FlowFit
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import Frame, UserError

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from msflow_stream.model.flows import Norm, parallel_flow
+from msflow_stream.model.flows import Norm, parallel_flow, position_condition
 from msflow_stream.model.fusion import FusionFlow
-from msflow_stream.model.position import position_condition
 
 
 class MSFlow(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,6 @@ from msflow_stream.files import replaced
 from msflow_stream.scenes.calibration import Calibration, CalibrationBasis
 from msflow_stream.scenes.features import NormalFeatures
 from msflow_stream.scenes.folder import FORMAT, RECORD, read_record
-from msflow_stream.scenes.normal_scores import NormalScore
 from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scenes.tails.excursions import NormalRecord, Series
 from msflow_stream.scenes.tails.fitting import (
@@ -27,13 +27,55 @@ from msflow_stream.scenes.tails.fitting import (
     supported_rate,
 )
 from msflow_stream.series import batched, smooth
-from msflow_stream.types import SCORE_KINDS, ScoreKind, UserError
+from msflow_stream.types import SCORE_COLUMNS, SCORE_KINDS, Scored, ScoreKind, Scores, UserError
 
+NORMAL_SCORES = "normal_scores.csv"
+COLUMNS = ["source", "index", "time", *SCORE_COLUMNS]
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 MAP_QUANTILES = (0.99, 0.9999)  # of normal map values: where the overlay's heat begins, and half of where it is full
 BATCH = 8
-
 MeasureFeatures = Callable[[list[Tensor]], Measures]  # features (B C_l H_l W_l) of a batch to its scores
+
+
+@dataclass(frozen=True, slots=True)
+class NormalScore(Scored):
+    """The scores of a normal frame, unsmoothed; `time` in seconds from the source's start."""
+
+    source: str
+    index: int
+    time: float
+    scores: Scores
+
+
+def write_normal_scores(folder: Path, scores: Sequence[NormalScore]) -> None:
+    """Writes the file into a folder."""
+    with (folder / NORMAL_SCORES).open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(COLUMNS)
+        for one in scores:
+            rows.writerow([one.source, one.index, f"{one.time:.6f}", *(f"{value:.9g}" for value in one.scores)])
+
+
+def read_normal_scores(folder: Path) -> list[NormalScore]:
+    """Reads the scores in a scene's folder.
+
+    Raises:
+        UserError: there are none, or the file is damaged.
+    """
+    path = folder / NORMAL_SCORES
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            head, *lines = csv.reader(file, strict=True)
+        if head != COLUMNS:
+            raise ValueError("other columns")
+        return [
+            NormalScore(source, int(index), float(time), Scores(*map(float, values)))
+            for source, index, time, *values in lines
+        ]
+    except FileNotFoundError:
+        raise UserError(f"{folder} holds no normal scores: give normal footage with --normal SOURCE") from None
+    except (ValueError, TypeError, csv.Error):  # TypeError: too few or too many values
+        raise UserError(f"{path} is damaged: give normal footage with --normal SOURCE") from None
 
 
 @dataclass(slots=True)

@@ -17,9 +17,8 @@ from rich.console import Console
 from msflow_stream.files import write_json
 from msflow_stream.machine import choose_device, usable_cores
 from msflow_stream.scenes.calibration import Calibration
-from msflow_stream.scenes.normal_scores import NormalScore
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.scenes.thresholds import NormalStatistics
+from msflow_stream.scenes.thresholds import NormalScore, NormalStatistics
 from msflow_stream.scoring.engine_choice import make_inference
 from msflow_stream.scoring.scorer import Scorer
 

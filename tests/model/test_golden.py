@@ -14,8 +14,8 @@ from torch import Tensor
 
 from msflow_stream.model import reference_checkpoint
 from msflow_stream.model.aggregate import anomaly_maps, top_k_mean
+from msflow_stream.model.flows import position_condition
 from msflow_stream.model.msflow import MSFlow, negative_log_likelihood
-from msflow_stream.model.position import position_condition
 from tests.support import data
 
 TOLERANCE = 1e-5  # relative to the largest value of the expected tensor

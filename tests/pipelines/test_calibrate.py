@@ -21,9 +21,14 @@ from rich.console import Console
 from msflow_stream.datasets.synthetic import SyntheticScene
 from msflow_stream.results.wording import every, span
 from msflow_stream.scenes.folder import FORMAT
-from msflow_stream.scenes.normal_scores import NORMAL_SCORES, NormalScore, read_normal_scores, write_normal_scores
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.scenes.thresholds import NormalStatistics
+from msflow_stream.scenes.thresholds import (
+    NORMAL_SCORES,
+    NormalScore,
+    NormalStatistics,
+    read_normal_scores,
+    write_normal_scores,
+)
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import UserError
 from msflow_stream.video.reading.video_reader import VideoReader

@@ -10,11 +10,20 @@ import pytest
 import torch
 
 from msflow_stream.model.embedded import LEARNT
-from msflow_stream.pretraining.learner import GAIN, STAGES, Learner, Recipe, normalised, rate_factor
+from msflow_stream.pretraining.learner import (
+    GAIN,
+    STAGES,
+    Learner,
+    Moments,
+    Recipe,
+    normalised,
+    observe,
+    project,
+    rate_factor,
+)
 from msflow_stream.pretraining.objective import Weights, twins
 from msflow_stream.pretraining.pictures.fields import FAMILIES
 from msflow_stream.pretraining.pictures.scenes import Composer, swatches
-from msflow_stream.pretraining.projection import Moments, observe, project
 from msflow_stream.scenes.checkpoints import FileCheckpoints
 from msflow_stream.types import UserError
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msflow_stream.scenes.normal_scores import NORMAL_SCORES, NormalScore, read_normal_scores, write_normal_scores
+from msflow_stream.scenes.thresholds import NORMAL_SCORES, NormalScore, read_normal_scores, write_normal_scores
 from msflow_stream.types import Scores, UserError
 
 VALUES = st.floats(width=32, allow_nan=False)

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 
 from msflow_stream.scenes.folder import RECORD, WEIGHTS, list_scenes
-from msflow_stream.scenes.normal_scores import read_normal_scores
 from msflow_stream.scenes.scene import Scene
+from msflow_stream.scenes.thresholds import read_normal_scores
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import SCORE_KINDS, Frame
 

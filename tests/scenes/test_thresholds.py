@@ -12,11 +12,11 @@ import torch
 
 from msflow_stream.scenes.calibration import Calibration, CalibrationBasis
 from msflow_stream.scenes.features import FeatureCache, extract
-from msflow_stream.scenes.normal_scores import NormalScore
 from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scenes.thresholds import (
     BATCH,
     CalibratedKind,
+    NormalScore,
     calibrate,
     calibrate_kind,
     measure_normal,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from msflow_stream.events.evidence.recorder import EvidenceWriter
-from msflow_stream.stream.threaded_queue import ThreadedQueue
+from msflow_stream.stream.threads import ThreadedQueue
 from msflow_stream.types import EventMessage, Frame, FrameScore, ScoreRow
 from msflow_stream.video.drawing.overlay import OverlayStyle
 

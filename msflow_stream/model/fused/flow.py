@@ -14,12 +14,11 @@ from FrEIA.modules import AllInOneBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from msflow_stream.model.flows import ChannelLayerNorm
+from msflow_stream.model.flows import ChannelLayerNorm, position_condition
 from msflow_stream.model.fused.channel_order import BlockOrder, ChannelOrder, fold_permutations
 from msflow_stream.model.fused.fusion import FusedFusion, Size, make_convolution
 from msflow_stream.model.fusion import OUTPUT_LIMIT
 from msflow_stream.model.msflow import MSFlow
-from msflow_stream.model.position import position_condition
 from msflow_stream.model.tensors import as_images, as_pixels
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 
-from msflow_stream.stream.threaded_queue import ThreadedQueue
+from msflow_stream.stream.threads import ThreadedQueue
 from msflow_stream.types import Frame, FrameScore, ScoreRow
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from msflow_stream.stream.threaded_queue import ThreadedQueue
+from msflow_stream.stream.threads import ThreadedQueue
 from tests.stream.scripted import PATIENCE, Gate, in_time
 
 
