@@ -13,8 +13,6 @@ import torch
 from msflow_stream.types import UserError
 
 MALLOC_ARENAS, MALLOC_MAP_FROM, MALLOC_TRIM_FROM = -8, -3, -1  # M_ARENA_MAX and so on of glibc's malloc.h
-
-
 CGROUP_MEMORY = Path("/sys/fs/cgroup/memory.max")  # of a container
 
 

@@ -13,6 +13,9 @@ import numpy.typing as npt
 ScoreKind = Literal["paper", "surprise", "surprise_mean"]
 SCORE_KINDS: tuple[ScoreKind, ...] = get_args(ScoreKind)
 SCORE_COLUMNS = ("score", "surprise", "surprise_mean")  # of scores.csv and normal_scores.csv, one per kind
+Box = tuple[int, int, int, int]  # x, y, width, height in source pixels
+Severity = Literal["low", "medium", "high"]
+SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high")  # in their order
 
 
 class UserError(Exception):
@@ -97,11 +100,6 @@ class FrameScore(Scored):
     scores: Scores
     map: npt.NDArray[np.float16]
     reused: bool = False
-
-
-Box = tuple[int, int, int, int]  # x, y, width, height in source pixels
-Severity = Literal["low", "medium", "high"]
-SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high")  # in their order
 
 
 @dataclass(frozen=True, slots=True)

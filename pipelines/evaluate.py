@@ -18,8 +18,7 @@ from msflow_stream.datasets import DATASETS
 from msflow_stream.evaluation.cases import EvaluationUnit, find_units
 from msflow_stream.evaluation.measure import NORMAL, RESULT, measure, some_normal
 from msflow_stream.evaluation.metrics.frames import Frames
-from msflow_stream.evaluation.report import write_report
-from msflow_stream.evaluation.summary import COLUMNS, summarise, write_csv
+from msflow_stream.evaluation.summary import COLUMNS, summarise, write_csv, write_report
 from msflow_stream.files import read_json, write_json
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.engine_choice import make_inference, prepared
@@ -31,6 +30,8 @@ from .fit import FitJob, fit_frames
 from .terminal.progress import progress
 from .terminal.tables import print_events, print_summary
 
+CLAIM = "evaluation.json"
+
 
 def settings_file(data: str) -> Path:
     """Returns the file of settings that a data set is evaluated with unless others are given.
@@ -40,9 +41,6 @@ def settings_file(data: str) -> Path:
     """
     config = DATASETS.find(data).config
     return config if isinstance(config, Path) else packaged_config(config)
-
-
-CLAIM = "evaluation.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,12 @@ FILE_SCHEME = "file://"
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "rtp", "udp", "tcp", "srt", "file")
 RESTREAM_SCHEMES = ("rtsp", "rtsps")
 MOST_DOUBLINGS = 64  # of a wait; beyond, the ceiling has long been reached, and a float would overflow in the end
+ADDRESS = {"anyOf": [{"type": "string", "minLength": 1}, {"type": "integer", "minimum": 0}]}
+Share = Annotated[float, Field(ge=0, le=1)]
+Point = tuple[Share, Share]  # x, y: shares of the picture
+Polygon = Annotated[tuple[Point, ...], Field(min_length=3)]
+SceneName = Annotated[str, Field(min_length=1)]
+Decode = Literal["auto", "cpu", "cuda"]
 
 
 def shown_key(key: str) -> str:
@@ -51,14 +57,12 @@ def _webcam(url: Any) -> Any:
     return str(url) if isinstance(url, int) and not isinstance(url, bool) else url
 
 
-ADDRESS = {"anyOf": [{"type": "string", "minLength": 1}, {"type": "integer", "minimum": 0}]}
-Share = Annotated[float, Field(ge=0, le=1)]
-Point = tuple[Share, Share]  # x, y: shares of the picture
-Polygon = Annotated[tuple[Point, ...], Field(min_length=3)]
 Name = Annotated[str, AfterValidator(_checked_name)]
-SceneName = Annotated[str, Field(min_length=1)]
+
+
 Address = Annotated[SecretStr, BeforeValidator(_webcam), AfterValidator(_checked_url), WithJsonSchema(ADDRESS)]
-Decode = Literal["auto", "cpu", "cuda"]
+
+
 Restream = Annotated[SecretStr, AfterValidator(_checked_restream), WithJsonSchema({"type": "string"})]
 
 

@@ -12,6 +12,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, Secret
 CLOCK = r"^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$"
 HOST = r"^[A-Za-z0-9._:-]+$"
 TOPIC = r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$"
+Seconds = Annotated[FiniteFloat, Field(gt=0)]
+Topic = Annotated[str, Field(pattern=TOPIC)]
+Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 def _clock(value: Any) -> Any:
@@ -47,9 +50,12 @@ def _mailbox(address: str) -> str:
 
 
 ClockTime = Annotated[time, BeforeValidator(_clock), WithJsonSchema({"type": "string", "pattern": CLOCK})]
-Seconds = Annotated[FiniteFloat, Field(gt=0)]
+
+
 Host = Annotated[str, Field(pattern=HOST), AfterValidator(_host)]
-Topic = Annotated[str, Field(pattern=TOPIC)]
-Port = Annotated[int, Field(ge=1, le=65535)]
+
+
 WebAddress = Annotated[SecretStr, AfterValidator(_web_address)]
+
+
 Mailbox = Annotated[str, AfterValidator(_mailbox)]

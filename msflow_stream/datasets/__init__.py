@@ -44,7 +44,6 @@ class DataSet:
     Attributes:
         load: finds the classes or the scenes in the data set's folder; all of them, or at least those named.
         config: the settings that it is evaluated with: the name of one of the package's, or the path of a file.
-        is_video: true where `load` finds scenes of video, false where it finds classes of images.
         classes: number of classes or scenes that the published means are over; fewer cannot be compared.
         published: published results: a metric's name to its value, by where they were published.
         class_settings: the settings of a class, by its name and the settings of all.
@@ -52,7 +51,6 @@ class DataSet:
 
     load: Callable[[Path, Sequence[str] | None], Sequence[StillClass] | Sequence[VideoScene]]
     config: str | Path
-    is_video: bool
     classes: int = 0
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     class_settings: Callable[[str, Settings], Settings] = lambda name, settings: settings

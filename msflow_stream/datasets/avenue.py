@@ -90,4 +90,4 @@ def _numbered(folder: Path) -> dict[str, Path]:
     return sources
 
 
-AVENUE = DataSet(load=lambda root, scenes: avenue(root, EVERY), config="mstc", is_video=True)
+AVENUE = DataSet(load=lambda root, scenes: avenue(root, EVERY), config="mstc")

@@ -16,6 +16,8 @@ import numpy.typing as npt
 from msflow_stream.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from msflow_stream.types import UserError
 
+Flags = npt.NDArray[np.bool_]  # one per frame, or one per pixel (H x W)
+
 
 def find(path: Path, clip: str, alone: bool) -> Path:
     """Returns the file that belongs to a clip: `path` itself, or `<clip>.npy` in it.
@@ -80,9 +82,6 @@ def _load(path: Path, dimensions: int, meaning: str) -> npt.NDArray[np.generic]:
 def _check_length(path: Path, found: int, frames: int) -> None:
     if found != frames:
         raise UserError(f"{path} has {found} frames, its clip has {frames}: they must be equal")
-
-
-Flags = npt.NDArray[np.bool_]  # one per frame, or one per pixel (H x W)
 
 
 class Truth(Protocol):

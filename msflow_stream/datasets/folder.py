@@ -63,4 +63,4 @@ def _stills(kind: Path, home: Path) -> list[Still]:
     return as_stills(images_in(kind), kind.name, home, masks_in(*(home / masks / kind.name for masks in MASKS)))
 
 
-FOLDER = DataSet(load=folder, config="mvtec", is_video=False)
+FOLDER = DataSet(load=folder, config="mvtec")

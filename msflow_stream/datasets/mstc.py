@@ -176,4 +176,4 @@ def _load(root: Path, scenes: Sequence[str] | None) -> list[VideoScene]:
     return mstc(root, scenes) if (root / FACTS).exists() else shanghaitech(root, scenes)
 
 
-MSTC = DataSet(load=_load, config="mstc", is_video=True, classes=12, published={PAPER: {"pixel_auroc": 0.930}})
+MSTC = DataSet(load=_load, config="mstc", classes=12, published={PAPER: {"pixel_auroc": 0.930}})

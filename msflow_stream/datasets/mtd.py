@@ -55,7 +55,6 @@ def _defects(home: Path, root: Path) -> list[Still]:
 MTD = DataSet(
     load=lambda root, classes: mtd(root),
     config="mtd",
-    is_video=False,
     classes=1,
     published={PAPER: {"image_auroc_paper": 0.992}},
 )

@@ -62,7 +62,6 @@ def _class_settings(name: str, settings: Settings) -> Settings:
 MVTEC = DataSet(
     load=mvtec,
     config="mvtec",
-    is_video=False,
     classes=15,
     published={
         PAPER: {"image_auroc_paper": 0.997, "pixel_auroc": 0.988, "aupro": 0.971},

@@ -145,4 +145,4 @@ def _one(name: str, root: Path, scenes: Sequence[str] | None) -> list[VideoScene
     return ucsd(inner if inner.is_dir() else root, None, EVERY)
 
 
-PED1, PED2 = (DataSet(load=partial(_one, name), config="mstc", is_video=True) for name in WALKWAYS)
+PED1, PED2 = (DataSet(load=partial(_one, name), config="mstc") for name in WALKWAYS)

@@ -96,7 +96,6 @@ def _row(cells: Mapping[str, str | None], root: Path, where: str) -> Row:
 VISA = DataSet(
     load=visa,
     config="mvtec",
-    is_video=False,
     classes=12,
     published={
         "the release's log (best epoch on the test set)": {

@@ -21,8 +21,6 @@ from msflow_stream.types import Frame, UserError
 from msflow_stream.video.sources import open_source
 
 IMAGE_RATE = Fraction(25)  # frames per second of a clip that is a folder of images
-
-
 Size = tuple[int, int]  # height, width
 
 

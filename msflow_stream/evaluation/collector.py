@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from msflow_stream.evaluation.cases import EvaluationCase
 from msflow_stream.evaluation.metrics.frames import FrameAuroc
-from msflow_stream.evaluation.metrics.pro import StreamingAupro
-from msflow_stream.evaluation.metrics.ranking import StreamingAuroc, auroc, average_precision, f1_max
+from msflow_stream.evaluation.metrics.ranking import StreamingAupro, StreamingAuroc, auroc, average_precision, f1_max
 from msflow_stream.evaluation.metrics.regions import RegionCriteria, tracked
 from msflow_stream.evaluation.metrics.streaming import Curve
 from msflow_stream.events.detection.regions import Boxes

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from msflow_stream.evaluation.cases import EvaluationUnit
 from msflow_stream.evaluation.collector import MetricsCollector
-from msflow_stream.evaluation.event_summary import event_metrics, event_quality
+from msflow_stream.evaluation.event_quality import event_metrics, event_quality
 from msflow_stream.evaluation.gallery import Gallery
 from msflow_stream.evaluation.metrics.frames import Frames
 from msflow_stream.evaluation.metrics.streaming import ValueCounts, halves

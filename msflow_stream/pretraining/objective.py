@@ -14,15 +14,15 @@ from torch.nn import functional as F
 from msflow_stream.pretraining.views import View, centres, project
 
 DIRECTIONS = 6
-
-
 SCALES = (1, 3)  # width of the mean before the gradient, in pixels
-
-
 EDGES = len(SCALES) * (DIRECTIONS + 1)  # numbers per place
-
-
 FAINT = 0.02  # gradient, of a range of 1: below it directions do not count
+PLACES = 36  # of every image and stage
+HIDDEN = 192
+PATCH = 4  # a place's clean look: PATCH x PATCH pixels of the image at a quarter of the stage's stride
+WINDOW = 5  # what lies around a place: the means of WINDOW x WINDOW places, itself in the middle
+UNKNOWN = -100  # a place beyond the scene
+CLASSES = ("texture", "shape")
 
 
 def edges(images: Tensor, size: tuple[int, int]) -> Tensor:
@@ -49,21 +49,6 @@ def _windows(x: Tensor, stride: int) -> Tensor:
     """Means over windows of twice the stride, centred on the places: B D h w."""
     half = stride // 2
     return F.avg_pool2d(F.pad(x, (half,) * 4, mode="reflect"), 2 * stride, stride)
-
-
-PLACES = 36  # of every image and stage
-
-
-HIDDEN = 192
-
-
-PATCH = 4  # a place's clean look: PATCH x PATCH pixels of the image at a quarter of the stage's stride
-
-
-WINDOW = 5  # what lies around a place: the means of WINDOW x WINDOW places, itself in the middle
-
-
-UNKNOWN = -100  # a place beyond the scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +158,6 @@ def _cross_entropy(said: Tensor, label: Tensor) -> Tensor:
 
 
 TARGETS: dict[str, Callable[[Tensor, tuple[int, int]], Tensor]] = {"clean": _looks, "edges": edges, "around": _context}
-
-
-CLASSES = ("texture", "shape")
 
 
 SAID = (*TARGETS, *CLASSES)  # in the order of `Heads.sizes`

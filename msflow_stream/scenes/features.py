@@ -25,6 +25,7 @@ from msflow_stream.series import batched
 from msflow_stream.types import Frame
 
 BLOCK = 32  # frames per block of memory
+BATCH = 8  # frames that go through the backbone together
 
 
 class FeatureCache:
@@ -120,9 +121,6 @@ class FeatureCache:
             for number in range(self._count):
                 file.write(self._blocks[scale][number // BLOCK][number % BLOCK].data)
         self._blocks.clear()
-
-
-BATCH = 8  # frames that go through the backbone together
 
 
 @dataclass(slots=True)

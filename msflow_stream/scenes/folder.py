@@ -8,6 +8,9 @@ from typing import Any
 
 from msflow_stream.types import UserError
 
+FORMAT = 2  # of scene.json; raised when an older program could not read a newer scene
+WEIGHTS, RECORD = "model.safetensors", "scene.json"
+
 
 def scene_folder(scenes: Path, name: str) -> Path:
     """Returns the folder that a scene of this name is in or goes to.
@@ -18,12 +21,6 @@ def scene_folder(scenes: Path, name: str) -> Path:
     if not name or name.startswith(".") or Path(name).name != name:
         raise UserError(f"{name!r} cannot be a scene's name: it is the name of a folder in {scenes}")
     return scenes / name
-
-
-FORMAT = 2  # of scene.json; raised when an older program could not read a newer scene
-
-
-WEIGHTS, RECORD = "model.safetensors", "scene.json"
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -18,6 +18,12 @@ from msflow_stream.model.fused.resize import Preparation
 
 KEPT = 64  # sizes of frames and settings that were used last
 
+RESAMPLING = {
+    "lanczos": Image.Resampling.LANCZOS,
+    "area": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+}
+
 
 class DevicePreparation:
     """Preparation of images on a device, each within a grey level of what `prepare` makes of it."""
@@ -46,13 +52,6 @@ class DevicePreparation:
             while len(self._made) > KEPT:
                 del self._made[next(iter(self._made))]
         return made
-
-
-RESAMPLING = {
-    "lanczos": Image.Resampling.LANCZOS,
-    "area": Image.Resampling.BOX,
-    "bilinear": Image.Resampling.BILINEAR,
-}
 
 
 def prepare(image: npt.NDArray[np.uint8], settings: InputSettings) -> Tensor:

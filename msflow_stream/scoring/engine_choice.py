@@ -24,8 +24,9 @@ from msflow_stream.video.sources import expand_sources, open_source
 
 log = logging.getLogger(__name__)
 
-
 TRIALS, EIGHT_BITS = "engines.json", "int8"  # in a cache folder
+FRAMES, BATCH = 64, 4  # normal frames that show the ranges of numbers; so many at once
+APART = 5  # of the frames that would be scored, every so manieth: neighbours look alike
 
 
 class EngineChooser:
@@ -118,12 +119,6 @@ def _on_gpu(name: EngineName, precision: EnginePrecision) -> tuple[EngineName, E
         raise UserError(f"the engine {name} scores on the CPU: use --device cpu, or --engine torch")
     best: EnginePrecision = "bf16" if "bf16" in info.precisions and torch.cuda.is_bf16_supported() else "fp16"
     return name, best if precision == "auto" else precision
-
-
-FRAMES, BATCH = 64, 4  # normal frames that show the ranges of numbers; so many at once
-
-
-APART = 5  # of the frames that would be scored, every so manieth: neighbours look alike
 
 
 def make_inference(

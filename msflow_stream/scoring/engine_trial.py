@@ -29,11 +29,7 @@ from msflow_stream.types import SCORE_KINDS, UserError
 log = logging.getLogger(__name__)
 
 BOUND = 0.01  # of the spread of scores: what an engine that is chosen by itself may move them by
-
-
 BATCH, ROUNDS, SECONDS = 4, 7, 3.0  # images at once; times each engine is timed, unless time is up after one
-
-
 PACKAGES = tuple(dict.fromkeys(one.package for one in ENGINES.values() if one.tried))
 
 

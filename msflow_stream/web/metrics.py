@@ -23,9 +23,8 @@ from msflow_stream.video.live.states import State
 from msflow_stream.watch.report import CameraReport, WatchReport
 
 Kind = type[CounterMetricFamily] | type[GaugeMetricFamily]
-
-
 NO_FRAMES = SourceCounts(taken=0, scored=0, delivered=0, dropped={})
+BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128)  # frames
 
 
 def camera_metrics(cameras: Sequence[CameraReport]) -> Iterator[Metric]:
@@ -138,9 +137,6 @@ def _losses(camera: CameraReport) -> dict[tuple[str, ...], float]:
         sink, _, cause = key.partition(":")
         result[sink, cause] = float(lost)
     return result
-
-
-BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128)  # frames
 
 
 def registry(report: Callable[[], WatchReport]) -> CollectorRegistry:

@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
-from msflow_stream.evaluation.metrics.pro import LIMIT, StreamingAupro
-from msflow_stream.evaluation.metrics.ranking import StreamingAuroc
+from msflow_stream.evaluation.metrics.ranking import LIMIT, StreamingAupro, StreamingAuroc
 
 from ..terminal.progress import progress, table
 from .machine import peak_memory

@@ -10,8 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from msflow_stream.evaluation.clip_truth import SMOOTHED, Evaluation
-from msflow_stream.evaluation.event_quality import ClipEvents, EventQuality
-from msflow_stream.evaluation.event_summary import COUNTS, METRICS
+from msflow_stream.evaluation.event_quality import COUNTS, METRICS, ClipEvents, EventQuality
 from msflow_stream.evaluation.metrics.events import HOUR, EventCriteria, Span, side_by_side
 from msflow_stream.evaluation.summary import COLUMNS
 from msflow_stream.results.wording import figure, interval, span

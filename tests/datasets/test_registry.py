@@ -37,7 +37,7 @@ def load(root, classes):
     ]
 
 
-PLATES = DataSet(load, Path(__file__).with_name("plates.yaml"), is_video=False, classes=1, published={
+PLATES = DataSet(load, Path(__file__).with_name("plates.yaml"), classes=1, published={
     "a leaflet": {"image_auroc_paper": 0.75}
 })
 '''

@@ -9,8 +9,7 @@ import pytest
 from rich.console import Console
 
 from msflow_stream.config.settings import EventSettings, ScoreSettings
-from msflow_stream.evaluation.event_quality import ClipEvents, EventQuality
-from msflow_stream.evaluation.event_summary import summarise_events
+from msflow_stream.evaluation.event_quality import ClipEvents, EventQuality, summarise_events
 from msflow_stream.events.detection.triggers import triggers_of
 from msflow_stream.results.wording import trigger_wording
 from msflow_stream.scenes.calibration import Calibration, CalibrationBasis

@@ -11,12 +11,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.datasets.synthetic.shapes import Floats, Shape
-from msflow_stream.datasets.synthetic.sprites import Shadow, Sprite, cast_shadow, paint
+from msflow_stream.datasets.synthetic.shapes import Floats, Shadow, Shape, Sprite, cast_shadow, paint
 
 PATH = 2.5  # half the walkway's width, in metres
-
-
 MARGIN = 3.4  # metres outside the picture where figures come and go, so that not even a shadow does so in sight
 
 

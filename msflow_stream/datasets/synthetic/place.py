@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from msflow_stream.datasets.synthetic.camera import PATH, Body, SyntheticCamera
-from msflow_stream.datasets.synthetic.shapes import Colour, Floats
-from msflow_stream.datasets.synthetic.sprites import Sprite, paste, shaded
+from msflow_stream.datasets.synthetic.shapes import Colour, Floats, Sprite, paste, shaded
 from msflow_stream.datasets.synthetic.vehicles import bench, lamp_post
+
+WALL, WALL_HEIGHT, HOUSE = 3.6, 1.5, 9.0  # where the wall stands (v), how high it is, where the house stands; metres
 
 
 class Texture:
@@ -50,9 +51,6 @@ class Texture:
 def tinted(colour: Colour, tone: npt.NDArray[np.floating]) -> Floats:
     """Returns a colour at the brightness `tone` (H x W, 1 for the colour itself), H x W x 3."""
     return np.asarray(colour, np.float32) * tone.astype(np.float32, copy=False)[:, :, None]  # H W 3
-
-
-WALL, WALL_HEIGHT, HOUSE = 3.6, 1.5, 9.0  # where the wall stands (v), how high it is, where the house stands; metres
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from msflow_stream.datasets.synthetic.camera import Body, Exposure, SyntheticCamera
 from msflow_stream.datasets.synthetic.place import draw_place
-from msflow_stream.datasets.synthetic.shapes import Floats
-from msflow_stream.datasets.synthetic.sprites import paste, shaded
+from msflow_stream.datasets.synthetic.shapes import Floats, paste, shaded
 from msflow_stream.datasets.synthetic.traffic import Traffic, Violation
 from msflow_stream.types import UserError
 

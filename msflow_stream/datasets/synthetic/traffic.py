@@ -18,6 +18,7 @@ from msflow_stream.datasets.synthetic.vehicles import SUITCASES, cart, cyclist, 
 from msflow_stream.types import UserError
 
 Kind = Literal["cart", "cyclist", "object", "skater"]
+FIRST_WALKER = 1 << 20  # walkers before time 0 have negative numbers, seeds may not
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,6 @@ def default_violations(duration: float) -> tuple[Violation, ...]:
         Violation(kind, start=(k + 0.5) * slot - length / 2, end=(k + 0.5) * slot + length / 2)
         for k, (kind, length) in enumerate(spans)
     )
-
-
-FIRST_WALKER = 1 << 20  # walkers before time 0 have negative numbers, seeds may not
 
 
 @dataclass(frozen=True, slots=True)

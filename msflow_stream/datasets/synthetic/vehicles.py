@@ -21,24 +21,17 @@ from msflow_stream.datasets.synthetic.shapes import (
 )
 
 CART: Colour = (228, 166, 44)
-
-
 CART_POST: Colour = (52, 54, 58)
-
-
 CART_ROOF: Colour = (236, 236, 228)
-
-
 LOAD: Colour = (96, 116, 132)
-
-
 BICYCLE: Colour = (214, 40, 44)
-
-
 HELMET: Colour = (238, 238, 232)
-
-
 BOARD: Colour = (232, 92, 36)
+SUITCASES: tuple[Colour, ...] = ((196, 44, 52), (34, 92, 170), (228, 196, 40), (24, 126, 92))
+WOOD: Colour = (134, 98, 66)
+IRON: Colour = (74, 80, 80)
+DARK_IRON: Colour = (60, 60, 62)
+LANTERN: Colour = (196, 198, 190)
 
 
 def skater(look: Look, axes: Floats) -> list[Shape]:
@@ -126,21 +119,6 @@ def _bicycle_frame() -> list[Limb]:
 
 def _cart_posts(side: int) -> list[Limb]:
     return [((f, 0.52 * side, 0.7), (f * 0.92, 0.52 * side, 1.82), 0.03, 0.03, CART_POST) for f in (-0.35, 0.85)]
-
-
-SUITCASES: tuple[Colour, ...] = ((196, 44, 52), (34, 92, 170), (228, 196, 40), (24, 126, 92))
-
-
-WOOD: Colour = (134, 98, 66)
-
-
-IRON: Colour = (74, 80, 80)
-
-
-DARK_IRON: Colour = (60, 60, 62)
-
-
-LANTERN: Colour = (196, 198, 190)
 
 
 def suitcase(colour: Colour, axes: Floats) -> list[Shape]:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from msflow_stream.types import FoundEvent
 
 HOUR = 3600.0
-
-
 Span = tuple[float, float]  # start and end in seconds; the end is not in it
 
 

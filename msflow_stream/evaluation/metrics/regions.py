@@ -10,6 +10,8 @@ import numpy.typing as npt
 from msflow_stream.evaluation.metrics.streaming import Curve, halves
 from msflow_stream.events.detection.regions import Boxes, boxes_of, iou, match
 
+LIMIT = 1.0  # false regions per frame up to which the rates are averaged, in the paper and its survey
+
 
 def tracked(masks: Iterable[npt.ArrayLike], overlap: float = 0.1) -> Iterator[tuple[Boxes, list[int]]]:
     """Yields the regions of successive masks of one clip, and for each the number of its track, counted from 0.
@@ -33,9 +35,6 @@ def tracked(masks: Iterable[npt.ArrayLike], overlap: float = 0.1) -> Iterator[tu
                 started += 1
         before, numbers = boxes, following
         yield boxes, list(numbers)
-
-
-LIMIT = 1.0  # false regions per frame up to which the rates are averaged, in the paper and its survey
 
 
 class RegionCriteria:

@@ -8,8 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 PATTERNS = 2**16  # bit patterns of a float16
-
-
 CHUNK = 2**18  # values counted at once: bincount widens them to eight bytes each
 
 

@@ -9,6 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 POINTS, JUMPS, SETTLING = 1500, 30, 8
+Floats = npt.NDArray[np.float32]
+Generator = np.random.Generator
+Family = Callable[[Generator, Generator, int], Floats]
 
 
 def fractal(kind: np.random.Generator, rng: np.random.Generator, size: int) -> npt.NDArray[np.float32]:
@@ -43,12 +46,6 @@ def contractions(kind: np.random.Generator, count: int) -> npt.NDArray[np.float6
 def _turns(angles: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     cos, sin = np.cos(angles), np.sin(angles)
     return np.stack((np.stack((cos, -sin), -1), np.stack((sin, cos), -1)), -2)
-
-
-Floats = npt.NDArray[np.float32]
-
-
-Generator = np.random.Generator
 
 
 def field(number: int, rng: Generator, size: int) -> Floats:
@@ -182,9 +179,6 @@ def smooth(kind: Generator, rng: Generator, size: int) -> Floats:
     grain = rng.standard_normal((size, size), dtype=np.float32)
     grain = np.asarray(cv2.GaussianBlur(grain, (0, 0), kind.uniform(0.5, 2.5)), np.float32)
     return tone / max(float(tone.std()), 1e-6) + np.float32(kind.uniform(0, 1)) * grain
-
-
-Family = Callable[[Generator, Generator, int], Floats]
 
 
 FAMILIES: tuple[Family, ...] = (spectral, labyrinth, waves, cells, bricks, dots, strokes, leaves, fractals, smooth)

@@ -12,6 +12,13 @@ from msflow_stream.scenes.tails.excursions import NormalRecord
 from msflow_stream.scenes.tails.pareto import Floats, Pareto, Posterior
 
 LEAST = 1e-12  # the lowest probability that is told apart from 0
+FEWEST = 5  # excursions that a tail can be fitted on
+BEYOND = 10  # times the footage: the longest mean time between alarms that it supports
+CONFIDENCE = 0.95
+BOUNDS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
+DRAWS = 4000  # for the intervals
+POINTS = 80  # of each half of a tail's table
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,27 +56,6 @@ class Tail:
         log_probability = np.log10(rate * self.hours / self.excursions * self.share)
         descending = self.scores[::-1], self.log_probabilities[::-1]
         return max(self.level, float(np.interp(log_probability, descending[1], descending[0])))
-
-
-FEWEST = 5  # excursions that a tail can be fitted on
-
-
-BEYOND = 10  # times the footage: the longest mean time between alarms that it supports
-
-
-CONFIDENCE = 0.95
-
-
-BOUNDS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
-
-
-DRAWS = 4000  # for the intervals
-
-
-POINTS = 80  # of each half of a tail's table
-
-
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)

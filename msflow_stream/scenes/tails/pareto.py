@@ -12,18 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-
-
 SHAPES = (-0.5, 0.5)  # below the likelihood has no usual maximum, above excesses have no variance
-
-
 NEARLY_ZERO = 1e-6  # shapes in which the distribution cannot be told from an exponential one
-
-
 STEPS, ROUNDS = 61, 4  # of the search for the maximum
-
-
 SMALLEST_CHANCE = 1e-12  # keeps logarithms finite
+SHAPE_STEPS, SCALE_STEPS = 61, 101
+WIDTH = 5.0  # standard errors of the logarithm of the scale, to either side
+NEGLIGIBLE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +71,6 @@ def log_likelihood(excesses: Floats, shape: Floats, scale: Floats) -> Floats:
 
 # scipy.stats.fit and scipy.stats.goodness_of_fit find the same to four digits. They are not used: `calibrate` fits 600
 # times (a bootstrap for every kind of score) and would take some 20 times as long, and its figures would be others.
-
-
 def fit(excesses: Floats) -> Pareto:
     """Returns the most likely distribution whose shape is within SHAPES.
 
@@ -134,15 +127,6 @@ def fit_p_value(excesses: Floats, pareto: Pareto, random: np.random.Generator, d
         drawn = pareto.draw(len(excesses), random)
         further += anderson_darling(drawn, fit(drawn)) >= found
     return (further + 1) / (draws + 1)
-
-
-SHAPE_STEPS, SCALE_STEPS = 61, 101
-
-
-WIDTH = 5.0  # standard errors of the logarithm of the scale, to either side
-
-
-NEGLIGIBLE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,6 @@ from msflow_stream.scoring.engines import ENGINES, STREAMS, EngineInfo
 from msflow_stream.types import UserError
 
 Run = Callable[[Sequence[Tensor]], list[Tensor]]
-
-
 Samples = Callable[[], Sequence[Sequence[Tensor]]]
 
 

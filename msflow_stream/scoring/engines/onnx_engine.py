@@ -20,8 +20,6 @@ from msflow_stream.scoring.engines import STREAMS
 from msflow_stream.scoring.engines.base import Engine, Run, Samples, missing
 
 OPSET = 17  # has LayerNormalization
-
-
 ONE_AT_A_TIME = Lock()  # torch's exporter keeps its state for the whole process
 
 

@@ -25,6 +25,8 @@ from msflow_stream.types import UserError
 
 log = logging.getLogger(__name__)
 
+HINTS = {"float32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
+
 
 def check_quantiser() -> None:
     """Checks that the quantiser is installed.
@@ -72,9 +74,6 @@ def _keep(model: Any, path: Path) -> None:
 
 def _digest(source: bytes) -> str:
     return hashlib.sha256(f"{version('openvino')} {version('nncf')} ".encode() + source).hexdigest()[:32]
-
-
-HINTS = {"float32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
 
 
 class OpenVinoEngine(Engine):

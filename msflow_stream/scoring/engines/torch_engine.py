@@ -16,12 +16,9 @@ from msflow_stream.scoring.engines.base import Engine, Run, Samples
 from msflow_stream.types import UserError
 
 Recorded = tuple[list[Tensor], Callable[[], None]]  # outputs, and what computes them anew from the inputs
-
-
 SHAPES = 8  # recordings kept: each holds memory of its own; batches of further shapes run as they are
-
-
 WARM_UPS = 3  # before recording: libraries choose their kernels at first
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def record_cuda_graph(run: Run, inputs: Sequence[Tensor]) -> Recorded:
@@ -65,9 +62,6 @@ class Replaying:
                 mine.copy_(given, non_blocking=True)
             replay()
             return [one.clone() for one in outputs]
-
-
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class TorchEngine(Engine):

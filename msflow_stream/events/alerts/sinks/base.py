@@ -14,6 +14,8 @@ from msflow_stream.events.serialization import from_json
 from msflow_stream.logs import Redactor
 from msflow_stream.types import Event, EventMessage, UserError
 
+Snapshot = Callable[[Event], Path | None]  # the path of an event's snapshot, which may not be there yet
+
 
 class Retry(Exception):  # noqa: N818 (it says what to do, and is no error of the program)
     """A delivery that failed, and may work later.
@@ -59,8 +61,6 @@ class AlertMessage(EventMessage):
 # Returns when the receiver has the message; raises Retry or GiveUp, each with a reason in a line. It may be called
 # again with a message that the receiver has already: receivers know it by id and version.
 Delivery = Callable[[AlertMessage], None]
-
-Snapshot = Callable[[Event], Path | None]  # the path of an event's snapshot, which may not be there yet
 
 
 def retrying(save: Callable[[EventMessage], object], *away: type[Exception]) -> Delivery:

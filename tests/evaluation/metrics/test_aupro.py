@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from sklearn.metrics import auc, roc_auc_score
 
-from msflow_stream.evaluation.metrics.pro import StreamingAupro
+from msflow_stream.evaluation.metrics.ranking import StreamingAupro
 
 Images = list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]
 
