@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
+
+import pytest
 
 from tests.pipelines.conftest import Workplace
 from tests.support.command import Command
 from tests.support.data import REPOSITORY
 from tests.support.footage import small_flags
+
+SLOW = Fraction(10)  # frames per second of a demo: to draw them takes most of the time
 
 
 def test_info_names_versions_devices_and_codecs(command: Command) -> None:
@@ -28,7 +33,9 @@ def test_scenes_are_listed_and_shown(command: Command, workplace: Workplace) -> 
     assert "fit VIDEO" in command("scenes", "list", "--scenes", workplace.folder / "none").out
 
 
-def test_the_demo_goes_from_footage_to_auroc(command: Command, tmp_path: Path) -> None:
+def test_the_demo_goes_from_footage_to_auroc(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.demo.SIZE", (192, 128))
+    monkeypatch.setattr("pipelines.demo.RATE", SLOW)
     arguments = ["demo", "--out", tmp_path / "demo", "--seconds", 5, "--device", "cpu", *small_flags("fit.passes=1")]
     outcome = command(*arguments)
     assert outcome.code == 0, outcome.err
@@ -40,7 +47,10 @@ def test_the_demo_goes_from_footage_to_auroc(command: Command, tmp_path: Path) -
     assert (again.code, "--overwrite" in again.err) == (2, True)
 
 
-def test_the_demo_as_it_comes_takes_the_weights_of_the_package(command: Command, tmp_path: Path) -> None:
+def test_the_demo_as_it_comes_takes_the_weights_of_the_package(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.demo.RATE", SLOW)
     outcome = command("demo", "--out", tmp_path / "demo", "--seconds", 5, "--set", "fit.passes=1", "--device", "cpu")
     assert outcome.code == 0, outcome.err
     assert "random weights" not in outcome.out
