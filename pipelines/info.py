@@ -10,13 +10,12 @@ import torch
 from rich.console import Console
 from rich.markup import escape
 
-from msflow_stream.config.settings import EngineName
+from msflow_stream.config.engines import ENGINES, EngineName
 from msflow_stream.machine import cache_folder
 from msflow_stream.results.run_folder import versions
 from msflow_stream.scenes.folder import list_scenes, read_record
 from msflow_stream.scoring.engine_choice import TRIALS
 from msflow_stream.scoring.engine_trial import BOUND, TrialFile
-from msflow_stream.scoring.engines import ENGINES
 from msflow_stream.types import UserError
 
 from .terminal.progress import number, table

@@ -19,6 +19,7 @@ from rich.markup import escape
 
 from msflow_stream.config.cameras import Camera, Cameras
 from msflow_stream.config.cameras_file import load_cameras, load_file
+from msflow_stream.config.engines import STREAMS
 from msflow_stream.config.settings import EngineSettings
 from msflow_stream.files import make_folder
 from msflow_stream.logs import Redactor
@@ -27,7 +28,6 @@ from msflow_stream.scenes.folder import scene_folder
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.scene_cache import SceneCache
 from msflow_stream.scoring.engine_choice import make_inference
-from msflow_stream.scoring.engines import STREAMS
 from msflow_stream.stream.contract import Limits
 from msflow_stream.stream.signals import on_signals, stops_on_signals
 from msflow_stream.types import UserError

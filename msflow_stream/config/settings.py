@@ -6,11 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
 
+from msflow_stream.config.engines import EngineName, EnginePrecision
 from msflow_stream.types import ScoreKind
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
-EngineName = Literal["auto", "torch", "compile", "openvino", "onnxruntime", "tensorrt"]
-EnginePrecision = Literal["auto", "float32", "bf16", "fp16", "int8"]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from msflow_stream.config.settings import EngineName, EnginePrecision, EngineSettings
+from msflow_stream.config.engines import ENGINES, STREAMS, EngineName, EnginePrecision
+from msflow_stream.config.settings import EngineSettings
 from msflow_stream.machine import cache_folder
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.engine_trial import BOUND, TrialFile, TrialResult, identity, processor, run_trial
-from msflow_stream.scoring.engines import ENGINES, STREAMS
 from msflow_stream.scoring.engines.base import Engine
 from msflow_stream.scoring.inference import EngineInference, Normal
 from msflow_stream.series import batched

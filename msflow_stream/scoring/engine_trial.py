@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from msflow_stream.config.engines import ENGINES
 from msflow_stream.files import replaced
 from msflow_stream.machine import usable_cores
 from msflow_stream.scenes.scene import Measures, Scene
-from msflow_stream.scoring.engines import ENGINES
 from msflow_stream.scoring.engines.base import Engine
 from msflow_stream.scoring.inference import EngineInference, Inference, PlainInference, SceneBatch
 from msflow_stream.types import SCORE_KINDS, UserError

@@ -1,14 +1,16 @@
-"""The peak speed and the peak memory of this machine, and the facts that a figure is read with."""
+"""Measurements taken in turn, round by round, and this machine: peak speed and memory, and its facts."""
 
 from __future__ import annotations
 
 import platform
 import resource
-from collections.abc import Callable, Mapping, Sequence
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,12 +19,53 @@ from torch.nn import functional as F
 from msflow_stream.machine import usable_cores, usable_memory
 from msflow_stream.results.run_folder import versions
 
-from .timing import Spent, spent
+from ..terminal.progress import progress
 
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
 SLOW = 2.0  # seconds: what takes longer is only imitated on this machine, and not waited for again
 GIGA = 1e9
-Key = tuple[str, str, int]
+PeakKey = tuple[str, str, int]
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Seconds that something took: on the clock, and of all cores together."""
+
+    wall: float
+    cpu: float
+
+
+def spent(work: Callable[[], object]) -> Spent:
+    """Returns the time that `work` takes in this process."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return Spent(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def in_turn(measurements: Mapping[Key, Callable[[], Value]], rounds: int, task: str) -> dict[Key, list[Value]]:
+    """Returns what each measurement gave in `rounds` rounds of all of them, after one that only warms up.
+
+    Args:
+        task: what the progress bar says.
+    """
+    taken: dict[Key, list[Value]] = {key: [] for key in measurements}
+    with progress("measurements") as bars:
+        bar = bars.add_task(task, total=(rounds + 1) * len(measurements))
+        for number in range(rounds + 1):
+            for key, measure in measurements.items():
+                value = measure()
+                if number:
+                    taken[key].append(value)
+                bars.advance(bar)
+    return taken
+
+
+def median(values: Iterable[Spent]) -> Spent:
+    """The medians of both."""
+    pairs = list(values)
+    return Spent(statistics.median(one.wall for one in pairs), statistics.median(one.cpu for one in pairs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +87,7 @@ class Peaks:
     """Operations per second (a multiplication and an addition are two) by precision, where torch has it here.
 
     They are measured in the rounds of what they are compared with, as a busy machine does less at one time than at
-    another: `measurements` go into the rounds, `take` gets what came of them.
+    another: `measurements` go into the rounds, `add` gets what came of them.
 
     Args:
         device: where the work is done.
@@ -52,8 +95,8 @@ class Peaks:
     """
 
     def __init__(self, device: torch.device, load: Load | None = None) -> None:
-        self.measurements: dict[Key, Callable[[], Spent]] = {}
-        self._operations: dict[Key, float] = {}
+        self.measurements: dict[PeakKey, Callable[[], Spent]] = {}
+        self._operations: dict[PeakKey, float] = {}
         self._speeds: dict[str, float] = {}
         for name, dtype in PRECISIONS.items():
             for number, (operations, work) in enumerate(_works(dtype, device, load or Load.of(device))):
@@ -61,7 +104,7 @@ class Peaks:
                     self.measurements["peak", name, number] = _measurement(work, device)
                     self._operations["peak", name, number] = operations
 
-    def take(self, taken: Mapping[Key, Sequence[Spent]]) -> None:
+    def add(self, taken: Mapping[PeakKey, Sequence[Spent]]) -> None:
         """The fastest of all rounds counts; what is not of `measurements` is passed over."""
         for key, operations in self._operations.items():
             speed = operations / min(value.wall for value in taken[key])

@@ -21,7 +21,7 @@ from msflow_stream.stream.contract import Deliver, Limits
 from msflow_stream.stream.runner import StreamRunner
 from msflow_stream.types import Frame, FrameScore, UserError
 
-from .timing import Spent, spent
+from .machine import Spent, spent
 
 IMAGES = 8
 

@@ -25,9 +25,8 @@ from msflow_stream.scoring.scorer import Scorer
 from ..score import score
 from ..score_source import ScoreJob
 from ..terminal.progress import print_markdown
-from .machine import machine_facts, machine_line, peak_memory
+from .machine import Spent, in_turn, machine_facts, machine_line, median, peak_memory
 from .stages import StageFootage, StageTimings, footage_folder, read_footage, synthetic_video
-from .timing import Spent, in_turn, median
 
 MEBI = 2**20
 END_TO_END = "end to end"

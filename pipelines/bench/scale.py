@@ -21,9 +21,8 @@ from msflow_stream.scoring.engine_choice import make_inference
 from msflow_stream.types import UserError
 
 from ..terminal.progress import number, print_markdown
-from .machine import machine_facts, machine_line, resident_memory
+from .machine import in_turn, machine_facts, machine_line, resident_memory
 from .memory_cameras import Live, MemoryCameras
-from .timing import in_turn
 
 MEBI = 2**20
 # What one more scene takes, from mobilenetv2_100, resnet18 and wide_resnet50_2 with OpenVINO in float32: its modules, a

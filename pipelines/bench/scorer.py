@@ -17,8 +17,7 @@ from msflow_stream.machine import choose_device
 from msflow_stream.scenes.scene import Scene
 
 from ..terminal.progress import print_markdown
-from .machine import GIGA, Load, Peaks, machine_facts, machine_line
-from .timing import Spent, in_turn, median, spent
+from .machine import GIGA, Load, Peaks, Spent, in_turn, machine_facts, machine_line, median, spent
 from .variants import PLAIN, Measured, ScoringVariant, check_engines, largest_difference, operations, variants_of
 
 COMPARED = 8  # images at least, whose scores are compared
@@ -104,7 +103,7 @@ def _rows(scene: Scene, job: ScorerJob, peaks: Peaks) -> list[ScorerRow]:
     results = {key: _results(variant, images, key[2]) for key, variant in cases.items()}
     measurements = {key: _measurement(variant, images[: key[2]]) for key, variant in cases.items()}
     taken = in_turn({**measurements, **peaks.measurements}, job.repeats, scene.name)
-    peaks.take(taken)
+    peaks.add(taken)
     seconds = {key: median(taken[key]).wall / key[2] for key in cases}
     work, rows = operations(scene), []
     for engine, precision, batch in cases:

@@ -30,7 +30,7 @@ from msflow_stream.video.sources import open_source
 from msflow_stream.video.writing.video_writer import VideoWriter
 
 from ..terminal.progress import progress
-from .timing import Spent, spent
+from .machine import Spent, spent
 
 DECODING, PREPARING, SCORING, DRAWING, ENCODING = "decode, convert", "prepare", "score", "draw", "encode"
 HELD = 32  # pictures in memory that a stage is fed with, again and again

@@ -14,14 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from msflow_stream.config.settings import EngineName, EnginePrecision
+from msflow_stream.config.engines import ENGINES, EngineName, EnginePrecision
 from msflow_stream.model.aggregate import Aggregation, Alignment, anomaly_maps, top_k_mean
 from msflow_stream.model.flows import make_plain
 from msflow_stream.model.fused.maps import FusedMeasures
 from msflow_stream.model.msflow import MSFlow
 from msflow_stream.model.pyramid import Pyramid
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.scoring.engines import ENGINES
 from msflow_stream.scoring.inference import EngineInference, SceneBatch
 from msflow_stream.types import UserError
 

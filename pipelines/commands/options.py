@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from msflow_stream.config.settings import EngineName, EnginePrecision
+from msflow_stream.config.engines import EngineName, EnginePrecision
 from msflow_stream.types import Severity, UserError
 
 if TYPE_CHECKING:

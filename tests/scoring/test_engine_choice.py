@@ -12,13 +12,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from msflow_stream.config.settings import EngineName, EngineSettings
+from msflow_stream.config.engines import ENGINES, EngineName
+from msflow_stream.config.settings import EngineSettings
 from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scoring import engine_choice as choosing
 from msflow_stream.scoring import engine_trial as trial
 from msflow_stream.scoring.engine_choice import EngineChooser
 from msflow_stream.scoring.engine_trial import BOUND, EngineTiming, TrialFile, TrialResult, error_of, trial_images
-from msflow_stream.scoring.engines import ENGINES, openvino_engine
+from msflow_stream.scoring.engines import openvino_engine
 from msflow_stream.scoring.engines.base import Engine, Run, Samples
 from msflow_stream.scoring.engines.torch_engine import TorchEngine
 from msflow_stream.scoring.inference import PlainInference, SceneBatch

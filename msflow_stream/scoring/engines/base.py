@@ -9,11 +9,10 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from msflow_stream.config.settings import EngineName, EnginePrecision
+from msflow_stream.config.engines import ENGINES, STREAMS, EngineInfo, EngineName, EnginePrecision
 from msflow_stream.model.fused import FusedFlow, FusedPyramid
 from msflow_stream.model.msflow import MSFlow
 from msflow_stream.model.pyramid import Pyramid
-from msflow_stream.scoring.engines import ENGINES, STREAMS, EngineInfo
 from msflow_stream.types import UserError
 
 Run = Callable[[Sequence[Tensor]], list[Tensor]]

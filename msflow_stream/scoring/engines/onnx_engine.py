@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from msflow_stream.config.settings import EngineName, EnginePrecision
-from msflow_stream.scoring.engines import STREAMS
+from msflow_stream.config.engines import STREAMS, EngineName, EnginePrecision
 from msflow_stream.scoring.engines.base import Engine, Run, Samples, missing
 
 OPSET = 17  # has LayerNormalization

@@ -17,8 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from msflow_stream.config.settings import EnginePrecision
-from msflow_stream.scoring.engines import STREAMS
+from msflow_stream.config.engines import STREAMS, EnginePrecision
 from msflow_stream.scoring.engines.base import Engine, Run, Samples, missing
 from msflow_stream.scoring.engines.onnx_engine import graph_to_onnx
 from msflow_stream.types import UserError

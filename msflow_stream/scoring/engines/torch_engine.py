@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from msflow_stream.config.settings import EngineName
+from msflow_stream.config.engines import EngineName
 from msflow_stream.model.fused.winograd import use_winograd
 from msflow_stream.scoring.engines.base import Engine, Run, Samples
 from msflow_stream.types import UserError

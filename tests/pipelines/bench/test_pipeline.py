@@ -10,9 +10,9 @@ import pytest
 from msflow_stream.machine import usable_cores
 from msflow_stream.video.reading.video_reader import VideoReader, count_frames
 from pipelines.bench import stages
+from pipelines.bench.machine import Spent
 from pipelines.bench.pipeline import END_TO_END, summary
 from pipelines.bench.stages import synthetic_video
-from pipelines.bench.timing import Spent
 from tests.pipelines.conftest import Workplace
 from tests.support.command import Command
 from tests.support.footage import small_flags

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from msflow_stream.config.settings import EngineName, EnginePrecision, EngineSettings
+from msflow_stream.config.engines import ENGINES, EngineName, EnginePrecision
+from msflow_stream.config.settings import EngineSettings
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import fit_scene
 from msflow_stream.scoring.engine_choice import EngineChooser
-from msflow_stream.scoring.engines import ENGINES
 from msflow_stream.scoring.engines.base import Engine, Run, Samples
 from msflow_stream.scoring.engines.onnx_engine import graph_to_onnx
 from msflow_stream.scoring.engines.openvino_engine import OpenVinoEngine

@@ -10,8 +10,7 @@ from typing import get_args
 
 import pytest
 
-from msflow_stream.config.settings import EngineName
-from msflow_stream.scoring.engines import ENGINES
+from msflow_stream.config.engines import ENGINES, EngineName
 from msflow_stream.scoring.engines.onnx_engine import OnnxRuntimeEngine, TensorRtEngine
 from msflow_stream.scoring.engines.openvino_engine import OpenVinoEngine
 from msflow_stream.scoring.engines.torch_engine import CompileEngine, TorchEngine
