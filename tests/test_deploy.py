@@ -57,3 +57,15 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
     checked = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, timeout=60)
     assert checked.returncode == 0, checked.stderr
     assert UNIT.name not in checked.stderr
+
+
+def test_the_design_page_names_files_that_are_there() -> None:
+    page = (REPOSITORY / "docs" / "design.md").read_text()
+    there = [f"/{path.relative_to(REPOSITORY)}" for path in REPOSITORY.glob("*") if not path.name.startswith(".")]
+    for room in ("msflow_stream", "pipelines"):
+        there += [f"/{path.relative_to(REPOSITORY)}" for path in (REPOSITORY / room).rglob("*")]
+    named = re.findall(r"`([a-z_]+(?:/[a-z_]+)*(?:/|\.py))`", page)
+    drawn = re.findall(r'\["((?:[a-z_]+/)*[a-z_]+/[a-z_]+)[<,"]', page)
+    assert (len(named) > 30, len(drawn) > 15) == (True, True)
+    ends = [f"/{name.rstrip('/')}" for name in named] + [f"/{name}" for name in drawn]
+    assert [end for end in ends if not any(one.endswith((end, f"{end}.py")) for one in there)] == []
