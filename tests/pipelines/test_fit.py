@@ -155,9 +155,11 @@ def test_ctrl_c_keeps_the_complete_passes_and_resume_goes_on(
 ) -> None:
     arguments = ["fit", workplace.folder / "normal.mp4", "--scene", "gate", "--scenes", tmp_path]
     flags = small_flags(f"fit.passes={PASSES}")
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)  # the workers of xdist ignore it
     with monkeypatch.context() as patched:
         signal_in_third_pass(signal.SIGINT, patched)
         outcome = command(*arguments, *flags)
+    signal.signal(signal.SIGINT, ignored)
     assert outcome.code == 130, outcome.err
     assert "--resume goes on" in outcome.err
     assert f"2 of {PASSES} passes are complete" in outcome.out
