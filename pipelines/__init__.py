@@ -9,9 +9,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-CONFIGS = f"{__name__.removesuffix('pipelines')}configs"  # beside this package, wherever it is
-
 
 def packaged_config(name: str) -> Path:
     """Returns the YAML file of settings that comes with the program under this name, such as "demo"."""
-    return Path(str(files(CONFIGS).joinpath(f"{name}.yaml")))
+    return Path(str(files(__name__))).with_name("configs") / f"{name}.yaml"  # beside this package, wherever it is
