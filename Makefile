@@ -9,7 +9,7 @@ demo: $(READY)
 	$(VENV)/bin/msflow-stream demo --overwrite
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 lint: $(READY)
 	$(VENV)/bin/ruff format --check .

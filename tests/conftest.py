@@ -13,6 +13,7 @@ import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
+from msflow_stream.machine import usable_cores  # noqa: E402
 from tests.support.command import Command  # noqa: E402
 
 torch.set_num_threads(1)
@@ -24,3 +25,8 @@ hypothesis.settings.load_profile("any machine")
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """The command line, run in this process."""
     return Command(monkeypatch, capsys)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Returns more workers than cores: tests wait for servers, cameras and processes for half of their time."""
+    return usable_cores() + 2

@@ -107,7 +107,7 @@ def test_options_that_contradict_are_refused(
 PASSES = 5  # of fits that something happens to
 
 
-def signal_in_third_pass(number: int, monkeypatch: pytest.MonkeyPatch | None = None) -> None:
+def signal_in_third_pass(number: int) -> None:
     """Has every fit of this process get a signal in the middle of its third pass."""
     run = FlowFit.run
 
@@ -119,25 +119,30 @@ def signal_in_third_pass(number: int, monkeypatch: pytest.MonkeyPatch | None = N
 
         return run(self, batch)
 
-    (monkeypatch or pytest.MonkeyPatch()).setattr(FlowFit, "run", interrupted)
+    FlowFit.run = interrupted  # type: ignore[method-assign]
 
 
-@pytest.fixture(scope="module")
-def killed(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Scenes among which is what a killed fit left; to be copied."""
-    scenes = tmp_path_factory.mktemp("killed")
+def fit_until(number: int, workplace: Workplace, scenes: Path) -> subprocess.CompletedProcess[str]:
+    """A fit in a process of its own, which gets a signal in its third pass."""
     code = (
         "import sys, cli\nfrom tests.pipelines.test_fit import signal_in_third_pass\n"
-        f"signal_in_third_pass({int(signal.SIGKILL)})\ncli.main()"
+        f"signal_in_third_pass({int(number)})\ncli.main()"
     )
     arguments = ["fit", str(workplace.folder / "normal.mp4"), *small_flags(f"fit.passes={PASSES}")]
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", code, *arguments, "--scenes", str(scenes), "--scene", "gate"],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
         timeout=240,
     )
+
+
+@pytest.fixture(scope="module")
+def killed(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Scenes among which is what a killed fit left; to be copied."""
+    scenes = tmp_path_factory.mktemp("killed")
+    done = fit_until(signal.SIGKILL, workplace, scenes)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert "pass 2/" in done.stderr
     assert not (scenes / "gate").exists()
@@ -151,18 +156,14 @@ def left(killed: Path, tmp_path: Path) -> Path:
 
 
 def test_ctrl_c_keeps_the_complete_passes_and_resume_goes_on(
-    command: Command, workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command, workplace: Workplace, tmp_path: Path
 ) -> None:
     arguments = ["fit", workplace.folder / "normal.mp4", "--scene", "gate", "--scenes", tmp_path]
     flags = small_flags(f"fit.passes={PASSES}")
-    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)  # the workers of xdist ignore it
-    with monkeypatch.context() as patched:
-        signal_in_third_pass(signal.SIGINT, patched)
-        outcome = command(*arguments, *flags)
-    signal.signal(signal.SIGINT, ignored)
-    assert outcome.code == 130, outcome.err
-    assert "--resume goes on" in outcome.err
-    assert f"2 of {PASSES} passes are complete" in outcome.out
+    done = fit_until(signal.SIGINT, workplace, tmp_path)
+    assert done.returncode == 130, done.stderr
+    assert "--resume goes on" in done.stderr
+    assert f"2 of {PASSES} passes are complete" in done.stdout
     stopped = Scene.load(tmp_path / "gate").record
     assert 2 == stopped["passes"] == len(stopped["loss"])
 

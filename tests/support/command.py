@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import NamedTuple
 
@@ -26,9 +27,14 @@ class Command:
         self._monkeypatch.setattr(sys, "argv", ["msflow-stream", *map(str, arguments)])
         self._monkeypatch.setenv("COLUMNS", "200")
         self._capsys.readouterr()
+        root = logging.getLogger()
+        handlers, level = list(root.handlers), root.level
         try:
             cli.main()
             code = 0
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else int(bool(end.code))
+        finally:
+            root.handlers[:] = handlers  # those of the command write to what this test captures
+            root.setLevel(level)
         return Outcome(code, *self._capsys.readouterr())
