@@ -108,5 +108,5 @@ def test_a_bug_in_a_sink_switches_it_off_and_is_told_once(caplog: pytest.LogCapt
     assert record.levelno == logging.ERROR
     assert "gate restream has failed" in record.getMessage()
     assert "RuntimeError" in caplog.text
-    assert "test_threaded.py" in caplog.text
+    assert "test_sink.py" in caplog.text
     assert "hunter2" not in caplog.text
