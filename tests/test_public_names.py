@@ -17,8 +17,8 @@ def test_a_public_name_is_that_of_the_module_that_defines_it(name: str) -> None:
 
 
 def test_a_name_that_there_is_not_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'Fleet'"):
-        _ = msflow_stream.Fleet
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        _ = msflow_stream.Nothing
 
 
 def test_the_package_is_imported_without_torch() -> None:

@@ -1,1 +1,1 @@
-"""The networks, in torch alone: backbone and feature pyramid, parallel flows, fusion flow, maps and scores."""
+"""The networks, with torch, timm and FrEIA alone: feature pyramid, flows, fusion flow, maps and scores."""

@@ -1,1 +1,1 @@
-"""The running stream: queues, fair batches, order and shutdown; it knows types alone."""
+"""The running stream: queues, fair batches, order and shutdown; it knows types and logs alone."""

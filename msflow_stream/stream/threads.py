@@ -1,4 +1,4 @@
-"""The threads of a run: started, waited for, and left behind if they do not come back in time."""
+"""The threads of a run, which may be left behind if they do not end, and a queue with a thread that writes."""
 
 from __future__ import annotations
 

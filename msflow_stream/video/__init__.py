@@ -1,1 +1,1 @@
-"""Video, with FFmpeg and OpenCV alone: reading, cameras, coded packets, writing and drawing."""
+"""Video, with FFmpeg, OpenCV and Pillow alone: reading, cameras, coded packets, writing and drawing."""

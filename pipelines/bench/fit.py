@@ -1,4 +1,4 @@
-"""`bench`: how long things take beside a plain way of doing them, in the same run, and with what memory."""
+"""`bench fit` and `bench memory`: the time and the memory of a fit, beside the original release's way."""
 
 from __future__ import annotations
 

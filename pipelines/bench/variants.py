@@ -53,9 +53,12 @@ class PlainModel(nn.Module):
         features = [self.pyramid.pooled(stage) for stage in self.pyramid.backbone(images.contiguous())]
         z, _ = self.flow(features)
         maps = anomaly_maps(z, self.size, self.alignment)
-        heat = (maps.add if self.aggregation == "add" else maps.mul).half()
-        scores = top_k_mean(maps.mul, self.top_k), top_k_mean(maps.surprise, self.top_k)
-        return FusedMeasures(*scores, maps.surprise.mean((1, 2)), heat)
+        return FusedMeasures(
+            score=top_k_mean(maps.mul, self.top_k),
+            surprise=top_k_mean(maps.surprise, self.top_k),
+            surprise_mean=maps.surprise.mean((1, 2)),
+            map=(maps.add if self.aggregation == "add" else maps.mul).half(),
+        )
 
 
 class Measured(Protocol):

@@ -48,7 +48,7 @@ def bench_fit(
     device: Device = "auto",
     out: Figures = None,
 ) -> None:
-    """Time per pass of a fit: as the original release does it, features recomputed, features cached."""
+    """Times a pass of a fit: as the original release does it, features recomputed, features cached."""
     from ..bench.fit import bench_fit as run
 
     run(backbone, size(input_size), frames, repeats, device, set_ or (), out)
@@ -83,7 +83,7 @@ def bench_scorer(
     device: Device = "auto",
     out: Figures = None,
 ) -> None:
-    """Time per frame of every engine and precision beside a plain PyTorch MSFlow, and share of the machine's peak."""
+    """Times a frame by every engine and precision beside a plain PyTorch MSFlow, and its share of the peak."""
     from msflow_stream.scenes.scene import Scene
 
     from ..bench.memory_cameras import random_scene
@@ -124,7 +124,7 @@ def bench_pipeline(
     device: Device = "auto",
     out: Figures = None,
 ) -> None:
-    """Time of `score` from end to end beside each of its stages alone.
+    """Times `score` from end to end beside each of its stages alone.
 
     Efficiency is the speed from end to end as a share of that of the slowest stage alone. Each stage is measured alone
     with all cores, as it runs in the pipeline; there, stages share the cores. So efficiency comes near 1 only where one
@@ -178,7 +178,7 @@ def bench_scale(
     device: Device = "auto",
     out: Figures = None,
 ) -> None:
-    """One process with many cameras over one scene and over many: frames per second, latency, drops, memory."""
+    """Measures one process with many cameras over one scene and over many: speed, latency, drops, memory."""
     from ..bench.memory_cameras import random_settings
     from ..bench.scale import ScaleJob
     from ..bench.scale import bench_scale as run
@@ -206,7 +206,7 @@ def bench_memory(
     frames: Annotated[int, typer.Option(min=8, help="Frames of the larger fits.")] = 320,
     set_: Overrides = None,
 ) -> None:
-    """Peak memory of a fit on the CPU, with features in memory and on disk."""
+    """Measures the peak memory of a fit on the CPU, with features in memory and on disk."""
     from ..bench.fit import bench_memory as run
 
     run(backbone, size(input_size), frames, set_ or ())
@@ -220,7 +220,7 @@ def bench_metrics(
     thresholds: Annotated[int, typer.Option(min=2, help="Thresholds of the loop that AUPRO is compared with.")] = 800,
     out: Figures = None,
 ) -> None:
-    """AUPRO beside the usual loop over thresholds, and the memory of a pixel AUROC."""
+    """Times AUPRO beside the usual loop over thresholds, and measures the memory of a pixel AUROC."""
     from ..bench.metrics import bench_metrics as run
 
     run(masks, size, pixels, thresholds, out)
@@ -233,7 +233,9 @@ def bench_metrics(
 def bench_soak(
     cameras: Annotated[int, typer.Option(min=1, help="Synthetic cameras of 640 x 360 at 25 frames/s.")] = 8,
     minutes: Annotated[float, typer.Option(min=0.05, help="Minutes that they are watched.")] = 10,
-    every: Annotated[int, typer.Option(min=1, help="Score frames whose index is a multiple of this.")] = 5,
+    every: Annotated[
+        int, typer.Option(min=1, help="Step between scored frames: those whose index is a multiple of it.")
+    ] = 5,
     set_: Overrides = None,
     out: Figures = None,
 ) -> None:

@@ -101,7 +101,7 @@ def build_mstc(
     shanghaitech: Annotated[
         Path, typer.Argument(help="Folder of ShanghaiTech Campus as published, which holds training and testing.")
     ],
-    out: Annotated[Path, typer.Argument(help="Folder to write; an unfinished one is gone on with.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write; the same command goes on with an unfinished one.")],
     index_only: Annotated[
         bool, typer.Option("--index-only", help="Copies nothing, and writes a manifest that points into the source.")
     ] = False,

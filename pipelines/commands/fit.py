@@ -73,7 +73,10 @@ def fit(
 def calibrate(
     scene: Annotated[str, typer.Argument(help="Name of the scene.")],
     rate: Annotated[
-        float, typer.Option("--false-alarms-per-hour", min=1e-6, help="Rate of false alarms that is acceptable.")
+        float,
+        typer.Option(
+            "--false-alarms-per-hour", metavar="RATE", min=1e-6, help="Rate of false alarms that is acceptable."
+        ),
     ] = 0.1,
     normal: Annotated[
         list[str] | None,

@@ -41,12 +41,17 @@ StoreUrl = Annotated[
 ]
 Engine = Annotated[
     EngineName | None,
-    typer.Option(envvar="MSFLOW_ENGINE", help="Engine that runs the networks; auto picks the fastest on this machine."),
+    typer.Option(
+        envvar="MSFLOW_ENGINE",
+        show_default="auto, or the scene's",
+        help="Engine that runs the networks; auto picks the fastest on this machine.",
+    ),
 ]
 Precision = Annotated[
     EnginePrecision | None,
     typer.Option(
         envvar="MSFLOW_PRECISION",
+        show_default="auto, or the scene's",
         help="Arithmetic of the networks; auto picks the fastest that leaves scores unchanged.",
     ),
 ]
@@ -57,7 +62,10 @@ SceneMemory = Annotated[
     ),
 ]
 Figures = Annotated[Path | None, typer.Option("--json", "--out", "-o", help="JSON file for the figures.")]
-Batches = Annotated[list[int] | None, typer.Option("--batch", min=1, help="Frames scored at once; may be repeated.")]
+Batches = Annotated[
+    list[int] | None,
+    typer.Option("--batch", min=1, help="Frames scored at once; may be repeated.", show_default="1 and 4"),
+]
 SCENES, WATCHED = Path("scenes"), Path("watched")
 GIB = 2**30
 

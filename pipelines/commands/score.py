@@ -46,7 +46,10 @@ def score(
     masks: Annotated[Path | None, typer.Option(help="Masks, T x H x W as .npy, or a folder with one per clip.")] = None,
     frames: Counted = "sampled",
     every: Annotated[
-        int | None, typer.Option(min=1, help="Step between scored frames: those whose index is a multiple of it.")
+        int | None,
+        typer.Option(
+            min=1, help="Step between scored frames: those whose index is a multiple of it.", show_default="the scene's"
+        ),
     ] = None,
     overlay: Annotated[bool, typer.Option(help="Writes overlay.mp4.")] = True,
     overlay_preset: Annotated[
@@ -125,8 +128,12 @@ def score(
 def overlay(
     run: Annotated[Path, typer.Argument(help="Folder of a run, or of one source in it.")],
     source: Annotated[Path | None, typer.Option(help="Video, if it has moved.")] = None,
-    alpha: Annotated[float | None, typer.Option(min=0, max=1, help="Opacity of the heat map.")] = None,
-    colormap: Annotated[str | None, typer.Option(help="Colour map of OpenCV, such as inferno or turbo.")] = None,
+    alpha: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Opacity of the heat map; as before if not given.")
+    ] = None,
+    colormap: Annotated[
+        str | None, typer.Option(help="Colour map of OpenCV, such as inferno or turbo; as before if not given.")
+    ] = None,
 ) -> None:
     """Redraws overlays from saved scores and maps, without the model."""
     from ..overlay import redraw

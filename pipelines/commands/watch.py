@@ -22,7 +22,9 @@ app = typer.Typer()
     "msflow-stream watch --schema > cameras.schema.json"
 )
 def watch(
-    cameras: Annotated[Path | None, typer.Argument(help="Cameras file; configs/cameras.example.yaml is one.")] = None,
+    cameras: Annotated[
+        Path | None, typer.Argument(help="Cameras file, as README shows one; --schema prints what it may hold.")
+    ] = None,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for what is written, with one folder per camera.")
     ] = Path("watched"),
@@ -35,11 +37,17 @@ def watch(
     evidence: Annotated[bool, typer.Option(help="Keeps clips and images of every event.")] = True,
     preview: Annotated[bool, typer.Option("--preview", help="Writes preview.jpg, replaced every second.")] = False,
     keep_days: Annotated[
-        float | None, typer.Option(min=0.001, help="Days after which scores, recordings and evidence are removed.")
+        float | None,
+        typer.Option(
+            min=0.001, help="Days after which scores, recordings and evidence are removed; never if not given."
+        ),
     ] = None,
     keep_gib: Annotated[
         float | None,
-        typer.Option(min=0.001, help="GiB of recordings, and of evidence, that each camera may have; the oldest go."),
+        typer.Option(
+            min=0.001,
+            help="GiB of recordings, and of evidence, that each camera may have; the oldest go; no limit if not given.",
+        ),
     ] = None,
     keep_free_gib: Annotated[
         float, typer.Option(min=0, help="GiB that stay free on the disk; with less left, the oldest recordings go.")

@@ -1,4 +1,4 @@
-"""The two films of one event: its clip, of packets or else of scored frames, and its overlay."""
+"""The clip and the overlay of one event, and the settings of how much is kept of it."""
 
 from __future__ import annotations
 

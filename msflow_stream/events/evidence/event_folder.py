@@ -1,4 +1,4 @@
-"""The folder of one event: the names of its files, and its event.json."""
+"""The folder of one event: its files, its event.json, and when it is removed."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ GRACE = 2.0  # seconds beyond the timeouts that stop() gives the threads to end
 class CameraReader:
     """One camera, read in threads of its own from start() to stop(). A context manager.
 
-    >>> with CameraReader("rtsp://gate.example/live", mailbox.put, random=Random()) as camera:  # doctest: +SKIP
+    >>> with CameraReader("rtsp://gate.example/live", queue.put, random=Random()) as camera:  # doctest: +SKIP
     ...     print(camera.status())
     """
 

@@ -1,4 +1,4 @@
-"""One clock for a camera: the stream's timestamps are repaired, and it is known how far behind live they are."""
+"""One index and one clock for a camera, over reconnects: frames are numbered, timestamps repaired, the lag is known."""
 
 from __future__ import annotations
 

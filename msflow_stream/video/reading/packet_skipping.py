@@ -1,4 +1,4 @@
-"""The packets of a file that need not be decoded when only every so-manieth frame is wanted."""
+"""The packets of a file that need not be decoded when only every n-th frame is wanted."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from msflow_stream.types import FrameScore, UserError
 from msflow_stream.watch.areas import area_mask
 from tests.support.footage import frames, small_settings
 
-FLOAT32: list[EngineName] = ["torch", "openvino", "onnxruntime"]
+FLOAT32: list[EngineName] = [name for name, info in ENGINES.items() if "float32" in info.tried]
 LOWER: list[tuple[EngineName, EnginePrecision]] = [("torch", "bf16"), ("openvino", "bf16"), ("openvino", "int8")]
 
 
