@@ -22,6 +22,18 @@ class UserError(Exception):
     """A mistake that a person can put right: one line that says what is wrong and how to mend it."""
 
 
+class Earlier(NamedTuple):
+    """The same source a short moment before a frame, small and grey: what motion is seen against.
+
+    Attributes:
+        image: uint8 h x w, as `msflow_stream.video.motion.grey` makes it of an image.
+        seconds: how much earlier than the frame, by the source's own time.
+    """
+
+    image: npt.NDArray[np.uint8]
+    seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One frame of a source.
@@ -33,6 +45,8 @@ class Frame:
         time: seconds from the source's start.
         wall: time of arrival, for live sources only.
         image: uint8 H x W x 3, RGB.
+        earlier: the source about a tenth of a second before; None where that is not known: in the first frame, after a
+            gap, in stills, or where nobody asked for it.
     """
 
     source: str
@@ -41,6 +55,12 @@ class Frame:
     time: float
     wall: datetime | None
     image: npt.NDArray[np.uint8]
+    earlier: Earlier | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """The size of its images."""
+        return self.image.nbytes + (0 if self.earlier is None else self.earlier.image.nbytes)
 
 
 class Scores(NamedTuple):

@@ -127,7 +127,7 @@ class Batcher:
                 waited = self._clock.now() - waiting.since
                 sampled = queue.sampled(waiting.frame)
                 batch.frames.append(QueuedFrame(source, waiting.frame, waited, queue.counter, sampled))
-                batch.nbytes += waiting.frame.image.nbytes
+                batch.nbytes += waiting.frame.nbytes
                 batch.sampled += sampled
         return True
 

@@ -77,7 +77,7 @@ class FrameQueue(ABC):
         with self._changed:
             if not self._waiting:
                 return None
-            if max_bytes is not None and self._waiting[0].frame.image.nbytes > max_bytes:
+            if max_bytes is not None and self._waiting[0].frame.nbytes > max_bytes:
                 raise TooLargeError
             self._changed.notify_all()
             return self._waiting.popleft()
@@ -141,8 +141,8 @@ class BoundedQueue(FrameQueue):
             self._changed.wait()
 
     def _fits(self, frame: Frame) -> bool:
-        held = sum(waiting.frame.image.nbytes for waiting in self._waiting)
-        return not self._waiting or (len(self._waiting) < self._frames and held + frame.image.nbytes <= self._nbytes)
+        held = sum(waiting.frame.nbytes for waiting in self._waiting)
+        return not self._waiting or (len(self._waiting) < self._frames and held + frame.nbytes <= self._nbytes)
 
 
 class Slot(Generic[T]):
