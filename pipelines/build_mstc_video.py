@@ -145,7 +145,7 @@ def _sample_images(source: Path, folder: Path | None) -> int:
 
 def _sample_video(source: Path, folder: Path | None, quality: int | None) -> int:
     promised = source_frames(source)
-    with VideoReader(source, EVERY, threads=False) as reader:
+    with VideoReader(source, EVERY, threads=False, motion_every=None) as reader:
         for frame in reader:
             if folder is not None and quality is None:  # level 1: a third of the time, a quarter more bytes
                 Image.fromarray(frame.image).save(folder / f"{frame.index:06d}.png", compress_level=1)

@@ -58,7 +58,9 @@ def _redraw(folder: Path, source: Path | None, alpha: float | None, colormap: st
     partial, final = folder / f".{OVERLAY}", folder / OVERLAY
     try:
         with (
-            open_source(str(path), image_rate=Fraction(record["rate"]), max_frames=record["frames"]) as reader,
+            open_source(
+                str(path), image_rate=Fraction(record["rate"]), motion_every=None, max_frames=record["frames"]
+            ) as reader,
             OverlayFile(partial, reader.info, style, path if reader.info.has_audio else None) as file,
             progress() as bars,
         ):

@@ -68,7 +68,7 @@ def _check(spec: str, job: ScoreJob, alone: bool) -> ClipTruth | None:
         if job.labels or job.masks:
             raise UserError(f"{redact(spec)} is live: labels and masks belong to files")
         return None
-    with open_source(spec, image_rate=job.image_rate) as reader:
+    with open_source(spec, image_rate=job.image_rate, motion_every=None) as reader:
         frames = reader.info.frames
     return find_truth(spec, source_name(spec), frames, job.labels, job.masks, alone)
 

@@ -88,9 +88,12 @@ def score_source(spec: str, scorer: Scorer, job: ScoreJob, truth: ClipTruth | No
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    every = 1 if job.overlay and not is_live(spec) else scorer.settings.every  # live frames come with a score or not
+    scored = scorer.settings.every
+    every = 1 if job.overlay and not is_live(spec) else scored  # live frames come with a score or not
     try:
-        with open_source(spec, every, job.image_rate, max_frames=job.max_frames, duration=job.duration) as reader:
+        with open_source(
+            spec, every, job.image_rate, motion_every=scored, max_frames=job.max_frames, duration=job.duration
+        ) as reader:
             result = _run(spec, reader, partial, scorer, job, truth, bars)
     except BaseException:
         _clear_if_empty(partial)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -143,6 +144,7 @@ class Clip:
         every: the sampling that is still to be done: 1 where only sampled frames are stored.
         truth: its labels and masks; None for normal clips, and where it is not known.
         step: frames of the original video from one frame of the source to the next.
+        rate: frames per second of the original video, as a folder of images cannot say.
     """
 
     name: str
@@ -150,6 +152,7 @@ class Clip:
     every: int
     truth: Truth | None = None
     step: int = 1
+    rate: Fraction = Fraction(25)
 
     def original_index(self, position: int) -> int:
         """Returns the index in the original video of a frame of the source."""

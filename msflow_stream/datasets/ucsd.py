@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from msflow_stream.datasets.shanghaitech import EVERY
 from msflow_stream.types import UserError
 
 WALKWAYS = ("UCSDped1", "UCSDped2")
+RATE = Fraction(10)  # frames per second
 LISTED = re.compile(r"^\s*TestVideoFile\{end\+1\}\.gt_frame\s*=\s*\[([^\]]*)\]", re.MULTILINE)
 
 logger = logging.getLogger(__name__)
@@ -99,8 +101,8 @@ def _walkway(folder: Path, every: int) -> VideoScene:
         logger.warning("%s: no masks and no list of anomalous frames for %s", folder, ", ".join(unknown))
     return VideoScene(
         folder.resolve().name,
-        tuple(Clip(clip.name, clip, every) for clip in train),
-        tuple(Clip(clip.name, clip, every, truth) for clip, truth in zip(test, truths, strict=True)),
+        tuple(Clip(clip.name, clip, every, rate=RATE) for clip in train),
+        tuple(Clip(clip.name, clip, every, truth, rate=RATE) for clip, truth in zip(test, truths, strict=True)),
     )
 
 

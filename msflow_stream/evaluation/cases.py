@@ -18,9 +18,8 @@ from msflow_stream.datasets.images import load_images, load_mask
 from msflow_stream.datasets.stills import Still, StillClass
 from msflow_stream.machine import usable_cores
 from msflow_stream.types import Frame, UserError
-from msflow_stream.video.sources import open_source
+from msflow_stream.video.sources import Reader, open_source
 
-IMAGE_RATE = Fraction(25)  # frames per second of a clip that is a folder of images
 Size = tuple[int, int]  # height, width
 
 
@@ -124,7 +123,7 @@ class VideoUnit:
     def fit_sources(self) -> Iterator[Iterator[Frame]]:
         """Yields the sampled frames of every clip to fit on."""
         for clip in self.scene.fit:
-            with open_source(str(clip.source), clip.every, IMAGE_RATE / clip.step) as reader:
+            with self._open(clip) as reader:
                 yield iter(reader)
 
     def test_clips(self, size: Size) -> Iterator[tuple[str, Iterator[EvaluationCase]]]:
@@ -140,11 +139,25 @@ class VideoUnit:
             raise UserError(f"{found.source} holds sampled frames only: --frames all wants the original clips")
         return found.truth.labels
 
+    def _open(self, clip: Clip) -> Reader:
+        """Opens a clip; sampled frames that were stored are too far apart to tell what moved."""
+        motion_every = 1 if clip.step == 1 else None
+        return open_source(str(clip.source), clip.every, self._rate(clip) / clip.step, motion_every=motion_every)
+
+    def _rate(self, clip: Clip) -> Fraction:
+        """Returns the frames per second of a clip's original video: where one of the scene is at hand, that one's."""
+        videos = (one.source for one in (*self.scene.fit, *self.scene.test) if one.source.is_file())
+        video = next(videos, None)
+        if video is None:
+            return clip.rate
+        with open_source(str(video), motion_every=None) as reader:
+            return reader.info.rate
+
     def _cases(self, clip: Clip, size: Size) -> Iterator[EvaluationCase]:
         truth = clip.truth
         assert truth is not None
         last = -clip.every
-        with open_source(str(clip.source), clip.every, IMAGE_RATE / clip.step) as reader:
+        with self._open(clip) as reader:
             for frame in reader:
                 last = frame.index
                 if frame.index >= len(truth.labels):

@@ -146,7 +146,7 @@ def images_of(sources: Sequence[str]) -> Normal:
     def images(scene: Scene) -> list[Tensor]:
         found: list[Tensor] = []
         for spec in specs:
-            with open_source(spec, APART * scene.settings.score.every) as frames:
+            with open_source(spec, APART * scene.settings.score.every, motion_every=None) as frames:
                 found += prepared(scene, islice(frames, max(BATCH, FRAMES // len(specs))))
         return found
 

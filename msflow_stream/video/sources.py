@@ -49,6 +49,7 @@ def open_source(
     every: int = 1,
     image_rate: Fraction = Fraction(25),
     *,
+    motion_every: int | None = 1,
     max_frames: int | None = None,
     duration: float | None = None,
 ) -> Reader:
@@ -57,6 +58,8 @@ def open_source(
     Args:
         every: yield the frames whose index in the source is a multiple of this.
         image_rate: images per second of a folder of images.
+        motion_every: of the frames that are yielded, those whose index is a multiple of this come with what was
+            `earlier`; None: none do, which takes less time.
         max_frames: stop after this many source frames.
         duration: stop after this many seconds of the source.
 
@@ -64,10 +67,12 @@ def open_source(
         UserError: it cannot be opened.
     """
     if is_live(spec):
-        return LiveReader(spec, every, max_frames=max_frames, duration=duration)
+        return LiveReader(spec, every, motion_every=motion_every, max_frames=max_frames, duration=duration)
     if Path(spec).is_dir():
-        return ImageFolderReader(spec, every, image_rate, max_frames=max_frames, duration=duration)
-    return VideoReader(spec, every, max_frames=max_frames, duration=duration)
+        return ImageFolderReader(
+            spec, every, image_rate, motion_every=motion_every, max_frames=max_frames, duration=duration
+        )
+    return VideoReader(spec, every, motion_every=motion_every, max_frames=max_frames, duration=duration)
 
 
 def is_live(spec: str) -> bool:

@@ -32,11 +32,21 @@ class FileCamera(OneShot):
     ...     print(frame.index, camera.status().state)
     """
 
-    def __init__(self, path: str, *, name: str | None = None, settings: CameraSettings | None = None) -> None:
-        """Prepares; the file is opened when its frames are asked for. Of the settings, `every` counts."""
+    def __init__(
+        self, path: str, *, name: str | None = None, settings: CameraSettings | None = None, motion: bool = True
+    ) -> None:
+        """Prepares; the file is opened when its frames are asked for.
+
+        Args:
+            path: the file or folder.
+            name: the source's name; made from the path where it is None.
+            settings: of these, `every` counts.
+            motion: the frames come with what was `earlier`.
+        """
         self.name = name or source_name(path)
         super().__init__(self.name, "a file is read once; make another camera")
         self._path, self._every = path, (settings or CameraSettings()).every
+        self._motion_every = 1 if motion else None
         self._counts, self._reporter = Counts(), Reporter(self.name)
         self._stopping = threading.Event()
 
@@ -60,7 +70,7 @@ class FileCamera(OneShot):
         ending = "stopped"
         try:
             if not self._stopping.is_set():
-                with open_source(self._path, self._every) as reader:
+                with open_source(self._path, self._every, motion_every=self._motion_every) as reader:
                     yield from self._pour(reader)
             ending = ending if self._stopping.is_set() else "the file has ended"
         except UserError as error:

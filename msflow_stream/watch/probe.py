@@ -48,7 +48,7 @@ def probe(url: str, name: str, settings: CameraSettings | None = None) -> Probe:
 
 
 def _look_at_file(path: str) -> tuple[SourceInfo, Decoder]:
-    with open_source(path) as reader:
+    with open_source(path, motion_every=None) as reader:
         return reader.info, "cpu"
 
 

@@ -60,7 +60,7 @@ class StageFootage:
 
 def read_footage(video: Path, seconds: float, scorer: Scorer) -> StageFootage:
     """Reads the video once, and scores what is held."""
-    with open_source(str(video), duration=seconds) as reader:
+    with open_source(str(video), motion_every=None, duration=seconds) as reader:
         rate, shown = reader.info.rate, list(islice(reader, HELD))
     with open_source(str(video), scorer.settings.every, duration=seconds) as reader:
         frames = iter(reader)
@@ -93,7 +93,8 @@ class StageTimings:
             self.measurements |= {DRAWING: lambda: spent(self._draw), ENCODING: self._encode}
 
     def _decode(self) -> None:
-        with open_source(str(self._footage.video), self._every, duration=self._footage.seconds) as reader:
+        video, seconds, scored = str(self._footage.video), self._footage.seconds, self._scorer.settings.every
+        with open_source(video, self._every, motion_every=scored, duration=seconds) as reader:
             for _ in reader:
                 pass
 

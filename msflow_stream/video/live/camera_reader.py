@@ -48,6 +48,7 @@ class CameraReader:
         clock: Callable[[], float] = monotonic,
         wait: Callable[[float], bool] | None = None,
         packets: PacketObserver | None = None,
+        motion: bool = True,
     ) -> None:
         """Prepares; nothing is opened before start().
 
@@ -63,6 +64,7 @@ class CameraReader:
             clock: seconds, monotonic.
             wait: waits so many seconds, or shorter if asked to stop, and returns whether it was.
             packets: is shown all packets and the time of each frame, in the reader's thread.
+            motion: the frames come with what was `earlier`.
         """
         self.name = name or live_name(url_or_index)
         self._settings, self._deliver, self._random, self._clock = settings or CameraSettings(), deliver, random, clock
@@ -73,6 +75,7 @@ class CameraReader:
             name=self.name,
             choice=DecoderChoice(self.name, self._settings.decode),
             packets=packets,
+            motion=motion,
         )
         self._stopping, self._over = threading.Event(), threading.Event()
         self._wait, self._ended = wait or self._stopping.wait, ended

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from time import monotonic
 from typing import NamedTuple
 
@@ -18,17 +19,27 @@ from msflow_stream.video.live.faults import CameraError, Fault, read_error
 from msflow_stream.video.live.open_camera import DecoderChoice, camera_stream, is_ahead, is_timed, open_camera
 from msflow_stream.video.packets.packet_ring import PacketObserver
 from msflow_stream.video.reading.colour import displayed_size
+from msflow_stream.video.reading.companions import Companion, CompanionFinder
 from msflow_stream.video.reading.demuxer import ASSUMED_RATE, TimestampRepair
-from msflow_stream.video.reading.frame_counter import FrameCounter
+from msflow_stream.video.reading.frame_counter import Absent, FrameCounter
 from msflow_stream.video.reading.source_info import SourceInfo, live_name
+
+ARRIVAL_TICK = Fraction(1, 1_000_000)  # seconds, where the stream has no timestamps
 
 
 class DecodedFrame(NamedTuple):
-    """A decoded frame, its number in the connection, and its timestamp in ticks of the stream, None without one."""
+    """A decoded frame of a connection.
+
+    Attributes:
+        number: its number in the connection.
+        pts: its timestamp in ticks of the stream, None without one.
+        companion: what came about a tenth of a second before; None where nothing whole did, or nobody asked.
+    """
 
     frame: VideoFrame
     number: int
     pts: int | None
+    companion: Companion | None = None
 
 
 class Connection:
@@ -48,6 +59,7 @@ class Connection:
         name: str | None = None,
         choice: DecoderChoice | None = None,
         packets: PacketObserver | None = None,
+        motion: bool = True,
     ) -> None:
         """Connects and waits for the first frame.
 
@@ -57,6 +69,7 @@ class Connection:
             name: the source's name; made from the address where it is None.
             choice: the decoder's, kept over a camera's connections, so that it says only once what it decides.
             packets: is shown every packet that goes to the decoder.
+            motion: frames come with their companions.
 
         Raises:
             CameraError: no connection, or no frame comes. Credentials are never part of the text.
@@ -74,6 +87,8 @@ class Connection:
             self._errors = self._corrupt = self._unseen = self._sent = 0
             self._started = self._ended = False
             self._restarts = TimestampRepair(self._time_base)
+            tick = self._time_base if self._timed else ARRIVAL_TICK
+            self._companions = CompanionFinder(tick, self._restarts.parts) if motion else None
             self._ready: deque[DecodedFrame] = deque()
             self._packets, self._observer = self._container.demux(), packets
             if packets is not None:
@@ -154,8 +169,20 @@ class Connection:
             if not self._started:  # usual: the connection began between two key frames
                 self._errors, self._unseen, self._started = 0, self._counter.lost, True
             self._corrupt += frame.is_corrupt
+            lost = self._counter.get_absent()
             if number is not None:
-                self._ready.append(DecodedFrame(frame, number, frame.pts if self._timed else None))
+                pts = frame.pts if self._timed else None
+                self._ready.append(DecodedFrame(frame, number, pts, self._companion(frame, lost)))
+
+    def _companion(self, frame: VideoFrame, lost: Iterable[Absent]) -> Companion | None:
+        """Returns the frame's companion; `lost` are the frames that should have come since the one before."""
+        if self._companions is None:
+            return None
+        if not self._timed:
+            return self._companions.add(round(monotonic() / ARRIVAL_TICK), frame)
+        for one in lost:
+            self._companions.add(one.pts, None)
+        return self._companions.add(frame.pts, frame)
 
     def _mend_start(self, packet: Packet[Stream]) -> None:
         """Gives the first packet the timestamp that FFmpeg leaves out over RTSP: one step before the second one's."""

@@ -33,6 +33,7 @@ class LiveReader(OneShot):
         open_timeout: float = 10.0,
         read_timeout: float = 10.0,
         *,
+        motion_every: int | None = 1,
         max_frames: int | None = None,
         duration: float | None = None,
     ) -> None:
@@ -41,6 +42,8 @@ class LiveReader(OneShot):
         Args:
             url_or_index: an rtsp, rtsps, http, https, rtmp, udp, tcp or srt URL, or a webcam's number.
             every: yield the frames whose index since the connection is a multiple of this.
+            motion_every: of the frames that are yielded, those whose index is a multiple of this come with what was
+                `earlier`; None: none do.
             open_timeout, read_timeout: seconds without an answer until giving up.
             max_frames: stop after this many frames received.
             duration: stop after this many seconds of the stream.
@@ -51,10 +54,10 @@ class LiveReader(OneShot):
         if every < 1:
             raise ValueError(f"every must be at least 1, not {every}")
         self.frames_read = self.damaged = 0
-        self._every, self._limits = every, ReadLimits(max_frames, duration)
-        self._connection = Connection(
-            url_or_index, CameraSettings(open_timeout=open_timeout, read_timeout=read_timeout, decode="cpu")
-        )
+        self._limits = ReadLimits(max_frames, duration)
+        self._every, self._motion_every = every, motion_every
+        settings = CameraSettings(open_timeout=open_timeout, read_timeout=read_timeout, decode="cpu")
+        self._connection = Connection(url_or_index, settings, motion=motion_every is not None)
         self.info = self._connection.info
         super().__init__(self.info.name, "a reader is read once; connect again")
         self._to_rgb = RgbConverter()
@@ -62,7 +65,7 @@ class LiveReader(OneShot):
     def _frames(self) -> Iterator[Frame]:
         begin = monotonic()
         try:
-            for frame, number, pts in self._connection:
+            for frame, number, pts, companion in self._connection:
                 wall, self.damaged = datetime.now(UTC), self._connection.damaged
                 ticks = None if pts is None else pts - self.info.start_pts
                 time = monotonic() - begin if ticks is None else float(ticks * self.info.time_base)
@@ -70,7 +73,9 @@ class LiveReader(OneShot):
                     return
                 self.frames_read = number + 1
                 if number % self._every == 0:
-                    yield Frame(self.info.name, number, pts, time, wall, self._to_rgb(frame))
+                    moves = number % (self._motion_every or 1) == 0
+                    earlier = companion.earlier(self._to_rgb) if companion and moves else None
+                    yield Frame(self.info.name, number, pts, time, wall, self._to_rgb(frame), earlier)
         except CameraError as error:
             logger.warning("%s: no more frames (%s)", self.info.name, error)
         finally:

@@ -134,6 +134,7 @@ class FrameNumbering:
             self._packets.frame(decoded.frame, time)
         sampled = index % self._every == 0
         image = self._to_rgb(decoded.frame) if sampled else None
+        earlier = decoded.companion.earlier(self._to_rgb) if sampled and decoded.companion else None
         self.count(connection)
         with self._counts.lock:
             self._counts.sampled += sampled
@@ -142,7 +143,7 @@ class FrameNumbering:
                 width, height = displayed_size(decoded.frame)
                 if (width, height) != (self._counts.info.width, self._counts.info.height):
                     self._counts.info = replace(self._counts.info, width=width, height=height)
-        return None if image is None else Frame(self._name, index, decoded.pts, time, wall, image)
+        return None if image is None else Frame(self._name, index, decoded.pts, time, wall, image, earlier)
 
     def count(self, connection: CameraConnection) -> None:
         """Notes what arrived so far; what is never decoded keeps its place in the count."""

@@ -30,7 +30,7 @@ class FilePackets(PacketRing):
         """
         path = Path(path)
         super().__init__(seconds, max_bytes, path.stem)
-        with VideoReader(path, threads=False) as reader:
+        with VideoReader(path, threads=False, motion_every=None) as reader:
             self._info = reader.info
         self._container = open_file(path)
         try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 
 import av
 from av.container import InputContainer
@@ -12,6 +13,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from msflow_stream.video.reading.companions import CompanionRule
 from msflow_stream.video.reading.demuxer import Demuxer
 from msflow_stream.video.reading.frame_counter import FrameCounter
 from msflow_stream.video.reading.packet_skipping import PacketSkipper, Skip
@@ -22,19 +24,32 @@ logger = logging.getLogger(__name__)
 class Decoder:
     """The decoded frames of a file, as (frame, index in the source, pts); pts is None where the file has none.
 
-    The frame is None where it was not decoded, because it was not wanted and no other one depends on it.
+    The frame is None where it could not be decoded, or did not have to be: not wanted, and no other one depends on it.
 
     Attributes:
         rate: average frames per second.
         time_base: seconds per tick of pts.
         damaged: packets so far that could not be decoded, or whose frame is known to be damaged.
-        skipped: frames so far that were not decoded.
+        skipped: frames so far that were not decoded, though they could have been.
     """
 
     def __init__(
-        self, container: InputContainer, stream: VideoStream, name: str, threads: bool, every: int = 1
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        name: str,
+        threads: bool,
+        every: int = 1,
+        motion_every: int | None = None,
     ) -> None:
-        """Takes an open container; `name` is for messages, frames whose index is a multiple of `every` are wanted."""
+        """Takes an open container.
+
+        Args:
+            name: the file's, for messages.
+            threads: decode with several threads.
+            every: frames whose index is a multiple of this are wanted.
+            motion_every: of these, those whose index is a multiple of this are wanted with their companions.
+        """
         stream.thread_type = "AUTO" if threads else "NONE"
         if not threads:
             stream.thread_count = 1
@@ -43,15 +58,31 @@ class Decoder:
         self.damaged = self.skipped = 0
         self._stream, self._name = stream, name
         self._counter = FrameCounter()
-        self._skipper = PacketSkipper.of(stream.codec_context, every)
+        self._every, self._motion_every = every, motion_every
+        self._skipper: PacketSkipper | None = None
         self._ready: deque[tuple[VideoFrame | None, int, int | None]] = deque()
         self._errors = self._corrupt = 0
-        self._begun = self._done = False
+        self._asked = self._begun = self._done = False
 
     @property
     def start_pts(self) -> int:
         """Pts of the source's first frame, 0 where the source has no pts; known once a frame was decoded."""
-        return (self._counter.start or 0) if self._demuxer.timed else 0
+        return (self._counter.start or 0) if self.timed else 0
+
+    @property
+    def tick(self) -> Fraction:
+        """Seconds per tick of pts or, where the file has none, per frame; known once a frame was decoded."""
+        return self.time_base if self.timed else 1 / self.rate
+
+    @property
+    def timed(self) -> bool:
+        """Whether frames have pts; known once a frame was decoded."""
+        return self._demuxer.timed
+
+    @property
+    def parts(self) -> Sequence[int]:
+        """The pts, so far, at which the file's own start anew."""
+        return self._demuxer.parts
 
     @property
     def passed(self) -> int:
@@ -79,11 +110,19 @@ class Decoder:
             self._send_all(self._skipper.rest() if self._skipper else ())
             self._decode(None)
             self._counter.finish()
-            self._pass_skipped()
+            self._pass_absent()
         elif packet.size:  # an empty packet would put the decoder into its final flush
+            if not self._asked:
+                self._skipper = self._choose_skipper()
             self._send_all(self._skipper.add(packet) if self._skipper else [(packet, Skip.NOTHING)])
         self._tally()
         return True
+
+    def _choose_skipper(self) -> PacketSkipper | None:
+        """Called with the first packet at hand, as that tells whether there are timestamps."""
+        self._asked = True
+        rule = None if self._motion_every is None else CompanionRule(self.tick)
+        return PacketSkipper.of(self._stream.codec_context, self._every, rule, self._motion_every or 1)
 
     def _send_all(self, packets: Iterable[tuple[Packet[VideoStream], Skip]]) -> None:
         for packet, skip in packets:
@@ -95,10 +134,11 @@ class Decoder:
             self._stream.codec_context.skip_frame = skip.value
             self._decode(packet)
 
-    def _pass_skipped(self) -> None:
-        for index, pts in self._counter.get_skipped():
-            self.skipped += 1
-            self._ready.append((None, index, pts if self._demuxer.timed else None))
+    def _pass_absent(self) -> None:
+        for absent in self._counter.get_absent():
+            self.skipped += not absent.lost
+            if self._begun:
+                self._ready.append((None, absent.index, absent.pts if self.timed else None))
 
     def _decode(self, packet: Packet[VideoStream] | None) -> None:
         try:
@@ -111,10 +151,10 @@ class Decoder:
             self._corrupt += frame.is_corrupt
             if self._skipper is not None and frame.interlaced_frame:
                 self._skipper.stop()
-            self._pass_skipped()
+            self._pass_absent()
             if index is not None:
                 self._begun = True
-                self._ready.append((frame, index, frame.pts if self._demuxer.timed else None))
+                self._ready.append((frame, index, frame.pts if self.timed else None))
 
     def _tally(self) -> None:
         # A packet that fails shows twice, as an error now and as a missing frame later; some show only as the latter.

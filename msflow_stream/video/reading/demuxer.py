@@ -16,10 +16,15 @@ RESTART_SECONDS = Fraction(1, 2)  # timestamps that fall back by more start anew
 
 
 class TimestampRepair:
-    """Timestamps that go on where those of the file start anew, so that frames keep their order."""
+    """Timestamps that go on where those of the file start anew, so that frames keep their order.
+
+    Attributes:
+        parts: the timestamps from which they do so.
+    """
 
     def __init__(self, time_base: Fraction) -> None:
         """Prepares; `time_base` is seconds per tick."""
+        self.parts: list[int] = []
         self._ticks = RESTART_SECONDS / time_base
         self._last: int | None = None
         self._shift = 0
@@ -30,6 +35,7 @@ class TimestampRepair:
             return
         if self._last is not None and stamp + self._shift + self._ticks < self._last:
             self._shift = self._last + (packet.duration or 1) - stamp
+            self.parts.append((stamp if packet.pts is None else packet.pts) + self._shift)
         self._last = stamp + self._shift
         if packet.pts is not None:
             packet.pts += self._shift
@@ -45,6 +51,7 @@ class Demuxer:
         time_base: seconds per tick of pts.
         timed: the pts are the file's own; else they count the packets, or are missing where frames are reordered.
         errors: places so far that could not be read.
+        parts: the pts from which those of the file start anew, shifted so that they go on.
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
@@ -55,6 +62,7 @@ class Demuxer:
         self._container, self._stream = container, stream
         self._packets = container.demux(stream)
         self._restarts = TimestampRepair(self.time_base)
+        self.parts = self._restarts.parts
         self._reorders = bool(stream.codec_context.has_b_frames)
         # AVI stores no pts, and FFmpeg guesses them wrongly where frames are reordered.
         self.timed = not (self._reorders and container.format.name == "avi")

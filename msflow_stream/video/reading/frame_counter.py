@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import heapq
+from dataclasses import dataclass
 
 # More packets than any decoder holds back (16 to reorder, one per thread): beyond it, the oldest will never be shown.
 MOST_WAITING = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A frame that did not come out of the decoder: lost if it was wanted, else skipped."""
+
+    index: int
+    pts: int
+    lost: bool
 
 
 class FrameCounter:
@@ -25,7 +35,7 @@ class FrameCounter:
         self.lost = 0
         self.start: int | None = None
         self._waiting: list[tuple[int, bool]] = []  # pts, and whether its frame is wanted
-        self._skipped: list[tuple[int, int]] = []
+        self._absent: list[Absent] = []
 
     def packet(self, pts: int, wanted: bool = True) -> None:
         """Notes a packet that should become one frame; the frame of one that is not wanted may stay away."""
@@ -48,10 +58,8 @@ class FrameCounter:
             wanted = self._pass()
         if wanted is None:
             return None
-        if wanted:  # the last one to pass is this frame
-            self.lost -= 1
-        else:
-            self._skipped.pop()
+        self._absent.pop()  # the last one to pass is this frame
+        self.lost -= wanted
         return self.passed - 1
 
     def finish(self) -> None:
@@ -59,18 +67,16 @@ class FrameCounter:
         while self._waiting:
             self._pass()
 
-    def get_skipped(self) -> list[tuple[int, int]]:
-        """Returns index and pts of the skipped frames that passed since the last call."""
-        taken, self._skipped = self._skipped, []
+    def get_absent(self) -> list[Absent]:
+        """Returns the frames that passed since the last call and did not come out, lost or skipped."""
+        taken, self._absent = self._absent, []
         return taken
 
     def _pass(self) -> bool:
         """Passes the next frame as lost if it is wanted, else as skipped, and returns whether it is wanted."""
         pts, wanted = heapq.heappop(self._waiting)
-        if wanted:
-            self.lost += 1
-        else:
-            self._skipped.append((self.passed, pts))
+        self.lost += wanted
+        self._absent.append(Absent(self.passed, pts, wanted))
         self.passed += 1
         if self.start is None:
             self.start = pts

@@ -6,13 +6,16 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps
 
 from msflow_stream.files import IMAGE_SUFFIXES
-from msflow_stream.types import Frame, UserError
+from msflow_stream.types import Earlier, Frame, UserError
+from msflow_stream.video.motion import grey
+from msflow_stream.video.reading.companions import CompanionRule
 from msflow_stream.video.reading.source_info import OneShot, ReadLimits, SourceInfo
 
 # What Pillow raises for a file that is not an image, is cut off or damaged; Image.DecompressionBombError for a bomb.
@@ -34,14 +37,17 @@ class ImageFolderReader(OneShot):
         every: int = 1,
         rate: Fraction = Fraction(25),
         *,
+        motion_every: int | None = 1,
         max_frames: int | None = None,
         duration: float | None = None,
     ) -> None:
         """Lists the folder and looks at the first image's header.
 
         Args:
-            every: yield the images whose index is a multiple of this; the others are never opened.
+            every: yield the images whose index is a multiple of this; of the others, only companions are opened.
             rate: images per second, as the images cannot say.
+            motion_every: of the images that are yielded, those whose index is a multiple of this come with what was
+                `earlier`; None: none do, and nothing is opened for it.
             max_frames: stop after this many images of the folder.
             duration: stop after this many seconds of the source.
 
@@ -54,7 +60,8 @@ class ImageFolderReader(OneShot):
             raise UserError(f"the rate of an image folder must be above 0, not {rate}")
         self.damaged = 0
         self.frames_read = 0
-        self._every, self._limits = every, ReadLimits(max_frames, duration)
+        self._limits = ReadLimits(max_frames, duration)
+        self._every, self._motion_every = every, motion_every
         self._paths = image_files(Path(folder))
         if not self._paths:
             raise UserError(f"{folder}: no images in this folder; looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
@@ -75,16 +82,50 @@ class ImageFolderReader(OneShot):
         super().__init__(self.info.name, "a reader is read once; open the folder again")
 
     def _frames(self) -> Iterator[Frame]:
+        rule = CompanionRule(self.info.time_base)
+        step = (
+            rule.least if rule.least <= rule.most else 0
+        )  # from every image's companion to the image; 0: there is none
+        companions: dict[int, ImageCompanion | None] = {}  # by the index of the image that they are for
         for index, path in enumerate(self._paths):
             time = float(index / self.info.rate)
             if self._limits.reached(index, time):
                 return
             self.frames_read = index + 1
-            if index % self._every == 0:
-                yield Frame(self.info.name, index, index, time, None, read_image(path))
+            image = read_image(path) if index % self._every == 0 else None
+            if step and self._has_companion(index + step):
+                companions[index + step] = ImageCompanion.of(path, image)
+            if image is not None:
+                companion = companions.pop(index, None)
+                same_size = companion is not None and companion.shape == image.shape
+                earlier = Earlier(companion.grey, rule.seconds(step)) if companion and same_size else None
+                yield Frame(self.info.name, index, index, time, None, image, earlier)
+
+    def _has_companion(self, index: int) -> bool:
+        """Returns whether the image at this index will be yielded, and with what was earlier."""
+        if self._motion_every is None or not index < len(self._paths):
+            return False
+        beyond = self._limits.reached(index, float(index / self.info.rate))
+        return not beyond and index % self._every == 0 and index % self._motion_every == 0
 
     def close(self) -> None:
         """Does nothing: no file stays open between two images."""
+
+
+class ImageCompanion(NamedTuple):
+    """An image that is the companion of another one: small and grey, and the shape that it had."""
+
+    grey: npt.NDArray[np.uint8]
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, path: Path, image: npt.NDArray[np.uint8] | None) -> Self | None:
+        """Reads the file if the image is not at hand; returns None where it cannot be read."""
+        try:
+            image = read_image(path) if image is None else image
+        except UserError:
+            return None
+        return cls(grey(image), image.shape)
 
 
 def image_files(folder: Path) -> list[Path]:

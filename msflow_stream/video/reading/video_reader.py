@@ -10,6 +10,7 @@ from av.video.frame import VideoFrame
 
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.reading.colour import RgbConverter, displayed_size
+from msflow_stream.video.reading.companions import CompanionFinder
 from msflow_stream.video.reading.decoder import Decoder
 from msflow_stream.video.reading.open_file import exact_frames, first_video_stream, open_file
 from msflow_stream.video.reading.source_info import OneShot, ReadLimits, SourceInfo
@@ -35,6 +36,7 @@ class VideoReader(OneShot):
         every: int = 1,
         threads: bool = True,
         *,
+        motion_every: int | None = 1,
         max_frames: int | None = None,
         duration: float | None = None,
     ) -> None:
@@ -43,6 +45,8 @@ class VideoReader(OneShot):
         Args:
             every: yield the frames whose index in the source is a multiple of this.
             threads: decode with several threads.
+            motion_every: of the frames that are yielded, those whose index is a multiple of this come with what was
+                `earlier`; None: none do, and nothing is decoded for it.
             max_frames: stop after this many source frames.
             duration: stop after this many seconds of the source.
 
@@ -53,12 +57,13 @@ class VideoReader(OneShot):
             raise ValueError(f"every must be at least 1, not {every}")
         self.damaged = 0
         self.frames_read = 0
-        self._path, self._every, self._limits = Path(path), every, ReadLimits(max_frames, duration)
+        self._path, self._limits = Path(path), ReadLimits(max_frames, duration)
+        self._every, self._motion_every = every, motion_every
         super().__init__(self._path.stem, "a reader is read once; open the file again")
         self._container = open_file(self._path)
         try:
             self._stream = first_video_stream(self._container, self._path)
-            self._decoder = Decoder(self._container, self._stream, self._path.stem, threads, every)
+            self._decoder = Decoder(self._container, self._stream, self._path.stem, threads, every, motion_every)
             self._to_rgb = RgbConverter(threads)
             first = self._decoder.peek()
             self.damaged = self._decoder.damaged
@@ -88,6 +93,7 @@ class VideoReader(OneShot):
         )
 
     def _frames(self) -> Iterator[Frame]:
+        finder = None if self._motion_every is None else CompanionFinder(self._decoder.tick, self._decoder.parts)
         try:
             for frame, index, pts in self._decoder:
                 self.damaged = self._decoder.damaged
@@ -97,8 +103,11 @@ class VideoReader(OneShot):
                 if self._limits.reached(index, time):
                     return
                 self.frames_read = index + 1
+                companion = finder and finder.add(pts if self._decoder.timed else index, frame)
                 if frame is not None and index % self._every == 0:
-                    yield Frame(self.info.name, index, pts, time, None, self._to_rgb(frame))
+                    moves = index % (self._motion_every or 1) == 0
+                    earlier = companion.earlier(self._to_rgb) if companion and moves else None
+                    yield Frame(self.info.name, index, pts, time, None, self._to_rgb(frame), earlier)
             self.damaged, self.frames_read = self._decoder.damaged, self._decoder.passed
         finally:
             self.close()

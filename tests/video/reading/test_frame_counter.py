@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from msflow_stream.video.reading.frame_counter import MOST_WAITING, FrameCounter
+from msflow_stream.video.reading.frame_counter import MOST_WAITING, Absent, FrameCounter
 
 
 def test_the_counter_holds_no_more_than_a_decoder_can() -> None:
@@ -24,9 +24,9 @@ def test_a_frame_that_nobody_wants_may_stay_away_and_is_not_lost() -> None:
     for pts in range(6):
         counter.packet(pts, wanted=pts % 3 == 0)
     assert [counter.frame(0), counter.frame(2), counter.frame(3)] == [0, 2, 3]
-    assert counter.get_skipped() == [(1, 1)]
+    assert counter.get_absent() == [Absent(1, 1, lost=False)]
     counter.finish()
-    assert counter.get_skipped() == [(4, 4), (5, 5)]
+    assert counter.get_absent() == [Absent(4, 4, lost=False), Absent(5, 5, lost=False)]
     assert (counter.lost, counter.passed) == (0, 6)
 
 
@@ -35,4 +35,5 @@ def test_a_wanted_frame_that_stays_away_is_lost() -> None:
     for pts in range(4):
         counter.packet(pts, wanted=pts % 2 == 0)
     assert counter.frame(3) == 3
-    assert (counter.lost, counter.get_skipped()) == (2, [(1, 1)])
+    assert counter.lost == 2
+    assert counter.get_absent() == [Absent(0, 0, lost=True), Absent(1, 1, lost=False), Absent(2, 2, lost=True)]
