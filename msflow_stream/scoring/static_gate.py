@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, Self, TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.types import Frame, FrameScore
+from msflow_stream.types import Earlier, Frame, FrameScore
+from msflow_stream.video.motion import grey
 
 T = TypeVar("T")
 Floats = npt.NDArray[np.float32]
@@ -32,7 +33,8 @@ class StaticGate:
 
     A frame is compared with the last one that was scored, so that a slow change adds up until it is seen, by the mean
     colours of small blocks, the one that differs most deciding, so that something small is seen. How much a block
-    differs by noise alone is learnt from frames in a row.
+    differs by noise alone is learnt from frames in a row. Where motion counts, the frame's companion must not differ
+    from that last one either, nor that one's own: what stands still takes no score of what moved, nor the reverse.
 
     Attributes:
         reused: frames so far that took the score of another one.
@@ -47,54 +49,94 @@ class StaticGate:
         self.state = state
 
 
+class Shown(NamedTuple):
+    """What a frame shows, in means of blocks: its colours and, where it has a companion, both of them in grey."""
+
+    colours: Floats
+    grey: Floats | None
+    companion: Floats | None
+
+    @classmethod
+    def of(cls, image: npt.NDArray[np.uint8], earlier: Earlier | None) -> Self:
+        """Returns what an image shows, and the moment before it."""
+        if earlier is None:
+            return cls(block_means(image), None, None)
+        return cls(block_means(image), block_means(grey(image)), block_means(earlier.image))
+
+
+@dataclass(frozen=True, slots=True)
+class BlockNoise:
+    """The noise of blocks, as it is learnt from frames in a row.
+
+    Attributes:
+        before: block means of the last frame.
+        differences: between frames in a row, the newest last.
+        limit: the difference that each block has by noise alone at most, as it was learnt last.
+        seen: differences so far.
+    """
+
+    before: Floats | None = None
+    differences: tuple[Floats, ...] = ()
+    limit: Floats | None = None
+    seen: int = 0
+
+    def learnt(self, blocks: Floats | None) -> BlockNoise:
+        """Returns it with what another frame says of the noise; None says nothing."""
+        if blocks is None or self.before is None:
+            return replace(self, before=self.before if blocks is None else blocks)
+        differences = (*self.differences[1 - LEARNT :], np.abs(blocks - self.before))
+        limit, seen = self.limit, self.seen + 1
+        if len(differences) >= ENOUGH and (limit is None or seen % ANEW == 0):
+            limit = noise(differences)
+        return BlockNoise(blocks, differences, limit, seen)
+
+    def is_exceeded(self, one: Floats, other: Floats) -> bool:
+        """Returns whether two frames differ by more than noise in any block; true while nothing is known of it."""
+        return self.limit is None or bool((np.abs(one - other) > self.limit).any())
+
+
 @dataclass(frozen=True, slots=True)
 class GateState:
     """The state of a gate: everything that it has learnt of its source.
 
     Attributes:
         key: stands for scene and settings of the last frame; with another one, everything is new.
-        before: block means of the last frame.
-        scored: those of the last frame that was scored.
-        differences: between frames in a row, the newest last.
+        scored: what the last frame that was scored showed.
         score: that of the last frame that was scored; None before it is known.
         run: frames since.
-        noise: the difference that each block has by noise alone at most, as it was learnt last.
-        seen: frames so far.
+        colours, greys: the noise in colours, and in the small grey images.
     """
 
     key: Hashable = None
-    before: Floats | None = None
-    scored: Floats | None = None
-    differences: tuple[Floats, ...] = ()
+    scored: Shown | None = None
     score: FrameScore | None = None
     run: int = 0
-    noise: Floats | None = None
-    seen: int = 1
+    colours: BlockNoise = BlockNoise()
+    greys: BlockNoise = BlockNoise()
 
-    def update(self, image: npt.NDArray[np.uint8], key: Hashable) -> tuple[GateState, bool]:
+    def update(
+        self, image: npt.NDArray[np.uint8], key: Hashable, earlier: Earlier | None = None
+    ) -> tuple[GateState, bool]:
         """Returns the state after another frame, and true if that frame is to be scored."""
         if image.ndim != 3 or 0 in image.shape:  # no image: that is for the scorer to say
             return GateState(), True
-        blocks = block_means(image)
-        if self.before is None or self.before.shape != blocks.shape:
-            return GateState(key, blocks, blocks), True
-        now = self._learnt(blocks, np.abs(blocks - self.before))
-        if key != self.key or self.run >= MOST_REUSED or now._differs(blocks):
-            return replace(now, key=key, scored=blocks, score=None, run=0), True
+        shown, before = Shown.of(image, earlier), self.colours.before
+        state = self if before is None or before.shape == shown.colours.shape else GateState()
+        colours, greys = state.colours.learnt(shown.colours), state.greys.learnt(shown.grey)
+        now = replace(state, key=key, colours=colours, greys=greys)
+        if key != self.key or self.run >= MOST_REUSED or now._differs(shown):
+            return replace(now, scored=shown, score=None, run=0), True
         return replace(now, run=self.run + 1), False
 
-    def _learnt(self, blocks: Floats, difference: Floats) -> GateState:
-        """The state with what another frame says of the noise."""
-        differences = (*self.differences[1 - LEARNT :], difference)
-        known = self.noise
-        if len(differences) >= ENOUGH and (known is None or self.seen % ANEW == 0):
-            known = noise(differences)
-        return replace(self, before=blocks, differences=differences, noise=known, seen=self.seen + 1)
-
-    def _differs(self, blocks: Floats) -> bool:
-        if self.scored is None or self.noise is None:
+    def _differs(self, shown: Shown) -> bool:
+        """Whether anything is new, or moves or moved: then a score says nothing of this frame."""
+        scored = self.scored
+        if scored is None or self.colours.is_exceeded(shown.colours, scored.colours):
             return True
-        return bool((np.abs(blocks - self.scored) > self.noise).any())
+        if shown.companion is None or scored.companion is None or scored.grey is None:
+            return shown.companion is not scored.companion  # one was scored with motion, the other has none
+        still = scored.grey
+        return self.greys.is_exceeded(shown.companion, still) or self.greys.is_exceeded(scored.companion, still)
 
 
 class ReusingScorer(Generic[T]):
@@ -126,7 +168,8 @@ class ReusingScorer(Generic[T]):
         for one in batch:
             gate, new = self._gate_of(one), True
             if gate is not None:
-                states[gate], new = states.get(gate, gate.state).update(self._frame_of(one).image, self._key_of(one))
+                frame, state = self._frame_of(one), states.get(gate, gate.state)
+                states[gate], new = state.update(frame.image, self._key_of(one), frame.earlier)
             if new:
                 wanted.append(one)
             if new and gate is not None:
@@ -150,7 +193,7 @@ class ReusingScorer(Generic[T]):
 
 
 def block_means(image: npt.NDArray[np.uint8]) -> Floats:
-    """Returns the mean colours of an image's blocks, h x w x 3, in grey levels."""
+    """Returns the mean colours of an image's blocks, h x w x 3, in grey levels; of a grey image, h x w."""
     height, width = image.shape[:2]
     cell = max(SMALLEST // PARTS, -(-max(height, width) // (BLOCKS * PARTS)))
     # Whole numbers of pixels, as that is several times faster; parts of blocks first, as each mean is rounded.
@@ -161,12 +204,12 @@ def block_means(image: npt.NDArray[np.uint8]) -> Floats:
 
 
 def noise(differences: Sequence[Floats]) -> Floats:
-    """Returns the most by which each block differs between frames by noise alone, h x w x 3, in grey levels.
+    """Returns the most by which each block differs between frames by noise alone, in grey levels.
 
     By medians, so that what moves in less than half of the image, or of the time, does not count. In coded video most
     blocks stay as they are while some jump: there, the largest difference that is usual says more than any deviation.
     """
-    stack = np.stack(differences)  # N h w 3
+    stack = np.stack(differences)  # N h w 3, or N h w
     flat = stack.reshape(len(stack), -1)
     whole, usual_peak = float(np.median(np.median(flat, axis=1))), float(np.median(flat.max(axis=1)))
     each = np.clip(np.median(stack, axis=0), whole, SPREAD * whole) * (CLEAR / SIGMA)
