@@ -24,6 +24,7 @@ from msflow_stream.scenes.checkpoints import FileCheckpoints
 from msflow_stream.scenes.features import FeatureCache, NormalFeatures, extract, feature_cache
 from msflow_stream.scenes.folder import read_record, scene_folder
 from msflow_stream.scenes.losses import LOSS_PLOT, Pass, write_losses
+from msflow_stream.scenes.preparation import with_normalisation
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.thresholds import NormalStatistics, measure_normal, write_normal_scores
 from msflow_stream.scenes.training import FlowFit
@@ -101,7 +102,7 @@ def fit_frames(
     pyramid: Pyramid | None = None,
 ) -> Outcome:
     """Fits a scene as `fit` does, from the sampled frames of every source; `title` says what is read."""
-    job, console = job or FitJob(), console or Console()
+    job, console, settings = job or FitJob(), console or Console(), with_normalisation(settings)
     checkpoints = FileCheckpoints(folder.parent / f".{folder.name}.fit")
     if _complete_already(folder, checkpoints, settings, job):
         console.print(f"scene [bold]{folder.name}[/] is complete already, in {folder}")

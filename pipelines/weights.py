@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import timm
@@ -14,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from msflow_stream.files import file_hash, replaced
-from msflow_stream.model import embedded
+from msflow_stream.model.packaged import BACKBONE, SHA256, weights_file
 from msflow_stream.model.pyramid import Pyramid, load_weights
 from msflow_stream.types import UserError
 
@@ -24,11 +23,9 @@ MIB = 2**20
 
 
 def list_weights() -> None:
-    """Prints the backbones whose pretrained weights are here: the packaged one, and timm's in the cache."""
-    rows = []
-    if embedded.FILE.is_file():
-        rows.append([embedded.NAME, _size(embedded.FILE), str(embedded.FILE)])
-    rows += [[name, _size(path), str(path)] for name, path in cached()]
+    """Prints the backbones whose pretrained weights are here: the installed one, and timm's in the cache."""
+    here = [(BACKBONE, weights_file()), *((name, path) for name, path in cached() if name != BACKBONE)]
+    rows = [[name, _size(path), str(path)] for name, path in here]
     columns = ["model.backbone", "MiB", "file"]
     Console().print(table("pretrained weights on this machine", columns, rows, f"cache: {constants.HF_HUB_CACHE}"))
 
@@ -82,10 +79,10 @@ def check(backbone: str, file: Path | None, sha256: str | None) -> None:
         UserError: it does not, or has another hash.
     """
     path = file or _own(backbone)
-    weights = load_weights(backbone, str(path))
+    weights = load_weights(backbone, "pretrained" if file is None else str(file))
     if weights is None:
         raise UserError("random weights have no file to check")
-    expected = sha256 or (_recorded() if path == embedded.FILE else None)
+    expected = sha256 or (SHA256 if file is None and backbone == BACKBONE else None)
     found = file_hash(path)
     if expected is not None and found != expected.lower():
         raise UserError(f"{path} is not the file expected: its SHA-256 is {found}, not {expected.lower()}")
@@ -97,17 +94,12 @@ def check(backbone: str, file: Path | None, sha256: str | None) -> None:
 
 def _own(backbone: str) -> Path:
     """The file of the weights that `pretrained` means."""
-    if backbone == embedded.NAME:
-        return embedded.FILE
+    if backbone == BACKBONE:
+        return weights_file()
     here = dict(cached())
     if backbone not in here:
         raise UserError(f"no weights of {backbone} are here: `msflow-stream weights fetch {backbone}`, or name a file")
     return here[backbone]
-
-
-def _recorded() -> str:
-    """The hash of the packaged weights, from their record."""
-    return str(json.loads(embedded.RECORD.read_text(encoding="utf-8"))["sha256"])
 
 
 def _try(backbone: str, weights: dict[str, Tensor]) -> None:

@@ -11,6 +11,7 @@ from msflow_stream.types import ScoreKind
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Fraction = Annotated[float, Field(gt=0, le=1)]
+Colour = tuple[float, float, float]  # red, green, blue
 
 
 class Section(BaseModel):
@@ -24,15 +25,26 @@ class InputSettings(Section):
 
     size: tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]] = (256, 384)  # height, width
     resize: Literal["lanczos", "area", "bilinear"] = "lanczos"
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # ImageNet's
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    mean: Colour | None = None  # None: that of the backbone's training, which the fit finds
+    std: Colour | None = None  # the same
+
+    @property
+    def normalisation(self) -> tuple[Colour, Colour]:
+        """Mean and deviation, where they are known: in a scene they are.
+
+        Raises:
+            ValueError: they are still to be found.
+        """
+        if self.mean is None or self.std is None:
+            raise ValueError("mean and std are not known before there is a backbone")
+        return self.mean, self.std
 
 
 class ModelSettings(Section):
     """The backbone and the flows over it."""
 
-    backbone: str = "mobilenetv2_100"
-    weights: str = "pretrained"  # or random, or a file
+    backbone: str = "tf_efficientnet_lite0"
+    weights: str = "pretrained"  # of the default backbone installed, of others downloaded; or random, or a file
     weights_seed: int = 0  # for random weights
     stages: Annotated[tuple[Annotated[int, Field(ge=1, le=4)], ...], Field(min_length=1)] = (1, 2, 3)
     padding: Literal["reflect", "zeros"] = "reflect"

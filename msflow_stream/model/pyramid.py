@@ -14,11 +14,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from msflow_stream.model import embedded
+from msflow_stream.model.packaged import BACKBONE, packaged_weights
 from msflow_stream.types import UserError
 
 log = logging.getLogger(__name__)
 
+Colour = tuple[float, float, float]
 Padding = Literal["reflect", "zeros"]
 Pool = Literal["avg", "max", "none"]
 
@@ -29,10 +30,11 @@ class Pyramid(nn.Module):
     The backbone is frozen: no gradients, always in eval mode.
 
     Args:
-        backbone: `embedded`, or a timm model that offers `features_only`.
+        backbone: a timm model that offers `features_only`.
         weights: a state dict of the whole model, or None for whatever `seed` draws.
         stages: which stages, 1 is the one at stride 4.
-        padding: `reflect` replaces zero padding in all convolutions, as the paper does.
+        padding: `reflect` replaces zero padding in all convolutions, as the paper does, and TensorFlow's asymmetrical
+            padding by a symmetrical one: the same function of what is around a place, at places that lie elsewhere.
         pool: the pooling before the flows, of odd kernel `pool_kernel` and stride 2.
         seed: of the weights where none are given.
 
@@ -56,7 +58,7 @@ class Pyramid(nn.Module):
             torch.manual_seed(seed)
             self.backbone, self.channels = _create(backbone, stages, weights)
         if padding == "reflect":
-            _reflect(self.backbone, backbone)
+            _reflect(self.backbone)
         self.to(memory_format=torch.channels_last)  # pointwise and depthwise convolutions are faster so
         self.requires_grad_(False)
         self.train(False)
@@ -82,7 +84,8 @@ class Pyramid(nn.Module):
 def load_weights(backbone: str, weights: str) -> dict[str, Tensor] | None:
     """Returns the state dict that a setting names: `pretrained`, `random` (None), or a file.
 
-    Pretrained weights are timm's download, or what is left of an earlier one; those of `embedded` lie in the package.
+    Pretrained weights are those of an installed package for the default backbone, and timm's download, or what is left
+    of an earlier one, for others.
 
     Files are .safetensors, or .pth/.pt/.bin read with `weights_only`: nothing in them is executed.
 
@@ -92,7 +95,7 @@ def load_weights(backbone: str, weights: str) -> dict[str, Tensor] | None:
     if weights == "random":
         return None
     if weights == "pretrained":
-        return embedded.packaged_weights() if backbone == embedded.NAME else _download(backbone)
+        return packaged_weights() if backbone == BACKBONE else _download(backbone)
     path = Path(weights).expanduser()
     if not path.is_file():
         raise UserError(f"no weights at {path}: model.weights is 'pretrained', 'random' or a .safetensors or .pth file")
@@ -121,22 +124,38 @@ def _download(backbone: str) -> dict[str, Tensor]:
         log.debug("download of %s failed", backbone, exc_info=error)
         raise UserError(
             f"cannot download the weights of {backbone}: give a file with --set model.weights=FILE.safetensors, "
-            "or take --set model.weights=random to try things out"
+            f"or take {BACKBONE}, whose weights are installed"
         ) from None
     return dict(model.state_dict())
 
 
+def normalisation(backbone: str) -> tuple[Colour, Colour]:
+    """Returns mean and deviation (red, green, blue; white is 1) of the images that timm's weights were trained on.
+
+    Raises:
+        UserError: an unknown backbone.
+    """
+    known = _known(backbone)
+    return known.mean, known.std
+
+
 def _cached(backbone: str) -> str | None:
     """The file of an earlier download, so that a machine without a network can use it."""
-    import timm
     from huggingface_hub import try_to_load_from_cache
+
+    repository = _known(backbone).hf_hub_id
+    found = try_to_load_from_cache(repository, "model.safetensors") if repository else None
+    return found if isinstance(found, str) else None
+
+
+def _known(backbone: str) -> Any:
+    """What timm knows of the backbone's weights."""
+    import timm
 
     known = timm.models.get_pretrained_cfg(backbone)
     if known is None:
         raise _unknown(backbone)
-    repository = known.hf_hub_id
-    found = try_to_load_from_cache(repository, "model.safetensors") if repository else None
-    return found if isinstance(found, str) else None
+    return known
 
 
 def _unknown(backbone: str) -> UserError:
@@ -148,9 +167,7 @@ def _unknown(backbone: str) -> UserError:
 
 
 def _create(name: str, stages: Sequence[int], weights: dict[str, Tensor] | None) -> tuple[nn.Module, list[int]]:
-    if name == embedded.NAME:
-        return embedded.create(stages, weights)
-    import timm  # slow: only backbones that come from it wait for it
+    import timm  # slow
 
     try:
         with torch.device("meta"):
@@ -196,12 +213,29 @@ def _check(name: str, weights: dict[str, Tensor]) -> None:
             raise UserError(f"the weights are not those of {name}: {key} should be {tuple(value.shape)}, found {found}")
 
 
-def _reflect(model: nn.Module, name: str) -> None:
-    if name != embedded.NAME:
-        from timm.layers.conv2d_same import Conv2dSame
+def _reflect(model: nn.Module) -> None:
+    from timm.layers.conv2d_same import Conv2dSame
 
-        if any(isinstance(module, Conv2dSame) for module in model.modules()):
-            raise UserError(f"{name} pads asymmetrically and cannot pad by reflection: set model.padding=zeros")
+    for name, module in list(model.named_modules()):
+        if isinstance(module, Conv2dSame):
+            model.set_submodule(name, _symmetrical(module))
     for module in model.modules():
         if isinstance(module, nn.Conv2d) and any(p != 0 for p in module.padding):
             module.padding_mode = "reflect"
+
+
+def _symmetrical(convolution: nn.Conv2d) -> nn.Conv2d:
+    """The same convolution, padded by half of its kernel on all sides: every output is centred on a pixel."""
+    (y, x), (down, right) = convolution.kernel_size, convolution.dilation
+    symmetrical = nn.Conv2d(
+        convolution.in_channels,
+        convolution.out_channels,
+        (y, x),
+        convolution.stride,  # type: ignore[arg-type]  # a pair
+        (down * (y // 2), right * (x // 2)),
+        (down, right),
+        convolution.groups,
+        bias=convolution.bias is not None,
+    )
+    symmetrical.weight, symmetrical.bias = convolution.weight, convolution.bias
+    return symmetrical

@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from msflow_stream.config.settings import InputSettings
+from msflow_stream.config.settings import InputSettings, Settings
 from msflow_stream.model.fused.resize import Preparation
+from msflow_stream.model.pyramid import normalisation
 
 KEPT = 64  # sizes of frames and settings that were used last
 
@@ -47,7 +48,7 @@ class DevicePreparation:
         with self._lock:
             made = self._made.pop(key, None)
             if made is None:
-                made = Preparation(size, settings.size, settings.resize, settings.mean, settings.std).to(device)
+                made = Preparation(size, settings.size, settings.resize, *settings.normalisation).to(device)
             self._made[key] = made  # the last used is the last in order
             while len(self._made) > KEPT:
                 del self._made[next(iter(self._made))]
@@ -64,7 +65,21 @@ def prepare(image: npt.NDArray[np.uint8], settings: InputSettings) -> Tensor:
     height, width = settings.size
     resized = Image.fromarray(image).resize((width, height), RESAMPLING[settings.resize])
     x = torch.from_numpy(np.array(resized)).permute(2, 0, 1).float().div(255)  # 3 H W
-    return (x - torch.tensor(settings.mean)[:, None, None]) / torch.tensor(settings.std)[:, None, None]
+    mean, std = (torch.tensor(values)[:, None, None] for values in settings.normalisation)
+    return (x - mean) / std
+
+
+def with_normalisation(settings: Settings) -> Settings:
+    """Returns the settings with the mean and deviation that the backbone was trained with, where none are given.
+
+    Raises:
+        UserError: an unknown backbone.
+    """
+    if settings.input.mean is not None and settings.input.std is not None:
+        return settings
+    mean, std = normalisation(settings.model.backbone)
+    found = {"mean": settings.input.mean or mean, "std": settings.input.std or std}
+    return settings.model_copy(update={"input": settings.input.model_copy(update=found)})
 
 
 def check_image(image: npt.NDArray[np.uint8]) -> None:

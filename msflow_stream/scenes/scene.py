@@ -25,10 +25,12 @@ from msflow_stream.model.msflow import MSFlow
 from msflow_stream.model.pyramid import Pyramid, load_weights
 from msflow_stream.scenes.calibration import Calibration
 from msflow_stream.scenes.folder import FORMAT, RECORD, WEIGHTS, read_record
-from msflow_stream.scenes.preparation import prepare
+from msflow_stream.scenes.preparation import prepare, with_normalisation
 from msflow_stream.types import Scores, UserError
 
 log = logging.getLogger(__name__)
+
+GONE = "embedded"  # a backbone of the first versions
 
 
 class Measures(NamedTuple):
@@ -70,6 +72,7 @@ class Scene:
         Raises:
             UserError: weights that cannot be had, or settings that no model can have.
         """
+        settings = with_normalisation(settings)
         model = settings.model
         if pyramid is None:
             pyramid = _pyramid(model, load_weights(model.backbone, model.weights))
@@ -169,7 +172,7 @@ class Scene:
         """Reads a scene folder; needs no network and no other file.
 
         Raises:
-            UserError: not a scene, a newer format, or weights that are not those of the fit.
+            UserError: not a scene, a newer format, a backbone that is gone, or weights that are not those of the fit.
         """
         content = read_record(folder)
         try:
@@ -182,6 +185,11 @@ class Scene:
             tensors = load_file(folder / WEIGHTS)
         except (KeyError, ValidationError, OSError) as error:
             raise UserError(f"{folder} is not a complete scene ({type(error).__name__}); fit it again") from None
+        if settings.model.backbone == GONE:
+            raise UserError(
+                f"{folder} was fitted with the backbone {GONE!r}, which is no more: fit it again with "
+                f"`msflow-stream fit NORMAL_FOOTAGE --scene {folder.name} --scenes {folder.parent} --overwrite`"
+            )
         pyramid = _pyramid(settings.model, None)
         flow = _flow(pyramid.channels, settings.model, settings.fit.seed)
         try:

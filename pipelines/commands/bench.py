@@ -37,7 +37,7 @@ app.add_typer(group, name="bench")
 )
 def bench_fit(
     backbone: Annotated[list[str], typer.Option(help="Backbone to time, with random weights; may be repeated.")] = [  # noqa: B006
-        "embedded",
+        "tf_efficientnet_lite0",
         "mobilenetv2_100",
         "wide_resnet50_2",
     ],
@@ -63,7 +63,7 @@ def bench_fit(
 )
 def bench_scorer(
     backbone: Annotated[list[str], typer.Option(help="Backbone to time, with random weights; may be repeated.")] = [  # noqa: B006
-        "embedded",
+        "tf_efficientnet_lite0",
         "mobilenetv2_100",
         "resnet18",
         "wide_resnet50_2",

@@ -1,4 +1,4 @@
-"""`weights` and `train-backbone`: pretrained weights of backbones."""
+"""`weights`: pretrained weights of backbones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Device, Overwrite
+from .options import Overwrite
 
 app = typer.Typer()
 group = typer.Typer(help="Lists, fetches and checks pretrained weights of backbones.", no_args_is_help=True)
@@ -44,7 +44,7 @@ def fetch_weights(
 @group.command(
     "check",
     epilog="Examples:\n\n"
-    "msflow-stream weights check embedded\n\n"
+    "msflow-stream weights check tf_efficientnet_lite0\n\n"
     "msflow-stream weights check resnet18 resnet18.safetensors --sha256 5c106cde...",
 )
 def check_weights(
@@ -58,35 +58,3 @@ def check_weights(
     from ..weights import check
 
     check(backbone, file, sha256)
-
-
-@app.command(
-    "train-backbone",
-    epilog="Examples:\n\n"
-    "msflow-stream train-backbone --out runs/backbone\n\n"
-    "msflow-stream train-backbone --out runs/backbone --resume",
-)
-def train_backbone(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for images, checkpoints, losses and the weights.")],
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Training steps; those of the packaged weights if not given.")
-    ] = None,
-    scenes: Annotated[
-        int | None,
-        typer.Option(min=1, help="Images to make and learn from; as many as for the packaged weights if not given."),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the images and of the training.")] = 0,
-    device: Device = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Goes on with what the folder holds.")] = False,
-) -> None:
-    """Trains the backbone that comes with the package, on pictures made from formulas alone."""
-    from msflow_stream.pretraining.learner import Recipe
-    from msflow_stream.pretraining.pictures.bank import BankPlan
-
-    from ..train_backbone import TrainJob
-    from ..train_backbone import train_backbone as run
-
-    plan = BankPlan(seed=seed) if scenes is None else BankPlan(seed=seed, scenes=scenes)
-    recipe = Recipe(seed=seed) if steps is None else Recipe(seed=seed, steps=steps)
-    if run(out, TrainJob(plan=plan, recipe=recipe, device=device, resume=resume)) is None:
-        raise KeyboardInterrupt

@@ -70,7 +70,6 @@ def test_settings_of_the_score_change_what_they_name_and_nothing_else() -> None:
             "it is no CNN",
         ),
         (["model.backbone=vit_tiny_patch16_224"], "has no stage 1"),
-        (["model.backbone=tf_efficientnet_b0"], "set model.padding=zeros"),
         (["model.backbone=resnet18", "input.size=[32,32]", "model.stages=[4]", "model.blocks=[1]"], "32x32"),
     ],
 )

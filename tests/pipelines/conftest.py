@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from msflow_stream.datasets.synthetic import Violation
 from pipelines.fit import FitJob, fit
-from tests.support.footage import LIGHT, small_settings, write_clip
+from tests.support.footage import small_settings, write_clip
 from tests.support.stage import fit_scene
 
 
@@ -62,14 +62,3 @@ def make_workplace(folder: Path) -> None:
 def prompt_scenes(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Scene `gate` for a stage: its events begin and end soon."""
     return shared(tmp_path_factory, "prompt", lambda folder: fit_scene(workplace.folder / "normal.mp4", folder))
-
-
-@pytest.fixture(scope="session")
-def light_scenes(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Scene `gate` for processes that have to start soon, and tests that ask for no more than scores."""
-    normal = str(workplace.folder / "normal.mp4")
-    return shared(
-        tmp_path_factory,
-        "light",
-        lambda folder: fit([normal], folder / "gate", small_settings(*LIGHT), FitJob(device="cpu")),
-    )

@@ -55,7 +55,7 @@ def test_the_demo_as_it_comes_takes_the_weights_of_the_package(
     assert outcome.code == 0, outcome.err
     assert "random weights" not in outcome.out
     settings = json.loads((tmp_path / "demo" / "scenes" / "walkway" / "scene.json").read_text())["settings"]["model"]
-    assert (settings["backbone"], settings["weights"]) == ("embedded", "pretrained")
+    assert (settings["backbone"], settings["weights"]) == ("tf_efficientnet_lite0", "pretrained")
 
 
 def test_help_is_quick_and_has_examples() -> None:

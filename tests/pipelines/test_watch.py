@@ -42,7 +42,7 @@ def camera(walkway: Path) -> Iterator[RtspCamera]:
 
 
 @pytest.fixture(scope="module")
-def watched(workplace: Workplace, light_scenes: Path, folder: Path, walkway: Path, camera: RtspCamera) -> Watching:
+def watched(workplace: Workplace, folder: Path, walkway: Path, camera: RtspCamera) -> Watching:
     """A watch that has ended, over a file, cameras, and what is no camera, with all that can be written."""
     one = {"url": camera.url, "scene": "gate"}
     with RtspCamera(walkway, login=("admin", "right")) as server:
@@ -55,7 +55,7 @@ def watched(workplace: Workplace, light_scenes: Path, folder: Path, walkway: Pat
             "sending": one | {"restream": f"rtsp://me:{PASSWORD}@127.0.0.1:1/x"},
             "missing": {"url": str(folder / "missing.mp4"), "scene": "gate"},
         }
-        with Watching(folder, light_scenes, cameras, "--record", "--preview", "--log", "json") as watch:
+        with Watching(folder, workplace.scenes, cameras, "--record", "--preview", "--log", "json") as watch:
             with Bystander(watch, "gate"):
                 watch.wait_for("msflow_frames_delivered_total", 60, camera="live")
                 watch.wait_for_state("file", "stopped")
@@ -70,12 +70,14 @@ def watched(workplace: Workplace, light_scenes: Path, folder: Path, walkway: Pat
 
 
 def test_files_in_place_of_cameras_have_the_scores_of_score(
-    command: Command, workplace: Workplace, light_scenes: Path, tmp_path: Path
+    command: Command, workplace: Workplace, tmp_path: Path
 ) -> None:
     clips = {name: {"url": str(workplace.clips / f"{name}.mp4"), "scene": "gate"} for name in ("first", "second")}
-    with Watching(tmp_path, light_scenes, clips) as watch:
+    with Watching(tmp_path, workplace.scenes, clips) as watch:
         assert watch.process.wait(60) == 0  # it ends with its last file
-    scored = command("score", workplace.clips, "--scene", "gate", "--scenes", light_scenes, "--out", tmp_path / "run")
+    scored = command(
+        "score", workplace.clips, "--scene", "gate", "--scenes", workplace.scenes, "--out", tmp_path / "run"
+    )
     assert scored.code == 0
     for name in clips:
         lines = (tmp_path / "run" / name / "scores.csv").read_text().splitlines()
@@ -121,10 +123,10 @@ def test_each_line_of_a_json_log_is_an_object_that_holds_no_password(watched: Wa
 
 
 def test_one_watch_per_folder_that_a_second_ctrl_c_ends_at_once(
-    light_scenes: Path, camera: RtspCamera, tmp_path: Path, command: Command
+    workplace: Workplace, camera: RtspCamera, tmp_path: Path, command: Command
 ) -> None:
-    with Watching(tmp_path, light_scenes, {"gate": {"url": camera.url, "scene": "gate"}}, "--record") as watch:
-        outcome = command("watch", watch.config, "--scenes", light_scenes, "--out", watch.out, "--http", "off")
+    with Watching(tmp_path, workplace.scenes, {"gate": {"url": camera.url, "scene": "gate"}}, "--record") as watch:
+        outcome = command("watch", watch.config, "--scenes", workplace.scenes, "--out", watch.out, "--http", "off")
         assert outcome.code == 2
         assert "another watch" in outcome.err
         watch.end(signal.SIGKILL)

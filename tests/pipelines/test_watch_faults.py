@@ -19,7 +19,7 @@ from pipelines.fit import FitJob, fit
 from tests.pipelines.conftest import Workplace
 from tests.support.babbler import Babbler
 from tests.support.command import Command
-from tests.support.footage import LIGHT, small_settings
+from tests.support.footage import small_settings
 from tests.support.proxy import Proxy
 from tests.support.rtsp import RtspCamera, need_server, write_units
 from tests.support.small_disk import fill, small_disk
@@ -68,10 +68,10 @@ def absent(walkway: Path) -> Iterator[RtspCamera]:
 
 
 @pytest.fixture(scope="module")
-def street(light_scenes: Path, folder: Path, stable: RtspCamera, absent: RtspCamera) -> Iterator[Street]:
+def street(workplace: Workplace, folder: Path, stable: RtspCamera, absent: RtspCamera) -> Iterator[Street]:
     scenes = folder / "scenes"
     for name in ("gate", "door"):
-        shutil.copytree(light_scenes / "gate", scenes / name)
+        shutil.copytree(workplace.scenes / "gate", scenes / name)
     cameras: dict[str, dict[str, Any]] = {
         "healthy": {"url": stable.url, "scene": "gate"},
         "absent": QUICK | {"url": absent.url},
@@ -271,7 +271,7 @@ def test_a_scene_that_was_fitted_again_is_taken_at_reload(
         fit(
             [str(workplace.folder / "normal.mp4")],
             door,
-            small_settings(*LIGHT, "fit.seed=7"),
+            small_settings("fit.seed=7"),
             FitJob(device="cpu", overwrite=True),
         )
         watch.wait_for_scores("door")
@@ -322,11 +322,11 @@ def test_a_folder_that_cannot_be_written_is_one_cameras_trouble(street: Street, 
     assert 'camera="blocked"' not in watch.page("metrics")
 
 
-def test_disk_full_while_recording(light_scenes: Path, stable: RtspCamera, tmp_path: Path) -> None:
+def test_disk_full_while_recording(workplace: Workplace, stable: RtspCamera, tmp_path: Path) -> None:
     one = {"url": stable.url, "scene": "gate", "every": 1}
     with (
         small_disk(tmp_path / "small", 16 << 20) as disk,
-        Watching(disk, light_scenes, {"one": one, "two": one}, "--record", "--keep-free-gib", "0") as watch,
+        Watching(disk, workplace.scenes, {"one": one, "two": one}, "--record", "--keep-free-gib", "0") as watch,
     ):
         for name in ("one", "two"):
             until(lambda name=name: frames_so_far(watch, name) >= 25, "nothing is recorded")  # type: ignore[misc]
@@ -348,12 +348,12 @@ def test_disk_full_while_recording(light_scenes: Path, stable: RtspCamera, tmp_p
             check_account(watch, name)
 
 
-def test_sigterm_under_load(light_scenes: Path, stable: RtspCamera, tmp_path: Path) -> None:
+def test_sigterm_under_load(workplace: Workplace, stable: RtspCamera, tmp_path: Path) -> None:
     cameras: dict[str, Any] = {f"camera{i}": {"url": stable.url, "scene": "gate", "every": 1} for i in range(6)}
     with Proxy(stable.port) as network:
         url = stable.url.replace(str(stable.port), str(network.port))
         cameras["stalled"] = QUICK | {"url": url, "read_timeout": 60}
-        with Watching(tmp_path, light_scenes, cameras, "--record", "--preview") as watch:
+        with Watching(tmp_path, workplace.scenes, cameras, "--record", "--preview") as watch:
             for name in cameras:
                 watch.wait_for("msflow_frames_delivered_total", 20, camera=name)
             network.stall()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
-from msflow_stream.model import embedded
+from msflow_stream.model.packaged import BACKBONE, weights_file
 from msflow_stream.model.pyramid import Pyramid, load_weights
 from tests.support.command import Command
 
@@ -46,10 +45,10 @@ def repository() -> str:
     return str(known.hf_hub_id)
 
 
-def test_the_packaged_backbone_is_listed_without_a_cache(cache: Path, command: Command) -> None:
+def test_the_installed_backbone_is_listed_without_a_cache(cache: Path, command: Command) -> None:
     outcome = command("weights", "list")
     assert outcome.code == 0
-    assert re.search(r"embedded +\S* ?\d", outcome.out)
+    assert re.search(BACKBONE + r" +\S* ?\d", outcome.out)
     assert "test_resnet" not in outcome.out
 
 
@@ -98,8 +97,8 @@ def test_a_good_file_passes_the_check(cache: Path, command: Command) -> None:
     assert outcome.code == 0, outcome.err
     assert f"{digest}, as expected" in outcome.out
     assert command("weights", "check", "test_resnet").code == 0  # what is in the cache
-    assert command("weights", "check", "embedded").code == 0
-    assert "as expected" in command("weights", "check", "embedded").out
+    installed = command("weights", "check", BACKBONE)
+    assert (installed.code, "as expected" in installed.out) == (0, True)
 
 
 def test_bad_files_fail_the_check(cache: Path, tmp_path: Path, command: Command) -> None:
@@ -122,12 +121,11 @@ def test_bad_files_fail_the_check(cache: Path, tmp_path: Path, command: Command)
 
 
 def test_a_damaged_package_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: Command) -> None:
-    file, record = tmp_path / "embedded.safetensors", tmp_path / "embedded.json"
-    content = bytearray(embedded.FILE.read_bytes())
-    content[-1] ^= 1
+    file = tmp_path / "weights.pth"
+    content = bytearray(weights_file().read_bytes())
+    content[len(content) // 2] ^= 1
     file.write_bytes(content)
-    record.write_text(json.dumps(json.loads(embedded.RECORD.read_text(encoding="utf-8"))))
-    monkeypatch.setattr(embedded, "FILE", file)
-    monkeypatch.setattr(embedded, "RECORD", record)
-    outcome = command("weights", "check", "embedded")
+    monkeypatch.setattr("msflow_stream.model.packaged.weights_file", lambda: file)
+    monkeypatch.setattr("pipelines.weights.weights_file", lambda: file)
+    outcome = command("weights", "check", BACKBONE)
     assert (outcome.code, "is not the file expected" in outcome.err) == (2, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from msflow_stream.scenes.folder import RECORD, WEIGHTS, list_scenes
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.thresholds import read_normal_scores
 from msflow_stream.scoring.scorer import Scorer
-from msflow_stream.types import SCORE_KINDS, Frame
+from msflow_stream.types import SCORE_KINDS, Frame, UserError
 
 DATA = Path(__file__).parent / "data"
 EXPECTED = json.loads((DATA / "yard_scores.json").read_text(encoding="utf-8"))  # as that version computed them
@@ -48,6 +49,16 @@ def test_an_old_calibration_is_read_whole(yard: Scene) -> None:
         above = 1.1 * yard.calibration.thresholds[kind]
         expected = EXPECTED["probabilities_above"][kind]
         assert yard.calibration.tails[kind].probability(above) == pytest.approx(expected)
+
+
+def test_a_scene_of_the_backbone_that_is_gone_says_how_to_go_on(tmp_path: Path) -> None:
+    folder = shutil.copytree(DATA / "yard", tmp_path / "yard")
+    content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    content["settings"]["model"]["backbone"] = "embedded"
+    (folder / RECORD).write_text(json.dumps(content), encoding="utf-8")
+    command = f"msflow-stream fit NORMAL_FOOTAGE --scene yard --scenes {tmp_path} --overwrite"
+    with pytest.raises(UserError, match=f"backbone 'embedded', which is no more: fit it again with `{command}`"):
+        Scene.load(folder)
 
 
 def test_all_that_was_stored_is_kept_when_an_old_scene_is_saved_again(yard: Scene, tmp_path: Path) -> None:

@@ -17,12 +17,15 @@ from safetensors.torch import load_file
 
 from msflow_stream.config.settings import InputSettings
 from msflow_stream.model.aggregate import Maps, anomaly_maps
+from msflow_stream.model.pyramid import normalisation
 from msflow_stream.scenes.folder import list_scenes
 from msflow_stream.scenes.preparation import prepare
 from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scenes.training import fit_scene
 from msflow_stream.types import UserError
 from tests.support.footage import frames, small_settings
+
+IMAGENET = InputSettings(size=(32, 40), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +35,28 @@ def fitted() -> Scene:
 
 def test_preparation_resizes_straight_and_normalises() -> None:
     image = np.random.default_rng(0).integers(0, 255, (50, 70, 3), np.uint8)
-    x = prepare(image, InputSettings(size=(32, 40)))
+    x = prepare(image, IMAGENET)
     resized = np.asarray(Image.fromarray(image).resize((40, 32), Image.Resampling.LANCZOS)) / 255
     expected = (resized - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     assert np.allclose(x.permute(1, 2, 0), expected, atol=1e-5)
 
 
+def test_mean_and_deviation_are_those_of_the_backbone_s_training_unless_they_are_given() -> None:
+    def found(*overrides: str) -> tuple[object, object]:
+        given = Scene.new("gate", small_settings("input.mean=null", "input.std=null", *overrides)).settings.input
+        return given.mean, given.std
+
+    half, imagenet = (0.5, 0.5, 0.5), (IMAGENET.mean, IMAGENET.std)
+    assert found("model.backbone=tf_efficientnet_lite0") == (half, half)
+    assert found("model.backbone=mobilenetv2_100", "input.std=[1, 2, 3]") == (imagenet[0], (1, 2, 3))
+    assert normalisation("wide_resnet50_2") == imagenet
+    with pytest.raises(UserError, match="no backbone 'resnet19'"):
+        found("model.backbone=resnet19")
+
+
 @pytest.mark.parametrize("resize", ["lanczos", "area", "bilinear"])
 def test_a_constant_picture_stays_constant_whatever_the_resizing(resize: str) -> None:
-    settings = InputSettings(size=(37, 64), resize=resize)  # type: ignore[arg-type]
+    settings = IMAGENET.model_copy(update={"size": (37, 64), "resize": resize})
     x = prepare(np.full((90, 31, 3), 128, np.uint8), settings)
     assert x.shape == (3, 37, 64)
     assert float(x.std((1, 2)).max()) < 1e-6
@@ -61,7 +77,7 @@ def test_a_constant_picture_stays_constant_whatever_the_resizing(resize: str) ->
 )
 def test_what_is_no_picture_is_refused(image: np.ndarray) -> None:
     with pytest.raises(ValueError, match=f"H x W x 3, not {image.dtype} and {image.shape[0]} x {image.shape[1]}"):
-        prepare(image, InputSettings(size=(32, 40)))
+        prepare(image, IMAGENET)
 
 
 def test_a_loaded_scene_gives_the_same_numbers(fitted: Scene, tmp_path: Path) -> None:

@@ -25,8 +25,6 @@ SMALL = (
     "model.condition_channels=8",
     "fit.passes=2",
 )
-# A process that loads this backbone starts in half the time; what is anomalous stands out less.
-LIGHT = ("model.backbone=embedded", "model.weights=pretrained", "fit.passes=4", "fit.learning_rate=1e-3")
 SIZE, RATE = (96, 64), Fraction(25)
 
 

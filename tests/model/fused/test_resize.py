@@ -29,7 +29,7 @@ def test_frames_become_what_pillow_makes_of_them_within_a_grey_level(
 ) -> None:
     image = np.random.default_rng(seed).integers(0, 256, (*frame, 3), dtype=np.uint8)
     plain = InputSettings(size=size, resize=resampling, mean=(0, 0, 0), std=(1, 1, 1))
-    found = Preparation(frame, size, resampling, plain.mean, plain.std)(torch.from_numpy(image)[None])[0] * 255
+    found = Preparation(frame, size, resampling, *plain.normalisation)(torch.from_numpy(image)[None])[0] * 255
     expected = prepare(image, plain) * 255
     differs = (found - expected).abs()
     assert (differs > 1.01).float().mean() < 1e-4  # two values halfway between levels meet
@@ -38,8 +38,8 @@ def test_frames_become_what_pillow_makes_of_them_within_a_grey_level(
 
 def test_a_camera_s_frames_are_normalised_as_the_scene_does() -> None:
     image = np.random.default_rng(0).integers(0, 256, (270, 480, 3), dtype=np.uint8)
-    chosen = InputSettings(size=(64, 96))
-    module = Preparation((270, 480), chosen.size, chosen.resize, chosen.mean, chosen.std)
+    chosen = InputSettings(size=(64, 96), mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
+    module = Preparation((270, 480), chosen.size, chosen.resize, *chosen.normalisation)
     found = module(torch.from_numpy(np.stack([image, 255 - image])))
     for one, frame in zip(found, (image, 255 - image), strict=True):
         assert torch.allclose(one, prepare(frame, chosen), atol=1.01 / 255 / min(chosen.std))
@@ -47,8 +47,8 @@ def test_a_camera_s_frames_are_normalised_as_the_scene_does() -> None:
 
 def test_frames_of_the_input_s_size_are_not_changed() -> None:
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
-    chosen = InputSettings(size=(64, 96))
-    module = Preparation(chosen.size, chosen.size, chosen.resize, chosen.mean, chosen.std)
+    chosen = InputSettings(size=(64, 96), mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
+    module = Preparation(chosen.size, chosen.size, chosen.resize, *chosen.normalisation)
     assert torch.equal(module(torch.from_numpy(image)[None])[0], prepare(image, chosen))
 
 

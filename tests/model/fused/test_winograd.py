@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from msflow_stream.model.fused import FusedModel, winograd
+from msflow_stream.model.fused import FusedModel
 from msflow_stream.model.fused.winograd import WinogradConvolution, use_winograd
 from msflow_stream.model.msflow import MSFlow
 from msflow_stream.model.pyramid import Pyramid
@@ -36,14 +36,8 @@ def test_it_is_the_convolution(
     assert found.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize(
-    ("backbone", "stages", "least"), [("resnet18", (1, 2, 3), 11), ("resnet26", (1, 2), 6), ("embedded", (1, 2, 3), 0)]
-)
-def test_a_model_with_it_measures_what_the_plain_one_does(
-    backbone: str, stages: tuple[int, ...], least: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if backbone == "embedded":  # so that its convolutions count, which meet two sizes of the picture and have to stay
-        monkeypatch.setattr(winograd, "LEAST_CHANNELS", 80)
+@pytest.mark.parametrize(("backbone", "stages", "least"), [("resnet18", (1, 2, 3), 11), ("resnet26", (1, 2), 6)])
+def test_a_model_with_it_measures_what_the_plain_one_does(backbone: str, stages: tuple[int, ...], least: int) -> None:
     size = (72, 104)
     pyramid = Pyramid(backbone, stages=stages)
     flow = MSFlow(pyramid.channels, [1, 2, 2][: len(stages)]).eval()
@@ -51,7 +45,6 @@ def test_a_model_with_it_measures_what_the_plain_one_does(
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
     replaced = use_winograd(fused, [images])
     assert replaced >= least
-    assert bool(replaced) == bool(least)
     with torch.inference_mode():
         for found, expected in zip(fused(images)[:3], plain(images)[:3], strict=True):
             assert torch.allclose(found, expected, rtol=1e-4)

@@ -15,10 +15,11 @@ import torch
 
 from msflow_stream.config.engines import ENGINES, EngineName, EnginePrecision
 from msflow_stream.config.settings import EngineSettings
+from msflow_stream.model.pyramid import Padding, Pyramid, load_weights
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import fit_scene
 from msflow_stream.scoring.engine_choice import EngineChooser
-from msflow_stream.scoring.engines.base import Engine, Run, Samples
+from msflow_stream.scoring.engines.base import Engine, FeatureGraph, Run, Samples
 from msflow_stream.scoring.engines.onnx_engine import graph_to_onnx
 from msflow_stream.scoring.engines.openvino_engine import OpenVinoEngine
 from msflow_stream.scoring.engines.torch_engine import TorchEngine
@@ -78,6 +79,17 @@ def test_scores_and_maps_are_those_of_the_plain_way(
         assert mine.map.dtype == plain.map.dtype
         assert np.allclose(mine.map, plain.map, atol=2e-3)  # float16 near 1
         assert one.area is None or not mine.map[~one.area].any()
+
+
+@pytest.mark.parametrize("name", ["torch", "openvino", "onnxruntime"])
+@pytest.mark.parametrize("padding", ["reflect", "zeros"])
+def test_the_default_backbone_has_its_features_by_every_engine(name: EngineName, padding: Padding) -> None:
+    pyramid = Pyramid("tf_efficientnet_lite0", load_weights("tf_efficientnet_lite0", "pretrained"), padding=padding)
+    images = torch.stack([torch.from_numpy(frame.image).permute(2, 0, 1) / 127.5 - 1 for frame in frames(3)])
+    run = ENGINES[name].make("float32").compile(FeatureGraph(pyramid), [images[:2]], lambda: [])
+    with torch.inference_mode():
+        for found, expected in zip(run([images]), pyramid(images), strict=True):
+            assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
 @pytest.mark.parametrize("name", FLOAT32)

@@ -1,1 +1,0 @@
-"""The training of the embedded backbone on scenes made from formulas."""

@@ -1,1 +1,0 @@
-"""Images made from formulas alone, labelled with what they are made of."""
