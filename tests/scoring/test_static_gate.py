@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,8 @@ from msflow_stream.scoring.static_gate import (
     StaticGate,
     block_means,
 )
-from msflow_stream.types import Frame, FrameScore, Scores
+from msflow_stream.types import Earlier, Frame, FrameScore, Scores
+from msflow_stream.video.motion import grey
 
 Image = npt.NDArray[np.uint8]
 SIZE = (320, 240)
@@ -45,11 +47,14 @@ def shots(
     return [np.clip(one + 0.5, 0, 255).astype(np.uint8) for one in exposed]
 
 
-def opened(images: Iterable[Image], state: GateState | None = None) -> list[bool]:
-    """Which of the pictures are scored."""
+def opened(
+    images: Iterable[Image], state: GateState | None = None, before: Iterable[Image | None] | None = None
+) -> list[bool]:
+    """Which of the images are scored; `before` are those of the moment before each, None for none at all."""
     state, result = state or GateState(), []
-    for image in images:
-        state, new = state.update(image, "gate")
+    for image, companion in zip(images, repeat(None) if before is None else before, strict=before is not None):
+        earlier = None if companion is None else Earlier(grey(companion), 0.08)
+        state, new = state.update(image, "gate", earlier)
         result.append(new)
     return result
 
@@ -131,6 +136,48 @@ def test_blocks_of_any_picture_are_means_of_it(shape: tuple[int, int]) -> None:
     blocks = block_means(image)
     assert max(blocks.shape[:2]) <= 64
     np.testing.assert_allclose(blocks.reshape(-1, 3), np.tile([10, 20, 30], (blocks[..., 0].size, 1)))
+
+
+def with_box(image: Image, column: int) -> Image:
+    """A small dark box stands in the image, its left side at this column."""
+    result = image.copy()
+    result[120:140, column : column + 10] = 20
+    return result
+
+
+@pytest.mark.parametrize("light", [DAY, NIGHT])
+@pytest.mark.parametrize("sigma", [0.0, 1.0, 5.0])
+def test_where_nothing_moves_companions_change_nothing(light: float, sigma: float) -> None:
+    scored = opened(shots(120, light, sigma), before=shots(120, light, sigma, seed=1))
+    assert all(scored[:ENOUGH])
+    assert sum(scored[SETTLED:]) <= 4  # of 110
+
+
+def test_what_shows_in_the_companion_alone_opens_the_gate() -> None:
+    images, before = shots(60), [*shots(60, seed=1)]
+    before[40] = with_box(before[40], 100)
+    scored = opened(images, before=before)
+    assert not any(scored[SETTLED:40])
+    assert scored[40]
+    assert scored[41], "the score of a frame in which something moved is none of one in which all stand still"
+    assert not any(scored[42:])
+
+
+def test_what_came_and_stands_still_is_scored_once_moving_and_once_still() -> None:
+    images, before = shots(60), [*shots(60, seed=1)]
+    for index in range(40, 60):
+        images[index] = with_box(images[index], 100)
+        before[index] = with_box(before[index], 60 if index == 40 else 100)
+    scored = opened(images, before=before)
+    assert scored[40]
+    assert scored[41]
+    assert not any(scored[42:])
+
+
+def test_scores_with_and_without_motion_are_not_taken_for_each_other() -> None:
+    images, before = shots(60), [*shots(60, seed=1)]
+    scored = opened(images, before=[None if index in (30, 40, 41) else one for index, one in enumerate(before)])
+    assert [index for index in range(SETTLED, 60) if scored[index]] == [30, 31, 40, 42]
 
 
 class Counting:

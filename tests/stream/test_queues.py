@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from threading import Event, Thread
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msflow_stream.stream.counters import NEWER_FRAME
 from msflow_stream.stream.queues import BoundedQueue, FrameQueue, NewestFrame, TooLargeError
+from msflow_stream.types import Earlier
 from tests.stream.scripted import PATIENCE, SimulatedClock, frame
 
 
@@ -68,6 +71,15 @@ def test_a_full_queue_makes_its_source_wait(frames: int, nbytes: int) -> None:
     assert done.wait(PATIENCE)
     source.join(PATIENCE)
     assert [got(queue), got(queue)] == [1, 2]
+
+
+def test_the_moment_before_a_frame_counts_as_part_of_its_size() -> None:
+    queue = BoundedQueue(5, 1000)
+    queue.put(replace(frame("gate", 0, 300), earlier=Earlier(np.zeros((10, 20), np.uint8), 0.08)))
+    with pytest.raises(TooLargeError):
+        queue.get(499)
+    waiting = queue.get(500)
+    assert waiting is not None
 
 
 def test_a_frame_larger_than_the_queue_waits_alone() -> None:

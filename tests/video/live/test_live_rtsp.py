@@ -17,11 +17,14 @@ import pytest
 from msflow_stream.config.cameras import Backoff, CameraSettings
 from msflow_stream.video.live.camera_reader import CameraReader
 from msflow_stream.video.live.faults import Fault
+from msflow_stream.video.live.live_reader import LiveReader
 from msflow_stream.video.live.states import State
+from msflow_stream.video.reading.video_reader import VideoReader
 from tests.support.babbler import Babbler
+from tests.support.earlier import assert_same_earlier, earlier_codes
 from tests.support.proxy import Proxy
 from tests.support.rtsp import RtspCamera, need_server, write_units
-from tests.support.videos import write_video
+from tests.support.videos import read_code, write_video
 from tests.support.watcher import PATIENCE, Watcher
 
 PASSWORD = "hunter2-planted"
@@ -85,6 +88,22 @@ def test_every_fifth_frame_arrives_with_its_index_in_the_source(new_server: Rtsp
     )
 
 
+def test_a_camera_shows_the_same_moment_before_a_frame_as_its_recording(
+    new_server: RtspCamera, clips: Callable[..., Path]
+) -> None:
+    with VideoReader(clips("coded", count=LENGTH).with_suffix(""), every=5) as reader:
+        recorded = {read_code(frame.image): frame for frame in reader}
+    with Watcher(new_server.url, every=5) as seen:
+        seen.until_frames(8)
+    with LiveReader(new_server.url, max_frames=12) as live:
+        frames = [frame for frame in live if read_code(frame.image) in recorded]
+    assert len(frames) >= 2
+    for frame in (*seen.frames[1:], *frames[1:]):
+        assert frame.earlier is not None
+        assert_same_earlier(frame, recorded[read_code(frame.image)])
+    assert seen.frames[0].earlier is None
+
+
 def test_a_client_that_comes_later_sees_the_camera_as_it_is_now(server: RtspCamera) -> None:
     with Watcher(server.url) as first:
         first.until_frames(10)
@@ -105,6 +124,8 @@ def test_server_killed_and_restarted(new_server: RtspCamera, transport: str) -> 
         new_server.start()
         seen.until(lambda: seen.segments[-1] == 1)
         seen.until_frames(3)
+    earlier = zip(seen.codes, earlier_codes(seen.frames), strict=True)
+    assert all(before in (None, code - 2) for code, before in earlier), "nothing is seen against another connection"
     indices, times = [frame.index for frame in seen.frames], [frame.time for frame in seen.frames]
     assert all(index % 5 == 0 for index in indices)
     assert indices == sorted(set(indices))
