@@ -6,19 +6,16 @@ from pathlib import Path
 import pytest
 
 from msflow_stream.video.live.connection import Connection, DecodedFrame
-from msflow_stream.video.live.faults import CameraError, Fault
+from msflow_stream.video.live.faults import CameraError
 from tests.support.videos import overwrite_packets, write_video
 
 
 def received(path: Path, motion: bool = True) -> list[DecodedFrame]:
     """What a connection gives whose stream is this file."""
     connection, found = Connection(str(path), name="gate", motion=motion), list[DecodedFrame]()
-    try:
+    with pytest.raises(CameraError, match="the stream ended"):
         found.extend(connection)
-    except CameraError as error:
-        assert error.fault is Fault.ENDED
-    finally:
-        connection.close()
+    connection.close()
     return found
 
 
