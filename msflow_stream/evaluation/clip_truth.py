@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from msflow_stream.datasets.clips import find, load_labels, load_masks, mask_at
 from msflow_stream.evaluation.event_quality import ClipEvents, EventQuality
-from msflow_stream.evaluation.metrics.frames import FrameAuroc, Frames
+from msflow_stream.evaluation.metrics.frames import LITERATURE, FrameAuroc, Frames, LiteratureAuroc
 from msflow_stream.evaluation.metrics.ranking import StreamingAuroc
 from msflow_stream.files import write_json
 from msflow_stream.results.source_results import SourceResult
@@ -65,17 +65,19 @@ class Evaluation:
 
     def __init__(self, frames: Frames, smoothing: float, events: EventQuality) -> None:
         self.frames, self.smoothing, self.events = frames, smoothing, events
-        self._frame = FrameAuroc(frames)
+        self._frame, self._literature = FrameAuroc(frames), LiteratureAuroc()
         self._pixel: dict[str, StreamingAuroc] = {}
 
     def add(self, clip: str, truth: ClipTruth, scored: SourceResult) -> None:
         """Adds one clip; of one that was cut short, the part that was scored."""
         if truth.labels is not None:
             rows, labels = scored.rows, truth.labels[: scored.frames]
-            times = [row.time for row in rows]
+            index, times = [row.index for row in rows], [row.time for row in rows]
             series: dict[str, list[float]] = {kind: [row.scores.of(kind) for row in rows] for kind in SCORE_KINDS}
+            if rows:
+                self._literature.add(labels, index, series)
             series |= {kind + SMOOTHED: smooth(times, values, self.smoothing) for kind, values in series.items()}
-            self._frame.add(clip, labels, [row.index for row in rows], series)
+            self._frame.add(clip, labels, index, series)
             spans = labelled_spans(labels, scored.rate)
             self.events.add(ClipEvents(clip, scored.found, spans, scored.frames / scored.rate))
         if truth.masks is not None:
@@ -95,7 +97,13 @@ class Evaluation:
         if self._pixel:
             pooled["pixel"] = everything.value()
         result = {"frames": self.frames, "smoothing_seconds": self.smoothing, "clips": clips, "pooled": pooled}
-        return result | ({"events": self.events.result()} if self._frame.labelled else {})
+        if not self._frame.labelled:
+            return result
+        return result | {LITERATURE: self.literature(), "events": self.events.result()}
+
+    def literature(self) -> dict[str, float | None]:
+        """Returns the AUROC as most papers report it, by kind of score, with the Gaussian's sigma in frames."""
+        return {"sigma_frames": self._literature.sigma, **self._literature.pooled()}
 
     def save(self, folder: Path) -> None:
         """Writes evaluation.json."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean
@@ -12,17 +12,26 @@ import numpy as np
 import numpy.typing as npt
 
 from msflow_stream.evaluation.collector import CaseScores
-from msflow_stream.evaluation.metrics.events import HOUR, EventCriteria, Span
-from msflow_stream.events.detection.detector import EventDetector, find_events
+from msflow_stream.evaluation.metrics.events import HOUR, EventCriteria, Span, side_by_side
+from msflow_stream.events.detection.detector import EventDetector, EventList
 from msflow_stream.events.detection.triggers import triggers_of
 from msflow_stream.results.wording import trigger_wording
+from msflow_stream.scenes.calibration import overlay_style
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.series import ScoreSmoother, labelled_spans
-from msflow_stream.types import FoundEvent, FrameScore
+from msflow_stream.types import FoundEvent, Frame, FrameScore
 
-METRICS = ("precision", "recall", "alarms_per_hour", "false_alarms_per_hour", "time_to_detection")
-COUNTS = ("events", "right", "spans", "spans_found", "hours")
-NOTHING = np.zeros((1, 1), np.float16)  # a map without regions: where something is does not matter here
+METRICS = (
+    "precision",
+    "recall",
+    "labels_covered",
+    "time_outside",
+    "alarms_per_hour",
+    "false_alarms_per_hour",
+    "time_to_detection",
+)
+COUNTS = ("events", "spans_found", "further", "outside", "spans", "hours")
+LONGEST = ("longest_event", "longest_label")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,12 @@ class ClipEvents:
         found = EventCriteria()
         found.add(self.events, self.spans, self.seconds)
         return found
+
+    @property
+    def missed(self) -> list[Span]:
+        """The labelled spans without an event of their own."""
+        lines = side_by_side(self.events, self.spans)
+        return [span for span, event, _ in lines if span is not None and event is None]
 
 
 class EventQuality:
@@ -69,12 +84,13 @@ class EventQuality:
         return everything
 
     def result(self) -> dict[str, Any]:
-        """Returns the figures of all clips together, and of each with its events and spans."""
+        """Returns the figures of all clips together, and of each with its events, its spans and those missed."""
         clips = {
             clip.name: {
                 **figures(clip.criteria),
                 "found": [event._asdict() for event in clip.events],
                 "labelled": [list(span) for span in clip.spans],
+                "missed": [list(span) for span in clip.missed],
             }
             for clip in self.clips
         }
@@ -83,45 +99,51 @@ class EventQuality:
 
 def figures(found: EventCriteria) -> dict[str, float | None]:
     """Returns the figures by name; shares in 0-1, times in seconds unless they say otherwise."""
-    return {
-        "precision": found.precision,
-        "recall": found.recall,
-        "alarms_per_hour": found.alarms_per_hour,
-        "false_alarms_per_hour": found.false_alarms_per_hour,
-        "time_to_detection": found.time_to_detection,
-        "events": found.events,
-        "right": found.right,
-        "spans": found.spans,
-        "spans_found": len(found.delays),
-        "hours": found.seconds / HOUR,
-    }
+    return {key: getattr(found, key) for key in (*METRICS, *COUNTS[:-1], *LONGEST)} | {"hours": found.seconds / HOUR}
 
 
-def event_quality(
-    scene: Scene, scored: Sequence[CaseScores], all_labels: Callable[[str], npt.ArrayLike] | None = None
-) -> EventQuality:
-    """Returns the events of all clips, found as `watch` and `score` find them, beside the labelled spans.
+class SceneEvents:
+    """The events of the clips of one scene, found as `watch` and `score` find them while their frames are scored."""
 
-    Args:
-        scene: with its thresholds.
-        scored: sampled frames, clip by clip.
-        all_labels: gives a label for every frame of a clip; without, spans are those of the sampled frames.
-    """
-    score, event, calibration = scene.settings.score, scene.settings.event, scene.calibration
-    triggers = triggers_of(event, score, calibration)
-    found = EventQuality(f"scene {scene.name}: {trigger_wording(triggers, score, calibration)}")
-    for clip, group in groupby(scored, key=lambda one: one.clip):
-        frames = list(group)
-        detector = EventDetector(triggers, event, smoothing=score.smoothing, level=1.0, size=(1, 1))
-        events = find_events(detector, map(ScoreSmoother(score.smoothing), _scores(frames, scene.name)))
-        flags, rate = _flags(frames, None if all_labels is None else all_labels(clip))
-        found.add(ClipEvents(clip, events, labelled_spans(flags, rate), len(flags) / rate))
-    return found
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        score = scene.settings.score
+        self._triggers = triggers_of(scene.settings.event, score, scene.calibration)
+        self._level = overlay_style(scene.calibration, score).middle
+        self._clips: dict[str, tuple[EventDetector, ScoreSmoother, EventList]] = {}
 
+    def add(self, clip: str, frame: Frame, score: FrameScore) -> None:
+        """Adds the next scored frame of a clip."""
+        if clip not in self._clips:
+            self._clips[clip] = self._begin(frame)
+        detector, smoother, events = self._clips[clip]
+        events.add(detector.update(smoother(score)), score.time)
 
-def _scores(frames: Sequence[CaseScores], scene: str) -> Iterator[FrameScore]:
-    for one in frames:
-        yield FrameScore(one.clip, scene, one.index, one.time, None, one.scores, NOTHING)
+    def _begin(self, frame: Frame) -> tuple[EventDetector, ScoreSmoother, EventList]:
+        settings, (height, width) = self._scene.settings, frame.image.shape[:2]
+        smoothing = settings.score.smoothing
+        detector = EventDetector(
+            self._triggers, settings.event, smoothing=smoothing, level=self._level, size=(width, height)
+        )
+        return detector, ScoreSmoother(smoothing), EventList()
+
+    def quality(
+        self, scored: Sequence[CaseScores], all_labels: Callable[[str], npt.ArrayLike] | None = None
+    ) -> EventQuality:
+        """Returns the events of all clips, now that each is over, beside the labelled spans.
+
+        Args:
+            scored: sampled frames, clip by clip.
+            all_labels: gives a label for every frame of a clip; without, spans are those of the sampled frames.
+        """
+        score, calibration = self._scene.settings.score, self._scene.calibration
+        found = EventQuality(f"scene {self._scene.name}: {trigger_wording(self._triggers, score, calibration)}")
+        for clip, group in groupby(scored, key=lambda one: one.clip):
+            detector, _, events = self._clips[clip]
+            events.add(detector.close(), 0.0)
+            flags, rate = _flags(list(group), None if all_labels is None else all_labels(clip))
+            found.add(ClipEvents(clip, events.found, labelled_spans(flags, rate), len(flags) / rate))
+        return found
 
 
 def _flags(frames: Sequence[CaseScores], labels: npt.ArrayLike | None) -> tuple[npt.NDArray[np.bool_], float]:
@@ -144,9 +166,11 @@ def summarise_events(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict
     """Returns the figures of every scene of video as means over seeds, and how its events were found."""
     summary = {}
     for name, seeds in results.items():
-        events = [seed["events"] for seed in seeds if seed.get("events")]
+        events = [
+            one for seed in seeds if (one := seed.get("events")) and "further" in one["pooled"]
+        ]  # else: older ones
         if events:
-            pooled = {key: [one["pooled"][key] for one in events] for key in (*COUNTS, *METRICS)}
+            pooled = {key: [one["pooled"][key] for one in events] for key in (*COUNTS, *METRICS, *LONGEST)}
             means = {key: None if None in values else fmean(values) for key, values in pooled.items()}
             summary[name] = {**means, "of": events[0]["of"]}
     return summary

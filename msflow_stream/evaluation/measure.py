@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from msflow_stream.evaluation.cases import EvaluationUnit
-from msflow_stream.evaluation.collector import MetricsCollector
-from msflow_stream.evaluation.event_quality import event_metrics, event_quality
+from msflow_stream.evaluation.collector import CaseScores, MetricsCollector
+from msflow_stream.evaluation.event_quality import EventQuality, SceneEvents, event_metrics
 from msflow_stream.evaluation.gallery import Gallery
-from msflow_stream.evaluation.metrics.frames import Frames
+from msflow_stream.evaluation.metrics.frames import LITERATURE, SIGMA, Frames, LiteratureAuroc
 from msflow_stream.evaluation.metrics.streaming import ValueCounts, halves
 from msflow_stream.files import write_json
 from msflow_stream.results.run_folder import versions
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.series import batched
-from msflow_stream.types import SCORE_KINDS, Frame
+from msflow_stream.types import SCORE_KINDS, Frame, UserError
 
 Labels = Callable[[str], npt.ArrayLike]  # a clip's name to the labels of all its frames
 
@@ -51,16 +51,20 @@ def measure(
     thresholds = _thresholds(unit, scorer) if unit.is_video else None
     labels = unit.all_labels if frames == "all" else None
     collector = MetricsCollector(unit.is_video, settings.score.smoothing, thresholds, labels)
+    events = SceneEvents(scene) if unit.is_video else None
     heat = scene.calibration.map_range if scene.calibration else (0.0, 1.0)
     gallery = Gallery(heat, settings.fit.seed)
     for clip, cases in unit.test_clips(settings.input.size):
         for part in batched(cases, settings.score.batch):
             for case, scored in zip(part, scorer.score_with_maps([case.frame for case in part]), strict=True):
                 collector.add(clip, case, scored)
+                if events is not None:
+                    events.add(clip, case.frame, scored.score)
                 name = f"{clip}, frame {case.frame.index}" if unit.is_video else case.frame.source
                 gallery.add(name, case, scored.score.scores.of(settings.score.kind), scored.score.map)
             on_batch(len(part))
-    result = _result(unit, scene, collector, frames, labels)
+    quality = None if events is None else events.quality(collector.scored, labels)
+    result = _result(unit, scene, collector, frames, quality)
     gallery.save(folder / GALLERY)
     curves = {name: {"x": curve.x.tolist(), "y": curve.y.tolist()} for name, curve in collector.curves().items()}
     write_json(folder / CURVES, curves)
@@ -70,23 +74,40 @@ def measure(
 
 
 def _result(
-    unit: EvaluationUnit, scene: Scene, collector: MetricsCollector, frames: Frames, labels: Labels | None
+    unit: EvaluationUnit, scene: Scene, collector: MetricsCollector, frames: Frames, events: EventQuality | None
 ) -> dict[str, Any]:
-    events = event_quality(scene, collector.scored, labels) if unit.is_video else None
+    metrics = collector.metrics()
+    if events is not None:
+        metrics |= _literature(unit, collector.scored) | event_metrics(events.criteria)
     return {
         "name": unit.name,
         "video": unit.is_video,
         "seed": scene.settings.fit.seed,
-        "metrics": collector.metrics() | ({} if events is None else event_metrics(events.criteria)),
+        "metrics": metrics,
         "events": None if events is None else events.result(),
         "cases": len(collector.scored),
         "anomalous": sum(one.anomalous for one in collector.scored),
         "masks": collector.has_masks,
         "frames": frames,
+        "literature": {"sigma_frames": SIGMA},
         "frames fitted": scene.record.get("frames"),
         "settings": scene.settings.model_dump(mode="json"),
         "versions": versions(),
     }
+
+
+def _literature(unit: EvaluationUnit, scored: Sequence[CaseScores]) -> dict[str, float | None]:
+    """Frame AUROC as most papers report it, by kind of score; nothing where only sampled frames have labels."""
+    found = LiteratureAuroc()
+    for clip, group in groupby(scored, key=lambda one: one.clip):
+        part = list(group)
+        try:
+            labels = unit.all_labels(clip)
+        except UserError:
+            return {}
+        series: dict[str, list[float]] = {kind: [one.scores.of(kind) for one in part] for kind in SCORE_KINDS}
+        found.add(labels, [one.index for one in part], series)
+    return {f"{LITERATURE}_{kind}": value for kind, value in found.pooled().items()}
 
 
 def _thresholds(unit: EvaluationUnit, scorer: Scorer) -> npt.NDArray[np.float16]:

@@ -19,6 +19,7 @@ from msflow_stream.config.settings import Settings
 from msflow_stream.datasets import DATASETS
 from msflow_stream.evaluation.event_quality import summarise_events
 from msflow_stream.evaluation.gallery import GROUPS
+from msflow_stream.evaluation.metrics.frames import LITERATURE, SIGMA
 from msflow_stream.files import replaced
 from msflow_stream.results.run_folder import versions
 from msflow_stream.types import SCORE_KINDS
@@ -61,6 +62,7 @@ def summarise(
             name: {key: seeds[0][key] for key in ("frames fitted", "cases", "anomalous", "masks")}
             for name, seeds in results.items()
         },
+        "literature": {"sigma_frames": SIGMA},
         "events": summarise_events(results),
         "failed": failed,
         "published": {
@@ -118,7 +120,9 @@ def write_report(path: Path, summary: dict[str, Any], folders: dict[str, Path], 
         }
         for name, folder in folders.items()
     ]
-    text = environment.from_string(template).render(summary=summary, main=main, keys=keys, sections=sections)
+    literature = [key for key in keys if key.startswith(LITERATURE)]
+    shown = {"summary": summary, "main": main, "keys": keys, "literature": literature, "sections": sections}
+    text = environment.from_string(template).render(shown)
     with replaced(path) as partial:
         partial.write_text(text, encoding="utf-8")
 

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from msflow_stream.evaluation.clip_truth import SMOOTHED, Evaluation
 from msflow_stream.evaluation.event_quality import COUNTS, METRICS, ClipEvents, EventQuality
-from msflow_stream.evaluation.metrics.events import HOUR, EventCriteria, Span, side_by_side
+from msflow_stream.evaluation.metrics.events import GRACE, HOUR, Beside, EventCriteria, Span, side_by_side
+from msflow_stream.evaluation.metrics.frames import LITERATURE, SIGMA
 from msflow_stream.evaluation.summary import COLUMNS
 from msflow_stream.results.wording import figure, interval, span
 from msflow_stream.scenes.tails.fitting import CONFIDENCE, TailFit
@@ -20,9 +21,25 @@ from msflow_stream.types import SCORE_KINDS, FoundEvent, ScoreKind
 
 from .progress import clock, number, table
 
-EVENT_COLUMNS = ("precision", "recall", "hours", "alarms/h", "false/h", "delay (s)")
+EVENT_COLUMNS = (
+    "precision",
+    "recall",
+    "labels inside",
+    "time outside",
+    "longest/label (s)",
+    "hours",
+    "alarms/h",
+    "false/h",
+    "delay (s)",
+)
 LABELLED_COLUMNS = ["clip", "labelled", "event", "told after", ""]
-MISSED, WRONG, RIGHT = "missed", "false alarm", "found"
+VERDICTS = {
+    "found": "found",
+    "missed": "missed",
+    "covered": "missed: its event is another's",
+    "further": "further event",
+    "outside": "false alarm",
+}
 
 TAIL_FACTS = (
     "probability of a frame above",
@@ -46,16 +63,19 @@ def print_events(console: Console, summary: Mapping[str, Any]) -> None:
     if len(rows) > 1:
         sums = {key: sum(values[key] for values in events.values()) for key in COUNTS}
         rows.append(["sum, mean", *_row({**sums, **{key: summary["mean"].get(f"event_{key}") for key in METRICS}})])
-    caption = "precision: of the events, recall: of the labelled spans, those that overlap one of the others; "
-    caption += "delay: from a span's start to the first message; "
+    caption = "precision: of the events, recall: of the labelled spans, those in pairs, one to one; labels inside: "
+    caption += "labelled time within events; time outside: of the events, 2 s and more from labels; false: over no "
+    caption += "label; delay: from a span's start to its event's first message; "
     caption += next(iter(events.values()))["of"] if len(events) == 1 else "thresholds: in results.json, by scene"
     console.print(table("events", ["", *EVENT_COLUMNS], rows, escape(caption)))
 
 
 def _row(values: Mapping[str, Any]) -> list[str]:
-    shares = (("precision", "right", "events"), ("recall", "spans_found", "spans"))
+    shares = (("precision", "events"), ("recall", "spans"))
     return [
-        *(f"{number(values[key])} ({values[part]:.4g}/{values[whole]:.4g})" for key, part, whole in shares),
+        *(f"{number(values[key])} ({values['spans_found']:.4g}/{values[whole]:.4g})" for key, whole in shares),
+        *(number(values[key]) for key in ("labels_covered", "time_outside")),
+        f"{number(values.get('longest_event'), 1)}/{number(values.get('longest_label'), 1)}",
         f"{values['hours']:.3g}",
         *(number(values[key], 1) for key in ("alarms_per_hour", "false_alarms_per_hour")),
         number(values["time_to_detection"], 2),
@@ -78,6 +98,7 @@ def print_summary(console: Console, summary: dict[str, Any]) -> None:
         counted = "sampled frames" if summary["frames"] == "sampled" else "all frames, each with its newest score"
         caption += f"; frame AUROC pooled over clips, {counted}"
     console.print(table(summary["data"], ["", *(COLUMNS[key] for key in columns)], rows, caption))
+    _print_literature(console, summary)
     if not summary["published"]:
         return
     sources = list(summary["published"])
@@ -87,6 +108,26 @@ def print_summary(console: Console, summary: dict[str, Any]) -> None:
         if any(key in summary["published"][one] for one in sources)
     ]
     console.print(table("beside what was published (mean over classes)", ["", "ours", *sources], rows))
+
+
+def _print_literature(console: Console, summary: Mapping[str, Any]) -> None:
+    """Prints the frame AUROC as most papers report it, under a name of its own."""
+    keys = [key for key in summary["mean"] if key.startswith(LITERATURE)]
+    if not keys:
+        return
+    means = [("mean", summary["mean"])] if len(summary["classes"]) > 1 else []
+    rows = [
+        [name, *(number(values.get(key)) for key in keys)] for name, values in [*summary["classes"].items(), *means]
+    ]
+    kinds = [key.removeprefix(f"{LITERATURE}_").replace("_", " ") for key in keys]
+    console.print(table(LITERATURE, ["", *kinds], rows, _literature_wording(summary["literature"]["sigma_frames"])))
+
+
+def _literature_wording(sigma: float) -> str:
+    return (
+        f"{LITERATURE}: as in papers, all frames, smoothed over time by a Gaussian (sigma {sigma:g} frames) that sees "
+        "the future, each clip stretched to 0-1, pooled (micro)"
+    )
 
 
 def _with_spread(value: float | None, spread: float | None) -> str:
@@ -143,9 +184,14 @@ def print_evaluation(console: Console, evaluation: Evaluation) -> None:
         row for clip, values in result["clips"].items() for row in _auroc_rows(clip, evaluation.counts(clip), values)
     ]
     rows += _auroc_rows("all, pooled", evaluation.counts(None), result["pooled"])
+    if evaluation.labelled:
+        literature = evaluation.literature()
+        rows.append([LITERATURE, "", "", *(number(literature.get(kind)) for kind in SCORE_KINDS), ""])
     counted = "sampled frames" if evaluation.frames == "sampled" else "all frames, each with its newest score"
     columns = ["clip", "anomalous", "", *(kind.replace("_", " ") for kind in SCORE_KINDS), "pixel"]
     caption = f"over {counted}; smoothed: causal mean, {evaluation.smoothing:g} s; –: only one label occurs"
+    if evaluation.labelled:
+        caption += f"; {_literature_wording(SIGMA)}"
     console.print(table("frame-level and pixel-level AUROC", columns, rows, caption))
     if evaluation.labelled:
         print_event_quality(console, evaluation.events)
@@ -162,25 +208,25 @@ def print_event_quality(console: Console, quality: EventQuality) -> None:
     """Prints the events of every clip beside its labelled spans, and how good they are."""
     lines = [line for clip in quality.clips for line in _clip_lines(clip)]
     quiet = sum(not clip.events and not clip.spans for clip in quality.clips)
-    caption = "times in the clip; told after: from the span's start to the event's first message"
+    caption = "times in the clip, pairs one to one; told after: from the span's start to the event's first message"
     if quiet:
         caption += f"; {quiet} clip{'s' * (quiet > 1)} with neither left out"
     if lines:
         console.print(table("events beside labelled spans", LABELLED_COLUMNS, lines, caption))
-    explained = f"{escape(quality.of)}; right: it overlaps a labelled span"
+    explained = f"{escape(quality.of)}; an event finds one span at most, and a span is found by one event at most"
     console.print(table("events", ["", "", "of"], _summary(quality.criteria), explained))
 
 
 def _clip_lines(clip: ClipEvents) -> list[list[str]]:
-    """Rows of the table: what overlaps side by side, the clip's name in the first of them."""
-    pairs = side_by_side(clip.events, clip.spans)
-    return [["" if row else escape(clip.name), *_line(*pair)] for row, pair in enumerate(pairs)]
+    """Rows of the table: pairs, and what has no partner; the clip's name in the first of them."""
+    lines = side_by_side(clip.events, clip.spans)
+    return [["" if row else escape(clip.name), *_line(line)] for row, line in enumerate(lines)]
 
 
-def _line(labelled: Span | None, event: FoundEvent | None) -> list[str]:
-    delay = "–" if labelled is None or event is None else f"{max(0.0, event.told - labelled[0]):.1f} s"
-    said = WRONG if labelled is None else MISSED if event is None else RIGHT
-    return [_times(labelled), _times(event), delay, said]
+def _line(line: Beside) -> list[str]:
+    span, event, verdict = line
+    delay = "–" if span is None or event is None else f"{max(0.0, event.told - span[0]):.1f} s"
+    return [_times(span), _times(event), delay, VERDICTS[verdict]]
 
 
 def _times(one: Span | FoundEvent | None) -> str:
@@ -188,14 +234,26 @@ def _times(one: Span | FoundEvent | None) -> str:
 
 
 def _summary(found: EventCriteria) -> list[list[str]]:
-    events, wrong, footage = _count(found.events, "event"), found.events - found.right, span(found.seconds / HOUR)
+    events, footage = _count(found.events, "event"), span(found.seconds / HOUR)
+    covered = _seconds(found.inside, found.labelled)
+    astray = _seconds(found.astray, found.active)
+    missed = found.spans - found.spans_found
     return [
-        ["precision", number(found.precision), f"{found.right} right of {events}"],
-        ["recall", number(found.recall), f"{len(found.delays)} found of {_count(found.spans, 'labelled span')}"],
+        ["precision", number(found.precision), f"{found.spans_found} with a labelled span of {events}"],
+        ["  further events in a span", str(found.further), "over a labelled span that has another event"],
+        ["  events outside all labels", str(found.outside), "false alarms"],
+        ["recall", number(found.recall), f"{found.spans_found} found of {_count(found.spans, 'labelled span')}"],
+        ["labelled time inside events", number(found.labels_covered), covered],
+        ["event time outside labels", number(found.time_outside), f"{astray}, beyond {GRACE:g} s around each span"],
+        ["longest event", f"{found.longest_event:.1f} s", f"longest labelled span {found.longest_label:.1f} s"],
         ["alarms per hour", number(found.alarms_per_hour, 1), f"{events} in {footage}"],
-        ["false alarms per hour", number(found.false_alarms_per_hour, 1), f"{wrong} wrong in {footage}"],
-        ["time to detection", _delay(found), f"mean over {_count(len(found.delays), 'span')} found"],
+        ["false alarms per hour", number(found.false_alarms_per_hour, 1), f"{found.outside} in {footage}"],
+        ["time to detection", _delay(found), f"mean over {_count(found.spans_found, 'span')} found, {missed} missed"],
     ]
+
+
+def _seconds(part: float, whole: float) -> str:
+    return f"{part:.1f} of {whole:.1f} s"
 
 
 def _delay(found: EventCriteria) -> str:

@@ -42,7 +42,7 @@ def test_each_event_stands_beside_its_span_and_misses_and_false_alarms_stand_out
     rows = [line for line in lines if len(line) == 5]
     assert rows == [
         ["yard [1]", "0:00:05.0–0:00:08.0", "0:00:04.0–0:00:07.5", "0.4 s", "found"],
-        ["", "0:00:05.0–0:00:08.0", "0:00:07.6–0:00:08.0", "3.0 s", "found"],
+        ["", "–", "0:00:07.6–0:00:08.0", "–", "further event"],
         ["", "0:00:20.0–0:00:30.0", "–", "–", "missed"],
         ["", "–", "1:01:40.0–1:01:41.2", "–", "false alarm"],
     ]
@@ -52,12 +52,28 @@ def test_each_event_stands_beside_its_span_and_misses_and_false_alarms_stand_out
 def test_all_clips_together_are_summed_up_with_what_the_figures_are_of() -> None:
     lines = printed(quality(YARD, QUIET))
     rows = {line[0]: line[1:] for line in lines if len(line) == 3}
-    assert rows["precision"] == ["0.667", "2 right of 3 events"]
+    assert rows["precision"] == ["0.333", "1 with a labelled span of 3 events"]
+    assert rows["further events in a span"] == ["1", "over a labelled span that has another event"]
+    assert rows["events outside all labels"] == ["1", "false alarms"]
     assert rows["recall"] == ["0.500", "1 found of 2 labelled spans"]
+    assert rows["labelled time inside events"] == ["0.223", "2.9 of 13.0 s"]
+    assert rows["event time outside labels"] == ["0.243", "1.2 of 5.2 s, beyond 2 s around each span"]
+    assert rows["longest event"] == ["3.5 s", "longest labelled span 10.0 s"]
     assert rows["alarms per hour"] == ["1.5", "3 events in 2 hours"]
-    assert rows["false alarms per hour"] == ["0.5", "1 wrong in 2 hours"]
-    assert rows["time to detection"] == ["0.40 s", "mean over 1 span found"]
+    assert rows["false alarms per hour"] == ["0.5", "1 in 2 hours"]
+    assert rows["time to detection"] == ["0.40 s", "mean over 1 span found, 1 missed"]
     assert any(line[0].startswith("scene gate: paper above 1 (as given)") for line in lines)
+
+
+def test_an_event_that_goes_on_into_the_next_violation_finds_one_and_the_other_is_said_to_be_another_s() -> None:
+    lines = printed(quality(ClipEvents("yard", [FoundEvent(4.0, 12.0, 4.4)], [(4.0, 8.0), (10.0, 12.0)], 20.0)))
+    assert [line[-1] for line in lines if len(line) == 5] == ["found", "missed: its event is another's"]
+
+
+def test_what_is_missed_is_listed_clip_by_clip() -> None:
+    clips = quality(YARD, QUIET).result()["clips"]
+    assert clips["yard [1]"]["missed"] == [[20.0, 30.0]]
+    assert clips["night"]["missed"] == []
 
 
 def test_without_events_and_labels_there_are_no_figures_and_no_error() -> None:
@@ -115,16 +131,16 @@ def test_seeds_are_averaged_and_scenes_summed_up() -> None:
         "01": [{"events": quality(YARD).result()}, {"events": quality(wrong).result()}],
         "02": [{"events": quality(QUIET).result()}],
         "still": [{"events": None}],
-        "older": [{}],
+        "older": [{}, {"events": {"pooled": {"precision": 1.0, "right": 3}}}],
     }
     events = summarise_events(results)
     assert list(events) == ["01", "02"]
-    assert (events["01"]["events"], events["01"]["spans"], events["01"]["precision"]) == (2, 1.5, pytest.approx(1 / 3))
+    assert (events["01"]["events"], events["01"]["spans"], events["01"]["precision"]) == (2, 1.5, pytest.approx(1 / 6))
     assert events["01"]["time_to_detection"] is None  # one of the seeds has found nothing
     assert (events["02"]["precision"], events["02"]["alarms_per_hour"]) == (None, 0)
-    console = Console(file=io.StringIO(), width=160)
+    console = Console(file=io.StringIO(), width=220)
     print_events(console, {"events": events, "mean": {"event_precision": 1 / 3, "event_recall": 0.25}})
     assert isinstance(console.file, io.StringIO)
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in console.file.getvalue().splitlines()]
-    assert ["01", "0.333 (1/2)", "0.250 (0.5/1.5)", "1.5", "1.3", "0.7", "–"] in rows
-    assert ["sum, mean", "0.333 (1/2)", "0.250 (0.5/1.5)", "2", "–", "–", "–"] in rows
+    assert ["01", "0.167 (0.5/2)", "0.250 (0.5/1.5)", "0.112", "0.621", "2.4/10.0", "1.5", "1.3", "0.7", "–"] in rows
+    assert ["sum, mean", "0.333 (0.5/2)", "0.250 (0.5/1.5)", "–", "–", "–/–", "2", "–", "–", "–"] in rows

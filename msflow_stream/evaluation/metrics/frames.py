@@ -8,10 +8,13 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import gaussian_filter1d
 
 from msflow_stream.evaluation.metrics.ranking import auroc
 
 Frames = Literal["sampled", "all"]
+LITERATURE = "frame_auroc_literature"
+SIGMA = 3.0  # frames, of the Gaussian over time of AI-VAD's evaluation, among others
 
 
 def spread(
@@ -82,3 +85,39 @@ class FrameAuroc:
         """Returns the counted frames of a clip or of all, and the anomalous ones among them."""
         chosen = [self._labels[clip]] if clip is not None else list(self._labels.values())
         return sum(len(flags) for flags in chosen), sum(int(flags.sum()) for flags in chosen)
+
+
+@dataclass(slots=True)
+class LiteratureAuroc:
+    """Frame AUROC as most papers report it, to stand beside their figures: with the future and the answer in hand.
+
+    Scores of the scored frames are joined by straight lines to one for every frame of the clip (held before the first
+    and after the last), smoothed by a Gaussian over time, which sees what is yet to come, and stretched per clip to
+    0-1, which needs the whole clip and favours clips that hold a violation. The AUROC is over all frames of all clips
+    together (micro).
+
+    Args:
+        sigma: standard deviation of the Gaussian, in frames.
+    """
+
+    sigma: float = SIGMA
+    _labels: list[npt.NDArray[np.bool_]] = field(default_factory=list)
+    _values: dict[str, list[npt.NDArray[np.float64]]] = field(default_factory=dict)
+
+    def add(self, labels: npt.ArrayLike, index: Sequence[int], values: Mapping[str, Sequence[float]]) -> None:
+        """Adds one clip: a 0/1 label for each of its frames, and series over the scored ones, one at least."""
+        flags = np.asarray(labels) != 0
+        self._labels.append(flags)
+        for name, series in values.items():
+            dense = np.interp(np.arange(len(flags)), index, np.asarray(series, np.float64))
+            self._values.setdefault(name, []).append(_stretched(gaussian_filter1d(dense, self.sigma)))
+
+    def pooled(self) -> dict[str, float | None]:
+        """Returns the AUROC by name of series; None where only one label occurs."""
+        return {name: auroc(np.concatenate(self._labels), np.concatenate(all)) for name, all in self._values.items()}
+
+
+def _stretched(series: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The series from 0 for its least to 1 for its highest value; 0 if all are equal."""
+    low, high = float(series.min()), float(series.max())
+    return (series - low) / (high - low if high > low else 1.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from msflow_stream.config.settings import EventSettings
 from msflow_stream.events.detection.open_event import OpenEvent, event_id
@@ -12,6 +12,7 @@ from msflow_stream.events.detection.triggers import SLACK, Trigger, TriggerState
 from msflow_stream.series import SmoothedScore
 from msflow_stream.types import Box, Event, EventMessage, FoundEvent, FrameScore, ScoreKind
 
+GONE = 1.0  # seconds without its own activity after which an event ends where another one has begun
 PAUSE = 5.0  # seconds without a frame, beyond which what comes next has nothing to do with what was
 STEPS = 4  # or so many times the shortest step between frames: they may be sampled that rarely
 
@@ -20,9 +21,12 @@ class EventDetector:
     """Finds the events of one source, one at a time; the same scores give the same events.
 
     An event begins when a trigger's smoothed score stays above its threshold for `min_duration`; its start is the
-    first frame of that run. Then there is activity in every frame in which some score is above its threshold, and on
-    until each that triggered is below its release level. It is over when `cool_down` has passed without activity, or
-    the source has paused for longer than that (and than 5 s). Its end is the last activity.
+    first frame of that run. There is activity in every frame in which a trigger that it has is acting: from its
+    threshold on until it is below its release level. An event belongs to what triggered it: activity of a kind that
+    it does not have, or out of reach of the places where it was (`Whereabouts`), is not its own. A kind whose run
+    began during its activity joins it when that has lasted as long. Its end is its last activity. It is over when
+    `cool_down` has passed since, or a second and something else has lasted long enough to be an event; or when the
+    source has paused for longer than the cool-down (and than 5 s).
 
     Args:
         triggers: of the scene, as `triggers_of` finds them; without any there are no events.
@@ -47,12 +51,12 @@ class EventDetector:
         origin: str = "",
     ) -> None:
         self.size = size
-        self._level, self._cool_down = level, settings.cool_down
+        self._level, self._cool_down, self._min_duration = level, settings.cool_down, settings.min_duration
         self._states = [TriggerState(trigger, settings) for trigger in triggers]
         compared = [(trigger.kind, trigger.threshold, trigger.normal) for trigger in triggers]
         self._origin = repr((origin, compared, settings.model_dump_json(), smoothing, level))
         self._event: OpenEvent | None = None
-        self._candidates: dict[ScoreKind, OpenEvent] = {}  # while there is no event, of the kinds above their threshold
+        self._candidates: dict[ScoreKind, OpenEvent] = {}  # of the kinds above their threshold, if not the event's own
         self._time, self._shortest = -math.inf, math.inf  # of the last frame; step between frames
 
     @property
@@ -65,14 +69,20 @@ class EventDetector:
         time = scored.score.time
         messages = self.close() if self._interrupted(time) else []
         for state in self._states:
-            state.update(time, scored.smoothed[state.trigger.kind])
-        active = self._is_active()
-        if self._event is not None and self._is_over(time, active):
+            state.update(scored.score.scores.of(state.trigger.kind), scored.smoothed[state.trigger.kind])
+        boxes = self._regions(scored.score)
+        own = self._event is not None and self._is_own(self._event, time, boxes)
+        if self._event is not None and self._is_over(self._event, time, own):
+            messages, own = messages + self._end(), False
+        self._gather(scored, boxes, own)
+        if self._event is not None:
+            own = self._go_on(self._event, scored, boxes, own)
+        if self._event is not None and not own and time - self._event.last >= GONE - SLACK and self._lasting(time):
             messages += self._end()
         if self._event is None:
-            messages += self._begin(scored)
-        else:
-            messages += self._go_on(self._event, scored, active)
+            messages += self._begin(time)
+        elif self._event.has_news(time):
+            messages.append(self._event.message("update", time))
         self._time = time
         return messages
 
@@ -90,51 +100,75 @@ class EventDetector:
             self._shortest = step
         return math.isfinite(step) and step > max(PAUSE, self._cool_down, STEPS * self._shortest)
 
-    def _is_active(self) -> bool:
-        joined = [] if self._event is None else self._event.triggers
-        return any(state.above or (state.active and state.trigger in joined) for state in self._states)
+    def _is_own(self, event: OpenEvent, time: float, boxes: Sequence[Box]) -> bool:
+        """Returns True if a frame has activity of what triggered the event."""
+        acting = any(state.acting and state.trigger in event.triggers for state in self._states)
+        return acting and event.whereabouts.near(time, boxes, self.size)
 
-    def _is_over(self, time: float, active: bool) -> bool:
-        assert self._event is not None
-        unbroken = active and self._event.last == self._time  # by a frame without activity
-        return not unbroken and time - self._event.last > self._cool_down + SLACK
+    def _is_over(self, event: OpenEvent, time: float, own: bool) -> bool:
+        unbroken = own and event.last == self._time  # by a frame without activity
+        return not unbroken and time - event.last > self._cool_down + SLACK
 
-    def _begin(self, scored: SmoothedScore) -> list[EventMessage]:
+    def _gather(self, scored: SmoothedScore, boxes: Sequence[Box], own: bool) -> None:
+        """Adds the frame to what may become an event, one for each kind that is above its threshold."""
+        has = self._event.triggers if self._event is not None and own else []
+        candidates = {}
+        for state in self._states:
+            kind = state.trigger.kind
+            candidate = self._candidates.get(kind)
+            if not state.above or state.trigger in has or not (candidate or state.acting):
+                continue
+            candidates[kind] = candidate or OpenEvent(event_id(scored.score, self._origin), state.trigger, scored.score)
+            if state.acting:
+                candidates[kind].add(scored, boxes)
+            else:
+                candidates[kind].pause(scored.score.time)
+        self._candidates = candidates
+
+    def _lasting(self, time: float) -> list[OpenEvent]:
+        """Returns what has lasted long enough to be an event, in the order of the triggers."""
+        return [one for one in self._candidates.values() if time - one.start >= self._min_duration - SLACK]
+
+    def _begin(self, time: float) -> list[EventMessage]:
         """Begins an event if a score has been above its threshold for long enough."""
-        above = [state.trigger for state in self._states if state.above]
-        self._candidates = {trigger.kind: self._candidate(trigger, scored.score) for trigger in above}
-        if above:
-            boxes = self._regions(scored.score)
-            for candidate in self._candidates.values():
-                candidate.add(scored, boxes)
-        lasting = [state.trigger for state in self._states if state.lasting]
+        lasting = self._lasting(time)
         if not lasting:
             return []
-        self._event = self._candidates[lasting[0].kind]
-        self._event.triggers += lasting[1:]
-        self._candidates = {}
-        return [self._event.message("open", scored.score.time)]
+        self._event = lasting[0]
+        for one in lasting:
+            del self._candidates[one.triggers[0].kind]
+        self._event.triggers += [one.triggers[0] for one in lasting[1:]]
+        return [self._event.message("open", time)]
 
-    def _candidate(self, trigger: Trigger, score: FrameScore) -> OpenEvent:
-        """Returns the one that the frames before have begun, or a new one."""
-        return self._candidates.get(trigger.kind) or OpenEvent(event_id(score, self._origin), trigger, score)
-
-    def _go_on(self, event: OpenEvent, scored: SmoothedScore, active: bool) -> list[EventMessage]:
+    def _go_on(self, event: OpenEvent, scored: SmoothedScore, boxes: Sequence[Box], own: bool) -> bool:
+        """Adds the frame to the event, and the kinds that join it; returns True if either is activity of its own."""
         time = scored.score.time
-        if active:
-            event.add(scored, self._regions(scored.score))
-            lasting = [state.trigger for state in self._states if state.lasting]
-            event.triggers += [trigger for trigger in lasting if trigger not in event.triggers]
-        else:
+        if own:
+            event.add(scored, boxes)
+        joining = [
+            one
+            for one in self._lasting(time)
+            if one.start <= event.last + GONE and one.triggers[0] not in event.triggers
+        ]
+        for one in joining:
+            event.triggers += one.triggers
+            del self._candidates[one.triggers[0].kind]
+        if joining and not own:
+            event.add(scored, boxes)
+        elif not own:
             event.pause(time)
-        return [event.message("update", time)] if event.has_news(time) else []
+        return own or bool(joining)
 
     def _end(self) -> list[EventMessage]:
         event, self._event = self._event, None
-        return [] if event is None else [event.message("close", self._time)]
+        if event is None:
+            return []
+        self._candidates = {kind: one for kind, one in self._candidates.items() if one.start > event.last}
+        return [event.message("close", self._time)]
 
     def _regions(self, score: FrameScore) -> tuple[Box, ...]:
-        return regions_of(score.map, self._level, self.size)
+        """Returns the regions of a frame with activity."""
+        return regions_of(score.map, self._level, self.size) if any(state.acting for state in self._states) else ()
 
 
 class EventList:
@@ -162,12 +196,3 @@ class EventList:
             FoundEvent(event.start, self._told[id] if event.end is None else event.end, self._told[id])
             for id, event in self._events.items()
         ]
-
-
-def find_events(detector: EventDetector, scores: Iterable[SmoothedScore]) -> list[FoundEvent]:
-    """Returns the events in the scores of one whole source."""
-    events = EventList()
-    for scored in scores:
-        events.add(detector.update(scored), scored.score.time)
-    events.add(detector.close(), 0.0)
-    return events.found

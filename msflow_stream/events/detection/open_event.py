@@ -11,7 +11,7 @@ from datetime import UTC
 from pathlib import Path
 from typing import Literal
 
-from msflow_stream.events.detection.regions import Tracker
+from msflow_stream.events.detection.regions import Tracker, Whereabouts
 from msflow_stream.events.detection.triggers import SLACK, Trigger
 from msflow_stream.files import file_hash
 from msflow_stream.series import SmoothedScore
@@ -48,17 +48,19 @@ class OpenEvent:
 
     Attributes:
         triggers: the one that may open it first, then those that joined.
-        last: time of the last activity, in seconds from the source's start.
+        start, last: times of the first and the last activity, in seconds from the source's start.
+        whereabouts: where the activity was.
     """
 
     def __init__(self, id: str, trigger: Trigger, first: FrameScore) -> None:
         """Begins with the first frame above the trigger's threshold."""
         self.id, self.triggers = id, [trigger]
         self._source, self._scene = first.source, first.scene
-        self._start = self.last = first.time
+        self.start = self.last = first.time
         self._start_wall = self._last_wall = first.wall
         self._peaks: dict[str, float] = {}
         self._peak: tuple[int, float, tuple[Box, ...]] = first.index, first.time, ()
+        self.whereabouts = Whereabouts()
         self._tracker = Tracker()
         self._version = 0
         self._sent_at, self._sent_peak = -math.inf, -math.inf
@@ -74,6 +76,7 @@ class OpenEvent:
                 if kind == self.triggers[0].kind:
                     self._peak = score.index, score.time, tuple(boxes)
         self._tracker.update(score.time, boxes)
+        self.whereabouts.add(score.time, boxes)
 
     def pause(self, time: float) -> None:
         """Notes a frame without activity."""
@@ -88,7 +91,7 @@ class OpenEvent:
             source=self._source,
             scene=self._scene,
             triggers=tuple(trigger.kind for trigger in self.triggers),
-            start=self._start,
+            start=self.start,
             end=self.last if over else None,
             start_wall=self._start_wall,
             end_wall=self._last_wall if over else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -18,6 +19,10 @@ MISSES = 2  # frames without it that a track survives
 MAX_POINTS = 64  # of a path
 MAX_TRACKS = 16
 STEADY = 3  # frames from which on a track is more than a flicker
+REACH = 3.0  # of its own lengths that a thing may go in a second: of a person or a vehicle, faster than most
+FARTHEST = 1.0  # seconds after which it may be no farther
+SHORTEST = 0.1  # of the longer side of the frame: the least length of a thing, for specks
+LARGE = 0.25  # of the largest region: smaller ones do not say where the activity is
 
 
 def boxes_of(mask: npt.ArrayLike, smallest: float = 1) -> tuple[Boxes, npt.NDArray[np.int64]]:
@@ -153,6 +158,40 @@ class _Path:
         newest = (self.time, self.box)
         path = self._points if self._points[-1] == newest else [*self._points, newest]
         return Track(self.number, path[0][0], self.time, tuple(path))
+
+
+class Whereabouts:
+    """Where the activity of one event was in its last second: what comes next is near it, or is something else."""
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[float, Box]] = []
+
+    def near(self, time: float, boxes: Sequence[Box], size: tuple[int, int]) -> bool:
+        """Returns True if one of the regions of a frame of that size can be what was seen, or either has no place."""
+        if not boxes or not self._seen:
+            return True
+        shortest = SHORTEST * max(size)
+        return any(self._can_be(time, box, shortest) for box in boxes)
+
+    def add(self, time: float, boxes: Sequence[Box]) -> None:
+        """Adds the regions of the next frame with activity: the large ones, the largest first."""
+        large = [box for box in boxes if box[2] * box[3] >= LARGE * boxes[0][2] * boxes[0][3]]
+        if large:
+            self._seen = [one for one in self._seen if one[0] > time - FARTHEST] + [(time, box) for box in large]
+
+    def _can_be(self, time: float, box: Box, shortest: float) -> bool:
+        return any(
+            _distance(box, old) <= REACH * min(time - then, FARTHEST) * max(*box[2:], *old[2:], shortest)
+            for then, old in self._seen
+        )
+
+
+def _distance(first: Box, second: Box) -> float:
+    """Pixels between two boxes; 0 where they meet."""
+    (x, y, w, h), (other_x, other_y, other_w, other_h) = first, second
+    across = max(0, other_x - x - w, x - other_x - other_w)
+    down = max(0, other_y - y - h, y - other_y - other_h)
+    return math.hypot(across, down)
 
 
 def _pairs(before: Sequence[Box], after: Sequence[Box]) -> dict[int, int]:

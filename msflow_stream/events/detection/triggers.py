@@ -76,23 +76,21 @@ class TriggerState:
 
     Attributes:
         above: the smoothed score is above the threshold.
-        lasting: it has been without a break for the minimum duration.
-        active: it has been above, and not below the release level since.
+        acting: it has been above, and not below the release level since; and the frame's own score is not below it, so
+            that what the smoothing drags behind a peak is no activity.
     """
 
     def __init__(self, trigger: Trigger, settings: EventSettings) -> None:
         self.trigger = trigger
-        self.above = self.lasting = self.active = False
-        self._release_level, self._min_duration = trigger.release_level(settings.leave), settings.min_duration
-        self._since = math.inf
+        self.above = self.acting = self._held = False
+        self._release_level = trigger.release_level(settings.leave)
 
-    def update(self, time: float, smoothed: float) -> None:
-        """Notes the smoothed score of the next frame."""
+    def update(self, score: float, smoothed: float) -> None:
+        """Notes the next frame's own score, and the smoothed one."""
         self.above = smoothed > self.trigger.threshold
-        self._since = min(self._since, time) if self.above else math.inf
-        self.lasting = time - self._since >= self._min_duration - SLACK
-        self.active = self.above or (self.active and smoothed >= self._release_level)
+        self._held = self.above or (self._held and smoothed >= self._release_level)
+        self.acting = self._held and score >= self._release_level
 
     def reset(self) -> None:
         """Forgets the frames so far: what comes next has nothing to do with them."""
-        self._since, self.active = math.inf, False
+        self.above = self.acting = self._held = False

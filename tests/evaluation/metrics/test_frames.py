@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.interpolate import interp1d
+from scipy.ndimage import convolve1d
 from sklearn.metrics import roc_auc_score
 
-from msflow_stream.evaluation.metrics.frames import FrameAuroc, Frames, spread
+from msflow_stream.evaluation.metrics.frames import SIGMA, FrameAuroc, Frames, LiteratureAuroc, spread
 
 LENGTH = 24
 SCORED = st.sets(st.integers(0, LENGTH - 1)).map(sorted)
@@ -107,3 +109,35 @@ def test_frames_before_the_first_scored_one_do_not_count() -> None:
     result = FrameAuroc("all")
     result.add("clip", [1, 1, 0, 1], [2], {"paper": [5.0]})
     assert result.counts() == (2, 1)
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 6), st.lists(st.integers(13, 60), min_size=1, max_size=3), st.floats(0.5, 8))
+def test_the_literature_s_auroc_is_that_of_smoothed_and_stretched_scores_of_all_frames(
+    every: int, lengths: list[int], sigma: float
+) -> None:
+    rng = np.random.default_rng(every)
+    result = LiteratureAuroc(sigma)
+    all_labels, all_scores = [], []
+    for length in lengths:
+        index = np.arange(0, length, every)
+        labels, scores = rng.integers(0, 2, length), rng.normal(size=len(index)).tolist()
+        result.add(labels, index.tolist(), {"paper": scores})
+        frames = np.arange(length)
+        joined = interp1d(index, scores, bounds_error=False, fill_value=(scores[0], scores[-1]))(frames)
+        reach = np.arange(-int(4 * sigma + 0.5), int(4 * sigma + 0.5) + 1)
+        weights = np.exp(-(reach**2) / (2 * sigma**2))
+        smooth = convolve1d(joined, weights / weights.sum(), mode="reflect")
+        all_labels.append(labels)
+        all_scores.append((smooth - smooth.min()) / np.ptp(smooth))
+    labels = np.concatenate(all_labels)
+    expected = roc_auc_score(labels, np.concatenate(all_scores)) if 0 < labels.sum() < len(labels) else None
+    assert result.pooled() == {"paper": pytest.approx(expected)}
+
+
+def test_the_literature_s_auroc_stretches_each_clip_and_frames_of_equal_scores_are_0() -> None:
+    result = LiteratureAuroc(sigma=0.1)
+    result.add([0, 0, 0, 0], [0, 1, 2, 3], {"paper": [900.0] * 4})  # higher than all, and as normal as can be
+    result.add([0, 0, 1, 1], [0, 1, 2, 3], {"paper": [1.0, 1.0, 2.0, 3.0]})
+    assert result.pooled() == {"paper": 1.0}
+    assert LiteratureAuroc().sigma == SIGMA == 3.0
