@@ -118,7 +118,7 @@ class EventSettings(Section):
     triggers: Annotated[tuple[ScoreKind, ...], Field(min_length=1)] | None = None  # None: score.kind, and surprise
     leave: Annotated[float, Field(ge=0, le=1)] = 0.8  # of the way from the normal median to the threshold
     min_duration: Annotated[FiniteFloat, Field(ge=0)] = 0.4  # seconds
-    cool_down: Annotated[FiniteFloat, Field(ge=0)] = 5.0  # seconds
+    cool_down: Annotated[FiniteFloat, Field(ge=0)] = 2.0  # seconds
 
     @field_validator("triggers")
     @classmethod

@@ -117,7 +117,7 @@ def test_normal_footage_gives_thresholds_that_the_scene_keeps(
     assert basis is not None
     assert basis.sources == {f"walk{number}": 30 for number in range(10)}
     assert basis.hours == pytest.approx(1 / 60)
-    assert (basis.asked, basis.smoothing, basis.gap) == (60, 0.5, 5.0)
+    assert (basis.asked, basis.smoothing, basis.gap) == (60, 0.5, 2.0)
     assert result.calibration.frames == 300
     for kind in KINDS:
         found = result.found[kind]  # type: ignore[index]

@@ -10,9 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from msflow_stream.evaluation.metrics.events import EventCriteria
+from msflow_stream.evaluation.metrics.frames import LiteratureAuroc
 from msflow_stream.events.evidence.event_folder import read_event
 from msflow_stream.events.store import EventStore, StoredEvent
+from msflow_stream.results.score_files import read_scores
 from msflow_stream.series import labelled_spans
+from msflow_stream.types import SCORE_KINDS, FoundEvent
 from msflow_stream.video.reading.video_reader import VideoReader
 from tests.pipelines.conftest import Workplace
 from tests.support.command import Command, Outcome
@@ -51,30 +55,53 @@ def quality(out: Path) -> dict[str, Any]:
 def test_events_are_counted_against_the_labelled_spans(score, workplace: Workplace, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     outcome = score(workplace.clips, "--labels", workplace.clips / "labels", "--no-overlay")
     result = quality(tmp_path / "run")
-    right = heard = found = 0
-    delays = []
+    criteria = EventCriteria()
     for name in ("first", "second"):
         spans = labelled_spans(np.load(workplace.clips / "labels" / f"{name}.npy"), 25)
         mine = events(tmp_path / "run" / name)
         assert mine
         assert not (tmp_path / "run" / name / "events").exists(), "evidence follows the overlay"
-        told = {event["start"]: event["told"] for event in result["clips"][name]["found"]}
-        overlaps = [[e for e in mine if e["start"] < end and e["end"] >= start] for start, end in spans]
-        right += sum(any(event in some for some in overlaps) for event in mine)
-        heard, found = heard + len(mine), found + sum(map(bool, overlaps))
-        for (start, _), some in zip(spans, overlaps, strict=True):
-            delays += [max(0.0, min(told[event["start"]] for event in some) - start)] if some else []
+        listed = [FoundEvent(**event) for event in result["clips"][name]["found"]]
+        assert [(one.start, one.end) for one in listed] == [(event["start"], event["end"]) for event in mine]
         assert result["clips"][name]["labelled"] == [list(span) for span in spans]
-    assert found > 0, "a cart is no walker"
+        criteria.add(listed, spans, 3.0)
+    assert criteria.spans_found > 0, "a cart is no walker"
     pooled = result["pooled"]
-    assert (pooled["events"], pooled["right"], pooled["spans"], pooled["spans_found"]) == (heard, right, 2, found)
-    assert (pooled["precision"], pooled["recall"]) == (right / heard, found / 2)
-    assert pooled["time_to_detection"] == pytest.approx(np.mean(delays))
     assert pooled["hours"] == pytest.approx(6 / 3600)
-    assert pooled["alarms_per_hour"] == pytest.approx(heard * 600)
-    assert pooled["false_alarms_per_hour"] == pytest.approx((heard - right) * 600)
-    for said in ("scene gate: paper above", "highest held-out score", f"{right} right of", f"{found} found of 2"):
+    assert (pooled["events"], pooled["spans"]) == (criteria.events, 2)
+    for name in ("spans_found", "further", "outside", "precision", "recall", "labels_covered", "time_outside"):
+        assert pooled[name] == getattr(criteria, name), name
+    for name in ("alarms_per_hour", "false_alarms_per_hour", "time_to_detection", "longest_event", "longest_label"):
+        assert pooled[name] == pytest.approx(getattr(criteria, name)), name
+    found = criteria.spans_found
+    for said in (
+        "scene gate: paper above",
+        "highest held-out score",
+        f"{found} with a labelled span of",
+        f"{found} found of 2",
+        "further events in a span",
+        "labelled time inside events",
+        "event time outside labels",
+        "longest labelled span",
+    ):
         assert said in outcome.out
+
+
+def test_the_frame_auroc_of_papers_has_a_name_of_its_own_and_says_its_sigma(  # type: ignore[no-untyped-def]
+    score, workplace: Workplace, tmp_path: Path
+) -> None:
+    outcome = score(workplace.clips, "--labels", workplace.clips / "labels", "--no-overlay")
+    saved = json.loads((tmp_path / "run/evaluation.json").read_text())["frame_auroc_literature"]
+    assert saved.pop("sigma_frames") == 3.0
+    expected = LiteratureAuroc(3.0)
+    for name in ("first", "second"):
+        rows = read_scores(tmp_path / "run" / name)
+        series: dict[str, list[float]] = {kind: [row.scores.of(kind) for row in rows] for kind in SCORE_KINDS}
+        expected.add(np.load(workplace.clips / "labels" / f"{name}.npy"), [row.index for row in rows], series)
+    assert saved == pytest.approx(expected.pooled(), abs=1e-4)
+    said = " ".join(outcome.out.split())
+    assert "frame_auroc_literature" in said
+    assert "sigma 3 frames" in said
 
 
 def test_an_event_is_told_after_its_least_duration(score, workplace: Workplace, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -148,7 +148,7 @@ class EventDetector:
         joining = [
             one
             for one in self._lasting(time)
-            if one.start <= event.last + GONE and one.triggers[0] not in event.triggers
+            if one.start <= event.last + GONE + SLACK and one.triggers[0] not in event.triggers
         ]
         for one in joining:
             event.triggers += one.triggers

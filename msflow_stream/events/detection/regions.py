@@ -181,7 +181,7 @@ class Whereabouts:
 
     def _can_be(self, time: float, box: Box, shortest: float) -> bool:
         return any(
-            _distance(box, old) <= REACH * min(time - then, FARTHEST) * max(*box[2:], *old[2:], shortest)
+            _distance(box, old) <= REACH * min(time - then, FARTHEST) * max(shortest, min(max(box[2:]), max(old[2:])))
             for then, old in self._seen
         )
 

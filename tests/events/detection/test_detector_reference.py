@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msflow_stream.config.settings import EventSettings
+from msflow_stream.events.detection.detector import GONE
 from msflow_stream.events.detection.triggers import Trigger
 from tests.events.detection.detecting import PAPER, SURPRISE, detector, scored
 
 Row = tuple[float, float, float]  # time, paper, surprise
 Span = tuple[float, float, float, tuple[str, ...], float]  # start, end, when it was told of, triggers, peak
+
+Runs = dict[int, int]  # number of the trigger to index of the first frame
 
 STEPS = st.sampled_from([0.125, 0.25, 0.5, 4.0, 5.5, 30.0])
 VALUES = st.sampled_from([0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, math.nan, math.inf, -math.inf])
@@ -54,35 +58,50 @@ class Slow:
 
     def _within(self, begin: int, stop: int) -> Iterator[Span]:
         """Those of a part without a pause."""
-        at = begin
+        last, ended, at = begin - 1, begin, begin  # of the event before: its last activity, and where that was known
         while at < stop:
-            openers = [kind for kind in range(len(self.triggers)) if self._run(kind, at, begin) is not None]
-            if not openers:
+            lasting = partial(self._lasting, begin=begin, last=last, ended=ended)
+            runs = lasting(at)
+            if not runs:
                 at += 1
                 continue
-            start = self._run(openers[0], at, begin)
-            assert start is not None
-            triggered, active, following = self._life(at, stop, openers, begin)
-            peak = max(self._value(openers[0], i) for i in [*range(start, at), *active])
+            opener, start = next(iter(runs.items()))
+            triggered, active = list(runs), [*range(start, at + 1)]
+            following = self._live(triggered, active, stop, lasting)
             kinds = tuple(self.triggers[kind].kind for kind in triggered)
-            times = [self.rows[i][0] for i in (start, active[-1], at)]
-            yield times[0], times[1], times[2], kinds, peak
-            at = following
+            peak = max(self._value(opener, i) for i in active)
+            yield self.rows[start][0], self.rows[active[-1]][0], self.rows[at][0], kinds, peak
+            last, ended, at = active[-1], following, following
 
-    def _life(self, opened: int, stop: int, openers: list[int], begin: int) -> tuple[list[int], list[int], int]:
-        """What triggered, the frames with activity, and where the search goes on."""
-        triggered, active = list(openers), [opened]
-        for i in range(opened + 1, stop):
-            alive = any(self._above(k, i) for k in range(len(self.triggers)))
-            alive = alive or any(self._holds(k, opened, i) for k in triggered)
-            late = self.rows[i][0] - self.rows[active[-1]][0] > self.settings.cool_down
-            if late and not (alive and active[-1] == i - 1):
-                return triggered, active, i
-            if alive:
+    def _live(self, triggered: list[int], active: list[int], stop: int, lasting: Callable[[int], Runs]) -> int:
+        """Adds what triggers later and the frames with activity; returns where the event is known to be over."""
+        begin = active[0]
+        for i in range(active[-1] + 1, stop):
+            own = any(self._holds(kind, begin, i) for kind in triggered)
+            quiet = self.rows[i][0] - self.rows[active[-1]][0]
+            if quiet > self.settings.cool_down and not (own and active[-1] == i - 1):
+                return i
+            till = self.rows[i if own else active[-1]][0] + GONE
+            others = {kind: start for kind, start in lasting(i).items() if kind not in triggered}
+            joining = [kind for kind, start in others.items() if self.rows[start][0] <= till]
+            triggered += joining
+            if own or joining:
                 active.append(i)
-                new = [k for k in range(len(self.triggers)) if self._run(k, i, begin) is not None]
-                triggered += [k for k in new if k not in triggered]
-        return triggered, active, stop
+            elif quiet >= GONE and others:
+                return i
+        return stop
+
+    def _lasting(self, i: int, begin: int, last: int, ended: int) -> Runs:
+        """The runs above the thresholds that have lasted by then, by kind: where each began."""
+        runs = {}
+        for kind in range(len(self.triggers)):
+            start = i + 1
+            while start > begin and self._above(kind, start - 1):
+                start -= 1
+            start = ended if start <= last else start  # what the event before has seen begin is not another one
+            if start <= i and self.rows[i][0] - self.rows[start][0] >= self.settings.min_duration:
+                runs[kind] = start
+        return runs
 
     def _value(self, kind: int, i: int) -> float:
         return self.rows[i][1 + ["paper", "surprise"].index(self.triggers[kind].kind)]
@@ -90,19 +109,11 @@ class Slow:
     def _above(self, kind: int, i: int) -> bool:
         return self._value(kind, i) > self.triggers[kind].threshold
 
-    def _holds(self, kind: int, opened: int, i: int) -> bool:
+    def _holds(self, kind: int, begin: int, i: int) -> bool:
         """Whether the newest frame that was above the threshold is followed by none below the leave level."""
         leave = self.triggers[kind].threshold * self.settings.leave  # what is normal is 0
-        ups = [j for j in range(opened, i + 1) if self._above(kind, j)]
+        ups = [j for j in range(begin, i + 1) if self._above(kind, j)]
         return bool(ups) and all(self._value(kind, j) >= leave for j in range(ups[-1], i + 1))
-
-    def _run(self, kind: int, i: int, begin: int) -> int | None:
-        """Where the run above the threshold began that has lasted until here; None if it is too short."""
-        start = i + 1
-        while start > begin and self._above(kind, start - 1):
-            start -= 1
-        long_enough = start <= i and self.rows[i][0] - self.rows[start][0] >= self.settings.min_duration
-        return start if long_enough else None
 
 
 @settings(max_examples=200, deadline=None)
