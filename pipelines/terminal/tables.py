@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from msflow_stream.evaluation.clip_truth import SMOOTHED, Evaluation
-from msflow_stream.evaluation.event_quality import COUNTS, METRICS, ClipEvents, EventQuality
+from msflow_stream.evaluation.event_quality import COUNTS, LONGEST, METRICS, ClipEvents, EventQuality
 from msflow_stream.evaluation.metrics.events import GRACE, HOUR, Beside, EventCriteria, Span, side_by_side
 from msflow_stream.evaluation.metrics.frames import LITERATURE, SIGMA
 from msflow_stream.evaluation.summary import COLUMNS
@@ -21,17 +21,8 @@ from msflow_stream.types import SCORE_KINDS, FoundEvent, ScoreKind
 
 from .progress import clock, number, table
 
-EVENT_COLUMNS = (
-    "precision",
-    "recall",
-    "labels inside",
-    "time outside",
-    "longest/label (s)",
-    "hours",
-    "alarms/h",
-    "false/h",
-    "delay (s)",
-)
+EVENT_COLUMNS = ("precision", "recall", "hours", "alarms/h", "false/h", "delay (s)")
+TIME_COLUMNS = ("labels inside", "events outside", "further", "longest event", "longest label")
 LABELLED_COLUMNS = ["clip", "labelled", "event", "told after", ""]
 VERDICTS = {
     "found": "found",
@@ -59,27 +50,40 @@ def print_events(console: Console, summary: Mapping[str, Any]) -> None:
     events = summary["events"]
     if not events:
         return
-    rows = [[name, *_row(values)] for name, values in events.items()]
-    if len(rows) > 1:
+    lines = dict(events)
+    if len(events) > 1:
         sums = {key: sum(values[key] for values in events.values()) for key in COUNTS}
-        rows.append(["sum, mean", *_row({**sums, **{key: summary["mean"].get(f"event_{key}") for key in METRICS}})])
-    caption = "precision: of the events, recall: of the labelled spans, those in pairs, one to one; labels inside: "
-    caption += "labelled time within events; time outside: of the events, 2 s and more from labels; false: over no "
-    caption += "label; delay: from a span's start to its event's first message; "
+        longest = {key: max(values[key] for values in events.values()) for key in LONGEST}
+        means = {key: summary["mean"].get(f"event_{key}") for key in METRICS}
+        lines["sum, mean"] = sums | longest | means
+    caption = (
+        "pairs of an event and a labelled span, one to one, are the share precision of the events and recall of the "
+    )
+    caption += "spans; false: over no span; delay: from a span's start to its event's first message; "
     caption += next(iter(events.values()))["of"] if len(events) == 1 else "thresholds: in results.json, by scene"
+    rows = [[name, *_row(values)] for name, values in lines.items()]
     console.print(table("events", ["", *EVENT_COLUMNS], rows, escape(caption)))
+    caption = (
+        f"shares of the labelled time within events, and of the events' time {GRACE:g} s and more from all labels; "
+    )
+    caption += "further: events over a span that has another one; longest: seconds"
+    rows = [[name, *_times_row(values)] for name, values in lines.items()]
+    console.print(table("time of events", ["", *TIME_COLUMNS], rows, caption))
 
 
 def _row(values: Mapping[str, Any]) -> list[str]:
     shares = (("precision", "events"), ("recall", "spans"))
     return [
         *(f"{number(values[key])} ({values['spans_found']:.4g}/{values[whole]:.4g})" for key, whole in shares),
-        *(number(values[key]) for key in ("labels_covered", "time_outside")),
-        f"{number(values.get('longest_event'), 1)}/{number(values.get('longest_label'), 1)}",
         f"{values['hours']:.3g}",
         *(number(values[key], 1) for key in ("alarms_per_hour", "false_alarms_per_hour")),
         number(values["time_to_detection"], 2),
     ]
+
+
+def _times_row(values: Mapping[str, Any]) -> list[str]:
+    shares = [number(values[key]) for key in ("labels_covered", "time_outside")]
+    return [*shares, f"{values['further']:.4g}", *(number(values[key], 1) for key in LONGEST)]
 
 
 def print_summary(console: Console, summary: dict[str, Any]) -> None:
