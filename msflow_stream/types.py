@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Literal, NamedTuple, get_args
@@ -10,9 +11,11 @@ from typing import ClassVar, Literal, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
-ScoreKind = Literal["paper", "surprise", "surprise_mean"]
+ScoreKind = Literal["paper", "surprise", "surprise_mean", "motion", "combined"]
 SCORE_KINDS: tuple[ScoreKind, ...] = get_args(ScoreKind)
-SCORE_COLUMNS = ("score", "surprise", "surprise_mean")  # of scores.csv and normal_scores.csv, one per kind
+SCORE_COLUMNS = ("score", *SCORE_KINDS[1:])  # of scores.csv and normal_scores.csv, one per kind
+APPEARANCE_KINDS = SCORE_KINDS[:3]  # those of a single image, which the networks compute
+TriggerName = Literal[ScoreKind, "appearance", "view"]  # what an event is triggered by
 Box = tuple[int, int, int, int]  # x, y, width, height in source pixels
 Severity = Literal["low", "medium", "high"]
 SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high")  # in their order
@@ -69,16 +72,70 @@ class Scores(NamedTuple):
     Attributes:
         paper: the paper's image score, relative to the frame's most normal place.
         surprise, surprise_mean: the absolute ones, the largest K and the mean of the negative log-likelihood map.
+        motion: the speed of what moves, in units of what is normal there in that direction; not a number where what
+            moved is not known.
+        combined: -log10 of the probability of a normal frame with such a surprise and such motion; not a number where
+            the scene has no footage to tell.
     """
 
     paper: float
     surprise: float
     surprise_mean: float
+    motion: float = math.nan
+    combined: float = math.nan
 
     def of(self, kind: ScoreKind) -> float:
         """Returns the score of a kind."""
         value: float = getattr(self, kind)
         return value
+
+
+class Motion(NamedTuple):
+    """The most unusual motion of a frame.
+
+    Attributes:
+        right, down: velocity in image widths per second.
+        limit: the most that is normal at that place in that direction, in the same unit.
+        x, y: place, as shares of the image's width and height.
+    """
+
+    right: float
+    down: float
+    limit: float
+    x: float
+    y: float
+
+    @property
+    def speed(self) -> float:
+        """Image widths per second."""
+        return math.hypot(self.right, self.down)
+
+
+class Why(NamedTuple):
+    """The parts of a frame's combined score: -log10 of the probability of so much in a normal frame.
+
+    Attributes:
+        appearance: of the surprise.
+        motion: of the motion; None where what moved is not known.
+        view: of the mean surprise, 2 less: a change of the whole view has to show more.
+        moved: the most unusual motion; None where nothing moves, or what moved is not known.
+        x, y: where the appearance is most unusual, as shares of the image's width and height.
+    """
+
+    appearance: float
+    motion: float | None
+    view: float
+    moved: Motion | None = None
+    x: float = 0.5
+    y: float = 0.5
+
+    @property
+    def trigger(self) -> TriggerName:
+        """The part that says most."""
+        moved = -math.inf if self.motion is None else self.motion
+        if self.view > max(self.appearance, moved):
+            return "view"
+        return "motion" if moved > self.appearance else "appearance"
 
 
 class Scored:
@@ -110,6 +167,7 @@ class FrameScore(Scored):
     Attributes:
         map: the anomaly map, float16 h x w.
         reused: the frame showed nothing new and took the scores and the map of an earlier one.
+        why: the parts of the combined score; None where there is none.
     """
 
     source: str
@@ -120,6 +178,7 @@ class FrameScore(Scored):
     scores: Scores
     map: npt.NDArray[np.float16]
     reused: bool = False
+    why: Why | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +245,8 @@ class ScoreRow(Scored):
     """One scored frame as scores.csv holds it.
 
     `alarm` is 0 or 1; `probability` is that of so high a smoothed score in a normal frame, None where the scene is not
-    calibrated for it. `reused` is 1 where the frame showed nothing new and took the scores of an earlier one.
+    calibrated for it. `reused` is 1 where the frame showed nothing new and took the scores of an earlier one. The motion
+    has no text where what moved is not known: in the first frame, after a gap, in stills.
     """
 
     COLUMNS: ClassVar = ("index", "time", *SCORE_COLUMNS, "smoothed", "threshold", "alarm", "probability", "reused")
@@ -202,23 +262,32 @@ class ScoreRow(Scored):
 
     def cells(self) -> list[str]:
         """Returns the row as text, column by column."""
-        values = (f"{value:.7g}" for value in (*self.scores, self.smoothed, self.threshold))
+        known = ("" if math.isnan(one) and kind not in APPEARANCE_KINDS else f"{one:.7g}" for kind, one in self._kinds())
+        values = (*known, f"{self.smoothed:.7g}", f"{self.threshold:.7g}")
         chance = "" if self.probability is None else f"{self.probability:.7g}"
         return [str(self.index), f"{self.time:.6f}", *values, str(self.alarm), chance, str(self.reused)]
 
+    def _kinds(self) -> Iterator[tuple[ScoreKind, float]]:
+        return zip(SCORE_KINDS, self.scores, strict=True)
+
     @classmethod
-    def from_cells(cls, cells: Sequence[str]) -> ScoreRow:
-        """Returns the row of such text, of which the last two columns may be missing.
+    def from_cells(cls, cells: Sequence[str], columns: Sequence[str] = COLUMNS) -> ScoreRow:
+        """Returns the row of such text; columns that earlier versions did not have may be missing.
 
         Raises:
             ValueError: text that is no such row.
         """
-        index, time, *others = cells
-        scores, others = Scores(*map(float, others[: len(SCORE_KINDS)])), others[len(SCORE_KINDS) :]
-        smoothed, threshold, alarm, chance, reused = (*others, *("", "0")[len(others) - 3 :])
-        probability = float(chance) if chance else None
+        named = {"probability": "", "reused": "0", **dict(zip(columns, cells, strict=True))}
+        chance = named["probability"]
         return cls(
-            int(index), float(time), scores, float(smoothed), float(threshold), int(alarm), probability, int(reused)
+            index=int(named["index"]),
+            time=float(named["time"]),
+            scores=Scores(*(float(named.get(column) or "nan") for column in SCORE_COLUMNS)),
+            smoothed=float(named["smoothed"]),
+            threshold=float(named["threshold"]),
+            alarm=int(named["alarm"]),
+            probability=float(chance) if chance else None,
+            reused=int(named["reused"]),
         )
 
 

@@ -23,6 +23,7 @@ from msflow_stream.machine import choose_device
 from msflow_stream.model.aggregate import Maps, depth
 from msflow_stream.results.run_folder import versions
 from msflow_stream.scenes.features import FeatureCache, NormalFeatures, extract, feature_cache
+from msflow_stream.scenes.normal import learn_normal
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import FlowFit
 from msflow_stream.scoring.scorer import MapView, Scorer, all_maps
@@ -172,6 +173,7 @@ def _group(
                 for _ in FlowFit(scene, footage).run():
                     bars.advance(task)
                 bars.remove_task(task)
+                learn_normal(scene, footage, scene.measure_features)
                 fitted = {key: scene}  # the last one is enough: variants of one flow stand together
             scorer = Scorer(replace(fitted[key], settings=settings), device)
             yield variant.name, _metrics(unit, scorer, cases, test_cache, variant.view)
@@ -184,7 +186,7 @@ def _extract_cases(unit: EvaluationUnit, scorer: Scorer, cache: FeatureCache) ->
     for clip, stream in unit.test_clips(scorer.scene.settings.input.size):
         for part in batched(stream, scorer.settings.batch):
             cache.add(scorer.features([case.frame for case in part]))
-            cases += [(clip, replace(case, frame=replace(case.frame, image=nothing))) for case in part]
+            cases += [(clip, replace(case, frame=replace(case.frame, image=nothing, earlier=None))) for case in part]
     return cases
 
 

@@ -13,26 +13,27 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from msflow_stream.config.settings import EventSettings, Settings
+from msflow_stream.config.settings import EventSettings
 from msflow_stream.logs import redact
 from msflow_stream.results.figures import tail_plot
 from msflow_stream.results.wording import calibration_wording
 from msflow_stream.scenes.calibration import Calibration, CalibrationBasis
 from msflow_stream.scenes.folder import read_record
-from msflow_stream.scenes.scene import Scene
+from msflow_stream.scenes.scene import Scene, stored_settings
 from msflow_stream.scenes.tails.fitting import supported_rate
 from msflow_stream.scenes.thresholds import (
     CalibratedKind,
     NormalScore,
     NormalStatistics,
     calibrate_kind,
+    kinds_of,
     quantiles,
     read_normal_scores,
     save_calibration,
     with_thresholds,
 )
 from msflow_stream.scoring.scorer import Scorer
-from msflow_stream.types import SCORE_KINDS, ScoreKind, UserError
+from msflow_stream.types import ScoreKind, UserError
 from msflow_stream.video.sources import expand_sources, is_live, open_source
 
 from .terminal.progress import progress
@@ -78,10 +79,10 @@ def calibrate(folder: Path, job: CalibrateJob, console: Console | None = None) -
     console = console or Console()
     if not (math.isfinite(job.rate) and job.rate > 0):
         raise UserError(f"false alarms per hour are a number above 0, not {job.rate}")
-    score = Settings.model_validate(read_record(folder)["settings"]).score
+    score = stored_settings(read_record(folder)).score
     scores, before = _score(folder, job) if job.normal else _kept(folder)
     random = np.random.default_rng(SEED)
-    found = {kind: calibrate_kind(scores, kind, job.rate, score.smoothing, job.gap, random) for kind in SCORE_KINDS}
+    found = {kind: calibrate_kind(scores, kind, job.rate, score.smoothing, job.gap, random) for kind in kinds_of(scores)}
     calibration = with_thresholds(before, found, _basis(scores, found, job, score.smoothing))
     if job.plot is not None:
         tail_plot(job.plot, f"scene {folder.name}", found, job.rate, random)

@@ -25,8 +25,9 @@ from msflow_stream.scenes.features import FeatureCache, NormalFeatures, extract,
 from msflow_stream.scenes.folder import read_record, scene_folder
 from msflow_stream.scenes.losses import LOSS_PLOT, Pass, write_losses
 from msflow_stream.scenes.preparation import with_normalisation
+from msflow_stream.scenes.normal import learn_normal
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.scenes.thresholds import NormalStatistics, measure_normal, write_normal_scores
+from msflow_stream.scenes.thresholds import NormalStatistics, write_normal_scores
 from msflow_stream.scenes.training import FlowFit
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import Frame, UserError
@@ -129,7 +130,7 @@ def fit_frames(
         if not passes:
             checkpoints.clear()
             raise UserError("stopped before the first pass was complete: nothing is saved")
-        normal = measure_normal(footage, Scorer(scene, job.device).measure)
+        normal = learn_normal(scene, footage, Scorer(scene, job.device).measure)
         scene.calibration = normal.calibration(settings.score.smoothing, fitted=not footage.held_out)
     scene.record = _record(scene, footage, passes, time.monotonic() - started)
     scene.save(folder, overwrite=True, add=lambda staging: _add(staging, scene.name, passes, normal))

@@ -90,9 +90,10 @@ def score_source(spec: str, scorer: Scorer, job: ScoreJob, truth: ClipTruth | No
     partial.mkdir(parents=True)
     scored = scorer.settings.every
     every = 1 if job.overlay and not is_live(spec) else scored  # live frames come with a score or not
+    motion_every = scored if scorer.scene.motion is not None else None
     try:
         with open_source(
-            spec, every, job.image_rate, motion_every=scored, max_frames=job.max_frames, duration=job.duration
+            spec, every, job.image_rate, motion_every=motion_every, max_frames=job.max_frames, duration=job.duration
         ) as reader:
             result = _run(spec, reader, partial, scorer, job, truth, bars)
     except BaseException:

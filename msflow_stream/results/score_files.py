@@ -16,6 +16,8 @@ from safetensors import SafetensorError, safe_open
 from msflow_stream.results.run_folder import MAPS, SCORES
 from msflow_stream.types import ScoreRow, UserError
 
+WITHOUT_MOTION = tuple(column for column in ScoreRow.COLUMNS if column not in ("motion", "combined"))
+EARLIER_COLUMNS = (WITHOUT_MOTION, WITHOUT_MOTION[:-1], WITHOUT_MOTION[:-2])  # of files from before there were the others
 HEADER_BYTES = 512  # reserved at the front of maps.safetensors, filled in when the number of maps is known
 
 
@@ -48,15 +50,14 @@ def read_scores(folder: Path) -> list[ScoreRow]:
     Raises:
         UserError: there is no such file, or it is not one of ours.
     """
-    columns = list(ScoreRow.COLUMNS)
     try:
         with (folder / SCORES).open(newline="", encoding="utf-8") as file:
             head, *lines = csv.reader(line for line in file if line.endswith("\n"))
-        if head not in (columns, columns[:-1], columns[:-2]):
+        if tuple(head) not in (ScoreRow.COLUMNS, *EARLIER_COLUMNS):
             raise UserError(f"{folder / SCORES} has other columns than this program writes; score again")
         if any(len(line) != len(head) for line in lines):
             raise ValueError("a line of another length")
-        return [ScoreRow.from_cells(line) for line in lines]
+        return [ScoreRow.from_cells(line, head) for line in lines]
     except FileNotFoundError:
         raise UserError(f"no {SCORES} in {folder}: give a folder that `msflow-stream score` wrote") from None
     except (ValueError, csv.Error):

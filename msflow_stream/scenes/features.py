@@ -20,6 +20,7 @@ from torch import Tensor
 
 from msflow_stream.config.settings import FitSettings
 from msflow_stream.machine import usable_memory
+from msflow_stream.scenes.motion import motion_of
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.series import batched
 from msflow_stream.types import Frame
@@ -130,6 +131,7 @@ class NormalFeatures:
     cache: FeatureCache
     frames: list[tuple[str, int, float]] = field(default_factory=list)  # source, index, time of every frame
     held_out: list[int] = field(default_factory=list)  # positions in the cache, ascending
+    motion: dict[int, npt.NDArray[np.float32]] = field(default_factory=dict)  # motion field, of the frames that have one
 
     @property
     def fitted(self) -> list[int]:
@@ -160,6 +162,10 @@ def extract(
         for frames in batched(source, BATCH):
             images = torch.stack([scene.prepare(frame.image) for frame in frames])
             cache.add(scene.pyramid(images.to(scene.device)))
+            for position, shown in enumerate(frames, len(footage.frames)):
+                moved = motion_of(shown)
+                if moved is not None:
+                    footage.motion[position] = moved
             footage.frames += [(frame.source, frame.index, frame.time) for frame in frames]
             yield footage
         kept = len(footage.frames) - int(holdout * (len(footage.frames) - start))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -25,16 +26,19 @@ from msflow_stream.model.msflow import MSFlow
 from msflow_stream.model.pyramid import Pyramid, load_weights
 from msflow_stream.scenes.calibration import Calibration
 from msflow_stream.scenes.folder import FORMAT, RECORD, WEIGHTS, read_record
+from msflow_stream.scenes.joint import Joint
+from msflow_stream.scenes.motion import MotionMeasure, MotionModel
 from msflow_stream.scenes.preparation import prepare, with_normalisation
-from msflow_stream.types import Scores, UserError
+from msflow_stream.types import Scores, UserError, Why
 
 log = logging.getLogger(__name__)
 
+USUAL_MOTION = "motion.usual"  # in the file of weights
 GONE = "embedded"  # a backbone of the first versions
 
 
 class Measures(NamedTuple):
-    """The scores of a batch (B each, in the order of SCORE_KINDS) and the map (float16 B h w), on the CPU."""
+    """The scores of a batch (B each, in the order of APPEARANCE_KINDS) and the map (float16 B h w), on the CPU."""
 
     score: Tensor
     surprise: Tensor
@@ -46,11 +50,22 @@ class Measures(NamedTuple):
         return [Scores(*values) for values in zip(*(one.tolist() for one in self[:-1]), strict=True)]
 
 
+class Answer(NamedTuple):
+    """The scores of a frame, the map that localises (float16 H W), and the parts of the joint score."""
+
+    scores: Scores
+    map: npt.NDArray[np.float16]
+    why: Why | None
+
+
 @dataclass(slots=True)
 class Scene:
     """One camera view: all that turns its frames into scores.
 
-    `record` is what the fit wants remembered (sources, counts, losses, versions): plain JSON values.
+    Attributes:
+        motion: the motion that is normal; None where the footage showed none, as stills do.
+        joint: what turns appearance and motion into one score; None in scenes from before there was one.
+        record: what the fit wants remembered (sources, counts, losses, versions): plain JSON values.
     """
 
     name: str
@@ -58,6 +73,8 @@ class Scene:
     pyramid: Pyramid
     flow: MSFlow
     calibration: Calibration | None = None
+    motion: MotionModel | None = None
+    joint: Joint | None = None
     record: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -126,6 +143,35 @@ class Scene:
         found = [_measures_within(Maps(*one), where, score) for *one, where in images]
         return Measures(*(torch.cat(values) for values in zip(*found, strict=True)))
 
+    def judge(
+        self,
+        scores: Scores,
+        heat: npt.NDArray[np.float16],
+        motion: MotionMeasure | None,
+        score: ScoreSettings | None = None,
+    ) -> Answer:
+        """Returns the scores and the map of a frame, motion and the joint answer included.
+
+        Args:
+            scores: those of its image.
+            heat: its map of `score.map_kind`, H W; 0 outside the area that counts.
+            motion: None where there is none.
+            score: the scene's own settings if None.
+        """
+        scores = scores._replace(motion=math.nan if motion is None else motion.score)
+        if self.joint is None:
+            return Answer(scores, heat, None)
+        why = self.joint.why(scores.surprise, scores.surprise_mean, scores.motion)
+        if motion is not None:
+            why = why._replace(moved=motion.moved)
+        scores = scores._replace(combined=self.joint.combined(why))
+        if (score or self.settings.score).kind != "combined":
+            return Answer(scores, heat, why)
+        row, column = divmod(int(heat.argmax()), heat.shape[1])
+        why = why._replace(x=(column + 0.5) / heat.shape[1], y=(row + 0.5) / heat.shape[0])
+        together = self.joint.map(heat, None if motion is None else motion.map)
+        return Answer(scores, (together * (heat != 0)).astype(np.float16), why)
+
     def save(self, folder: Path, overwrite: bool = False, add: Callable[[Path], None] = lambda folder: None) -> None:
         """Writes the folder in one step: it is there whole or not at all.
 
@@ -146,12 +192,16 @@ class Scene:
             weights = staging / WEIGHTS
             tensors = {f"backbone.{k}": v for k, v in self.pyramid.backbone.state_dict().items()}
             tensors |= {f"flow.{k}": v for k, v in self.flow.state_dict().items()}
+            if self.motion is not None:
+                tensors[USUAL_MOTION] = torch.from_numpy(self.motion.usual)
             save_file({name: _stored(value, self.settings.scene.dtype) for name, value in tensors.items()}, weights)
             content = {
                 "format": FORMAT,
                 "name": self.name,
                 "settings": self.settings.model_dump(mode="json"),
                 "calibration": self.calibration.model_dump(mode="json") if self.calibration else None,
+                "joint": self.joint.model_dump(mode="json") if self.joint else None,
+                "most_motion": self.motion.most if self.motion else None,
                 "fit": self.record,
                 "weights_sha256": file_hash(weights),
             }
@@ -176,8 +226,9 @@ class Scene:
         """
         content = read_record(folder)
         try:
-            settings = Settings.model_validate(content["settings"])
+            settings = stored_settings(content)
             calibration = Calibration.model_validate(content["calibration"]) if content["calibration"] else None
+            joint = Joint.model_validate(content["joint"]) if content.get("joint") else None
             if file_hash(folder / WEIGHTS) != content["weights_sha256"]:
                 raise UserError(
                     f"{folder / WEIGHTS} is damaged: its hash is not the one in {RECORD}; fit the scene again"
@@ -197,7 +248,20 @@ class Scene:
             flow.load_state_dict(_below("flow.", tensors))
         except RuntimeError:
             raise UserError(f"{folder} has weights of another architecture than its settings; fit it again") from None
-        return cls(content["name"], settings, pyramid, flow, calibration, content["fit"]).to(device)
+        usual = tensors.get(USUAL_MOTION)
+        motion = None if usual is None else MotionModel(usual.float().numpy(), float(content["most_motion"]))
+        return cls(content["name"], settings, pyramid, flow, calibration, motion, joint, content["fit"]).to(device)
+
+
+def stored_settings(content: dict[str, Any]) -> Settings:
+    """Returns the settings in a scene's record; what it does not know of is as it was when it was fitted.
+
+    Raises:
+        ValidationError: they are none.
+    """
+    stored = dict(content["settings"])
+    stored["score"] = {"kind": "paper", "alignment": "corners", **stored.get("score", {})}
+    return Settings.model_validate(stored)
 
 
 def _measures(maps: Maps, score: ScoreSettings) -> Measures:
@@ -205,7 +269,7 @@ def _measures(maps: Maps, score: ScoreSettings) -> Measures:
         top_k_mean(maps.mul, score.top_k),
         top_k_mean(maps.surprise, score.top_k),
         maps.surprise.mean((1, 2)),
-        (maps.add if score.aggregation == "add" else maps.mul).half(),
+        getattr(maps, score.map_kind).half(),
     )
     return Measures(*(value.cpu() for value in values))
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from msflow_stream.files import replaced
 from msflow_stream.scenes.calibration import Calibration, CalibrationBasis
-from msflow_stream.scenes.features import NormalFeatures
 from msflow_stream.scenes.folder import FORMAT, RECORD, read_record
-from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scenes.tails.excursions import NormalRecord, Series
 from msflow_stream.scenes.tails.fitting import (
     TailFit,
@@ -26,15 +24,13 @@ from msflow_stream.scenes.tails.fitting import (
     fit_tail,
     supported_rate,
 )
-from msflow_stream.series import batched, smooth
+from msflow_stream.series import smooth
 from msflow_stream.types import SCORE_COLUMNS, SCORE_KINDS, Scored, ScoreKind, Scores, UserError
 
 NORMAL_SCORES = "normal_scores.csv"
 COLUMNS = ["source", "index", "time", *SCORE_COLUMNS]
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 MAP_QUANTILES = (0.99, 0.9999)  # of normal map values: where the overlay's heat begins, and half of where it is full
-BATCH = 8
-MeasureFeatures = Callable[[list[Tensor]], Measures]  # features (B C_l H_l W_l) of a batch to its scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,36 +97,20 @@ class NormalStatistics:
         return Calibration(
             frames=0 if fitted else len(self.scores),
             quantiles=quantiles(self.scores),
-            thresholds={kind: normal_record(self.scores, kind, smoothing).highest for kind in SCORE_KINDS},
+            thresholds={kind: normal_record(self.scores, kind, smoothing).highest for kind in kinds_of(self.scores)},
             map_range=(float(low), float(high)),
         )
 
 
-def measure_normal(footage: NormalFeatures, measure: MeasureFeatures) -> NormalStatistics:
-    """Returns the scores of the held-out frames, of all frames where none are held out.
-
-    Args:
-        footage: normal frames.
-        measure: scores batches of features: a scene's own modules, or a scorer.
-    """
-    normal = NormalStatistics()
-    for part in batched(footage.held_out or footage.fitted, BATCH):
-        measures = measure(footage.cache.batch(part))
-        for position, scores, anomaly_map in zip(part, measures.scores(), measures.map.numpy(), strict=True):
-            normal.add(NormalScore(*footage.frames[position], scores), anomaly_map)
-    return normal
-
-
-def calibrate(scene: Scene, footage: NormalFeatures) -> Calibration:
-    """Returns the summary of the scores of the held-out frames (of all frames, where none are held out)."""
-    normal = measure_normal(footage, scene.measure_features)
-    return normal.calibration(scene.settings.score.smoothing, fitted=not footage.held_out)
+def kinds_of(scores: Sequence[NormalScore]) -> list[ScoreKind]:
+    """Returns the kinds of score that are there: those that are finite in a frame or more. The paper's is expected."""
+    return [kind for kind in SCORE_KINDS if kind == "paper" or any(math.isfinite(one.scores.of(kind)) for one in scores)]
 
 
 def quantiles(scores: Sequence[NormalScore]) -> dict[ScoreKind, dict[str, float]]:
-    """Returns QUANTILES of the finite scores as they are, of every kind."""
+    """Returns QUANTILES of the finite scores as they are, of every kind that is there."""
     found: dict[ScoreKind, dict[str, float]] = {}
-    for kind in SCORE_KINDS:
+    for kind in kinds_of(scores):
         unsmoothed = normal_record(scores, kind, 0.0).values
         values = np.quantile(unsmoothed, QUANTILES).tolist()
         found[kind] = {str(q): value for q, value in zip(QUANTILES, values, strict=True)}

@@ -19,7 +19,7 @@ from msflow_stream.scenes.checkpoints import Checkpoint, CheckpointStore, Memory
 from msflow_stream.scenes.features import NormalFeatures, extract, feature_cache
 from msflow_stream.scenes.losses import Pass
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.scenes.thresholds import calibrate
+from msflow_stream.scenes.normal import learn_normal
 from msflow_stream.series import batched
 from msflow_stream.types import Frame, UserError
 
@@ -231,7 +231,8 @@ def fit_scene(
             log.debug("%d frames extracted", len(footage.frames))
         for done in FlowFit(scene, footage).run():
             log.info("pass %d: loss %.4f", done.number, done.loss)
-        scene.calibration = calibrate(scene, footage)
+        normal = learn_normal(scene, footage, scene.measure_features)
+        scene.calibration = normal.calibration(scene.settings.score.smoothing, fitted=not footage.held_out)
     return scene
 
 

@@ -24,7 +24,7 @@ from msflow_stream.machine import usable_cores
 from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scoring.engines.base import Engine
 from msflow_stream.scoring.inference import EngineInference, Inference, PlainInference, SceneBatch
-from msflow_stream.types import SCORE_KINDS, UserError
+from msflow_stream.types import APPEARANCE_KINDS, UserError
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ def error_of(found: Measures, expected: Measures, scene: Scene) -> float:
     scores themselves if the scene is not calibrated.
     """
     errors = []
-    for kind, mine, plain in zip(SCORE_KINDS, found[:-1], expected[:-1], strict=True):
+    for kind, mine, plain in zip(APPEARANCE_KINDS, found[:-1], expected[:-1], strict=True):
         if scene.calibration is not None:
             quantiles = scene.calibration.quantiles[kind]
             spread = quantiles["0.99"] - quantiles["0.5"]

@@ -16,10 +16,10 @@ from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.engines.base import missing
 from msflow_stream.scoring.engines.onnx_engine import to_onnx
 from msflow_stream.scoring.engines.openvino_engine import save_openvino
-from msflow_stream.types import SCORE_COLUMNS
+from msflow_stream.types import APPEARANCE_KINDS
 
 Target = Literal["onnx", "openvino", "torch"]
-INPUT, OUTPUTS = "frames", (*SCORE_COLUMNS, "map")
+INPUT, OUTPUTS = "frames", ("score", *APPEARANCE_KINDS[1:], "map")
 SUFFIXES: dict[Target, str] = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
 
 
@@ -37,7 +37,7 @@ class Standalone(nn.Module):
         super().__init__()
         given, score = scene.settings.input, scene.settings.score
         self.preparation = Preparation(frame_size or given.size, given.size, given.resize, *given.normalisation)
-        self.model = FusedModel(scene.pyramid, scene.flow, given.size, score.top_k, score.aggregation, score.alignment)
+        self.model = FusedModel(scene.pyramid, scene.flow, given.size, score.top_k, score.map_kind, score.alignment)
         self.example = torch.zeros(2, *(frame_size or given.size), 3, dtype=torch.uint8)
         self.eval()
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -16,10 +17,12 @@ from torch import Tensor
 from msflow_stream.config.settings import ScoreSettings
 from msflow_stream.machine import choose_device, usable_cores
 from msflow_stream.model.aggregate import Maps, depth
+from msflow_stream.scenes.motion import MotionMeasure, motion_of
 from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scoring.inference import Inference, PlainInference, SceneBatch
 from msflow_stream.series import batched
-from msflow_stream.types import Frame, FrameScore
+from msflow_stream.types import Frame, FrameScore, UserError
+from msflow_stream.video.motion import PLACES
 
 # The maps that are measured (B H W each), and what ranks the pixels as their `mul` does (B H W).
 MapView = Callable[[Maps], tuple[Maps, Tensor]]
@@ -51,8 +54,9 @@ class MappedScore(NamedTuple):
     """The scores of a frame with two of its maps in full precision (float32 H x W).
 
     Attributes:
-        add: the additive map.
-        ranking_map: orders the pixels as the map `mul` does, but does not crowd near 1 where floats end.
+        add: the additive map; the combined one where the scene is judged by the combined score.
+        ranking_map: orders the pixels as the map `mul` does, but does not crowd near 1 where floats end; the combined
+            one, too.
     """
 
     score: FrameScore
@@ -78,7 +82,7 @@ def score_batch(requests: Sequence[ScoreRequest], inference: Inference | None = 
         FrameError: an image that is none, or an area that is not the scene's.
     """
     inference = inference or PlainInference()
-    images = _prepare(requests, inference)  # 3 H W each
+    images, moved = _prepare(requests, inference)  # 3 H W each
     scores: dict[int, FrameScore] = {}
     for group in _grouped(range(len(requests)), lambda i: (id(requests[i].scene.pyramid), images[i].shape)):
         runs = _grouped(group, lambda i: (id(requests[i].scene), requests[i].settings))
@@ -91,7 +95,8 @@ def score_batch(requests: Sequence[ScoreRequest], inference: Inference | None = 
             for scene, own, run in zip(scenes, split, runs, strict=True)
         ]
         for run, measures in zip(runs, inference.measures(parts), strict=True):
-            found = _frame_scores([requests[i].frame for i in run], requests[run[0]].scene.name, measures)
+            frames, motion = [requests[i].frame for i in run], [moved[i] for i in run]
+            found = _frame_scores(frames, motion, requests[run[0]].scene, requests[run[0]].settings, measures)
             scores |= dict(zip(run, found, strict=True))
     return [scores[i] for i in range(len(requests))]
 
@@ -122,6 +127,7 @@ class Scorer:
         self.scene = scene.to(choose_device(device))
         self.settings = settings or scene.settings.score
         self.inference = inference or PlainInference()
+        check_kind(self.scene, self.settings)
         self.inference.prepare(self.scene)
 
     def __call__(self, frames: Iterable[Frame]) -> Iterator[FrameScore]:
@@ -135,7 +141,7 @@ class Scorer:
 
     def features(self, frames: Sequence[Frame]) -> list[Tensor]:
         """Returns the backbone's features of one batch (B C_l H_l W_l), which may be kept and scored later."""
-        images = _prepare(self._requests(frames), self.inference)
+        images, _ = _prepare(self._requests(frames), self.inference)
         return self.inference.features(self.scene, torch.stack(images))
 
     def measure(self, features: list[Tensor]) -> Measures:
@@ -154,7 +160,14 @@ class Scorer:
         """
         features = self.features(frames) if features is None else features
         maps, ranking = view(self.inference.maps(self.scene, features, self.settings))
-        scores = _frame_scores(frames, self.scene.name, self.scene.measure_maps(maps, self.settings))
+        motion = [measure_motion(request) for request in self._requests(frames)]
+        measures = self.scene.measure_maps(maps, self.settings)
+        scores = _frame_scores(frames, motion, self.scene, self.settings, measures)
+        joint = self.scene.joint
+        if joint is not None and self.settings.kind == "combined":
+            surprise = maps.surprise.cpu().numpy()
+            together = [joint.map(*one) for one in zip(surprise, map(_map_of, motion), strict=True)]
+            return [MappedScore(*one) for one in zip(scores, together, together, strict=True)]
         add, ranks = maps.add.cpu().numpy(), ranking.cpu().numpy()
         return [MappedScore(*one) for one in zip(scores, add, ranks, strict=True)]
 
@@ -162,12 +175,49 @@ class Scorer:
         return [ScoreRequest(frame, self.scene, self.settings) for frame in frames]
 
 
-def _prepare(requests: Sequence[ScoreRequest], inference: Inference) -> list[Tensor]:
-    """Prepares on all cores: resizing a large image takes as long as a third of the model, and leaves Python's lock."""
+def check_kind(scene: Scene, settings: ScoreSettings) -> None:
+    """Refuses a kind of score that the scene does not have.
+
+    Raises:
+        UserError: it was fitted before there was such a kind, or without motion.
+    """
+    if settings.kind == "motion" and scene.motion is None:
+        raise UserError(f"scene {scene.name} knows no motion: fit it again on video, or set score.kind=surprise")
+    if settings.kind == "combined" and scene.joint is None:
+        raise UserError(
+            f"scene {scene.name} was fitted before there was a combined score: fit it again, or set score.kind=paper"
+        )
+
+
+def measure_motion(request: ScoreRequest) -> MotionMeasure | None:
+    """Returns how unusual the motion of a frame is; None where the scene or the frame has none."""
+    model = request.scene.motion
+    field = None if model is None else motion_of(request.frame)
+    return None if model is None or field is None else model.measure(field, _places(request.area))
+
+
+def _places(area: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.bool_] | None:
+    """The places of the motion field that lie in an area (H W), half or more; any part where it is smaller than one."""
+    if area is None:
+        return None
+    share = cv2.resize(area.astype(np.float32), PLACES[::-1], interpolation=cv2.INTER_AREA)
+    return np.asarray(share >= min(0.5, float(share.max())))
+
+
+def _map_of(motion: MotionMeasure | None) -> npt.NDArray[np.float32] | None:
+    return None if motion is None else motion.map
+
+
+def _prepare(
+    requests: Sequence[ScoreRequest], inference: Inference
+) -> tuple[list[Tensor], list[MotionMeasure | None]]:
+    """Prepares on all cores: resizing and motion take as long as half of the model, and leave Python's lock."""
     if len(requests) < 2:
-        return [_prepared(one, inference) for one in requests]
+        return [_prepared(one, inference) for one in requests], [measure_motion(one) for one in requests]
     with ThreadPoolExecutor(min(len(requests), usable_cores()), "prepare") as pool:
-        return list(pool.map(_prepared, requests, repeat(inference)))
+        images = pool.map(_prepared, requests, repeat(inference))
+        motion = pool.map(measure_motion, requests)
+        return list(images), list(motion)
 
 
 def _prepared(request: ScoreRequest, inference: Inference) -> Tensor:
@@ -188,19 +238,29 @@ def _areas(requests: Sequence[ScoreRequest]) -> Tensor | None:
     return torch.from_numpy(np.stack([whole if one.area is None else one.area for one in requests]))
 
 
-def _frame_scores(frames: Sequence[Frame], scene: str, measures: Measures) -> list[FrameScore]:
-    return [
-        FrameScore(
-            source=frame.source,
-            scene=scene,
-            index=frame.index,
-            time=frame.time,
-            wall=frame.wall,
-            scores=scores,
-            map=anomaly_map,
+def _frame_scores(
+    frames: Sequence[Frame],
+    motion: Sequence[MotionMeasure | None],
+    scene: Scene,
+    settings: ScoreSettings,
+    measures: Measures,
+) -> list[FrameScore]:
+    found = []
+    for frame, moved, scores, heat in zip(frames, motion, measures.scores(), measures.map.numpy(), strict=True):
+        answer = scene.judge(scores, heat, moved, settings)
+        found.append(
+            FrameScore(
+                source=frame.source,
+                scene=scene.name,
+                index=frame.index,
+                time=frame.time,
+                wall=frame.wall,
+                scores=answer.scores,
+                map=answer.map,
+                why=answer.why,
+            )
         )
-        for frame, scores, anomaly_map in zip(frames, measures.scores(), measures.map.numpy(), strict=True)
-    ]
+    return found
 
 
 def _grouped(positions: Iterable[int], key: Callable[[int], Hashable]) -> list[list[int]]:

@@ -1,16 +1,34 @@
-"""Motion: the small grey image in which it is looked for."""
+"""Motion: which way and how fast things move, from an image and the one a short moment earlier, both small and grey."""
 
 from __future__ import annotations
+
+from threading import local
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from msflow_stream.types import Earlier
+
+Grey = npt.NDArray[np.uint8]  # h x w at MOTION_SIZE
+Floats = npt.NDArray[np.float32]
+
 MOTION_SIZE = (256, 384)  # height, width
 COARSE = 2.5  # pixels to one, beyond which interpolation between neighbours would leave too many out
+CELL = 8  # pixels across a place
+PLACES = (MOTION_SIZE[0] // CELL, MOTION_SIZE[1] // CELL)  # rows, columns
+STEP = 4  # every so many pixels are enough for the statistics of a whole image
+FAINT = 3.0  # grey levels that are no change, blurred over a pixel
+NOISE = 4.0  # standard deviations of the camera's noise that are none either
+MOST_NOISE = 12.0  # grey levels: what differs by more is no noise
+EXPOSURE = 0.03  # of the brightness: a step that a passing thing does not make
+DARK = 10  # grey levels below which brightness has no ratio
+SHAKEN = 0.2  # of the image changed: then the whole view may have moved
+HELD = 0.5  # of that change explained by one shift of the whole view: then it has
+UNKNOWN = 0.6  # of the image changed, whatever is made up for: what moved cannot be told
 
 
-def grey(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def grey(image: npt.NDArray[np.uint8]) -> Grey:
     """Returns an image (H x W x 3, RGB) as grey levels at MOTION_SIZE, stretched to it.
 
     Halved as long as it is at least twice as large, which is several times faster than one step; odd sizes lose a line.
@@ -24,3 +42,95 @@ def grey(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.asarray(
         cv2.resize(one, (width, height), interpolation=cv2.INTER_AREA if coarse else cv2.INTER_LINEAR), np.uint8
     )
+
+
+def motion_field(now: Grey, earlier: Earlier, aspect: float) -> Floats | None:
+    """Returns what moved at every place: PLACES x 3, the velocity to the right and downwards, and the share that moved.
+
+    Dense inverse search (Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016) by OpenCV gives the
+    flow, where it lies now. Only pixels that changed count: flow where nothing changed is noise. A step of brightness
+    and a shift of the whole view are made up for first; what stays as it was under either is not moving, so that
+    neither a shaken camera nor a lorry that fills the view makes the rest of it run.
+
+    Args:
+        now: the frame.
+        earlier: the same view a short moment before.
+        aspect: height of the source's frames by their width.
+
+    Returns:
+        Velocities in image widths per second, means over the pixels of a place and of its neighbours in which those
+        that did not change count as 0. None where most of the view changed and no such reason explains it: a cut, a
+        covered lens, a flash.
+    """
+    before = earlier.image
+    first, second = _equally_bright(before, now)
+    changed = _changed(first, second)
+    shift = np.zeros(2)
+    if changed.mean() > SHAKEN:
+        shift, changed = _steadied(first, second, changed)
+        if shift.any():
+            first = _shifted(first, shift)
+    if changed.mean() > UNKNOWN:
+        return None
+    moving = cv2.dilate(changed, np.ones((5, 5), np.uint8))
+    flow = -_search().calc(second, first, None)  # H W 2, pixels
+    masked = cv2.merge([flow[..., 0] * moving, flow[..., 1] * moving, moving.astype(np.float32)])
+    places = cv2.blur(cv2.resize(masked, PLACES[::-1], interpolation=cv2.INTER_AREA), (3, 3))
+    height, width = MOTION_SIZE
+    places[..., 0] /= width * earlier.seconds
+    places[..., 1] *= aspect / (height * earlier.seconds)
+    return np.asarray(places, np.float32)
+
+
+def _equally_bright(first: Grey, second: Grey) -> tuple[Grey, Grey]:
+    """Both images as bright as the darker one, where their brightness differs by more than a passing thing makes it."""
+    a, b = first[::STEP, ::STEP].astype(np.float32), second[::STEP, ::STEP].astype(np.float32)
+    lit = (a > DARK) & (b > DARK) & (a < 250) & (b < 250)
+    if lit.sum() < lit.size // 8:
+        return first, second
+    gain = float(np.median(b[lit] / a[lit]))
+    if abs(gain - 1) < EXPOSURE:
+        return first, second
+    if gain < 1:
+        return cv2.convertScaleAbs(first, alpha=gain), cv2.min(second, 250 * gain)  # what was clipped is clipped alike
+    return cv2.min(first, 250 / gain), cv2.convertScaleAbs(second, alpha=1 / gain)
+
+
+def _changed(first: Grey, second: Grey) -> npt.NDArray[np.uint8]:
+    """1 where two images differ by more than the camera's noise, else 0."""
+    difference = cv2.absdiff(cv2.GaussianBlur(first, (5, 5), 1.0), cv2.GaussianBlur(second, (5, 5), 1.0))
+    noise = 1.4826 * float(np.median(difference[::STEP, ::STEP]))  # of a normal variable: its deviation
+    limit = min(max(FAINT, NOISE * noise), MOST_NOISE)
+    return np.asarray(cv2.threshold(difference, limit, 1, cv2.THRESH_BINARY)[1], np.uint8)
+
+
+def _steadied(
+    first: Grey, second: Grey, changed: npt.NDArray[np.uint8]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8]]:
+    """The shift of the whole view (right, down), 0 where none explains the change, and what changed beside it."""
+    window = cv2.createHanningWindow(MOTION_SIZE[::-1], cv2.CV_32F)
+    found, _ = cv2.phaseCorrelate(first.astype(np.float32), second.astype(np.float32), window)
+    shift = np.array(found)
+    if np.hypot(*shift) < 0.1 or np.hypot(*shift) > MOTION_SIZE[1] / 8:
+        return np.zeros(2), changed
+    beside = _changed(_shifted(first, shift), second) & changed
+    if beside.mean() > HELD * changed.mean():
+        return np.zeros(2), changed
+    return shift, beside
+
+
+def _shifted(image: Grey, shift: npt.NDArray[np.float64]) -> Grey:
+    matrix = np.array([[1, 0, shift[0]], [0, 1, shift[1]]])
+    moved = cv2.warpAffine(image, matrix, MOTION_SIZE[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, np.uint8)
+
+
+_of_thread = local()  # the search keeps its buffers between images, and serves one thread at a time
+
+
+def _search() -> cv2.DISOpticalFlow:
+    if not hasattr(_of_thread, "search"):
+        _of_thread.search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        _of_thread.search.setFinestScale(1)
+    search: cv2.DISOpticalFlow = _of_thread.search
+    return search

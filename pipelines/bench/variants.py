@@ -57,7 +57,7 @@ class PlainModel(nn.Module):
             score=top_k_mean(maps.mul, self.top_k),
             surprise=top_k_mean(maps.surprise, self.top_k),
             surprise_mean=maps.surprise.mean((1, 2)),
-            map=(maps.add if self.aggregation == "add" else maps.mul).half(),
+            map=getattr(maps, self.aggregation).half(),
         )
 
 
@@ -139,7 +139,7 @@ def plain_model(scene: Scene) -> PlainModel:
     """Returns the model that a PyTorch implementation without any thought of speed has."""
     score = scene.settings.score
     size = scene.settings.input.size
-    return PlainModel(scene.pyramid, scene.flow, size, score.top_k, score.aggregation, score.alignment)
+    return PlainModel(scene.pyramid, scene.flow, size, score.top_k, score.map_kind, score.alignment)
 
 
 def operations(scene: Scene) -> int:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Probability = Callable[[float], float]  # of a smoothed score as high as that, or higher, in a normal frame
 
+DEFAULTS: dict[ScoreKind, tuple[ScoreKind, ...]] = {"combined": ("combined",), "surprise": ("surprise",)}
+
 SLACK = 0.002  # seconds: timestamps of some containers are whole milliseconds
 
 
@@ -56,12 +58,12 @@ def triggers_of(
 
     A kind without a threshold is left out. A threshold that the score settings give is for `score.kind` alone; the
     others are the calibration's. Unless the settings name the triggers they are `score.kind`, for something local, and
-    the surprise, for the whole view.
+    the surprise, for the whole view; the combined score is for both, and the only one.
     """
     if probabilities is None and calibration is not None:
         probabilities = {kind: tail.probability for kind, tail in calibration.tails.items()}
     found = []
-    for kind in event.triggers or tuple(dict.fromkeys((score.kind, "surprise"))):
+    for kind in event.triggers or DEFAULTS.get(score.kind, (score.kind, "surprise")):
         threshold = math.nan if calibration is None else calibration.thresholds.get(kind, math.nan)
         if kind == score.kind and score.threshold is not None:
             threshold = score.threshold

@@ -1,0 +1,73 @@
+"""What is normal for a fitted scene: its motion, its joint score, and the scores of its normal frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from torch import Tensor
+
+from msflow_stream.scenes.features import NormalFeatures
+from msflow_stream.scenes.joint import Joint, Logistic
+from msflow_stream.scenes.motion import MotionFit, MotionMeasure, MotionModel
+from msflow_stream.scenes.scene import Measures, Scene
+from msflow_stream.scenes.thresholds import NormalScore, NormalStatistics
+from msflow_stream.series import batched
+from msflow_stream.types import Scores
+
+ENOUGH = 30  # frames that were held out, to tell what is normal by them alone
+MOST = 0.99  # of the normal frames move no more than what counts as the most that is normal
+BATCH = 8
+MeasureFeatures = Callable[[list[Tensor]], Measures]  # features (B C_l H_l W_l) of a batch to its scores
+
+
+def learn_normal(scene: Scene, footage: NormalFeatures, measure: MeasureFeatures) -> NormalStatistics:
+    """Gives a scene its motion and its joint score, and returns the scores of the held-out frames with their maps.
+
+    Where none are held out it is all frames; the joint score takes all where fewer than ENOUGH are.
+
+    Args:
+        scene: with a fitted flow.
+        footage: normal frames.
+        measure: scores batches of features: a scene's own modules, or a scorer.
+    """
+    scene.motion = normal_motion(footage)
+    held_out = footage.held_out or footage.fitted
+    telling = held_out if len(held_out) >= ENOUGH else list(range(len(footage.frames)))
+    scores = [found for _, found, _ in _measured(scene, footage, telling, measure)]
+    moved = None if scene.motion is None else Logistic.of([one.motion for one in scores])
+    appearance, view = Logistic.of([one.surprise for one in scores]), Logistic.of([one.surprise_mean for one in scores])
+    scene.joint = None if appearance is None or view is None else Joint(appearance=appearance, motion=moved, view=view)
+    normal = NormalStatistics()
+    for position, judged, heat in _measured(scene, footage, held_out, measure):
+        normal.add(NormalScore(*footage.frames[position], judged), heat)
+    return normal
+
+
+def normal_motion(footage: NormalFeatures) -> MotionModel | None:
+    """Returns the motion of the frames that may be fitted on; None where no frame tells what moved."""
+    fit = MotionFit()
+    for position in footage.fitted:
+        if position in footage.motion:
+            fit.add(footage.motion[position])
+    if not fit.frames:
+        return None
+    model = fit.model()
+    peaks = [float(model.measure(field).map.max()) for field in footage.motion.values()]
+    return MotionModel(model.usual, max(float(np.quantile(peaks, MOST)), 1.0))
+
+
+def _measured(
+    scene: Scene, footage: NormalFeatures, positions: Sequence[int], measure: MeasureFeatures
+) -> Iterator[tuple[int, Scores, np.ndarray]]:
+    """Yields position, scores and map of frames, judged as the scene does by now."""
+    for part in batched(positions, BATCH):
+        measures = measure(footage.cache.batch(part))
+        for position, scores, heat in zip(part, measures.scores(), measures.map.numpy(), strict=True):
+            answer = scene.judge(scores, heat, _motion(scene, footage, position))
+            yield position, answer.scores, answer.map
+
+
+def _motion(scene: Scene, footage: NormalFeatures, position: int) -> MotionMeasure | None:
+    field = footage.motion.get(position)
+    return None if scene.motion is None or field is None else scene.motion.measure(field)
