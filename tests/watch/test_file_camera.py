@@ -53,7 +53,7 @@ def test_every_nth_frame_arrives_under_the_cameras_name(video: Path, every: int)
 
 
 def test_frames_come_without_the_moment_before_where_motion_does_not_count(video: Path) -> None:
-    assert earlier_codes(FileCamera(str(video), motion=False)) == [None] * COUNT
+    assert earlier_codes(FileCamera(str(video), motion=False)) == [None] * 5  # of 23 frames, every fifth
 
 
 def test_the_file_is_not_opened_before_its_frames_are_asked_for(tmp_path: Path) -> None:
