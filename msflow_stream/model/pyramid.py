@@ -171,9 +171,10 @@ def _create(name: str, stages: Sequence[int], weights: dict[str, Tensor] | None)
 
     try:
         with torch.device("meta"):
-            info: Any = timm.create_model(name, features_only=True).feature_info
+            whole: Any = timm.create_model(name, features_only=True)
     except (RuntimeError, AttributeError):
         raise _unknown(name) from None
+    info, own = whole.feature_info, whole.state_dict().keys()
     strides = list(info.reduction())
     wanted = [2 ** (stage + 1) for stage in stages]
     missing = [stage for stage, stride in zip(stages, wanted, strict=True) if stride not in strides]
@@ -184,6 +185,8 @@ def _create(name: str, stages: Sequence[int], weights: dict[str, Tensor] | None)
     extra: dict[str, Any] = {}
     if weights is not None:
         _check(name, weights)
+        if own <= weights.keys():  # else timm has other names for them, and warns of what it has no use for
+            weights = {key: weights[key] for key in own}
         # timm's own loading renames keys for features_only models and drops the classifier.
         extra = {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": weights, "source": None}}
     model = timm.create_model(name, features_only=True, out_indices=indices, **extra)

@@ -21,7 +21,7 @@ from tests.support.watching import Watching, until
 
 # Events begin and end soon. The threshold is half way between what `struck` makes of a frame and what is normal.
 PROMPT = (
-    "score.threshold=0.107",
+    "score.threshold=0.0475",
     "score.smoothing=0.1",
     "event.triggers=[paper]",
     "event.min_duration=0.2",

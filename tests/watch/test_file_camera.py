@@ -14,6 +14,7 @@ from msflow_stream.types import UserError
 from msflow_stream.video.live.faults import Fault
 from msflow_stream.video.live.states import State
 from msflow_stream.watch.file_camera import FileCamera, is_file
+from tests.support.earlier import earlier_codes
 from tests.support.videos import coded_image, overwrite_packets, read_code, write_video
 
 COUNT = 23
@@ -39,6 +40,7 @@ def test_every_nth_frame_arrives_under_the_cameras_name(video: Path, every: int)
     assert [frame.index for frame in frames] == [read_code(frame.image) for frame in frames] == wanted
     assert [frame.time for frame in frames] == pytest.approx([index / 25 for index in wanted])
     assert {frame.source for frame in frames} == {"gate"}
+    assert earlier_codes(frames) == [index - 2 if index >= 2 else None for index in wanted]
     assert changes == [
         (State.CONNECTING, State.RUNNING, "pictures come"),
         (State.RUNNING, State.STOPPED, "the file has ended"),
@@ -48,6 +50,10 @@ def test_every_nth_frame_arrives_under_the_cameras_name(video: Path, every: int)
     assert (status.state, status.fault, status.lag, status.segment) == (State.STOPPED, None, None, 0)
     assert status.info is not None
     assert (status.info.name, status.info.width, status.info.height, status.info.codec) == ("gate", 64, 48, "h264")
+
+
+def test_frames_come_without_the_moment_before_where_motion_does_not_count(video: Path) -> None:
+    assert earlier_codes(FileCamera(str(video), motion=False)) == [None] * 5  # of 23 frames, every fifth
 
 
 def test_the_file_is_not_opened_before_its_frames_are_asked_for(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ class EventDetector:
     first frame of that run. There is activity in every frame in which a trigger that it has is acting: from its
     threshold on until it is below its release level. An event belongs to what triggered it: activity of a kind that
     it does not have, or out of reach of the places where it was (`Whereabouts`), is not its own. A kind whose run
-    began during its activity joins it when that has lasted as long. Its end is its last activity. It is over when
+    began during its activity, or within a second after it, joins it when that has lasted as long. Its end is its last
+    activity. It is over when
     `cool_down` has passed since, or a second and something else has lasted long enough to be an event; or when the
     source has paused for longer than the cool-down (and than 5 s).
 
@@ -116,7 +117,7 @@ class EventDetector:
         for state in self._states:
             kind = state.trigger.kind
             candidate = self._candidates.get(kind)
-            if not state.above or state.trigger in has or not (candidate or state.acting):
+            if not state.above or state.trigger in has or not (candidate or state.striking):
                 continue
             candidates[kind] = candidate or OpenEvent(event_id(scored.score, self._origin), state.trigger, scored.score)
             if state.acting:
@@ -135,9 +136,10 @@ class EventDetector:
         if not lasting:
             return []
         self._event = lasting[0]
+        for one in lasting[1:]:
+            self._event.join(one)
         for one in lasting:
             del self._candidates[one.triggers[0].kind]
-        self._event.triggers += [one.triggers[0] for one in lasting[1:]]
         return [self._event.message("open", time)]
 
     def _go_on(self, event: OpenEvent, scored: SmoothedScore, boxes: Sequence[Box], own: bool) -> bool:
@@ -151,7 +153,7 @@ class EventDetector:
             if one.start <= event.last + GONE + SLACK and one.triggers[0] not in event.triggers
         ]
         for one in joining:
-            event.triggers += one.triggers
+            event.join(one)
             del self._candidates[one.triggers[0].kind]
         if joining and not own:
             event.add(scored, boxes)

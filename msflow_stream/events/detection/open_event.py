@@ -78,6 +78,12 @@ class OpenEvent:
         self._tracker.update(score.time, boxes)
         self.whereabouts.add(score.time, boxes)
 
+    def join(self, other: OpenEvent) -> None:
+        """Adds the trigger of what might have become an event of its own, and how high its score was."""
+        kind = other.triggers[0].kind
+        self.triggers += other.triggers
+        self._peaks[kind] = max(self._peaks.get(kind, -math.inf), other._peaks[kind])
+
     def pause(self, time: float) -> None:
         """Notes a frame without activity."""
         self._tracker.update(time, ())

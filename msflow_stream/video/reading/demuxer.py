@@ -13,13 +13,14 @@ from av.video.stream import VideoStream
 ASSUMED_RATE = Fraction(25)  # FFmpeg's own assumption for streams without any timing
 MOST_READ_ERRORS = 16  # after so many, the rest of the file is given up
 RESTART_SECONDS = Fraction(1, 2)  # timestamps that fall back by more start anew (recordings joined end to end)
+MOST_PARTS = 64  # that are remembered: more than a decoder is behind
 
 
 class TimestampRepair:
     """Timestamps that go on where those of the file start anew, so that frames keep their order.
 
     Attributes:
-        parts: the timestamps from which they do so.
+        parts: the timestamps from which they do so, ascending; the newest ones.
     """
 
     def __init__(self, time_base: Fraction) -> None:
@@ -36,6 +37,7 @@ class TimestampRepair:
         if self._last is not None and stamp + self._shift + self._ticks < self._last:
             self._shift = self._last + (packet.duration or 1) - stamp
             self.parts.append((stamp if packet.pts is None else packet.pts) + self._shift)
+            del self.parts[:-MOST_PARTS]
         self._last = stamp + self._shift
         if packet.pts is not None:
             packet.pts += self._shift

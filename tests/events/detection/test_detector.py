@@ -359,6 +359,14 @@ def test_the_severity_is_the_highest_of_the_triggers() -> None:
     assert closed(messages)[0].severity == "high"
 
 
+def test_the_severity_counts_what_a_kind_reached_before_it_joined() -> None:
+    surprises = [0.0, 0.0, 0.0, 0.0, 99.0, 30.0, 30.0, 30.0]
+    scores = [scored(n, 3.0 if n < 3 else 0.0, value) for n, value in enumerate(surprises)]
+    [event] = closed(heard(detector([PAPER, SURPRISE]), scores))
+    assert event.triggers == ("paper", "surprise")
+    assert event.severity == "high"  # 99 is farther above 20 than 20 is from what is normal
+
+
 def test_a_higher_peak_a_new_trigger_and_a_new_track_are_news() -> None:
     heat = COLD.copy()
     heat[0, 0] = 2
@@ -438,6 +446,11 @@ def test_every_open_has_one_close_versions_rise_and_times_are_in_order(
         if live:
             assert START <= event.start_wall <= event.end_wall  # type: ignore[operator]
     assert all(a.end < b.start for a, b in pairwise(events) if a.end is not None)
+
+
+def test_what_smoothing_drags_behind_an_event_makes_no_event_of_what_is_no_more_than_lively_elsewhere() -> None:
+    scores = [scored(n, 300.0 if n < 5 else 1.5, heat=patch(2 if n < 5 else 50)) for n in range(30)]
+    assert spans(heard(detector(smoothing=2.0), scores)) == [(0, 4)]
 
 
 @given(SERIES)
