@@ -16,6 +16,7 @@ SCORE_KINDS: tuple[ScoreKind, ...] = get_args(ScoreKind)
 SCORE_COLUMNS = ("score", *SCORE_KINDS[1:])  # of scores.csv and normal_scores.csv, one per kind
 APPEARANCE_KINDS = SCORE_KINDS[:3]  # those of a single image, which the networks compute
 TriggerName = Literal[ScoreKind, "appearance", "view"]  # what an event is triggered by
+WHOLE_VIEW = 0.5  # of the view: what looks unusual in more of it is about the view itself
 Box = tuple[int, int, int, int]  # x, y, width, height in source pixels
 Severity = Literal["low", "medium", "high"]
 SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high")  # in their order
@@ -112,12 +113,12 @@ class Motion(NamedTuple):
 
 
 class Why(NamedTuple):
-    """The parts of a frame's combined score: -log10 of the probability of so much in a normal frame.
+    """The parts of a frame's combined score, appearance and motion as -log10 of the probability in a normal frame.
 
     Attributes:
-        appearance: of the surprise.
+        appearance: of the surprise, of its top or its mean.
         motion: of the motion; None where what moved is not known.
-        view: of the mean surprise, 2 less: a change of the whole view has to show more.
+        view: share of the view that looks unusual, from 0 to 1; tells little where the appearance is normal.
         moved: the most unusual motion; None where nothing moves, or what moved is not known.
         x, y: where the appearance is most unusual, as shares of the image's width and height.
     """
@@ -132,10 +133,9 @@ class Why(NamedTuple):
     @property
     def trigger(self) -> TriggerName:
         """The part that says most."""
-        moved = -math.inf if self.motion is None else self.motion
-        if self.view > max(self.appearance, moved):
-            return "view"
-        return "motion" if moved > self.appearance else "appearance"
+        if self.motion is not None and self.motion > self.appearance:
+            return "motion"
+        return "view" if self.view > WHOLE_VIEW else "appearance"
 
 
 class Scored:
@@ -245,8 +245,8 @@ class ScoreRow(Scored):
     """One scored frame as scores.csv holds it.
 
     `alarm` is 0 or 1; `probability` is that of so high a smoothed score in a normal frame, None where the scene is not
-    calibrated for it. `reused` is 1 where the frame showed nothing new and took the scores of an earlier one. The motion
-    has no text where what moved is not known: in the first frame, after a gap, in stills.
+    calibrated for it. `reused` is 1 where the frame showed nothing new and took the scores of an earlier one. The
+    motion has no text where what moved is not known: in the first frame, after a gap, in stills.
     """
 
     COLUMNS: ClassVar = ("index", "time", *SCORE_COLUMNS, "smoothed", "threshold", "alarm", "probability", "reused")
@@ -262,7 +262,9 @@ class ScoreRow(Scored):
 
     def cells(self) -> list[str]:
         """Returns the row as text, column by column."""
-        known = ("" if math.isnan(one) and kind not in APPEARANCE_KINDS else f"{one:.7g}" for kind, one in self._kinds())
+        known = (
+            "" if math.isnan(one) and kind not in APPEARANCE_KINDS else f"{one:.7g}" for kind, one in self._kinds()
+        )
         values = (*known, f"{self.smoothed:.7g}", f"{self.threshold:.7g}")
         chance = "" if self.probability is None else f"{self.probability:.7g}"
         return [str(self.index), f"{self.time:.6f}", *values, str(self.alarm), chance, str(self.reused)]

@@ -82,7 +82,9 @@ def calibrate(folder: Path, job: CalibrateJob, console: Console | None = None) -
     score = stored_settings(read_record(folder)).score
     scores, before = _score(folder, job) if job.normal else _kept(folder)
     random = np.random.default_rng(SEED)
-    found = {kind: calibrate_kind(scores, kind, job.rate, score.smoothing, job.gap, random) for kind in kinds_of(scores)}
+    found = {
+        kind: calibrate_kind(scores, kind, job.rate, score.smoothing, job.gap, random) for kind in kinds_of(scores)
+    }
     calibration = with_thresholds(before, found, _basis(scores, found, job, score.smoothing))
     if job.plot is not None:
         tail_plot(job.plot, f"scene {folder.name}", found, job.rate, random)

@@ -24,8 +24,8 @@ from msflow_stream.scenes.checkpoints import FileCheckpoints
 from msflow_stream.scenes.features import FeatureCache, NormalFeatures, extract, feature_cache
 from msflow_stream.scenes.folder import read_record, scene_folder
 from msflow_stream.scenes.losses import LOSS_PLOT, Pass, write_losses
-from msflow_stream.scenes.preparation import with_normalisation
 from msflow_stream.scenes.normal import learn_normal
+from msflow_stream.scenes.preparation import with_normalisation
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.thresholds import NormalStatistics, write_normal_scores
 from msflow_stream.scenes.training import FlowFit

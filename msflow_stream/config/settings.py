@@ -98,18 +98,13 @@ class ScoreSettings(Section):
     """The way from maps to scores and alarms."""
 
     kind: ScoreKind = "combined"  # which score thresholds, alarms and events use
-    aggregation: Literal["add", "mul"] = "add"  # which map localises, unless the score is combined
+    aggregation: Literal["add", "mul"] = "add"  # which map of a single image localises
     alignment: Literal["corners", "centres"] = "centres"  # of maps with the image: the paper's corners shift them
     top_k: Fraction = 0.03
     batch: Annotated[int, Field(ge=1)] = 8
     every: Annotated[int, Field(ge=1)] = 5  # frames are sampled where index % every == 0
     smoothing: Annotated[float, Field(ge=0)] = 0.5  # seconds, time constant of the causal mean; 0: none
     threshold: FiniteFloat | None = None  # None: the scene's own
-
-    @property
-    def map_kind(self) -> Literal["add", "mul", "surprise"]:
-        """The map of a single image that localises; with the combined score it is the one that motion is added to."""
-        return "surprise" if self.kind == "combined" else self.aggregation
 
 
 class EventSettings(Section):
@@ -125,7 +120,9 @@ class EventSettings(Section):
     violations of UCSD Ped2's clips stayed one event each (by the speed of optical flow).
     """
 
-    triggers: Annotated[tuple[ScoreKind, ...], Field(min_length=1)] | None = None  # None: score.kind, and surprise unless it is combined
+    triggers: Annotated[tuple[ScoreKind, ...], Field(min_length=1)] | None = (
+        None  # None: score.kind, and surprise unless it is combined
+    )
     leave: Annotated[float, Field(ge=0, le=1)] = 0.8  # of the way from the normal median to the threshold
     min_duration: Annotated[FiniteFloat, Field(ge=0)] = 0.4  # seconds
     cool_down: Annotated[FiniteFloat, Field(ge=0)] = 2.0  # seconds

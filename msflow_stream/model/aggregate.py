@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Aggregation = Literal["add", "mul", "surprise"]
+Aggregation = Literal["add", "mul"]
 Alignment = Literal["corners", "centres"]
 
 

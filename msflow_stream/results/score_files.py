@@ -17,7 +17,11 @@ from msflow_stream.results.run_folder import MAPS, SCORES
 from msflow_stream.types import ScoreRow, UserError
 
 WITHOUT_MOTION = tuple(column for column in ScoreRow.COLUMNS if column not in ("motion", "combined"))
-EARLIER_COLUMNS = (WITHOUT_MOTION, WITHOUT_MOTION[:-1], WITHOUT_MOTION[:-2])  # of files from before there were the others
+EARLIER_COLUMNS = (
+    WITHOUT_MOTION,
+    WITHOUT_MOTION[:-1],
+    WITHOUT_MOTION[:-2],
+)  # of files from before there were the others
 HEADER_BYTES = 512  # reserved at the front of maps.safetensors, filled in when the number of maps is known
 
 

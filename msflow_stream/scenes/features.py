@@ -131,7 +131,9 @@ class NormalFeatures:
     cache: FeatureCache
     frames: list[tuple[str, int, float]] = field(default_factory=list)  # source, index, time of every frame
     held_out: list[int] = field(default_factory=list)  # positions in the cache, ascending
-    motion: dict[int, npt.NDArray[np.float32]] = field(default_factory=dict)  # motion field, of the frames that have one
+    motion: dict[int, npt.NDArray[np.float32]] = field(
+        default_factory=dict
+    )  # motion field, of the frames that have one
 
     @property
     def fitted(self) -> list[int]:

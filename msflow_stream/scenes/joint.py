@@ -10,13 +10,17 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from msflow_stream.types import Why
+from msflow_stream.types import Scores, Why
 
 Floats = npt.NDArray[np.float32]
 
+LN10 = math.log(10)
 LEAST = 1e-6  # of the median: a spread is no less
-HALF_EXCESS = 2 * math.log(2)  # mean excess of a logistic variable over its median, given that it is above, by its scale
-VIEW_PRIOR = math.log(100)  # a change of the whole view is rarer than one in it, and has to show more
+HALF_EXCESS = 2 * math.log(
+    2
+)  # mean excess of a logistic variable over its median, given that it is above, by its scale
+DRIFT = 2.0  # scales of the surprise by which it spreads in other clips
+TOP_RESERVE, MEAN_RESERVE = 5.0, 2.0  # of such scales: that far a surprise, and a mean surprise, may drift
 
 
 class Logistic(BaseModel):
@@ -38,14 +42,20 @@ class Logistic(BaseModel):
         excess = float(above.mean()) - median if len(above) else 0.0
         return cls(median=median, scale=max(excess / HALF_EXCESS, LEAST * max(1.0, abs(median))))
 
-    def surprisal(self, score: float) -> float:
-        """Returns -ln of the probability of so high a score."""
-        z = (score - self.median) / self.scale
+    def wider(self, times: float) -> Logistic:
+        """Returns the distribution with so many times its scale."""
+        return Logistic(median=self.median, scale=times * self.scale)
+
+    def surprisal(self, score: float, reserve: float = 0.0) -> float:
+        """Returns -ln of the probability of so high a score, with the median so many scales higher."""
+        z = (score - self.median) / self.scale - reserve
         return math.inf if z == math.inf else float(np.logaddexp(0.0, z))
 
     def surprisals(self, scores: npt.NDArray[np.floating]) -> Floats:
         """Returns the same of an array, in its shape."""
-        return np.asarray(np.logaddexp(np.float32(0), (scores.astype(np.float32) - self.median) / self.scale), np.float32)
+        return np.asarray(
+            np.logaddexp(np.float32(0), (scores.astype(np.float32) - self.median) / self.scale), np.float32
+        )
 
 
 class Joint(BaseModel):
@@ -55,44 +65,67 @@ class Joint(BaseModel):
     probabilities is as small as that, `q (1 - ln q)` for their product q; with one of them alone it is that one. So a
     frame without motion has a number that means the same.
 
+    Other clips of the same camera look less normal than those next to the fitted ones: on three cameras their surprise
+    lay up to 15 scales above the median, their mean surprise up to 8, and their motion no farther than in the fit. So
+    appearance is spread by DRIFT and counts from its RESERVE on, the mean sooner than the top.
+
     Attributes:
-        appearance: the surprise.
+        top: the surprise, of the largest values of an image.
+        mean: the mean surprise.
         motion: None for a scene without motion.
-        view: the mean surprise.
+        heat: the largest values of the map of a single image.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    appearance: Logistic
+    top: Logistic
+    mean: Logistic
     motion: Logistic | None
-    view: Logistic
+    heat: Logistic
 
-    def why(self, surprise: float, surprise_mean: float, motion: float) -> Why:
-        """Returns the parts for the scores of a frame; `motion` is not a number where there is none."""
+    @classmethod
+    def of(cls, scores: Sequence[Scores], heat: Sequence[float]) -> Joint | None:
+        """Returns what scores and largest map values of normal frames say; None where none is finite."""
+        motion = Logistic.of([one.motion for one in scores])
+        top, mean = Logistic.of([one.surprise for one in scores]), Logistic.of([one.surprise_mean for one in scores])
+        warmth = Logistic.of(heat)
+        if top is None or mean is None or warmth is None:
+            return None
+        return cls(top=top, mean=mean, motion=motion, heat=warmth)
+
+    def why(self, scores: Scores) -> Why:
+        """Returns the parts for the scores of a frame, whose motion is not a number where there is none."""
         moved = None
-        if self.motion is not None and not math.isnan(motion):
-            moved = self.motion.surprisal(motion) / math.log(10)
-        appearance, view = self.appearance.surprisal(surprise), self.view.surprisal(surprise_mean)
-        return Why(appearance / math.log(10), moved, max(0.0, view - VIEW_PRIOR) / math.log(10))
+        if self.motion is not None and not math.isnan(scores.motion):
+            moved = self.motion.surprisal(scores.motion) / LN10
+        appearance = max(
+            self.top.wider(DRIFT).surprisal(scores.surprise, TOP_RESERVE),
+            self.mean.wider(DRIFT).surprisal(scores.surprise_mean, MEAN_RESERVE),
+        )
+        return Why(appearance / LN10, moved, self._share(scores))
+
+    def _share(self, scores: Scores) -> float:
+        """The share of the view that looks unusual: what is local raises the mean by so much less than the top."""
+        top, mean = scores.surprise - self.top.median, scores.surprise_mean - self.mean.median
+        return min(1.0, max(0.0, mean / top)) if top > 0 and math.isfinite(top) else 0.0
 
     def combined(self, why: Why) -> float:
-        """Returns -log10 of the probability of a normal frame that is so unusual in appearance and motion, or in view."""
-        total = why.appearance * math.log(10)
+        """Returns -log10 of the probability of a normal frame that is as unusual in its parts."""
+        total = why.appearance * LN10
         if why.motion is not None:
-            total += why.motion * math.log(10)
+            total += why.motion * LN10
             total -= math.log1p(total) if math.isfinite(total) else 0.0
-        return max(total / math.log(10), why.view)
+        return total / LN10
 
-    def map(self, surprise: npt.NDArray[np.floating], motion: Floats | None) -> Floats:
+    def map(self, heat: npt.NDArray[np.floating], motion: Floats | None) -> Floats:
         """Returns the map (H W) of a frame: the surprisals of both parts at every pixel, in powers of ten, added up.
 
         Args:
-            surprise: H W.
+            heat: the map of its image, H W.
             motion: PLACES, as measured by `MotionModel`; None where there is none.
         """
-        heat = self.appearance.surprisals(surprise)
+        total = self.heat.surprisals(heat)
         if motion is not None and self.motion is not None:
-            height, width = surprise.shape
-            moved = self.motion.surprisals(motion)
-            heat = heat + cv2.resize(moved, (width, height), interpolation=cv2.INTER_LINEAR)
-        return np.asarray(heat / np.float32(math.log(10)), np.float32)
+            height, width = heat.shape
+            total = total + cv2.resize(self.motion.surprisals(motion), (width, height), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(total / np.float32(LN10), np.float32)

@@ -118,7 +118,7 @@ class MotionFit:
 
 def _velocities(field: Floats) -> Floats:
     """PLACES x 2: of the pixels that moved where they are many, the less the fewer they are."""
-    return field[..., :2] * (2 / (1 + field[..., 2:]))
+    return np.asarray(field[..., :2] * (2 / (1 + field[..., 2:])), np.float32)
 
 
 def _spread(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from msflow_stream.scenes.features import NormalFeatures
-from msflow_stream.scenes.joint import Joint, Logistic
+from msflow_stream.scenes.joint import Joint
 from msflow_stream.scenes.motion import MotionFit, MotionMeasure, MotionModel
 from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scenes.thresholds import NormalScore, NormalStatistics
@@ -17,6 +18,7 @@ from msflow_stream.types import Scores
 
 ENOUGH = 30  # frames that were held out, to tell what is normal by them alone
 MOST = 0.99  # of the normal frames move no more than what counts as the most that is normal
+TOP = 0.03  # of the pixels of a map are its largest
 BATCH = 8
 MeasureFeatures = Callable[[list[Tensor]], Measures]  # features (B C_l H_l W_l) of a batch to its scores
 
@@ -34,14 +36,19 @@ def learn_normal(scene: Scene, footage: NormalFeatures, measure: MeasureFeatures
     scene.motion = normal_motion(footage)
     held_out = footage.held_out or footage.fitted
     telling = held_out if len(held_out) >= ENOUGH else list(range(len(footage.frames)))
-    scores = [found for _, found, _ in _measured(scene, footage, telling, measure)]
-    moved = None if scene.motion is None else Logistic.of([one.motion for one in scores])
-    appearance, view = Logistic.of([one.surprise for one in scores]), Logistic.of([one.surprise_mean for one in scores])
-    scene.joint = None if appearance is None or view is None else Joint(appearance=appearance, motion=moved, view=view)
+    measured = [(scores, warmest(heat)) for _, scores, heat in _measured(scene, footage, telling, measure)]
+    scene.joint = Joint.of(*zip(*measured, strict=True))
     normal = NormalStatistics()
     for position, judged, heat in _measured(scene, footage, held_out, measure):
         normal.add(NormalScore(*footage.frames[position], judged), heat)
     return normal
+
+
+def warmest(heat: npt.NDArray[np.float16]) -> float:
+    """Returns the mean of the largest values of a map (H W), or one at least."""
+    values = heat.astype(np.float32).ravel()
+    count = max(1, int(TOP * len(values)))
+    return float(np.partition(values, -count)[-count:].mean())
 
 
 def normal_motion(footage: NormalFeatures) -> MotionModel | None:
@@ -59,7 +66,7 @@ def normal_motion(footage: NormalFeatures) -> MotionModel | None:
 
 def _measured(
     scene: Scene, footage: NormalFeatures, positions: Sequence[int], measure: MeasureFeatures
-) -> Iterator[tuple[int, Scores, np.ndarray]]:
+) -> Iterator[tuple[int, Scores, npt.NDArray[np.float16]]]:
     """Yields position, scores and map of frames, judged as the scene does by now."""
     for part in batched(positions, BATCH):
         measures = measure(footage.cache.batch(part))

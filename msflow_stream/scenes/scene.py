@@ -154,14 +154,14 @@ class Scene:
 
         Args:
             scores: those of its image.
-            heat: its map of `score.map_kind`, H W; 0 outside the area that counts.
+            heat: its map, H W; 0 outside the area that counts.
             motion: None where there is none.
             score: the scene's own settings if None.
         """
         scores = scores._replace(motion=math.nan if motion is None else motion.score)
         if self.joint is None:
             return Answer(scores, heat, None)
-        why = self.joint.why(scores.surprise, scores.surprise_mean, scores.motion)
+        why = self.joint.why(scores)
         if motion is not None:
             why = why._replace(moved=motion.moved)
         scores = scores._replace(combined=self.joint.combined(why))
@@ -269,7 +269,7 @@ def _measures(maps: Maps, score: ScoreSettings) -> Measures:
         top_k_mean(maps.mul, score.top_k),
         top_k_mean(maps.surprise, score.top_k),
         maps.surprise.mean((1, 2)),
-        getattr(maps, score.map_kind).half(),
+        getattr(maps, score.aggregation).half(),
     )
     return Measures(*(value.cpu() for value in values))
 

@@ -104,7 +104,9 @@ class NormalStatistics:
 
 def kinds_of(scores: Sequence[NormalScore]) -> list[ScoreKind]:
     """Returns the kinds of score that are there: those that are finite in a frame or more. The paper's is expected."""
-    return [kind for kind in SCORE_KINDS if kind == "paper" or any(math.isfinite(one.scores.of(kind)) for one in scores)]
+    return [
+        kind for kind in SCORE_KINDS if kind == "paper" or any(math.isfinite(one.scores.of(kind)) for one in scores)
+    ]
 
 
 def quantiles(scores: Sequence[NormalScore]) -> dict[ScoreKind, dict[str, float]]:

@@ -18,8 +18,8 @@ from msflow_stream.model.msflow import negative_log_likelihood
 from msflow_stream.scenes.checkpoints import Checkpoint, CheckpointStore, MemoryCheckpoints
 from msflow_stream.scenes.features import NormalFeatures, extract, feature_cache
 from msflow_stream.scenes.losses import Pass
-from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.normal import learn_normal
+from msflow_stream.scenes.scene import Scene
 from msflow_stream.series import batched
 from msflow_stream.types import Frame, UserError
 

@@ -37,7 +37,7 @@ class Standalone(nn.Module):
         super().__init__()
         given, score = scene.settings.input, scene.settings.score
         self.preparation = Preparation(frame_size or given.size, given.size, given.resize, *given.normalisation)
-        self.model = FusedModel(scene.pyramid, scene.flow, given.size, score.top_k, score.map_kind, score.alignment)
+        self.model = FusedModel(scene.pyramid, scene.flow, given.size, score.top_k, score.aggregation, score.alignment)
         self.example = torch.zeros(2, *(frame_size or given.size), 3, dtype=torch.uint8)
         self.eval()
 

@@ -204,10 +204,10 @@ class EngineInference:
     def _maps_of(self, part: SceneBatch, likelihoods: list[Tensor]) -> FusedMaps:
         size, score = part.scene.settings.input.size, part.score
         sizes = [(one.shape[1], one.shape[2]) for one in likelihoods]
-        key = (tuple(sizes), size, score.top_k, score.map_kind, score.alignment, likelihoods[0].device)
+        key = (tuple(sizes), size, score.top_k, score.aggregation, score.alignment, likelihoods[0].device)
         made = self._maps.get(key)
         if made is None:
-            made = FusedMaps(sizes, size, score.top_k, score.map_kind, score.alignment).to(likelihoods[0].device)
+            made = FusedMaps(sizes, size, score.top_k, score.aggregation, score.alignment).to(likelihoods[0].device)
             with self._lock:
                 while len(self._maps) >= MAPS_KEPT:
                     del self._maps[next(iter(self._maps))]

@@ -127,7 +127,6 @@ class Scorer:
         self.scene = scene.to(choose_device(device))
         self.settings = settings or scene.settings.score
         self.inference = inference or PlainInference()
-        check_kind(self.scene, self.settings)
         self.inference.prepare(self.scene)
 
     def __call__(self, frames: Iterable[Frame]) -> Iterator[FrameScore]:
@@ -165,8 +164,8 @@ class Scorer:
         scores = _frame_scores(frames, motion, self.scene, self.settings, measures)
         joint = self.scene.joint
         if joint is not None and self.settings.kind == "combined":
-            surprise = maps.surprise.cpu().numpy()
-            together = [joint.map(*one) for one in zip(surprise, map(_map_of, motion), strict=True)]
+            heat = getattr(maps, self.settings.aggregation).cpu().numpy()
+            together = [joint.map(*one) for one in zip(heat, map(_map_of, motion), strict=True)]
             return [MappedScore(*one) for one in zip(scores, together, together, strict=True)]
         add, ranks = maps.add.cpu().numpy(), ranking.cpu().numpy()
         return [MappedScore(*one) for one in zip(scores, add, ranks, strict=True)]
@@ -208,9 +207,7 @@ def _map_of(motion: MotionMeasure | None) -> npt.NDArray[np.float32] | None:
     return None if motion is None else motion.map
 
 
-def _prepare(
-    requests: Sequence[ScoreRequest], inference: Inference
-) -> tuple[list[Tensor], list[MotionMeasure | None]]:
+def _prepare(requests: Sequence[ScoreRequest], inference: Inference) -> tuple[list[Tensor], list[MotionMeasure | None]]:
     """Prepares on all cores: resizing and motion take as long as half of the model, and leave Python's lock."""
     if len(requests) < 2:
         return [_prepared(one, inference) for one in requests], [measure_motion(one) for one in requests]
@@ -245,6 +242,7 @@ def _frame_scores(
     settings: ScoreSettings,
     measures: Measures,
 ) -> list[FrameScore]:
+    check_kind(scene, settings)
     found = []
     for frame, moved, scores, heat in zip(frames, motion, measures.scores(), measures.map.numpy(), strict=True):
         answer = scene.judge(scores, heat, moved, settings)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import local
+from typing import Any
 
 import cv2
 import numpy as np
@@ -73,13 +75,12 @@ def motion_field(now: Grey, earlier: Earlier, aspect: float) -> Floats | None:
     if changed.mean() > UNKNOWN:
         return None
     moving = cv2.dilate(changed, np.ones((5, 5), np.uint8))
-    flow = -_search().calc(second, first, None)  # H W 2, pixels
+    flow = -_search()(second, first)  # H W 2, pixels
     masked = cv2.merge([flow[..., 0] * moving, flow[..., 1] * moving, moving.astype(np.float32)])
     places = cv2.blur(cv2.resize(masked, PLACES[::-1], interpolation=cv2.INTER_AREA), (3, 3))
     height, width = MOTION_SIZE
-    places[..., 0] /= width * earlier.seconds
-    places[..., 1] *= aspect / (height * earlier.seconds)
-    return np.asarray(places, np.float32)
+    unit = np.array([1 / (width * earlier.seconds), aspect / (height * earlier.seconds), 1], np.float32)
+    return np.asarray(places * unit, np.float32)
 
 
 def _equally_bright(first: Grey, second: Grey) -> tuple[Grey, Grey]:
@@ -92,8 +93,8 @@ def _equally_bright(first: Grey, second: Grey) -> tuple[Grey, Grey]:
     if abs(gain - 1) < EXPOSURE:
         return first, second
     if gain < 1:
-        return cv2.convertScaleAbs(first, alpha=gain), cv2.min(second, 250 * gain)  # what was clipped is clipped alike
-    return cv2.min(first, 250 / gain), cv2.convertScaleAbs(second, alpha=1 / gain)
+        return _scaled(first, gain), np.minimum(second, np.uint8(250 * gain))  # what was clipped is clipped alike
+    return np.minimum(first, np.uint8(250 / gain)), _scaled(second, 1 / gain)
 
 
 def _changed(first: Grey, second: Grey) -> npt.NDArray[np.uint8]:
@@ -125,12 +126,19 @@ def _shifted(image: Grey, shift: npt.NDArray[np.float64]) -> Grey:
     return np.asarray(moved, np.uint8)
 
 
+def _scaled(image: Grey, factor: float) -> Grey:
+    return np.asarray(cv2.convertScaleAbs(image, alpha=factor), np.uint8)
+
+
 _of_thread = local()  # the search keeps its buffers between images, and serves one thread at a time
 
 
-def _search() -> cv2.DISOpticalFlow:
+def _search() -> Callable[[Grey, Grey], Floats]:
+    """The flow (H W 2) from an image to another one."""
     if not hasattr(_of_thread, "search"):
-        _of_thread.search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-        _of_thread.search.setFinestScale(1)
-    search: cv2.DISOpticalFlow = _of_thread.search
-    return search
+        made: Any = cv2  # its stubs lack the function
+        search = made.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        search.setFinestScale(1)
+        _of_thread.search = lambda first, second: search.calc(first, second, None)
+    found: Callable[[Grey, Grey], Floats] = _of_thread.search
+    return found

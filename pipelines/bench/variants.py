@@ -139,7 +139,7 @@ def plain_model(scene: Scene) -> PlainModel:
     """Returns the model that a PyTorch implementation without any thought of speed has."""
     score = scene.settings.score
     size = scene.settings.input.size
-    return PlainModel(scene.pyramid, scene.flow, size, score.top_k, score.map_kind, score.alignment)
+    return PlainModel(scene.pyramid, scene.flow, size, score.top_k, score.aggregation, score.alignment)
 
 
 def operations(scene: Scene) -> int:

@@ -64,8 +64,6 @@ class FusedMaps(nn.Module):
             # The largest likelihood of a scale is that of its most normal feature: 1 after the subtraction.
             likelihood = self.sum_upsampled([torch.exp(p - p.amax((1, 2), keepdim=True)) for p in log_likelihoods])
             heat = likelihood.amax((1, 2), keepdim=True) - likelihood
-        elif self.aggregation == "surprise":
-            heat = surprise
         else:
             heat = 1 - torch.exp(least[:, None, None] - surprise)
         score = 1 - torch.exp(least[:, None] - top).mean(1)
