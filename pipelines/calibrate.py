@@ -115,10 +115,11 @@ def _score(folder: Path, job: CalibrateJob) -> tuple[list[NormalScore], Calibrat
         if is_live(spec):
             raise UserError(f"{redact(spec)} is live and has no end: record it, and give the recordings")
     scorer, normal = Scorer(Scene.load(folder), job.device), NormalStatistics()
+    motion_every = None if scorer.scene.motion is None else scorer.settings.every
     with progress() as bars:
         task = bars.add_task(f"scoring {len(specs)} source{'s' * (len(specs) > 1)}", total=None)
         for spec in specs:
-            with open_source(spec, scorer.settings.every, job.image_rate) as reader:
+            with open_source(spec, scorer.settings.every, job.image_rate, motion_every=motion_every) as reader:
                 for one in scorer(reader):
                     normal.add(NormalScore(one.source, one.index, one.time, one.scores), one.map)
                     bars.advance(task)

@@ -92,6 +92,8 @@ def import_checkpoint(
         f"model.blocks={checkpoint.blocks}",
         f"model.condition_channels={checkpoint.condition_channels}",
         f"input.size={list(size)}",
+        "score.kind=paper",
+        "score.alignment=corners",
     )
     settings = load(None, [*facts, *overrides])
     model = settings.model

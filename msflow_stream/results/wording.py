@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from msflow_stream.config.settings import ScoreSettings
-from msflow_stream.events.detection.triggers import Trigger
+from msflow_stream.events.detection.triggers import Trigger, default_triggers
 from msflow_stream.scenes.calibration import Calibration, CalibrationBasis
 from msflow_stream.scenes.tails.fitting import BEYOND, CONFIDENCE, FEWEST, Interval, ThresholdEstimate
 from msflow_stream.scenes.thresholds import CalibratedKind
@@ -43,7 +43,9 @@ def calibration_wording(
         lines.append(_too_short(basis, basis.supported))
     lines += [line for kind, one in found.items() for line in _about(kind, one, basis)]
     if len(fitted) > 1:
-        lines.append(f"Each score has that rate of its own; alarms are judged by {judged_by}, events by surprise too.")
+        kinds = default_triggers(judged_by)
+        together = "the rate is that of all alarms together" if len(kinds) == 1 else "each with that rate of its own"
+        lines.append(f"Events are triggered by {' and '.join(kinds)}, unless settings say otherwise: {together}.")
     return lines
 
 

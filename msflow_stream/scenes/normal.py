@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from msflow_stream.scenes.features import NormalFeatures
+from msflow_stream.scenes.features import NormalFeatures, extract, feature_cache
 from msflow_stream.scenes.joint import Joint
 from msflow_stream.scenes.motion import MotionFit, MotionMeasure, MotionModel
 from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scenes.thresholds import NormalScore, NormalStatistics
 from msflow_stream.series import batched
-from msflow_stream.types import Scores
+from msflow_stream.types import Frame, Scores
 
 ENOUGH = 30  # frames that were held out, to tell what is normal by them alone
 MOST = 0.99  # of the normal frames move no more than what counts as the most that is normal
@@ -49,6 +49,14 @@ def warmest(heat: npt.NDArray[np.float16]) -> float:
     values = heat.astype(np.float32).ravel()
     count = max(1, int(TOP * len(values)))
     return float(np.partition(values, -count)[-count:].mean())
+
+
+def learn_from(scene: Scene, frames: Iterable[Frame]) -> None:
+    """Gives a scene its motion, its joint score and its calibration by frames alone, as if they were its footage."""
+    with feature_cache(scene.settings.fit) as cache:
+        *_, footage = extract(scene, [frames], cache, 0.0)
+        normal = learn_normal(scene, footage, scene.measure_features)
+    scene.calibration = normal.calibration(scene.settings.score.smoothing, fitted=True)
 
 
 def normal_motion(footage: NormalFeatures) -> MotionModel | None:

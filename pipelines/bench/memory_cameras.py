@@ -134,8 +134,11 @@ def images(size: tuple[int, int]) -> list[npt.NDArray[np.uint8]]:
 
 
 def random_settings(overrides: Sequence[str] = ()) -> Settings:
-    """The default settings with these changes, and with random weights where others would have to be downloaded."""
-    settings = load(None, overrides)
+    """The default settings with these changes, and with random weights where others would have to be downloaded.
+
+    Scores are the paper's: a scene of random weights has no footage to tell what is normal.
+    """
+    settings = load(None, ["score.kind=paper", *overrides])
     return override(settings, ["model.weights=random"]) if settings.model.weights == "pretrained" else settings
 
 

@@ -16,9 +16,7 @@ from rich.console import Console
 
 from msflow_stream.files import write_json
 from msflow_stream.machine import choose_device, usable_cores
-from msflow_stream.scenes.calibration import Calibration
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.scenes.thresholds import NormalScore, NormalStatistics
 from msflow_stream.scoring.engine_choice import make_inference
 from msflow_stream.scoring.scorer import Scorer
 
@@ -105,7 +103,6 @@ def bench_pipeline(scene: Scene, job: PipelineJob) -> list[PipelineRow]:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         scorer = Scorer(scene, job.device, inference=make_inference(scene.settings.engine))
         footage = read_footage(video, job.seconds, scorer)
-        scene.calibration = scene.calibration or _calibration(footage, scorer)
         scene.save(Path(name) / "scene")
         rows = [_row(scorer, footage, overlay, job, Path(name)) for overlay in job.overlays]
     for row in rows:
@@ -120,14 +117,6 @@ def bench_pipeline(scene: Scene, job: PipelineJob) -> list[PipelineRow]:
         }
         write_json(job.out, {"machine": facts, **about, "rows": [asdict(row) for row in rows]})
     return rows
-
-
-def _calibration(footage: StageFootage, scorer: Scorer) -> Calibration:
-    """A calibration with which the overlay glows as over normal footage: rarely."""
-    normal = NormalStatistics()
-    for one in footage.scores:
-        normal.add(NormalScore(one.source, one.index, one.time, one.scores), one.map)
-    return normal.calibration(scorer.settings.smoothing, fitted=True)
 
 
 def _row(scorer: Scorer, footage: StageFootage, overlay: bool, job: PipelineJob, folder: Path) -> PipelineRow:

@@ -21,8 +21,9 @@ from msflow_stream.files import replaced
 from msflow_stream.machine import usable_cores
 from msflow_stream.results.overlay_file import PRESET
 from msflow_stream.scenes.calibration import overlay_style
+from msflow_stream.scenes.normal import learn_from
 from msflow_stream.scoring.inference import SceneBatch
-from msflow_stream.scoring.scorer import Scorer
+from msflow_stream.scoring.scorer import Scorer, ScoreRequest, measure_motion
 from msflow_stream.series import batched
 from msflow_stream.types import Frame, FrameScore
 from msflow_stream.video.drawing.overlay import Overlay
@@ -32,7 +33,8 @@ from msflow_stream.video.writing.video_writer import VideoWriter
 from ..terminal.progress import progress
 from .machine import Spent, spent
 
-DECODING, PREPARING, SCORING, DRAWING, ENCODING = "decode, convert", "prepare", "score", "draw", "encode"
+DECODING, PREPARING, MOTION, SCORING = "decode, convert", "prepare", "motion", "score"
+DRAWING, ENCODING = "draw", "encode"
 HELD = 32  # pictures in memory that a stage is fed with, again and again
 RATE = Fraction(25)
 DRAWN = 50  # pictures, shown forwards and backwards again and again: to draw one takes far longer than to score it
@@ -67,6 +69,8 @@ def read_footage(video: Path, seconds: float, scorer: Scorer) -> StageFootage:
         sampled = list(islice(frames, HELD))
         for _ in frames:  # to the end, for their number
             pass
+        if scorer.scene.joint is None:
+            learn_from(scorer.scene, sampled)
         return StageFootage(video, seconds, rate, reader.frames_read, sampled, shown, list(scorer(sampled)))
 
 
@@ -87,6 +91,7 @@ class StageTimings:
         self.measurements: dict[str, Callable[[], Spent]] = {
             DECODING: lambda: spent(self._decode),
             PREPARING: lambda: spent(self._prepare),
+            MOTION: lambda: spent(self._motion),
             SCORING: self._score,
         }
         if overlay:
@@ -105,6 +110,12 @@ class StageTimings:
         for batch in self._batches():
             with ThreadPoolExecutor(usable_cores()) as pool:
                 list(pool.map(lambda frame: self._scorer.scene.prepare(frame.image), batch))
+
+    def _motion(self) -> None:
+        scene, settings = self._scorer.scene, self._scorer.settings
+        for batch in self._batches():
+            with ThreadPoolExecutor(usable_cores()) as pool:
+                list(pool.map(lambda frame: measure_motion(ScoreRequest(frame, scene, settings)), batch))
 
     def _score(self) -> Spent:
         scene, settings, inference = self._scorer.scene, self._scorer.settings, self._scorer.inference

@@ -140,7 +140,7 @@ def bench_pipeline(
 
     changes = [*(set_ or ()), *engine_overrides(engine, precision)]
     if scene is None:
-        chosen = Scene.new("bench", random_settings(changes))
+        chosen = Scene.new("bench", random_settings(["score.kind=combined", *changes]))
     else:
         chosen = Scene.load(scene_path(scenes, scene))
         chosen.settings = load_for_scoring(chosen.settings, None, changes)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 Probability = Callable[[float], float]  # of a smoothed score as high as that, or higher, in a normal frame
 
-DEFAULTS: dict[ScoreKind, tuple[ScoreKind, ...]] = {"combined": ("combined",), "surprise": ("surprise",)}
 
 SLACK = 0.002  # seconds: timestamps of some containers are whole milliseconds
 
@@ -48,6 +47,11 @@ class Trigger:
         return self.normal + share * (self.threshold - self.normal)
 
 
+def default_triggers(kind: ScoreKind) -> tuple[ScoreKind, ...]:
+    """Returns the kinds that trigger events of a scene that is judged by a kind, where the settings name none."""
+    return (kind,) if kind == "combined" else tuple(dict.fromkeys((kind, "surprise")))
+
+
 def triggers_of(
     event: EventSettings,
     score: ScoreSettings,
@@ -63,7 +67,7 @@ def triggers_of(
     if probabilities is None and calibration is not None:
         probabilities = {kind: tail.probability for kind, tail in calibration.tails.items()}
     found = []
-    for kind in event.triggers or DEFAULTS.get(score.kind, (score.kind, "surprise")):
+    for kind in event.triggers or default_triggers(score.kind):
         threshold = math.nan if calibration is None else calibration.thresholds.get(kind, math.nan)
         if kind == score.kind and score.threshold is not None:
             threshold = score.threshold
