@@ -12,7 +12,14 @@ import numpy.typing as npt
 
 from msflow_stream.evaluation.cases import EvaluationCase
 from msflow_stream.evaluation.metrics.frames import FrameAuroc
-from msflow_stream.evaluation.metrics.ranking import StreamingAupro, StreamingAuroc, auroc, average_precision, f1_max
+from msflow_stream.evaluation.metrics.ranking import (
+    StreamingAupro,
+    StreamingAuroc,
+    auroc,
+    average_precision,
+    f1_max,
+    known,
+)
 from msflow_stream.evaluation.metrics.regions import RegionCriteria, tracked
 from msflow_stream.evaluation.metrics.streaming import Curve
 from msflow_stream.events.detection.regions import Boxes
@@ -107,7 +114,10 @@ class MetricsCollector:
             from sklearn.metrics import roc_curve  # slow to import
 
             for kind in SCORE_KINDS:
-                x, y, _ = roc_curve(labels, [one.scores.of(kind) for one in self.scored], drop_intermediate=True)
+                flags, values = known(labels, [one.scores.of(kind) for one in self.scored])
+                if flags.all() or not flags.any():
+                    continue
+                x, y, _ = roc_curve(flags, values, drop_intermediate=True)
                 curves[f"{'frames' if self.is_video else 'images'}, {kind}"] = Curve(x, y)
         if self.has_masks:
             curves |= {"pixels": self._pixels.roc(), "PRO": self._regions.curve()}

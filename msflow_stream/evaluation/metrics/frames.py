@@ -92,7 +92,7 @@ class LiteratureAuroc:
     """Frame AUROC as most papers report it, to stand beside their figures: with the future and the answer in hand.
 
     Scores of the scored frames are joined by straight lines to one for every frame of the clip (held before the first
-    and after the last), smoothed by a Gaussian over time, which sees what is yet to come, and stretched per clip to
+    and after the last, a clip without any is 0), smoothed by a Gaussian over time, which sees what is yet to come, and stretched per clip to
     0-1, which needs the whole clip and favours clips that hold a violation. The AUROC is over all frames of all clips
     together (micro).
 
@@ -109,7 +109,11 @@ class LiteratureAuroc:
         flags = np.asarray(labels) != 0
         self._labels.append(flags)
         for name, series in values.items():
-            dense = np.interp(np.arange(len(flags)), index, np.asarray(series, np.float64))
+            known = np.asarray(series, np.float64)
+            there = ~np.isnan(known)
+            if not there.any():
+                known, there = np.zeros(len(known)), np.ones(len(known), bool)
+            dense = np.interp(np.arange(len(flags)), np.asarray(index)[there], known[there])
             self._values.setdefault(name, []).append(_stretched(gaussian_filter1d(dense, self.sigma)))
 
     def pooled(self) -> dict[str, float | None]:

@@ -20,24 +20,34 @@ class F1(NamedTuple):
     threshold: float
 
 
+def known(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+    """Returns the labels and scores of which the score is a number: no motion is known in a clip's first frame."""
+    values, flags = np.asarray(scores, np.float64), np.asarray(labels, bool)
+    there = ~np.isnan(values)
+    return flags[there], values[there]
+
+
 def auroc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float | None:
-    """Returns the area under the ROC curve; None where only one of the two labels occurs (it is undefined then)."""
-    labels = np.asarray(labels, bool)
+    """Returns the area under the ROC curve; None where only one of the two labels occurs (it is undefined then).
+
+    Here and below, scores that are not a number are left out.
+    """
+    labels, scores = known(labels, scores)
     if labels.all() or not labels.any():
         return None
     from sklearn.metrics import roc_auc_score  # slow to import, here and below
 
-    return float(roc_auc_score(labels, np.asarray(scores, np.float64)))
+    return float(roc_auc_score(labels, scores))
 
 
 def average_precision(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float | None:
     """Returns the precision at every distinct score, weighted by the recall gained there; None without anomalies."""
-    labels = np.asarray(labels, bool)
+    labels, scores = known(labels, scores)
     if not labels.any():
         return None
     from sklearn.metrics import average_precision_score
 
-    return float(average_precision_score(labels, np.asarray(scores, np.float64)))
+    return float(average_precision_score(labels, scores))
 
 
 def f1_max(labels: npt.ArrayLike, scores: npt.ArrayLike) -> F1 | None:
@@ -45,12 +55,12 @@ def f1_max(labels: npt.ArrayLike, scores: npt.ArrayLike) -> F1 | None:
 
     The threshold is chosen with the labels in hand: a bound of what a threshold can do, not what one will do.
     """
-    labels = np.asarray(labels, bool)
+    labels, scores = known(labels, scores)
     if not labels.any():
         return None
     from sklearn.metrics import confusion_matrix_at_thresholds
 
-    _, false, missed, true, thresholds = confusion_matrix_at_thresholds(labels, np.asarray(scores, np.float64))
+    _, false, missed, true, thresholds = confusion_matrix_at_thresholds(labels, scores)
     f1 = 2 * true / (2 * true + false + missed)
     best = int(np.argmax(f1))  # the first of the equal ones; thresholds descend
     return F1(float(f1[best]), float(thresholds[best]))
