@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from msflow_stream.types import SCORE_KINDS, FrameScore, ScoreKind
 
+SLACK = 0.002  # seconds: timestamps of some containers are whole milliseconds
+
 T = TypeVar("T")
 
 
@@ -54,6 +56,22 @@ def smooth(times: Sequence[float], values: Sequence[float], seconds: float) -> l
     """Returns a whole series smoothed."""
     smoother = Smoother(seconds)
     return [smoother(time, value) for time, value in zip(times, values, strict=True)]
+
+
+def lasting(times: Sequence[float], values: Sequence[float], seconds: float) -> list[float]:
+    """Returns the highest level that a series has been at or above for so long, at every time; -inf before that.
+
+    An event opens at the times at which this is above its threshold, `seconds` being its least duration. What is not a
+    number is below every level.
+    """
+    levels = [-math.inf if math.isnan(value) else value for value in values]
+    found, first = [], 0
+    for position, time in enumerate(times):
+        while first < position and times[first + 1] <= time - seconds + SLACK:
+            first += 1
+        long_enough = times[first] <= time - seconds + SLACK
+        found.append(min(levels[first : position + 1]) if long_enough else -math.inf)
+    return found
 
 
 class SmoothedScore(NamedTuple):

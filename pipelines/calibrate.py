@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from msflow_stream.config.settings import EventSettings
+from msflow_stream.config.settings import EventSettings, Settings
 from msflow_stream.logs import redact
 from msflow_stream.results.figures import tail_plot
 from msflow_stream.results.wording import calibration_wording
 from msflow_stream.scenes.calibration import Calibration, CalibrationBasis
 from msflow_stream.scenes.folder import read_record
+from msflow_stream.scenes.normal import event_times
 from msflow_stream.scenes.scene import Scene, stored_settings
 from msflow_stream.scenes.tails.fitting import supported_rate
 from msflow_stream.scenes.thresholds import (
@@ -79,13 +80,15 @@ def calibrate(folder: Path, job: CalibrateJob, console: Console | None = None) -
     console = console or Console()
     if not (math.isfinite(job.rate) and job.rate > 0):
         raise UserError(f"false alarms per hour are a number above 0, not {job.rate}")
-    score = stored_settings(read_record(folder)).score
+    settings = stored_settings(read_record(folder))
+    score, least = settings.score, settings.event.min_duration
     scores, before = _score(folder, job) if job.normal else _kept(folder)
     random = np.random.default_rng(SEED)
     found = {
-        kind: calibrate_kind(scores, kind, job.rate, score.smoothing, job.gap, random) for kind in kinds_of(scores)
+        kind: calibrate_kind(scores, kind, job.rate, score.smoothing, least, job.gap, random)
+        for kind in kinds_of(scores)
     }
-    calibration = with_thresholds(before, found, _basis(scores, found, job, score.smoothing))
+    calibration = with_thresholds(before, found, _basis(scores, found, job, settings))
     if job.plot is not None:
         tail_plot(job.plot, f"scene {folder.name}", found, job.rate, random)
     save_calibration(folder, calibration)
@@ -125,11 +128,11 @@ def _score(folder: Path, job: CalibrateJob) -> tuple[list[NormalScore], Calibrat
                     bars.advance(task)
     if not normal.scores:
         raise UserError("the normal footage has no frames")
-    return normal.scores, normal.calibration(scorer.settings.smoothing)
+    return normal.scores, normal.calibration(*event_times(scorer.scene.settings))
 
 
 def _basis(
-    scores: Sequence[NormalScore], found: dict[ScoreKind, CalibratedKind], job: CalibrateJob, smoothing: float
+    scores: Sequence[NormalScore], found: dict[ScoreKind, CalibratedKind], job: CalibrateJob, settings: Settings
 ) -> CalibrationBasis:
     hours = found["paper"].record.hours
     return CalibrationBasis(
@@ -138,7 +141,8 @@ def _basis(
         supported=supported_rate(hours) if hours else None,
         hours=hours,
         sources=dict(Counter(one.source for one in scores)),
-        smoothing=smoothing,
+        smoothing=settings.score.smoothing,
+        min_duration=settings.event.min_duration,
         gap=job.gap,
     )
 

@@ -24,7 +24,7 @@ from msflow_stream.scenes.checkpoints import FileCheckpoints
 from msflow_stream.scenes.features import FeatureCache, NormalFeatures, extract, feature_cache
 from msflow_stream.scenes.folder import read_record, scene_folder
 from msflow_stream.scenes.losses import LOSS_PLOT, Pass, write_losses
-from msflow_stream.scenes.normal import learn_normal
+from msflow_stream.scenes.normal import event_times, learn_normal
 from msflow_stream.scenes.preparation import with_normalisation
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.thresholds import NormalStatistics, write_normal_scores
@@ -131,7 +131,7 @@ def fit_frames(
             checkpoints.clear()
             raise UserError("stopped before the first pass was complete: nothing is saved")
         normal = learn_normal(scene, footage, Scorer(scene, job.device).measure)
-        scene.calibration = normal.calibration(settings.score.smoothing, fitted=not footage.held_out)
+        scene.calibration = normal.calibration(*event_times(settings), fitted=not footage.held_out)
     scene.record = _record(scene, footage, passes, time.monotonic() - started)
     scene.save(folder, overwrite=True, add=lambda staging: _add(staging, scene.name, passes, normal))
     if not interrupted:

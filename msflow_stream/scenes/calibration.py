@@ -18,6 +18,7 @@ class CalibrationBasis(BaseModel):
         supported: the fewest that so much footage supports; None where its length is unknown.
         hours: of normal footage, in `sources` with so many frames each.
         smoothing, gap: seconds; scores were smoothed so, and alarms no further apart than the gap were one.
+        min_duration: seconds that a score had to be above a level to count.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -29,6 +30,7 @@ class CalibrationBasis(BaseModel):
     sources: dict[str, int]
     smoothing: float
     gap: float
+    min_duration: float = 0.0
 
 
 class Calibration(BaseModel):
@@ -37,7 +39,8 @@ class Calibration(BaseModel):
     Attributes:
         frames: number of normal frames that were not fitted; 0 means that the fitted frames themselves were used.
         quantiles: per kind of score, quantile (as text) to value.
-        thresholds: per kind, the highest smoothed score of a normal frame, or the one for the false alarms in `basis`.
+        thresholds: per kind, the highest smoothed score that lasted as long as an event must, or the one for the false
+            alarms in `basis`.
         map_range: map values at which the overlay's heat begins and is full.
         tails: per kind, what turns a smoothed score into a probability; none before `basis` is there, or where there
             is too little footage.

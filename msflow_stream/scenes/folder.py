@@ -8,7 +8,7 @@ from typing import Any
 
 from msflow_stream.types import UserError
 
-FORMAT = 2  # of scene.json; raised when an older program could not read a newer scene
+FORMAT = 3  # of scene.json; raised when an older program could not read a newer scene
 WEIGHTS, RECORD = "model.safetensors", "scene.json"
 
 

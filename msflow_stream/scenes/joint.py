@@ -19,8 +19,8 @@ LEAST = 1e-6  # of the median: a spread is no less
 HALF_EXCESS = 2 * math.log(
     2
 )  # mean excess of a logistic variable over its median, given that it is above, by its scale
-DRIFT = 2.0  # scales of the surprise by which it spreads in other clips
-TOP_RESERVE, MEAN_RESERVE = 5.0, 2.0  # of such scales: that far a surprise, and a mean surprise, may drift
+DRIFT = 3.0  # scales of the surprise by which it spreads in other clips
+TOP_RESERVE, MEAN_RESERVE = 3.0, 1.0  # of such scales: that far a surprise, and a mean surprise, may drift
 
 
 class Logistic(BaseModel):

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from msflow_stream.config.settings import Settings
 from msflow_stream.scenes.features import NormalFeatures, extract, feature_cache
 from msflow_stream.scenes.joint import Joint
 from msflow_stream.scenes.motion import MotionFit, MotionMeasure, MotionModel
@@ -51,12 +52,17 @@ def warmest(heat: npt.NDArray[np.float16]) -> float:
     return float(np.partition(values, -count)[-count:].mean())
 
 
+def event_times(settings: Settings) -> tuple[float, float]:
+    """Returns the seconds that scores are smoothed over, and that they must be above a threshold to be an event."""
+    return settings.score.smoothing, settings.event.min_duration
+
+
 def learn_from(scene: Scene, frames: Iterable[Frame]) -> None:
     """Gives a scene its motion, its joint score and its calibration by frames alone, as if they were its footage."""
     with feature_cache(scene.settings.fit) as cache:
         *_, footage = extract(scene, [frames], cache, 0.0)
         normal = learn_normal(scene, footage, scene.measure_features)
-    scene.calibration = normal.calibration(scene.settings.score.smoothing, fitted=True)
+    scene.calibration = normal.calibration(*event_times(scene.settings), fitted=True)
 
 
 def normal_motion(footage: NormalFeatures) -> MotionModel | None:

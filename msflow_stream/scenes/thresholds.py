@@ -24,7 +24,7 @@ from msflow_stream.scenes.tails.fitting import (
     fit_tail,
     supported_rate,
 )
-from msflow_stream.series import smooth
+from msflow_stream.series import lasting, smooth
 from msflow_stream.types import SCORE_COLUMNS, SCORE_KINDS, Scored, ScoreKind, Scores, UserError
 
 NORMAL_SCORES = "normal_scores.csv"
@@ -86,18 +86,22 @@ class NormalStatistics:
         self.scores.append(score)
         self.peaks.append(np.quantile(anomaly_map.astype(np.float32), MAP_QUANTILES))
 
-    def calibration(self, smoothing: float, fitted: bool = False) -> Calibration:
-        """Returns a summary, with the highest smoothed scores as thresholds.
+    def calibration(self, smoothing: float, min_duration: float, fitted: bool = False) -> Calibration:
+        """Returns a summary, with thresholds at which none of these frames is in an event.
 
         Args:
             smoothing: seconds, of the scores that alarms are about.
+            min_duration: seconds that a score must be above its threshold to be an event.
             fitted: whether these are the very frames that the scene was fitted on.
         """
         low, high = np.median(self.peaks, axis=0)[0], np.max(self.peaks, axis=0)[1]
+        highest = {
+            kind: normal_record(self.scores, kind, smoothing, min_duration).highest for kind in kinds_of(self.scores)
+        }
         return Calibration(
             frames=0 if fitted else len(self.scores),
             quantiles=quantiles(self.scores),
-            thresholds={kind: normal_record(self.scores, kind, smoothing).highest for kind in kinds_of(self.scores)},
+            thresholds=highest,
             map_range=(float(low), float(high)),
         )
 
@@ -119,19 +123,27 @@ def quantiles(scores: Sequence[NormalScore]) -> dict[ScoreKind, dict[str, float]
     return found
 
 
-def normal_record(scores: Sequence[NormalScore], kind: ScoreKind, smoothing: float, gap: float = 0.0) -> NormalRecord:
-    """Returns the scores as alarms are made of them: smoothed (seconds), anew for every source.
+def normal_record(
+    scores: Sequence[NormalScore], kind: ScoreKind, smoothing: float, min_duration: float = 0.0, gap: float = 0.0
+) -> NormalRecord:
+    """Returns the scores as events are made of them: smoothed, and the highest level that lasted, source by source.
+
+    A level that did not last as long as an event must (seconds) opens none. Where no source is that long, the scores
+    count as they are.
 
     Raises:
         UserError: none is finite.
     """
-    series = []
+    series, lasted = [], []
     for _, group in groupby(scores, key=lambda one: one.source):
         frames = list(group)
         times = [one.time for one in frames]
         values = smooth(times, [one.scores.of(kind) for one in frames], smoothing)
         series.append(Series(np.array(times), np.array(values)))
-    result = NormalRecord(series, gap)
+        lasted.append(Series(np.array(times), np.array(lasting(times, values, min_duration))))
+    result = NormalRecord(lasted, gap)
+    if not len(result.values):
+        result = NormalRecord(series, gap)
     if not len(result.values):
         raise UserError(f"no {kind} score of the normal frames is finite: fit the scene again")
     return result
@@ -151,6 +163,7 @@ def calibrate_kind(
     kind: ScoreKind,
     rate: float,
     smoothing: float,
+    min_duration: float,
     gap: float,
     random: np.random.Generator,
 ) -> CalibratedKind:
@@ -161,13 +174,14 @@ def calibrate_kind(
         kind: the one that counts.
         rate: false alarms per hour.
         smoothing: seconds.
+        min_duration: seconds that a score must be above a threshold to be an alarm.
         gap: seconds; alarms no further apart are one.
         random: generator of what intervals and tests draw.
 
     Raises:
         UserError: no score is finite.
     """
-    normal = normal_record(scores, kind, smoothing, gap)
+    normal = normal_record(scores, kind, smoothing, min_duration, gap)
     fit = fit_tail(normal, rate, random)
     if fit is None:
         return CalibratedKind(normal, None, estimate_without_tail(normal))

@@ -18,7 +18,7 @@ from msflow_stream.model.msflow import negative_log_likelihood
 from msflow_stream.scenes.checkpoints import Checkpoint, CheckpointStore, MemoryCheckpoints
 from msflow_stream.scenes.features import NormalFeatures, extract, feature_cache
 from msflow_stream.scenes.losses import Pass
-from msflow_stream.scenes.normal import learn_normal
+from msflow_stream.scenes.normal import event_times, learn_normal
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.series import batched
 from msflow_stream.types import Frame, UserError
@@ -232,7 +232,7 @@ def fit_scene(
         for done in FlowFit(scene, footage).run():
             log.info("pass %d: loss %.4f", done.number, done.loss)
         normal = learn_normal(scene, footage, scene.measure_features)
-        scene.calibration = normal.calibration(scene.settings.score.smoothing, fitted=not footage.held_out)
+        scene.calibration = normal.calibration(*event_times(scene.settings), fitted=not footage.held_out)
     return scene
 
 

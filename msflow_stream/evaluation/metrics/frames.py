@@ -92,9 +92,9 @@ class LiteratureAuroc:
     """Frame AUROC as most papers report it, to stand beside their figures: with the future and the answer in hand.
 
     Scores of the scored frames are joined by straight lines to one for every frame of the clip (held before the first
-    and after the last, a clip without any is 0), smoothed by a Gaussian over time, which sees what is yet to come, and stretched per clip to
-    0-1, which needs the whole clip and favours clips that hold a violation. The AUROC is over all frames of all clips
-    together (micro).
+    and after the last; a clip without any is 0), smoothed by a Gaussian over time, which sees what is yet to come, and
+    stretched per clip to 0-1, which needs the whole clip and favours clips that hold a violation. The AUROC is over all
+    frames of all clips together (micro).
 
     Args:
         sigma: standard deviation of the Gaussian, in frames.

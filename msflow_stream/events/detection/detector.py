@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from msflow_stream.config.settings import EventSettings
 from msflow_stream.events.detection.open_event import OpenEvent, event_id
 from msflow_stream.events.detection.regions import regions_of
-from msflow_stream.events.detection.triggers import SLACK, Trigger, TriggerState
-from msflow_stream.series import SmoothedScore
+from msflow_stream.events.detection.triggers import Trigger, TriggerState
+from msflow_stream.series import SLACK, SmoothedScore
 from msflow_stream.types import Box, Event, EventMessage, FoundEvent, FrameScore, ScoreKind
 
 GONE = 1.0  # seconds without its own activity after which an event ends where another one has begun

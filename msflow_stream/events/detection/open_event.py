@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from msflow_stream.events.detection.regions import Tracker, Whereabouts
-from msflow_stream.events.detection.triggers import SLACK, Trigger
+from msflow_stream.events.detection.triggers import Trigger
 from msflow_stream.files import file_hash
-from msflow_stream.series import SmoothedScore
+from msflow_stream.series import SLACK, SmoothedScore
 from msflow_stream.types import SEVERITIES, Box, Event, EventMessage, FrameScore, Severity
 from msflow_stream.video.reading.image_folder import image_files
 

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 Probability = Callable[[float], float]  # of a smoothed score as high as that, or higher, in a normal frame
 
 
-SLACK = 0.002  # seconds: timestamps of some containers are whole milliseconds
-
-
 @dataclass(frozen=True, slots=True)
 class Trigger:
     """A kind of score and what it is compared with.
