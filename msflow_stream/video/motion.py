@@ -24,8 +24,9 @@ FAINT = 3.0  # grey levels that are no change, blurred over a pixel
 NOISE = 4.0  # standard deviations of the camera's noise that are none either
 MOST_NOISE = 12.0  # grey levels: what differs by more is no noise
 EXPOSURE = 0.03  # of the brightness: a step that a passing thing does not make
+MOST_GAIN = 2.5  # a larger step of brightness is no exposure, but a lens that is covered or a light
 DARK = 10  # grey levels below which brightness has no ratio
-SHAKEN = 0.2  # of the image changed: then the whole view may have moved
+SHAKEN = 0.03  # of the image changed: then the whole view may have moved
 HELD = 0.5  # of that change explained by one shift of the whole view: then it has
 UNKNOWN = 0.6  # of the image changed, whatever is made up for: what moved cannot be told
 
@@ -64,18 +65,15 @@ def motion_field(now: Grey, earlier: Earlier, aspect: float) -> Floats | None:
         that did not change count as 0. None where most of the view changed and no such reason explains it: a cut, a
         covered lens, a flash.
     """
-    before = earlier.image
-    first, second = _equally_bright(before, now)
+    first, second = _equally_bright(earlier.image, now)
+    flow = -_search()(second, first)  # H W 2, pixels
     changed = _changed(first, second)
-    shift = np.zeros(2)
     if changed.mean() > SHAKEN:
-        shift, changed = _steadied(first, second, changed)
-        if shift.any():
-            first = _shifted(first, shift)
+        shift, changed = _steadied(first, second, flow, changed)
+        flow = flow - shift
     if changed.mean() > UNKNOWN:
         return None
     moving = cv2.dilate(changed, np.ones((5, 5), np.uint8))
-    flow = -_search()(second, first)  # H W 2, pixels
     masked = cv2.merge([flow[..., 0] * moving, flow[..., 1] * moving, moving.astype(np.float32)])
     places = cv2.blur(cv2.resize(masked, PLACES[::-1], interpolation=cv2.INTER_AREA), (3, 3))
     height, width = MOTION_SIZE
@@ -90,14 +88,14 @@ def _equally_bright(first: Grey, second: Grey) -> tuple[Grey, Grey]:
     if lit.sum() < lit.size // 8:
         return first, second
     gain = float(np.median(b[lit] / a[lit]))
-    if abs(gain - 1) < EXPOSURE:
+    if abs(gain - 1) < EXPOSURE or max(gain, 1 / gain) > MOST_GAIN:
         return first, second
     if gain < 1:
         return _scaled(first, gain), np.minimum(second, np.uint8(250 * gain))  # what was clipped is clipped alike
     return np.minimum(first, np.uint8(250 / gain)), _scaled(second, 1 / gain)
 
 
-def _changed(first: Grey, second: Grey) -> npt.NDArray[np.uint8]:
+def _changed(first: Grey, second: Grey) -> Grey:
     """1 where two images differ by more than the camera's noise, else 0."""
     difference = cv2.absdiff(cv2.GaussianBlur(first, (5, 5), 1.0), cv2.GaussianBlur(second, (5, 5), 1.0))
     noise = 1.4826 * float(np.median(difference[::STEP, ::STEP]))  # of a normal variable: its deviation
@@ -105,22 +103,19 @@ def _changed(first: Grey, second: Grey) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.threshold(difference, limit, 1, cv2.THRESH_BINARY)[1], np.uint8)
 
 
-def _steadied(
-    first: Grey, second: Grey, changed: npt.NDArray[np.uint8]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8]]:
-    """The shift of the whole view (right, down), 0 where none explains the change, and what changed beside it."""
-    window = cv2.createHanningWindow(MOTION_SIZE[::-1], cv2.CV_32F)
-    found, _ = cv2.phaseCorrelate(first.astype(np.float32), second.astype(np.float32), window)
-    shift = np.array(found)
-    if np.hypot(*shift) < 0.1 or np.hypot(*shift) > MOTION_SIZE[1] / 8:
-        return np.zeros(2), changed
-    beside = _changed(_shifted(first, shift), second) & changed
-    if beside.mean() > HELD * changed.mean():
-        return np.zeros(2), changed
-    return shift, beside
+def _steadied(first: Grey, second: Grey, flow: Floats, changed: Grey) -> tuple[Floats, Grey]:
+    """The shift of the whole view (right, down), 0 where none explains the change, and what changed beside it.
+
+    What changed tells the shift. One that is a large thing's own would make the rest of the view differ.
+    """
+    shift = np.median(flow[changed > 0][:: STEP * STEP], axis=0).astype(np.float32)
+    after = _changed(_shifted(first, shift), second)
+    if after.mean() > HELD * changed.mean():
+        return np.zeros(2, np.float32), changed
+    return shift, after & changed
 
 
-def _shifted(image: Grey, shift: npt.NDArray[np.float64]) -> Grey:
+def _shifted(image: Grey, shift: Floats) -> Grey:
     matrix = np.array([[1, 0, shift[0]], [0, 1, shift[1]]])
     moved = cv2.warpAffine(image, matrix, MOTION_SIZE[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, np.uint8)

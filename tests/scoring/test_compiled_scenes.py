@@ -25,8 +25,9 @@ from tests.support.footage import frames, small_settings
 
 @pytest.fixture(scope="module")
 def scenes() -> list[Scene]:
-    first = Scene.new("first", small_settings())
-    return [first, *(Scene.new(f"{i}", small_settings(f"fit.seed={i}"), first.pyramid) for i in range(1, 5))]
+    first = Scene.new("first", small_settings("score.kind=paper"))
+    others = (small_settings("score.kind=paper", f"fit.seed={i}") for i in range(1, 5))
+    return [first, *(Scene.new(f"{i}", one, first.pyramid) for i, one in enumerate(others, start=1))]
 
 
 class Maker:

@@ -46,7 +46,7 @@ for place in sys.argv[2:]:
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A scene on the disk; its flow is as initialised."""
     folder = tmp_path_factory.mktemp("scenes") / "gate"
-    Scene.new("gate", small_settings("score.top_k=0.1")).save(folder)
+    Scene.new("gate", small_settings("score.kind=paper", "score.top_k=0.1")).save(folder)
     return folder
 
 
@@ -113,7 +113,7 @@ def test_a_package_that_is_not_installed_is_one_line(
 def test_sizes_that_do_not_divide_are_pooled_exactly(tmp_path: Path) -> None:
     """The fusion flow pools 15 x 20 features to 8 x 10 at this size, which ONNX has no operator for."""
     folder = tmp_path / "odd"
-    Scene.new("odd", small_settings("input.size=[120,168]")).save(folder)
+    Scene.new("odd", small_settings("score.kind=paper", "input.size=[120,168]")).save(folder)
     export(folder, ExportJob(to="onnx", out=tmp_path / "odd.onnx"))
     import onnxruntime
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,15 +14,16 @@ from hypothesis import strategies as st
 
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import fit_scene
-from msflow_stream.scoring.scorer import FrameError, Scorer, ScoreRequest, score_batch
-from msflow_stream.types import Frame, FrameScore
+from msflow_stream.scoring.scorer import FrameError, Scorer, ScoreRequest, measure_motion, score_batch
+from msflow_stream.types import SCORE_KINDS, Frame, FrameScore, ScoreKind, UserError
 from msflow_stream.watch.areas import area_mask
 from tests.support.footage import frames, small_settings
+from tests.support.motion import knowing, moving
 
 
 @pytest.fixture(scope="module")
 def scene() -> Scene:
-    return fit_scene("gate", [frames(16)], small_settings())
+    return fit_scene("gate", [moving(frames(16))], small_settings())
 
 
 def test_a_score_carries_its_frame_s_identity(scene: Scene) -> None:
@@ -34,11 +36,11 @@ def test_a_score_carries_its_frame_s_identity(scene: Scene) -> None:
 
 
 def test_scores_do_not_depend_on_batch_size_or_neighbours(scene: Scene) -> None:
-    whole = list(Scorer(scene, "cpu", scene.settings.score.model_copy(update={"batch": 7}))(frames(10)))
-    alone = list(Scorer(scene, "cpu", scene.settings.score.model_copy(update={"batch": 1}))(frames(10)))
+    whole = list(Scorer(scene, "cpu", scene.settings.score.model_copy(update={"batch": 7}))(moving(frames(10))))
+    alone = list(Scorer(scene, "cpu", scene.settings.score.model_copy(update={"batch": 1}))(moving(frames(10))))
     assert [score.index for score in whole] == list(range(0, 50, 5))
     for a, b in zip(whole, alone, strict=True):
-        assert [a.score, a.surprise, a.surprise_mean] == pytest.approx([b.score, b.surprise, b.surprise_mean], rel=1e-5)
+        assert tuple(a.scores) == pytest.approx(tuple(b.scores), rel=1e-5, abs=1e-5, nan_ok=True)
         assert np.allclose(a.map, b.map, atol=2e-3)  # float16 near 1
 
 
@@ -65,7 +67,7 @@ def test_the_scorer_does_not_run_ahead_of_its_consumer(scene: Scene) -> None:
 def test_aggregation_chooses_the_map(scene: Scene) -> None:
     maps = {}
     for kind in ("add", "mul"):
-        settings = scene.settings.score.model_copy(update={"aggregation": kind})
+        settings = scene.settings.score.model_copy(update={"kind": "paper", "aggregation": kind})
         maps[kind] = next(Scorer(scene, "cpu", settings)(frames(1))).map
     assert maps["mul"].max() <= 1
     assert not np.array_equal(maps["add"], maps["mul"])
@@ -75,16 +77,16 @@ def test_aggregation_chooses_the_map(scene: Scene) -> None:
 def choices() -> list[ScoreRequest]:
     """Frames for four scenes: three share a pyramid, one of which sees larger pictures; settings and areas differ."""
     pyramid = Scene.new("shared", small_settings()).pyramid
-    scenes = [
+    scenes: list[Scene] = [
         Scene.new("a", small_settings("fit.seed=1"), pyramid),
         Scene.new("b", small_settings("fit.seed=2", "input.mean=[0.4,0.4,0.4]"), pyramid),
         Scene.new("large", small_settings("input.size=[96,128]"), pyramid),
         Scene.new("other", small_settings("model.weights_seed=1", "model.blocks=[2,1]")),
     ]
     found = []
-    for number, frame in enumerate(frames(16)):
-        scene = scenes[number % 4]
-        changes = [{}, {}, {"top_k": 0.2, "aggregation": "mul"}, {"alignment": "centres"}][number // 4]
+    for number, frame in enumerate(moving(frames(16))):
+        scene = knowing(scenes[number % 4])
+        changes = [{}, {"kind": "paper"}, {"top_k": 0.2, "aggregation": "mul"}, {"alignment": "corners"}][number // 4]
         area = area_mask([[(0, 0), (1, 0), (0.3, 0.9)]], [], scene.settings.input.size) if number % 3 == 0 else None
         found.append(ScoreRequest(frame, scene, scene.settings.score.model_copy(update=changes), area))
     return found
@@ -105,8 +107,7 @@ def test_a_score_does_not_depend_on_whose_frames_are_beside_it(
     for found, i in zip(scores, picked, strict=True):
         one, expected = choices[i], alone[i]
         assert (found.scene, found.source, found.index) == (one.scene.name, one.frame.source, one.frame.index)
-        values, wanted = ([s.score, s.surprise, s.surprise_mean] for s in (found, expected))
-        assert values == pytest.approx(wanted, rel=1e-5)
+        assert tuple(found.scores) == pytest.approx(tuple(expected.scores), rel=1e-5, abs=1e-5, nan_ok=True)
         assert np.allclose(found.map, expected.map, atol=2e-3)  # float16 near 1
 
 
@@ -115,9 +116,10 @@ def test_a_mixed_batch_has_the_scores_that_each_scene_gives(choices: list[ScoreR
         maps = one.scene.maps(one.scene.pyramid(one.scene.prepare(one.frame.image)[None]), one.settings)
         area = None if one.area is None else torch.from_numpy(one.area)
         expected = one.scene.measure_maps(maps, one.settings, area)
-        wanted = [expected.score.item(), expected.surprise.item(), expected.surprise_mean.item()]
-        assert [found.score, found.surprise, found.surprise_mean] == pytest.approx(wanted, rel=1e-5)
-        assert np.allclose(found.map, expected.map[0], atol=2e-3)
+        motion = measure_motion(one)
+        answer = one.scene.judge(expected.scores()[0], expected.map[0].numpy(), motion, one.settings)
+        assert tuple(found.scores) == pytest.approx(tuple(answer.scores), rel=1e-5, abs=1e-5, nan_ok=True)
+        assert np.allclose(found.map, answer.map, atol=2e-3)
         assert found.map.shape == one.scene.settings.input.size
         assert one.area is None or not found.map[~one.area].any()
 
@@ -168,16 +170,63 @@ def test_an_area_that_is_not_the_scene_s_is_an_error_of_its_camera(
     assert caught.value.source == "normal"
 
 
-def test_scores_with_maps_are_those_without_and_features_may_come_from_earlier(scene: Scene) -> None:
-    given, scorer = list(frames(5)), Scorer(scene, "cpu")
+@pytest.mark.parametrize("kind", ["paper", "combined"])
+def test_scores_with_maps_are_those_without_and_features_may_come_from_earlier(scene: Scene, kind: ScoreKind) -> None:
+    given, scorer = (
+        list(moving(frames(5))),
+        Scorer(scene, "cpu", scene.settings.score.model_copy(update={"kind": kind})),
+    )
     expected = scorer.score(given)
-    without_images = [replace(frame, image=np.zeros((0, 0, 3), np.uint8)) for frame in given]
-    for found in (scorer.score_with_maps(given), scorer.score_with_maps(without_images, scorer.features(given))):
-        assert [one.score.scores for one in found] == [one.scores for one in expected]
+    for found in (scorer.score_with_maps(given), scorer.score_with_maps(given, scorer.features(given))):
         for one, alone in zip(found, expected, strict=True):
-            assert np.array_equal(one.add.astype(np.float16), alone.map)
-            assert one.ranking_map.min() == 0
+            assert tuple(one.score.scores) == pytest.approx(tuple(alone.scores), rel=1e-6, nan_ok=True)
+            assert np.allclose(one.add, alone.map, atol=2e-3)
+            assert kind == "combined" or one.ranking_map.min() == 0
+            assert kind == "paper" or np.array_equal(one.ranking_map, one.add)
             assert one.ranking_map.shape == scene.settings.input.size
+
+
+def test_of_features_from_earlier_the_image_may_be_gone_where_nothing_moved(scene: Scene) -> None:
+    given, scorer = list(frames(5)), Scorer(scene, "cpu")
+    gone = [replace(frame, image=np.zeros((0, 0, 3), np.uint8)) for frame in given]
+    for found, expected in zip(scorer.score_with_maps(gone, scorer.features(given)), scorer.score(given), strict=True):
+        assert tuple(found.score.scores) == pytest.approx(tuple(expected.scores), rel=1e-6, nan_ok=True)
+
+
+def test_a_frame_has_every_kind_of_score_and_one_without_an_earlier_image_all_but_motion(scene: Scene) -> None:
+    first, second = Scorer(scene, "cpu").score(list(moving(frames(2))))
+    assert np.isfinite(second.scores).all()
+    assert [kind for kind in SCORE_KINDS if not np.isfinite(first.scores.of(kind))] == ["motion"]
+    assert first.why is not None and first.why.motion is None
+    assert second.why is not None and second.why.motion is not None
+
+
+@pytest.mark.parametrize("kind", ["motion", "combined"])
+def test_a_kind_that_a_scene_lacks_is_one_line_that_says_how_to_go_on(kind: ScoreKind) -> None:
+    scene = Scene.new("old", small_settings("score.kind=paper"))
+    settings = scene.settings.score.model_copy(update={"kind": kind})
+    with pytest.raises(UserError, match=r"^scene old .*: fit it again.*, or set score\.kind=\w+$"):
+        Scorer(scene, "cpu", settings).score(list(frames(1)))
+    scores = Scorer(scene, "cpu").score(list(moving(frames(2))))
+    assert all(np.isnan([one.scores.motion, one.scores.combined]).all() for one in scores)
+    assert all(one.why is None for one in scores)
+
+
+def test_what_moves_outside_of_the_area_does_not_count() -> None:
+    scene = knowing(Scene.new("gate", small_settings()))
+    image = np.random.default_rng(0).integers(60, 120, (256, 384, 3), np.uint8)
+    shown = [image.copy(), image.copy()]
+    for number, one in enumerate(shown):
+        cv2.rectangle(one, (40 + 6 * number, 60), (90 + 6 * number, 160), (250, 250, 250), -1)
+    frame = list(moving(Frame("s", 5 * i, None, 0.1 * i, None, one) for i, one in enumerate(shown)))[1]
+    height, width = scene.settings.input.size
+    left = np.broadcast_to(np.arange(width) < width // 2, (height, width))
+    whole, inside, outside = score_batch(
+        [ScoreRequest(frame, scene, scene.settings.score, area) for area in (None, left, ~left)]
+    )
+    assert whole.scores.motion == inside.scores.motion > 1
+    assert outside.scores.motion == 0
+    assert not outside.map[left].any()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

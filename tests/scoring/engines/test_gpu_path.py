@@ -77,7 +77,7 @@ def test_a_scene_scores_the_same_through_recordings() -> None:
         def compile(self, graph: torch.nn.Module, example: Sequence[Tensor], samples: object) -> Run:
             return Replaying(super().compile(graph, example, samples), Recorder())  # type: ignore[arg-type]
 
-    scene, engine = Scene.new("gate", small_settings()), OnGpu()
+    scene, engine = Scene.new("gate", small_settings("score.kind=paper")), OnGpu()
     settings = scene.settings.score.model_copy(update={"batch": 3})
     found = list(Scorer(scene, "cpu", settings, EngineInference(lambda _: engine))(frames(7)))
     expected = list(Scorer(scene, "cpu", settings)(frames(7)))
@@ -103,7 +103,7 @@ def test_preparations_of_sizes_long_unused_are_let_go(monkeypatch: pytest.Monkey
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_gives_the_scores_of_the_cpu() -> None:
-    scene, engine = Scene.new("gate", small_settings()), TorchEngine("bf16")
+    scene, engine = Scene.new("gate", small_settings("score.kind=paper")), TorchEngine("bf16")
     expected = [score.surprise for score in Scorer(scene, "cpu")(frames(8))]
     found = [score.surprise for score in Scorer(scene, "cuda", None, EngineInference(lambda _: engine))(frames(8))]
     assert found == pytest.approx(expected, rel=2e-2)

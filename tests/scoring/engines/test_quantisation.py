@@ -17,7 +17,7 @@ from tests.support.footage import frames, small_settings
 
 
 def test_ranges_are_found_once_for_the_same_weights(tmp_path: Path) -> None:
-    scene, asked = Scene.new("gate", small_settings()), []
+    scene, asked = Scene.new("gate", small_settings("score.kind=paper")), []
 
     def normal(one: Scene) -> list[torch.Tensor]:
         asked.append(one.name)
@@ -32,7 +32,7 @@ def test_ranges_are_found_once_for_the_same_weights(tmp_path: Path) -> None:
 
 
 def test_without_normal_frames_it_is_said_how_to_give_them(tmp_path: Path) -> None:
-    scene = Scene.new("gate", small_settings())
+    scene = Scene.new("gate", small_settings("score.kind=paper"))
     inference = EngineInference(EngineChooser(EngineSettings(precision="int8"), tmp_path))
     with pytest.raises(UserError, match=r"int8 needs normal footage of gate once: .* --calibration FOOTAGE"):
         Scorer(scene, "cpu", None, inference)
