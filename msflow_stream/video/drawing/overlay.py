@@ -173,15 +173,19 @@ class _Layout:
         self.has_score = self.score.box.x > self.time.box.x + self.time.box.width
         if self.alarm.box.x <= self.time.box.x + self.time.box.width:  # too narrow for both beside each other
             self.alarm = Label("ALARM", text, "centre", margin, (width, height), ground=RED, row=1)
-        inset = width - margin - self.score.box.x + margin // 2
-        self.part = Label("appearance", text, "right", margin, (width, height), ground=RED, inset=inset)
-        left_of = [one.box.x + one.box.width for one in (self.time, self.alarm) if one.box.y == self.part.box.y]
-        self.has_part = self.has_score and self.part.box.x > max(left_of)
+        thick = max(4, round(height * 0.012))
+        beside = width - margin - self.score.box.x + margin // 2 if self.has_score else width
+        for row, inset in ((0, beside), (1, 3 * thick)):  # the score's left, or below it where that is not free
+            self.part = Label("appearance", text, "right", margin, (width, height), RED, row, inset)
+            taken = [one.box.x + one.box.width for one in (self.time, self.alarm) if one.box.y == self.part.box.y]
+            self.has_part = self.part.box.x > max(taken, default=0)
+            if self.has_part:
+                break
         threshold = None if style.threshold is None else style.level(style.threshold)
         tall = max(6, round(height * 0.11))
         foot = Box(margin, height - margin - tall, width - 2 * margin, tall).within((width, height))
         self.curve = TimelineCurve(foot, threshold, stroke)
-        thick, top = max(4, round(height * 0.012)), margin + self.score.box.height + margin
+        top = margin + self.score.box.height + margin
         side = Box(width - margin - thick, top, thick, foot.y - margin - top).within((width, height))
         self.bar = Bar(side, threshold, stroke)
 
