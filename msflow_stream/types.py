@@ -15,7 +15,8 @@ ScoreKind = Literal["paper", "surprise", "surprise_mean", "motion", "combined"]
 SCORE_KINDS: tuple[ScoreKind, ...] = get_args(ScoreKind)
 SCORE_COLUMNS = ("score", *SCORE_KINDS[1:])  # of scores.csv and normal_scores.csv, one per kind
 APPEARANCE_KINDS = SCORE_KINDS[:3]  # those of a single image, which the networks compute
-TriggerName = Literal[ScoreKind, "appearance", "view"]  # what an event is triggered by
+PartName = Literal["appearance", "motion", "view"]  # of the combined score
+TriggerName = Literal[ScoreKind, PartName]  # what an event is triggered by
 WHOLE_VIEW = 0.5  # of the view: what looks unusual in more of it is about the view itself
 Box = tuple[int, int, int, int]  # x, y, width, height in source pixels
 Severity = Literal["low", "medium", "high"]
@@ -131,10 +132,14 @@ class Why(NamedTuple):
     y: float = 0.5
 
     @property
-    def trigger(self) -> TriggerName:
+    def trigger(self) -> PartName:
         """The part that says most."""
-        if self.motion is not None and self.motion > self.appearance:
-            return "motion"
+        moves = self.motion is not None and self.motion > self.appearance
+        return "motion" if moves else self.looks
+
+    @property
+    def looks(self) -> PartName:
+        """The part that its appearance is: one place's, or the whole view's."""
         return "view" if self.view > WHOLE_VIEW else "appearance"
 
 
@@ -198,6 +203,38 @@ class Track:
 
 
 @dataclass(frozen=True, slots=True)
+class Reason:
+    """What was unusual in an event, at the most unusual frame of what triggered it.
+
+    Attributes:
+        text: the same in words.
+        trigger: the part of the combined score that it is about.
+        index, time: the frame.
+        appearance, motion: -log10 of the probability of each in a normal frame; None for a motion that is not known.
+        view: share of the view that looks unusual, from 0 to 1.
+        place: where, in words: of the motion, or of the most unusual appearance.
+        at: the same as shares of the image's width and height.
+        direction: that of the most unusual motion, in words; None, as all below, where nothing moved that is known of.
+        velocity: to the right and down, in image widths per second.
+        speed, limit: its amount, and the most that is normal there in that direction.
+    """
+
+    text: str
+    trigger: PartName
+    index: int
+    time: float
+    appearance: float
+    motion: float | None
+    view: float
+    place: str
+    at: tuple[float, float]
+    direction: str | None = None
+    velocity: tuple[float, float] | None = None
+    speed: float | None = None
+    limit: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """A span of a source in which something is not normal.
 
@@ -205,13 +242,16 @@ class Event:
 
     Attributes:
         id: unique in all sources and for all times; fit for a file's name.
-        triggers: the kinds of score that were above their thresholds, the one that opened it first.
+        triggers: the kinds of score that were above their thresholds, the one that opened it first. Instead of
+            `combined` there are its parts: the one that said most in the first frame, and those that reached the
+            threshold by themselves.
         end: of the last activity; None while the event is open.
         peak_score: the highest smoothed score of the kind that opened it, at peak_index and peak_time.
         probability: of so high a score in a normal frame; None where the scene is not calibrated for it.
         regions: boxes at the peak.
         tracks: all regions over time.
         version: counts the messages about the event; one with a lower version is old.
+        why: what was unusual; None for events that the combined score has no part in, and those of earlier versions.
     """
 
     id: str
@@ -230,6 +270,7 @@ class Event:
     regions: tuple[Box, ...]
     tracks: tuple[Track, ...]
     version: int
+    why: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)

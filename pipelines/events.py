@@ -19,7 +19,7 @@ from msflow_stream.types import Box, Event, Track, UserError
 from .terminal.progress import clock, number, table
 
 Format = Literal["csv", "json", "coco"]
-COLUMNS = ["camera", "start", "duration", "severity", "triggers", "peak", "probability", "label", "id"]
+COLUMNS = ["camera", "start", "duration", "severity", "triggers", "peak", "probability", "label", "id", "why"]
 LINE = 1000  # characters: longer than any row
 
 
@@ -144,6 +144,7 @@ def _cells(stored: StoredEvent) -> list[str]:
         "–" if event.probability is None else f"{event.probability:.2g}",
         stored.label or "–",
         event.id,
+        "–" if event.why is None else event.why.text,
     ]
 
 

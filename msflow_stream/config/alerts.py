@@ -18,7 +18,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from msflow_stream.config.fields import ClockTime, Host, Mailbox, Port, Seconds, Topic, WebAddress
 from msflow_stream.config.settings import Section
-from msflow_stream.types import ScoreKind, Severity, UserError
+from msflow_stream.types import Severity, TriggerName, UserError
 
 ENTRY_POINTS = "msflow_stream.alert_sinks"
 
@@ -53,7 +53,9 @@ class AlertSettings(Section):
 
     severity: Severity = Field(default="low", description="the least severity that it is for")
     cameras: tuple[str, ...] = Field(default=(), description="names of the cameras that it is for; all if empty")
-    triggers: tuple[ScoreKind, ...] = Field(default=(), description="kinds of score that it is for; all if empty")
+    triggers: tuple[TriggerName, ...] = Field(
+        default=(), description="what raised the events that it is for: motion, appearance, view or kinds of score"
+    )
     kinds: tuple[Kind, ...] = Field(
         default=("open", "update", "close"), min_length=1, description="what is said of an event"
     )

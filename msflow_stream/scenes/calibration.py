@@ -61,13 +61,17 @@ class Calibration(BaseModel):
 
 def overlay_style(calibration: Calibration | None, settings: ScoreSettings) -> OverlayStyle:
     """Returns a style: heat begins where normal maps end, the middle of the score bar is about the threshold."""
-    if calibration is None:
-        return OverlayStyle(low=1.0, high=2.0, threshold=settings.threshold)
     kind: ScoreKind = settings.kind
+    if calibration is None:
+        return OverlayStyle(low=1.0, high=2.0, threshold=settings.threshold, parts=kind == "combined")
     normal, highest = calibration.quantiles[kind]["0.5"], calibration.thresholds[kind]
     threshold = highest if settings.threshold is None else settings.threshold
     reach = max(abs(threshold - normal), 1e-3)
     low, high = calibration.map_range
     return OverlayStyle(
-        low=low, high=max(high, low + 1e-3), threshold=threshold, score_range=(normal - reach, normal + 3 * reach)
+        low=low,
+        high=max(high, low + 1e-3),
+        threshold=threshold,
+        score_range=(normal - reach, normal + 3 * reach),
+        parts=kind == "combined",
     )

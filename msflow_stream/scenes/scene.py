@@ -165,11 +165,12 @@ class Scene:
         if motion is not None:
             why = why._replace(moved=motion.moved)
         scores = scores._replace(combined=self.joint.combined(why))
+        # Floats from 0 on are in the order of their bits, which numpy compares a hundred times faster.
+        row, column = divmod(int(heat.view(np.int16).argmax()), heat.shape[1])
+        why = why._replace(x=(column + 0.5) / heat.shape[1], y=(row + 0.5) / heat.shape[0])
         if (score or self.settings.score).kind != "combined":
             return Answer(scores, heat, why)
         full = heat.astype(np.float32)
-        row, column = divmod(int(full.argmax()), heat.shape[1])
-        why = why._replace(x=(column + 0.5) / heat.shape[1], y=(row + 0.5) / heat.shape[0])
         together = self.joint.map(full, None if motion is None else motion.map)
         together[full == 0] = 0
         return Answer(scores, together.astype(np.float16), why)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msflow_stream.events.serialization import event_from_json, event_to_json, from_json, to_json
-from msflow_stream.types import Event, EventMessage, Track
+from msflow_stream.types import Event, EventMessage, Reason, Track
+from tests.support.events import REASON
 
 WALL = datetime(2026, 1, 2, 3, 4, 5, 60_000, tzinfo=UTC)
 EVENT = Event(
@@ -29,18 +30,32 @@ EVENT = Event(
     regions=((1, 2, 3, 4), (5, 6, 7, 8)),
     tracks=(Track(1, 0.2, 0.4, ((0.2, (1, 2, 3, 4)), (0.4, (2, 2, 3, 4)))),),
     version=3,
+    why=REASON,
 )
 OFFSETS = st.integers(-12 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 WALLS = st.none() | st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=OFFSETS)
 SECONDS = st.floats(0, 1e9)
 BOXES = st.tuples(*[st.integers(-(2**31), 2**31)] * 4)
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+REASONS = st.builds(
+    Reason,
+    time=SECONDS,
+    appearance=FINITE,
+    motion=st.none() | FINITE,
+    view=FINITE,
+    at=st.tuples(FINITE, FINITE),
+    velocity=st.none() | st.tuples(FINITE, FINITE),
+    speed=st.none() | FINITE,
+    limit=st.none() | FINITE,
+)
 EVENTS = st.builds(
     Event,
     start=SECONDS,
     end=st.none() | SECONDS,
     start_wall=WALLS,
     end_wall=WALLS,
-    peak_score=st.floats(allow_nan=False, allow_infinity=False),
+    peak_score=FINITE,
+    why=st.none() | REASONS,
     peak_time=SECONDS,
     probability=st.none() | st.floats(0, 1),
     regions=st.lists(BOXES, max_size=3).map(tuple),
@@ -77,6 +92,21 @@ def test_a_message_is_its_kind_and_the_event_in_the_words_of_the_types() -> None
             "regions": [[1, 2, 3, 4], [5, 6, 7, 8]],
             "tracks": [{"number": 1, "start": 0.2, "end": 0.4, "path": [[0.2, [1, 2, 3, 4]], [0.4, [2, 2, 3, 4]]]}],
             "version": 3,
+            "why": {
+                "text": REASON.text,
+                "trigger": "motion",
+                "index": 10,
+                "time": 0.4,
+                "appearance": 0.5,
+                "motion": 6.0,
+                "view": 0.25,
+                "place": "at the lower left",
+                "at": [0.1, 0.9],
+                "direction": "to the left",
+                "velocity": [-0.11, 0.0],
+                "speed": 0.11,
+                "limit": 0.032,
+            },
         },
     }
     assert values["event"] == event_to_json(EVENT)
@@ -89,6 +119,11 @@ def test_times_of_arrival_are_in_utc_wherever_the_camera_is() -> None:
     values["start_wall"] = "2026-01-02T08:49:05.06+05:45"
     found = event_from_json(values).start_wall
     assert (found, found and found.tzinfo) == (WALL, UTC)
+
+
+def test_an_event_from_before_events_had_reasons_has_none() -> None:
+    values = {name: value for name, value in event_to_json(EVENT).items() if name != "why"}
+    assert event_from_json(values) == replace(EVENT, why=None)
 
 
 def test_what_a_later_version_says_beside_it_is_left_out() -> None:

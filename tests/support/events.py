@@ -5,9 +5,24 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from msflow_stream.types import Event, EventMessage, Track
+from msflow_stream.types import Event, EventMessage, Reason, Track
 
 WALL = datetime(2026, 1, 2, 3, 4, 5, 60_000, tzinfo=UTC)
+REASON = Reason(
+    text="moved at 0.11 widths/s where normal is at most 0.032, to the left, at the lower left; appearance normal",
+    trigger="motion",
+    index=10,
+    time=0.4,
+    appearance=0.5,
+    motion=6.0,
+    view=0.25,
+    place="at the lower left",
+    at=(0.1, 0.9),
+    direction="to the left",
+    velocity=(-0.11, 0.0),
+    speed=0.11,
+    limit=0.032,
+)
 
 
 def event(id: str = "gate-5", **changes: Any) -> Event:

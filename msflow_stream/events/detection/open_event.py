@@ -11,6 +11,7 @@ from datetime import UTC
 from pathlib import Path
 from typing import Literal
 
+from msflow_stream.events.detection.reasons import Parts
 from msflow_stream.events.detection.regions import Tracker, Whereabouts
 from msflow_stream.events.detection.triggers import Trigger
 from msflow_stream.files import file_hash
@@ -60,6 +61,7 @@ class OpenEvent:
         self._start_wall = self._last_wall = first.wall
         self._peaks: dict[str, float] = {}
         self._peak: tuple[int, float, tuple[Box, ...]] = first.index, first.time, ()
+        self._parts = Parts()
         self.whereabouts = Whereabouts()
         self._tracker = Tracker()
         self._version = 0
@@ -75,6 +77,9 @@ class OpenEvent:
                 self._peaks[kind] = min(value, sys.float_info.max)  # JSON has no infinity
                 if kind == self.triggers[0].kind:
                     self._peak = score.index, score.time, tuple(boxes)
+        for trigger in self.triggers:
+            if trigger.kind == "combined":
+                self._parts.add(score, trigger.threshold)
         self._tracker.update(score.time, boxes)
         self.whereabouts.add(score.time, boxes)
 
@@ -82,6 +87,8 @@ class OpenEvent:
         """Adds the trigger of what might have become an event of its own, and how high its score was."""
         kind = other.triggers[0].kind
         self.triggers += other.triggers
+        if kind == "combined":
+            self._parts = other._parts
         self._peaks[kind] = max(self._peaks.get(kind, -math.inf), other._peaks[kind])
 
     def pause(self, time: float) -> None:
@@ -96,7 +103,7 @@ class OpenEvent:
             id=self.id,
             source=self._source,
             scene=self._scene,
-            triggers=tuple(trigger.kind for trigger in self.triggers),
+            triggers=self._names,
             start=self.start,
             end=self.last if over else None,
             start_wall=self._start_wall,
@@ -109,6 +116,7 @@ class OpenEvent:
             regions=self._peak[2],
             tracks=self._tracker.tracks,
             version=self._version,
+            why=self._parts.reason,
         )
 
     def has_news(self, time: float) -> bool:
@@ -131,8 +139,17 @@ class OpenEvent:
         found = (severity_of(trigger, self._peaks[trigger.kind]) for trigger in self.triggers)
         return max(found, key=SEVERITIES.index)
 
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """Its kinds of score, the combined one by its parts."""
+        names: list[str] = []
+        for trigger in self.triggers:
+            parts = self._parts.names if trigger.kind == "combined" else []
+            names += parts or [trigger.kind]
+        return tuple(names)
+
     def _newsworthy(self) -> tuple[object, ...]:
-        return self._severity, len(self.triggers), self._tracker.steady
+        return self._severity, self._names, self._tracker.steady
 
 
 def event_id(first: FrameScore, origin: str) -> str:

@@ -20,19 +20,24 @@ from msflow_stream.types import Box, Event, EventMessage, UserError
 CSV_COLUMNS = (
     *("id", "source", "scene", "happened", "start_wall", "end_wall", "start", "end", "severity", "triggers"),
     *("peak_score", "peak_index", "peak_time", "probability", "regions", "version", "label", "kept"),
+    "why",
 )
 VIOLATION = {"id": 1, "name": "violation", "supercategory": ""}
 
 
 def to_csv(events: Sequence[StoredEvent]) -> str:
-    """Returns a line per event: times in UTC or seconds, triggers joined by +, `regions` as x y w h joined by ;."""
+    """Returns a line per event.
+
+    Times are in UTC or in seconds, triggers joined by +, `regions` are x y w h joined by ;, `why` is in words.
+    """
     text = io.StringIO()
     rows = csv.DictWriter(text, CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
     rows.writeheader()
     for stored in events:
         values = _full(stored)
         regions = ";".join(" ".join(map(str, box)) for box in stored.event.regions)
-        event = {**values["event"], "triggers": "+".join(stored.event.triggers), "regions": regions}
+        why = None if stored.event.why is None else stored.event.why.text
+        event = {**values["event"], "triggers": "+".join(stored.event.triggers), "regions": regions, "why": why}
         rows.writerow({**values, **event, "kept": int(stored.kept)})
     return text.getvalue()
 

@@ -60,7 +60,7 @@ class Base(DeclarativeBase):
 
 
 class EventRow(Base):
-    """A row of the table; the columns up to `version` are the fields of Event."""
+    """A row of the table; its columns are the fields of Event, and `happened`, `label` and `kept`."""
 
     __tablename__ = "events"
     __table_args__ = (Index("events_by_time", "happened"), Index("events_by_source", "source", "happened"))
@@ -84,6 +84,7 @@ class EventRow(Base):
     happened: Mapped[datetime]
     label: Mapped[Label | None]
     kept: Mapped[bool]
+    why: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
     def stored(self) -> StoredEvent:
         """Returns the event of the row."""

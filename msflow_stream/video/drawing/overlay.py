@@ -1,4 +1,4 @@
-"""The image a person watches: a frame with its anomaly map as a glow, its score, the recent past and the alarm."""
+"""The image a person watches: a frame with its anomaly map as a glow, its score, the recent past, the alarm and why."""
 
 from __future__ import annotations
 
@@ -10,9 +10,22 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.types import Frame, FrameScore, ScoreRow, UserError
-from msflow_stream.video.drawing.widgets import RED, Bar, Box, Label, Stain, TimelineCurve, border, level_table
+from msflow_stream.types import Frame, FrameScore, Motion, ScoreRow, UserError, Why
+from msflow_stream.video.drawing.widgets import (
+    RED,
+    Bar,
+    Box,
+    Label,
+    Point,
+    Stain,
+    TimelineCurve,
+    arrow,
+    border,
+    level_table,
+)
 
+PATH_SECONDS = 0.5  # of a motion, which its arrow is as long as
+SHORTEST, LONGEST = 0.1, 0.35  # of an arrow, in heights of the image
 FOOT, HEAD = 85, 215  # of 255: the part of the colour map that a glow takes, from its weakest to its strongest
 
 
@@ -27,6 +40,7 @@ class OverlayStyle:
         score_range: the scores at the empty and the full end of the bar, and at the timeline's foot and top.
         history: length of the timeline in seconds.
         colormap: a name of OpenCV's colour maps, such as inferno, turbo or hot.
+        parts: whether the score is the combined one: the part of it that triggers is named, and motion gets an arrow.
 
     Raises:
         UserError: if a range is empty or not finite, or the colour map has no such name.
@@ -39,6 +53,7 @@ class OverlayStyle:
     score_range: tuple[float, float] = (0.0, 1.0)
     history: float = 30.0
     colormap: str = "inferno"
+    parts: bool = False
 
     def __post_init__(self) -> None:
         for name, (low, high) in {"map": (self.low, self.high), "score": self.score_range}.items():
@@ -86,6 +101,7 @@ class Overlay:
         Args:
             image: uint8 H x W x 3, RGB.
             score: the newest score, whose map glows; the same object may come with many frames. None draws no glow.
+                What it says of the parts of the combined score is drawn in an alarm.
             value: the number that is compared with the threshold (the smoothed score, say); None takes `score.score`.
                 With neither, only the time is drawn.
             time: seconds from the source's start. Going back forgets what lay after it.
@@ -108,6 +124,8 @@ class Overlay:
             if alarm:
                 border(shown, layout.border)
                 layout.alarm.draw(shown, "ALARM", weight=700)
+                if self._style.parts and score is not None and score.why is not None:
+                    layout.explain(shown, score.why)
         layout.time.draw(shown, clock(time))
         return shown
 
@@ -155,13 +173,44 @@ class _Layout:
         self.has_score = self.score.box.x > self.time.box.x + self.time.box.width
         if self.alarm.box.x <= self.time.box.x + self.time.box.width:  # too narrow for both beside each other
             self.alarm = Label("ALARM", text, "centre", margin, (width, height), ground=RED, row=1)
+        thick = max(4, round(height * 0.012))
+        beside = width - margin - self.score.box.x + margin // 2 if self.has_score else width
+        for row, inset in ((0, beside), (1, 3 * thick)):  # the score's left, or below it where that is not free
+            self.part = Label("appearance", text, "right", margin, (width, height), RED, row, inset)
+            taken = [one.box.x + one.box.width for one in (self.time, self.alarm) if one.box.y == self.part.box.y]
+            self.has_part = self.part.box.x > max(taken, default=0)
+            if self.has_part:
+                break
         threshold = None if style.threshold is None else style.level(style.threshold)
         tall = max(6, round(height * 0.11))
         foot = Box(margin, height - margin - tall, width - 2 * margin, tall).within((width, height))
         self.curve = TimelineCurve(foot, threshold, stroke)
-        thick, top = max(4, round(height * 0.012)), margin + self.score.box.height + margin
+        top = margin + self.score.box.height + margin
         side = Box(width - margin - thick, top, thick, foot.y - margin - top).within((width, height))
         self.bar = Bar(side, threshold, stroke)
+
+    def explain(self, image: npt.NDArray[np.uint8], why: Why) -> None:
+        """Draws what triggers: its name, and an arrow along what moves, in place."""
+        if self.has_part:
+            self.part.draw(image, why.trigger)
+        if why.trigger == "motion" and why.moved is not None:
+            arrow(image, *path_of(why.moved, *self.shape), thick=max(1.5, self.shape[0] / 120))
+
+
+def path_of(moved: Motion, height: int, width: int) -> tuple[Point, Point]:
+    """Returns both ends of an arrow along a motion, in pixels.
+
+    Its middle is where it moves, as long as all of it is in the frame; its length is the path of half a second, but
+    neither so short that its direction cannot be seen, nor so long that it hides what it is about.
+    """
+    middle = np.array((moved.x * width, moved.y * height))
+    path = np.array((moved.right, moved.down)) * PATH_SECONDS * width
+    length = max(float(np.hypot(*path)), 1e-6)
+    half = path / length * min(LONGEST * height, max(SHORTEST * height, length)) / 2
+    room = np.array((width, height)) - np.abs(half)
+    middle = np.clip(middle, np.abs(half), np.maximum(room, np.abs(half)))
+    (x, y), (right, down) = middle.tolist(), half.tolist()
+    return (x - right, y - down), (x + right, y + down)
 
 
 class Glow:

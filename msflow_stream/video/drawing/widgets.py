@@ -1,4 +1,4 @@
-"""The few shapes an overlay is made of, drawn in place on RGB images: glows, panels, texts, a bar, a curve."""
+"""The shapes an overlay is made of, drawn in place on RGB images: glows, panels, texts, a bar, a curve, an arrow."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 Image = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
+Point = tuple[float, float]  # x, y in pixels
 Align = Literal["left", "centre", "right"]
 
 WHITE: Colour = (245, 246, 248)
@@ -105,13 +106,18 @@ class Label:
         frame: tuple[int, int],
         ground: Colour = INK,
         row: int = 0,
+        inset: int = 0,
     ) -> None:
-        """Takes the font's size in pixels; `align` and `row` say where at the top of a (width, height) frame it is."""
+        """Takes the font's size in pixels; `align` and `row` say where at the top of a (width, height) frame it is.
+
+        A label at a side is `inset` by so many pixels more than its margin.
+        """
         self._font = cv2.FontFace("sans")
         self._size = size
         pad = max(1, round(size * 0.45))
         width, height = self._width(widest) + 2 * pad, round(size * 1.55)
-        x = {"left": margin, "centre": (frame[0] - width) // 2, "right": frame[0] - margin - width}[align]
+        right = frame[0] - margin - inset - width
+        x = {"left": margin + inset, "centre": (frame[0] - width) // 2, "right": right}[align]
         self.box = Box(x, margin + row * (height + margin), width, height).within(frame)
         self._panel = panel(self.box, ground, 0.55 if ground == INK else 0.9)
         self._baseline = round(height / 2 + size * 0.36)  # digits and capitals are about 0.7 of the size high
@@ -179,6 +185,20 @@ class TimelineCurve:
         dash = 4 * (self._stroke + 1)
         for x in range(0, width, 2 * dash):
             part[row : row + max(1, self._stroke // 2), x : x + dash] = AMBER
+
+
+def arrow(image: Image, start: Point, end: Point, thick: float, colour: Colour = WHITE) -> None:
+    """Draws an arrow with a dark edge around it, in place; its head is four times as broad as its shaft is thick."""
+    foot, tip = np.array(start), np.array(end)
+    length = float(np.hypot(*(tip - foot)))
+    along = (tip - foot) / max(length, 1e-6)
+    across = np.array((-along[1], along[0])) * thick / 2
+    neck = tip - along * min(4 * thick, 0.6 * length)
+    one_side = (foot + across, neck + across, neck + 4 * across)
+    other_side = (neck - 4 * across, neck - across, foot - across)
+    corners = np.round(16 * np.stack((*one_side, tip, *other_side))).astype(np.int32)
+    cv2.polylines(image, [corners], True, INK, max(2, round(0.8 * thick)), cv2.LINE_AA, shift=4)
+    cv2.fillPoly(image, [corners], colour, cv2.LINE_AA, shift=4)
 
 
 def border(image: Image, thickness: int, colour: Colour = RED) -> None:

@@ -50,6 +50,7 @@ def test_without_filters_everything_gets_through() -> None:
         ({"cameras": ["yard"]}, False),
         ({"triggers": ["surprise", "paper"]}, True),
         ({"triggers": ["surprise"]}, False),
+        ({"triggers": ["motion", "view"]}, False),
         ({"quiet": [{"start": "11:00", "end": "12:00"}]}, True),
         ({"quiet": [{"start": "12:00", "end": "12:01"}]}, False),
         ({"quiet": [{"start": "22:00", "end": "06:30"}]}, True),

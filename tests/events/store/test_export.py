@@ -15,7 +15,7 @@ from msflow_stream.events.serialization import event_to_json, from_json
 from msflow_stream.events.store import StoredEvent
 from msflow_stream.events.store.export import to_coco, to_csv, to_full_json
 from msflow_stream.types import UserError
-from tests.support.events import WALL, event
+from tests.support.events import REASON, WALL, event
 
 SIZE = {"width": 320, "height": 200}
 NUMBER = {"type": "number"}
@@ -50,7 +50,7 @@ COCO = {
 @pytest.fixture
 def events() -> list[StoredEvent]:
     """A closed one of a camera that has a comma in its name, one that is open, and one of a file, with a label."""
-    closed = event("a,1", source='gate, "north"', end=2.5, end_wall=WALL, version=4, severity="high")
+    closed = event("a,1", source='gate, "north"', end=2.5, end_wall=WALL, version=4, severity="high", why=REASON)
     of_file = event("c", source="clip", start_wall=None, probability=None, triggers=("surprise",), end=1.0)
     return [
         StoredEvent(closed, WALL, "violation", True),
@@ -108,8 +108,9 @@ def test_csv_has_a_line_per_event_that_a_reader_gets_back(events: list[StoredEve
         "version": "4",
         "label": "violation",
         "kept": "1",
+        "why": REASON.text,
     }
-    assert (second["end"], second["label"], second["kept"], second["regions"]) == ("", "", "0", "")
+    assert (second["end"], second["label"], second["kept"], second["regions"], second["why"]) == ("", "", "0", "", "")
     assert (third["start_wall"], third["probability"]) == ("", "")
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 import sys
@@ -8,20 +9,20 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, inspect, text
 
 from msflow_stream.events.store import EventStore
 from msflow_stream.events.store.connection import MIGRATIONS, VERSION_TABLE, make_engine, migrate, read_address
-from msflow_stream.events.store.tables import Base
+from msflow_stream.events.store.tables import Base, event_values
 from msflow_stream.types import UserError
-from tests.support.events import message
+from tests.support.events import REASON, WALL, event, message
 
 LATER = """
 import sqlalchemy as sa
 from alembic import op
 
 revision = "later"
-down_revision = "0001"
+down_revision = "0002"
 
 
 def upgrade():
@@ -32,7 +33,7 @@ def upgrade():
 def later_migrations(folder: Path) -> Path:
     """Those of a later version of the program, which has a column more."""
     shutil.copytree(MIGRATIONS, folder)
-    (folder / "versions" / "r0002_plates.py").write_text(LATER)
+    (folder / "versions" / "r0003_plates.py").write_text(LATER)
     return folder
 
 
@@ -67,6 +68,30 @@ def test_an_old_database_is_migrated_with_all_that_is_in_it(store_url: str, tmp_
     engine.dispose()
 
 
+def test_a_database_from_before_events_had_reasons_goes_on_with_them(store_url: str, tmp_path: Path) -> None:
+    migrations = tmp_path / "first"
+    shutil.copytree(MIGRATIONS, migrations)
+    (migrations / "versions" / "r0002_why.py").unlink()
+    url = read_address(store_url)
+    if url.database and url.drivername == "sqlite":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    migrate_to(store_url, migrations)
+    old = {name: value for name, value in event_values(event("old")).items() if name != "why"}
+    columns = ", ".join(f'"{name}"' for name in (*old, "happened", "kept"))
+    values = [json.dumps(value) if isinstance(value, list) else value for value in old.values()]
+    engine = make_engine(url)
+    with engine.begin() as connection:
+        marks = ", ".join(f":v{number}" for number in range(len(old) + 2))
+        row = {f"v{number}": value for number, value in enumerate([*values, WALL, False])}
+        connection.execute(text(f"INSERT INTO events ({columns}) VALUES ({marks})"), row)
+    engine.dispose()
+    with EventStore(store_url) as store:
+        assert store.get("old").event == event("old")
+        store.save(message("new", why=REASON))
+        assert store.get("new").event.why == REASON
+        assert store.get("old").event.why is None
+
+
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(store_url: str, tmp_path: Path) -> None:
     with EventStore(store_url) as store:
         store.open()
@@ -82,7 +107,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(store_url: str, tm
     with EventStore(store_url) as store:
         store.save(message("old"))
     migrations = later_migrations(tmp_path / "later")
-    with (migrations / "versions" / "r0002_plates.py").open("a") as file:
+    with (migrations / "versions" / "r0003_plates.py").open("a") as file:
         file.write("    raise RuntimeError('half way')\n")
     with pytest.raises(RuntimeError, match="half way"):
         migrate_to(store_url, migrations)

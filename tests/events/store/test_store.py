@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from msflow_stream.events.store import EventFilter, EventStore
 from msflow_stream.types import EventMessage, UserError
-from tests.support.events import WALL, event, message
+from tests.support.events import REASON, WALL, event, message
 
 
 def life(id: str) -> list[EventMessage]:
@@ -36,7 +36,7 @@ def save_all(url: str, messages: list[EventMessage], ready: Barrier) -> None:
 
 
 def test_an_event_comes_back_as_it_was(store_url: str) -> None:
-    full = event(peak_index=2**40, peak_score=math.inf, end=1e9 + 0.125, end_wall=WALL, start=1 / 3)
+    full = event(why=REASON, peak_index=2**40, peak_score=math.inf, end=1e9 + 0.125, end_wall=WALL, start=1 / 3)
     bare = event("file-1", start_wall=None, probability=None, regions=(), tracks=(), triggers=())
     with EventStore(store_url) as store:
         assert store.save(EventMessage("close", full))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time as clocks
+from dataclasses import replace
 from itertools import pairwise
 
 import cv2
@@ -13,11 +14,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from msflow_stream.types import FrameScore, Scores, UserError
-from msflow_stream.video.drawing.overlay import FOOT, HEAD, Glow, Overlay, OverlayStyle, clock
+from msflow_stream.types import FrameScore, Motion, Scores, UserError, Why
+from msflow_stream.video.drawing.overlay import (
+    FOOT,
+    HEAD,
+    LONGEST,
+    SHORTEST,
+    Glow,
+    Overlay,
+    OverlayStyle,
+    clock,
+    path_of,
+)
 
 Image = npt.NDArray[np.uint8]
 STYLE = OverlayStyle(low=1.0, high=3.0, threshold=0.6, history=10.0)
+PARTS = OverlayStyle(low=1.0, high=3.0, threshold=0.6, history=10.0, parts=True)  # of the combined score
 SIZES = [(64, 48), (240, 160), (333, 251), (640, 480), (480, 640), (1280, 720), (3840, 2160)]
 
 
@@ -29,6 +41,11 @@ def picture(width: int = 640, height: int = 480) -> Image:
 
 def scored(anomaly_map: npt.NDArray[np.float64], score: float = 0.3) -> FrameScore:
     return FrameScore("door", "hall", 0, 0.0, None, Scores(score, 0.0, 0.0), anomaly_map.astype(np.float16))
+
+
+def moving(moved: Motion, appearance: float = 0.1) -> FrameScore:
+    score = scored(np.zeros((8, 8)), 0.9)
+    return replace(score, why=Why(appearance, 6.0, 0.0, moved))
 
 
 def blob(x: float, y: float, size: int = 64, peak: float = 4.0) -> npt.NDArray[np.float64]:
@@ -95,6 +112,70 @@ def test_alarm_frames_the_picture_in_red_and_only_alarm_does() -> None:
     word = alarm[: 480 // 8, 260:380]
     assert (changed(calm, alarm)[: 480 // 8, 260:380]).mean() > 0.2
     assert (word.min(axis=2) > 200).sum() > 50, "white letters"
+
+
+@pytest.mark.parametrize(("right", "down"), [(0.3, 0.0), (-0.3, 0.0), (0.0, 0.3), (-0.2, -0.2)])
+@pytest.mark.parametrize("ground", [0, 128, 255])
+def test_in_an_alarm_an_arrow_lies_where_something_moves_and_points_where_it_goes(
+    right: float, down: float, ground: int
+) -> None:
+    image = np.full((480, 640, 3), ground, np.uint8)
+    score = moving(Motion(right, down, 0.03, 0.4, 0.5))
+    drawn = Overlay(PARTS).draw(image, score, 0.9, 0.0, alarm=True)
+    rows, columns = np.nonzero(changed(image, drawn)[60:400, 40:560])
+    assert (columns.mean() + 40, rows.mean() + 60) == pytest.approx((0.4 * 640, 240), abs=30)
+    away = np.stack((columns + 40 - 0.4 * 640, rows + 60 - 240), 1) @ np.array((right, down))
+    assert away.mean() > 0, "there is more of an arrow towards its head"
+    part = drawn[60:400, 40:560].reshape(-1, 3)[changed(image, drawn)[60:400, 40:560].ravel()]
+    assert max(abs(int(part.min()) - ground), abs(int(part.max()) - ground)) > 110, "it stands out from any ground"
+
+
+def test_an_arrow_is_as_long_as_the_path_of_half_a_second_within_bounds() -> None:
+    def length(speed: float) -> float:
+        (x, y), (right, down) = path_of(Motion(0.6 * speed, -0.8 * speed, 0.03, 0.5, 0.5), 480, 640)
+        assert (right - x, y - down) == pytest.approx(
+            (0.6 * math.hypot(right - x, y - down), 0.8 * math.hypot(right - x, y - down))
+        )
+        return math.hypot(right - x, y - down)
+
+    assert length(0.3) == pytest.approx(0.3 * 640 / 2)
+    assert length(0.001) == pytest.approx(SHORTEST * 480)
+    assert length(9.0) == pytest.approx(LONGEST * 480)
+
+
+@given(
+    moved=st.builds(Motion, st.floats(-5, 5), st.floats(-5, 5), st.floats(0, 5), st.floats(0, 1), st.floats(0, 1)),
+    height=st.integers(48, 2160),
+    width=st.integers(48, 3840),
+)
+def test_an_arrow_lies_within_the_frame(moved: Motion, height: int, width: int) -> None:
+    for x, y in path_of(moved, height, width):
+        assert -1e-6 <= x <= width + 1e-6 or width < LONGEST * height
+        assert -1e-6 <= y <= height + 1e-6
+
+
+def test_only_an_alarm_of_the_combined_score_is_explained() -> None:
+    image, score = picture(), moving(Motion(0.3, 0.0, 0.03, 0.5, 0.5))
+    unknown = replace(score, why=None)
+    calm = Overlay(PARTS).draw(image, score, 0.3, 0.0, alarm=False)
+    assert np.array_equal(calm, Overlay(PARTS).draw(image, unknown, 0.3, 0.0, alarm=False))
+    other = Overlay(STYLE).draw(image, score, 0.9, 0.0, alarm=True)
+    assert np.array_equal(other, Overlay(STYLE).draw(image, unknown, 0.9, 0.0, alarm=True))
+    looks = Overlay(PARTS).draw(image, moving(Motion(0.3, 0.0, 0.03, 0.5, 0.5), appearance=9.0), 0.9, 0.0, alarm=True)
+    assert np.array_equal(middle(looks), middle(other)), "no arrow where appearance triggers"
+
+
+@pytest.mark.parametrize(("width", "height"), [size for size in SIZES if size[0] >= 240])
+def test_the_name_of_what_triggers_is_beside_the_score_and_covers_nothing(width: int, height: int) -> None:
+    image = np.full((height, width, 3), 90, np.uint8)
+    score = moving(Motion(0.3, 0.0, 0.03, 0.5, 0.5), appearance=9.0)
+    without = Overlay(PARTS).draw(image, replace(score, why=None), 0.9, 0.0, alarm=True)
+    with_name = Overlay(PARTS).draw(image, score, 0.9, 0.0, alarm=True)
+    more = changed(without, with_name)
+    assert np.all(without[more] == 90), "on what was bare"
+    rows, columns = np.nonzero(more)
+    assert columns.min() > width / 2
+    assert rows.max() < height / 4
 
 
 def test_the_given_picture_is_not_touched() -> None:

@@ -108,6 +108,7 @@ def _facts(event: Event) -> list[str]:
         f"Event: {event.id}",
         f"Severity: {event.severity}",
         f"Raised by: {', '.join(event.triggers)}",
+        *([] if event.why is None else [f"Why: {event.why.text}"]),
         f"Peak: score {event.peak_score:.4g} at {event.peak_time:.1f} s (frame {event.peak_index}){probability}",
         *(f"Region: {width} x {height} at {x}, {y}" for x, y, width, height in event.regions),
     ]
