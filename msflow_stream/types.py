@@ -164,6 +164,16 @@ class Scored:
         """The mean of the negative log-likelihood map."""
         return self.scores.surprise_mean
 
+    @property
+    def motion(self) -> float:
+        """The speed of what moves, in units of what is normal there; not a number where that is not known."""
+        return self.scores.motion
+
+    @property
+    def combined(self) -> float:
+        """How improbable appearance and motion are together, in powers of ten; not a number without a joint score."""
+        return self.scores.combined
+
 
 @dataclass(frozen=True, slots=True)
 class FrameScore(Scored):

@@ -15,7 +15,8 @@ from msflow_stream.types import Scores, Why
 Floats = npt.NDArray[np.float32]
 
 LN10 = math.log(10)
-LEAST = 1e-6  # of the median: a spread is no less
+LEAST = 1e-3  # of the median: a spread is no less, or frames that are all alike would make any other one a wonder
+HOTTEST = 1e4  # a map holds no more: its float16 ends at 65,504
 HALF_EXCESS = 2 * math.log(
     2
 )  # mean excess of a logistic variable over its median, given that it is above, by its scale
@@ -128,4 +129,4 @@ class Joint(BaseModel):
         if motion is not None and self.motion is not None:
             height, width = heat.shape
             total = total + cv2.resize(self.motion.surprisals(motion), (width, height), interpolation=cv2.INTER_LINEAR)
-        return np.asarray(total / np.float32(LN10), np.float32)
+        return np.asarray(np.minimum(total / np.float32(LN10), np.float32(HOTTEST)), np.float32)

@@ -25,10 +25,11 @@ from msflow_stream.scenes.tails.fitting import (
     supported_rate,
 )
 from msflow_stream.series import lasting, smooth
-from msflow_stream.types import SCORE_COLUMNS, SCORE_KINDS, Scored, ScoreKind, Scores, UserError
+from msflow_stream.types import APPEARANCE_KINDS, SCORE_COLUMNS, SCORE_KINDS, Scored, ScoreKind, Scores, UserError
 
 NORMAL_SCORES = "normal_scores.csv"
 COLUMNS = ["source", "index", "time", *SCORE_COLUMNS]
+WITHOUT_MOTION = COLUMNS[: -len(SCORE_COLUMNS) + len(APPEARANCE_KINDS)]  # of scenes from before there was motion
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 MAP_QUANTILES = (0.99, 0.9999)  # of normal map values: where the overlay's heat begins, and half of where it is full
 
@@ -62,15 +63,17 @@ def read_normal_scores(folder: Path) -> list[NormalScore]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             head, *lines = csv.reader(file, strict=True)
-        if head != COLUMNS:
+        if head not in (COLUMNS, WITHOUT_MOTION):
             raise ValueError("other columns")
+        if any(len(line) != len(head) for line in lines):
+            raise ValueError("a line of another length")
         return [
             NormalScore(source, int(index), float(time), Scores(*map(float, values)))
             for source, index, time, *values in lines
         ]
     except FileNotFoundError:
         raise UserError(f"{folder} holds no normal scores: give normal footage with --normal SOURCE") from None
-    except (ValueError, TypeError, csv.Error):  # TypeError: too few or too many values
+    except (ValueError, csv.Error):
         raise UserError(f"{path} is damaged: give normal footage with --normal SOURCE") from None
 
 

@@ -109,19 +109,19 @@ def calibration(frames: int, rate: float | None, basis: bool) -> Calibration:
     ],
 )
 def test_it_is_said_what_a_threshold_was_set_for(known: Calibration, said: str) -> None:
-    score = ScoreSettings()
+    score = ScoreSettings(kind="paper")
     words = trigger_wording(triggers_of(EventSettings(), score, known), score, known)
     assert words.startswith(f"{said}, surprise above 3 (")
 
 
 def test_a_threshold_that_was_given_is_said_to_be_so() -> None:
-    score = ScoreSettings(threshold=1.5)
+    score = ScoreSettings(kind="paper", threshold=1.5)
     known = calibration(90, 0.1, True)
     assert trigger_wording(triggers_of(EventSettings(), score, known), score, known).startswith(
         "paper above 1.5 (as given)"
     )
     assert trigger_wording(triggers_of(EventSettings(), score, None), score, None) == "paper above 1.5 (as given)"
-    unset = ScoreSettings()
+    unset = ScoreSettings(kind="paper")
     assert "no threshold, so no events" in trigger_wording(triggers_of(EventSettings(), unset, None), unset, None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from msflow_stream.scenes.folder import RECORD, WEIGHTS, list_scenes
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.thresholds import read_normal_scores
 from msflow_stream.scoring.scorer import Scorer
-from msflow_stream.types import SCORE_KINDS, Frame, UserError
+from msflow_stream.types import APPEARANCE_KINDS, Frame, UserError
+from tests.support.command import Command
+from tests.support.footage import write_clip
 
 DATA = Path(__file__).parent / "data"
 EXPECTED = json.loads((DATA / "yard_scores.json").read_text(encoding="utf-8"))  # as that version computed them
@@ -45,7 +48,7 @@ def test_an_old_scene_gives_the_scores_that_it_gave(yard: Scene) -> None:
 def test_an_old_calibration_is_read_whole(yard: Scene) -> None:
     assert yard.calibration is not None
     assert yard.calibration.thresholds == EXPECTED["thresholds"]
-    for kind in SCORE_KINDS:
+    for kind in APPEARANCE_KINDS:
         above = 1.1 * yard.calibration.thresholds[kind]
         expected = EXPECTED["probabilities_above"][kind]
         assert yard.calibration.tails[kind].probability(above) == pytest.approx(expected)
@@ -78,3 +81,23 @@ def test_the_normal_scores_of_an_old_scene_are_read() -> None:
     scores = read_normal_scores(DATA / "yard")
     assert [one.source for one in scores] == ["yard"] * 40
     assert scores[0].index == 300
+    assert not any(math.isfinite(value) for one in scores for value in (one.motion, one.combined))
+
+
+def test_an_old_scene_is_judged_as_it_was_and_knows_no_motion(yard: Scene) -> None:
+    assert (yard.settings.score.kind, yard.settings.score.alignment) == ("paper", "corners")
+    assert yard.motion is None
+    assert yard.joint is None
+
+
+@pytest.mark.parametrize("kind", ["combined", "motion"])
+def test_an_old_scene_that_is_asked_for_what_it_has_not_says_how_to_go_on(
+    command: Command, tmp_path: Path, kind: str
+) -> None:
+    clip = write_clip(tmp_path, "clip", 0.4)
+    asked = ("--scenes", DATA, "--scene", "yard", "--out", tmp_path / "out", "--set", f"score.kind={kind}")
+    outcome = command("score", clip, *asked)
+    assert outcome.code == 2, outcome.err
+    (line,) = [line for line in outcome.err.splitlines() if line.strip()]
+    assert "fit it again" in line
+    assert "score.kind=" in line

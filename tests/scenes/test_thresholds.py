@@ -8,24 +8,25 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from msflow_stream.scenes.calibration import Calibration, CalibrationBasis
 from msflow_stream.scenes.features import FeatureCache, extract
-from msflow_stream.scenes.scene import Measures, Scene
+from msflow_stream.scenes.normal import BATCH, learn_normal
+from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.thresholds import (
-    BATCH,
     CalibratedKind,
     NormalScore,
-    calibrate,
     calibrate_kind,
-    measure_normal,
     quantiles,
     with_thresholds,
 )
+from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.series import smooth
-from msflow_stream.types import SCORE_KINDS, Frame, ScoreKind, Scores, UserError
+from msflow_stream.types import SCORE_KINDS, Frame, FrameScore, ScoreKind, Scores, UserError
 from tests.support.footage import frames, small_settings
+from tests.support.motion import moving
+
+OF_STILLS: list[ScoreKind] = [kind for kind in SCORE_KINDS if kind != "motion"]
 
 
 @pytest.fixture(scope="module")
@@ -33,19 +34,25 @@ def scene() -> Scene:
     return Scene.new("gate", small_settings("score.smoothing=0.5"))
 
 
+@pytest.fixture(scope="module")
+def paper(scene: Scene) -> Scene:
+    return Scene.new("gate", small_settings("score.kind=paper"), scene.pyramid)
+
+
 def calibrated(scene: Scene, sources: Iterable[Iterable[Frame]], holdout: float = 0.0) -> Calibration:
     with FeatureCache() as cache:
         *_, footage = extract(scene, sources, cache, holdout)
-        return calibrate(scene, footage)
+        normal = learn_normal(scene, footage, scene.measure_features)
+        return normal.calibration(scene.settings.score.smoothing, 0.0, fitted=not footage.held_out)
 
 
-def measured(scene: Scene, given: Iterable[Frame]) -> Measures:
-    return scene.measure(torch.stack([scene.prepare(frame.image) for frame in given]))
+def measured(scene: Scene, given: Iterable[Frame]) -> list[FrameScore]:
+    """As the scorer has them, by what is normal for the scene since it was calibrated."""
+    return list(Scorer(scene, "cpu")(given))
 
 
 def scores(scene: Scene, given: Iterable[Frame], kind: ScoreKind) -> list[float]:
-    values: list[float] = [one.of(kind) for one in measured(scene, given).scores()]
-    return values
+    return [one.scores.of(kind) for one in measured(scene, given)]
 
 
 def smoothed(scene: Scene, given: Sequence[Frame], kind: ScoreKind) -> list[float]:
@@ -58,94 +65,113 @@ def wild(source: str) -> Frame:
     return Frame(source, 0, 0, 0.0, None, image)
 
 
-@pytest.mark.parametrize("kind", SCORE_KINDS)
+@pytest.mark.parametrize("kind", OF_STILLS)
 def test_without_held_out_frames_all_are_used_and_it_says_so(scene: Scene, kind: ScoreKind) -> None:
     found = calibrated(scene, [frames(9)], holdout=0.1)
     expected = scores(scene, frames(9), kind)
     assert found.frames == 0
-    assert found.quantiles[kind]["0.0"] == pytest.approx(min(expected), rel=1e-4)
-    assert found.quantiles[kind]["1.0"] == pytest.approx(max(expected), rel=1e-4)
+    assert found.quantiles[kind]["0.0"] == pytest.approx(min(expected), rel=1e-3)
+    assert found.quantiles[kind]["1.0"] == pytest.approx(max(expected), rel=1e-3)
 
 
-@pytest.mark.parametrize("kind", SCORE_KINDS)
+@pytest.mark.parametrize("kind", OF_STILLS)
 def test_fitted_frames_do_not_count_where_others_were_held_out(scene: Scene, kind: ScoreKind) -> None:
     calm = list(frames(6))
     found = calibrated(scene, [[wild("normal")] * 6 + calm], holdout=0.5)
     highest = max(scores(scene, calm, kind))
     assert highest < scores(scene, [wild("normal")], kind)[0]
     assert found.frames == 6
-    assert found.quantiles[kind]["1.0"] == pytest.approx(highest, rel=1e-4)
+    assert found.quantiles[kind]["1.0"] == pytest.approx(highest, rel=1e-3)
 
 
-@pytest.mark.parametrize("kind", SCORE_KINDS)
+@pytest.mark.parametrize("kind", OF_STILLS)
 def test_quantiles_ascend_and_halve_the_scores_in_the_middle(scene: Scene, kind: ScoreKind) -> None:
     quantiles = calibrated(scene, [frames(2 * BATCH + 3)]).quantiles[kind]
     assert [float(q) for q in quantiles] == sorted(float(q) for q in quantiles)
     assert list(quantiles.values()) == sorted(quantiles.values())
     assert len(set(quantiles.values())) == len(quantiles)
     values = sorted(scores(scene, frames(2 * BATCH + 3), kind))
-    assert quantiles["0.5"] == pytest.approx(values[BATCH + 1], rel=1e-4)
+    assert quantiles["0.5"] == pytest.approx(values[BATCH + 1], rel=1e-3)
 
 
-@pytest.mark.parametrize("kind", SCORE_KINDS)
+@pytest.mark.parametrize("kind", OF_STILLS)
 def test_a_single_frame_is_its_own_summary(scene: Scene, kind: ScoreKind) -> None:
     found = calibrated(scene, [frames(2)], holdout=0.5)
     _, last = scores(scene, frames(2), kind)
     assert found.frames == 1
-    assert [*found.quantiles[kind].values(), found.thresholds[kind]] == pytest.approx([last] * 10, rel=1e-4)
+    assert [*found.quantiles[kind].values(), found.thresholds[kind]] == pytest.approx([last] * 10, rel=1e-3)
 
 
-@pytest.mark.parametrize("kind", SCORE_KINDS)
+@pytest.mark.parametrize("kind", OF_STILLS)
 def test_the_threshold_is_the_highest_smoothed_score_of_any_source(scene: Scene, kind: ScoreKind) -> None:
     sources = [[*frames(12, traffic=1, source="a")], [*frames(10, traffic=3, source="b")]]
     found = calibrated(scene, sources, holdout=0.5)
     parts = [smoothed(scene, given[len(given) // 2 :], kind) for given in sources]
     assert found.frames == 6 + 5
-    assert found.thresholds[kind] == pytest.approx(max(map(max, parts)), rel=1e-4)
+    assert found.thresholds[kind] == pytest.approx(max(map(max, parts)), rel=1e-3)
     assert found.thresholds[kind] < found.quantiles[kind]["1.0"]  # which is not smoothed
 
 
-@pytest.mark.parametrize("kind", SCORE_KINDS)
+@pytest.mark.parametrize("kind", OF_STILLS)
 def test_smoothing_begins_anew_with_every_source(scene: Scene, kind: ScoreKind) -> None:
     calm = list(frames(6, source="calm"))
     found = calibrated(scene, [calm, [wild("wild")]])
     (raw,) = scores(scene, [wild("wild")], kind)
     assert raw > max(scores(scene, calm, kind))
-    assert found.thresholds[kind] == pytest.approx(raw, rel=1e-4)  # the first of a source has nothing to be smoothed by
+    assert found.thresholds[kind] == pytest.approx(raw, rel=1e-3)  # the first of a source has nothing to be smoothed by
 
 
-def test_heat_begins_at_the_highest_hundredth_of_a_map_and_is_full_at_no_more_than_a_pixel(scene: Scene) -> None:
-    low, high = calibrated(scene, [frames(7)]).map_range
-    maps = measured(scene, frames(7)).map.float().flatten(1)  # 7 h*w
-    hot = sorted((maps > low).float().mean(1).tolist())
+def test_heat_begins_at_the_highest_hundredth_of_a_map_and_is_full_at_no_more_than_a_pixel(paper: Scene) -> None:
+    low, high = calibrated(paper, [frames(7)]).map_range
+    maps = np.stack([one.map.astype(np.float32).ravel() for one in measured(paper, frames(7))])  # 7 h*w
+    hot = sorted((maps > low).mean(1).tolist())
     assert hot[3] == pytest.approx(0.01, abs=0.002)  # of the median frame
-    assert 0 <= int((maps > high).sum(1).max()) <= 1
+    assert 0 <= (maps > high).sum(1).max() <= 1
     assert low < high <= float(maps.max()) * (1 + 1e-3)
+
+
+def test_motion_is_judged_by_the_frames_that_have_it(scene: Scene) -> None:
+    given = list(moving(frames(12)))
+    found = calibrated(scene, [given])
+    motion = scores(scene, given, "motion")
+    assert np.isnan(motion[0])
+    assert found.quantiles["motion"]["1.0"] == pytest.approx(max(motion[1:]), rel=1e-3)
+    assert found.thresholds["motion"] == pytest.approx(max(smoothed(scene, given, "motion")[1:]), rel=1e-3)
+    assert found.thresholds["combined"] == pytest.approx(max(smoothed(scene, given, "combined")), rel=1e-3)
+
+
+def test_of_stills_there_is_no_threshold_for_motion_but_one_for_the_combined_score(scene: Scene) -> None:
+    found = calibrated(scene, [frames(9)])
+    assert scene.motion is None
+    assert set(found.thresholds) == set(OF_STILLS)
 
 
 def rising(count: int, seed: int = 0, source: str = "gate") -> list[NormalScore]:
     """Scores of normal frames with a rise every few seconds, five frames per second; all kinds are unlike."""
     random = np.random.default_rng(seed)
     values = random.exponential(size=count) * (random.uniform(size=count) < 0.05)
-    return [NormalScore(source, 5 * i, i / 5, Scores(v, 10 * v - 3, v**0.5)) for i, v in enumerate(values.tolist())]
+    return [
+        NormalScore(source, 5 * i, i / 5, Scores(v, 10 * v - 3, v**0.5, 2 * v, v**2))
+        for i, v in enumerate(values.tolist())
+    ]
 
 
 def limit_of(scores: Sequence[NormalScore], kind: ScoreKind = "paper", rate: float = 1.0) -> CalibratedKind:
-    return calibrate_kind(scores, kind, rate, 0.5, 5.0, np.random.default_rng(0))
+    return calibrate_kind(scores, kind, rate, 0.5, 0.0, 5.0, np.random.default_rng(0))
 
 
 def test_the_measured_scores_are_those_of_the_held_out_frames(scene: Scene) -> None:
-    sources = [[*frames(12, source="a")], [*frames(10, traffic=3, source="b")]]
+    sources = [[*moving(frames(12, source="a"))], [*moving(frames(10, traffic=3, source="b"))]]
     with FeatureCache() as cache:
         *_, footage = extract(scene, sources, cache, 0.5)
-        normal = measure_normal(footage, scene.measure_features)
+        normal = learn_normal(scene, footage, scene.measure_features)
     held_out = [frame for given in sources for frame in given[len(given) // 2 :]]
     assert [(one.source, one.index, one.time) for one in normal.scores] == [
         (frame.source, frame.index, frame.time) for frame in held_out
     ]
     for kind in SCORE_KINDS:
         found = [one.scores.of(kind) for one in normal.scores]
-        assert found == pytest.approx(scores(scene, held_out, kind), rel=1e-4)
+        assert found == pytest.approx(scores(scene, held_out, kind), rel=1e-3, nan_ok=True)
 
 
 @pytest.mark.parametrize("kind", SCORE_KINDS)

@@ -180,7 +180,7 @@ def test_scores_with_maps_are_those_without_and_features_may_come_from_earlier(s
     for found in (scorer.score_with_maps(given), scorer.score_with_maps(given, scorer.features(given))):
         for one, alone in zip(found, expected, strict=True):
             assert tuple(one.score.scores) == pytest.approx(tuple(alone.scores), rel=1e-6, nan_ok=True)
-            assert np.allclose(one.add, alone.map, atol=2e-3)
+            assert np.allclose(one.add, alone.map, atol=2e-3, rtol=1e-2)
             assert kind == "combined" or one.ranking_map.min() == 0
             assert kind == "paper" or np.array_equal(one.ranking_map, one.add)
             assert one.ranking_map.shape == scene.settings.input.size
@@ -197,8 +197,10 @@ def test_a_frame_has_every_kind_of_score_and_one_without_an_earlier_image_all_bu
     first, second = Scorer(scene, "cpu").score(list(moving(frames(2))))
     assert np.isfinite(second.scores).all()
     assert [kind for kind in SCORE_KINDS if not np.isfinite(first.scores.of(kind))] == ["motion"]
-    assert first.why is not None and first.why.motion is None
-    assert second.why is not None and second.why.motion is not None
+    assert first.why is not None
+    assert first.why.motion is None
+    assert second.why is not None
+    assert second.why.motion is not None
 
 
 @pytest.mark.parametrize("kind", ["motion", "combined"])
