@@ -4,7 +4,7 @@ import csv
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,19 +20,23 @@ from msflow_stream.results.run_folder import EVENTS, MAPS, RUN, SCORES, read_run
 from msflow_stream.results.score_files import MapReader, MapWriter, ScoreWriter, read_scores
 from msflow_stream.scenes.losses import LOSSES, Pass, write_losses
 from msflow_stream.types import Event, ScoreRow, Scores, Track, UserError
+from tests.support.events import REASON
 
 VALUES = st.floats(-1e6, 1e6) | st.just(math.inf)
 ROWS = st.builds(
     ScoreRow,
     index=st.integers(0, 10**9),
     time=st.floats(0, 1e8),
-    scores=st.builds(Scores, VALUES, VALUES, VALUES),
+    scores=st.builds(Scores, VALUES, VALUES, VALUES, VALUES, VALUES),
     smoothed=VALUES,
     threshold=VALUES,
     alarm=st.integers(0, 1),
     probability=st.none() | st.floats(1e-12, 1),
 )
-THREE = [ScoreRow(5 * i, 0.2 * i, Scores(1.5, 2.25, -0.125), 1.75, 1.5, i % 2, (None, 0.25, 1e-9)[i]) for i in range(3)]
+THREE = [
+    ScoreRow(5 * i, 0.2 * i, Scores(1.5, 2.25, -0.125, 0.75, 3.5), 1.75, 1.5, i % 2, (None, 0.25, 1e-9)[i])
+    for i in range(3)
+]
 
 
 def write_scores(folder: Path, rows: Sequence[ScoreRow]) -> Path:
@@ -67,14 +71,29 @@ def test_scores_come_back_to_seven_digits_and_times_to_a_microsecond(
         assert (found.probability or 0) == pytest.approx(row.probability or 0, rel=1e-6)
 
 
-@pytest.mark.parametrize("missing", [["reused"], ["probability", "reused"]])
-def test_a_file_from_before_there_were_the_last_columns_is_read(tmp_path: Path, missing: list[str]) -> None:
-    path = write_scores(tmp_path, THREE)
-    lines = [line.split(",")[: -len(missing)] for line in path.read_text().splitlines()]
-    path.write_text("".join(",".join(line) + "\n" for line in lines))
-    assert not set(missing) & set(lines[0])
-    old = [replace(row, probability=None) for row in THREE] if "probability" in missing else THREE
-    assert read_scores(tmp_path) == old
+@pytest.mark.parametrize("last", [[], ["reused"], ["probability", "reused"]])
+def test_a_file_from_before_there_were_motion_and_the_last_columns_is_read(tmp_path: Path, last: list[str]) -> None:
+    missing = {"motion", "combined", *last}
+    with write_scores(tmp_path, THREE).open(newline="") as file:
+        rows = [{name: cell for name, cell in row.items() if name not in missing} for row in csv.DictReader(file)]
+    with (tmp_path / SCORES).open("w", newline="") as file:
+        writer = csv.DictWriter(file, [name for name in ScoreRow.COLUMNS if name not in missing], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    found = read_scores(tmp_path)
+    assert all(math.isnan(row.scores.motion) and math.isnan(row.scores.combined) for row in found)
+    with_motion = [replace(one, scores=row.scores) for one, row in zip(found, THREE, strict=True)]
+    assert with_motion == [replace(row, probability=None) if "probability" in last else row for row in THREE]
+    assert [row.scores[:3] for row in found] == [row.scores[:3] for row in THREE]
+
+
+def test_a_motion_that_is_not_known_has_no_text_and_comes_back_as_not_known(tmp_path: Path) -> None:
+    row = replace(THREE[0], scores=Scores(1.5, 2.25, -0.125, combined=3.5))
+    (line,) = csv.DictReader(write_scores(tmp_path, [row]).read_text().splitlines())
+    assert (line["motion"], line["combined"]) == ("", "3.5")
+    (found,) = read_scores(tmp_path)
+    assert math.isnan(found.scores.motion)
+    assert found.cells() == row.cells()
 
 
 def test_a_score_that_was_reused_says_so(tmp_path: Path) -> None:
@@ -249,6 +268,7 @@ def test_events_hold_all_their_fields_and_null_while_they_are_open(tmp_path: Pat
         regions=((1, 2, 3, 4), (5, 6, 7, 8)),
         tracks=(track,),
         version=3,
+        why=REASON,
     )
     write_events(tmp_path, [closed, replace(closed, id="gate-50", end=None)])
     first, second = json.loads((tmp_path / EVENTS).read_text())
@@ -269,6 +289,7 @@ def test_events_hold_all_their_fields_and_null_while_they_are_open(tmp_path: Pat
         "regions": [[1, 2, 3, 4], [5, 6, 7, 8]],
         "tracks": [{"number": 1, "start": 0.2, "end": 0.4, "path": [[0.2, [1, 2, 3, 4]], [0.4, [2, 2, 3, 4]]]}],
         "version": 3,
+        "why": {**asdict(REASON), "at": [0.1, 0.9], "velocity": [-0.11, 0.0]},
     }
     assert second["end"] is None
 

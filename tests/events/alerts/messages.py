@@ -14,7 +14,7 @@ from msflow_stream.config.alerts import Alert
 from msflow_stream.config.cameras import Backoff
 from msflow_stream.events.alerts.sinks.base import AlertMessage
 from msflow_stream.events.serialization import encode
-from msflow_stream.types import Event, EventMessage, Severity, Track
+from msflow_stream.types import Event, EventMessage, Reason, Severity, Track
 
 START = datetime(2026, 11, 23, 3, 4, 5, tzinfo=UTC)
 QUICK = Backoff(first=0.02, ceiling=0.1)
@@ -29,6 +29,7 @@ def a_message(
     severity: Severity = "low",
     triggers: tuple[str, ...] = ("paper",),
     lasted: float = 4.0,
+    why: Reason | None = None,
 ) -> AlertMessage:
     """Returns a message, as it comes out of a queue."""
     over = kind == "close"
@@ -49,6 +50,7 @@ def a_message(
         regions=((10, 20, 30, 40),),
         tracks=(Track(1, 10.0, 11.0, ((10.0, (10, 20, 30, 40)), (11.0, (12, 20, 30, 40)))),),
         version=version,
+        why=why,
     )
     return AlertMessage.read(encode(EventMessage(kind, event)))
 

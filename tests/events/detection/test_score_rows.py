@@ -40,20 +40,22 @@ def test_a_row_has_the_probability_of_its_smoothed_score(kind: str, factor: floa
 
 @pytest.mark.parametrize("calibration", [None, UNCALIBRATED])
 def test_without_a_tail_there_are_no_probabilities(calibration: Calibration | None) -> None:
-    assert ScoreRows(ScoreSettings(), calibration).row(ScoreSmoother(0.0)(scored(0, 1.0))).probability is None
+    assert (
+        ScoreRows(ScoreSettings(kind="paper"), calibration).row(ScoreSmoother(0.0)(scored(0, 1.0))).probability is None
+    )
 
 
 def test_a_broken_frame_has_no_probability_and_raises_no_alarm() -> None:
-    row = ScoreRows(ScoreSettings(), CALIBRATED).row(ScoreSmoother(0.0)(scored(0, math.nan)))
+    row = ScoreRows(ScoreSettings(kind="paper"), CALIBRATED).row(ScoreSmoother(0.0)(scored(0, math.nan)))
     assert (row.probability, row.alarm) == (None, 0)
 
 
 def test_it_is_said_where_scores_are_smoothed_otherwise_than_was_calibrated(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        ScoreRows(ScoreSettings(smoothing=0.5), CALIBRATED)
-        ScoreRows(ScoreSettings(smoothing=2.0), UNCALIBRATED)
+        ScoreRows(ScoreSettings(kind="paper", smoothing=0.5), CALIBRATED)
+        ScoreRows(ScoreSettings(kind="paper", smoothing=2.0), UNCALIBRATED)
         assert not caplog.messages
-        ScoreRows(ScoreSettings(smoothing=2.0), CALIBRATED)
+        ScoreRows(ScoreSettings(kind="paper", smoothing=2.0), CALIBRATED)
     assert caplog.messages == [
         "scores are smoothed over 2 s, the scene is calibrated for 0.5 s: its threshold does not fit them"
     ]

@@ -10,6 +10,8 @@ from msflow_stream.events.detection.triggers import Trigger, triggers_of
 from msflow_stream.scenes.tails.fitting import Tail
 from msflow_stream.types import ScoreKind
 
+PAPER = ScoreSettings(kind="paper")
+
 
 @dataclass
 class Calibrated:
@@ -29,38 +31,45 @@ def kinds(event: EventSettings, score: ScoreSettings, calibration: Calibrated | 
 
 
 def test_the_score_of_the_scene_and_the_surprise_trigger_unless_told_otherwise() -> None:
-    assert kinds(EventSettings(), ScoreSettings(), Calibrated()) == ["paper", "surprise"]
+    assert kinds(EventSettings(), PAPER, Calibrated()) == ["paper", "surprise"]
     assert kinds(EventSettings(), ScoreSettings(kind="surprise"), Calibrated()) == ["surprise"]
     assert kinds(EventSettings(), ScoreSettings(kind="surprise_mean"), Calibrated()) == ["surprise_mean", "surprise"]
-    assert kinds(EventSettings(triggers=("surprise", "paper")), ScoreSettings(), Calibrated()) == ["surprise", "paper"]
+    assert kinds(EventSettings(triggers=("surprise", "paper")), PAPER, Calibrated()) == ["surprise", "paper"]
+
+
+def test_the_combined_score_is_the_only_trigger_as_it_is_for_one_place_and_the_whole_view() -> None:
+    calibration = Calibrated()
+    calibration.thresholds["combined"] = 3.0
+    calibration.quantiles["combined"] = {"0.5": 0.3}
+    assert triggers_of(EventSettings(), ScoreSettings(), calibration) == (Trigger("combined", 3.0, 0.3),)  # type: ignore[arg-type]
 
 
 def test_thresholds_and_what_is_normal_are_the_calibration_s() -> None:
-    paper, surprise = triggers_of(EventSettings(), ScoreSettings(), Calibrated())  # type: ignore[arg-type]
+    paper, surprise = triggers_of(EventSettings(), PAPER, Calibrated())  # type: ignore[arg-type]
     assert (paper, surprise) == (Trigger("paper", 2.0, 1.0), Trigger("surprise", 20.0, 10.0))
 
 
 def test_a_threshold_that_is_given_is_that_of_the_scene_s_score_alone() -> None:
-    paper, surprise = triggers_of(EventSettings(), ScoreSettings(threshold=3.0), Calibrated())  # type: ignore[arg-type]
+    paper, surprise = triggers_of(EventSettings(), ScoreSettings(kind="paper", threshold=3.0), Calibrated())  # type: ignore[arg-type]
     assert (paper.threshold, surprise.threshold) == (3.0, 20.0)
 
 
 def test_without_calibration_only_a_threshold_that_is_given_triggers() -> None:
-    assert triggers_of(EventSettings(), ScoreSettings(), None) == ()
-    assert triggers_of(EventSettings(), ScoreSettings(threshold=3.0), None) == (Trigger("paper", 3.0),)
+    assert triggers_of(EventSettings(), PAPER, None) == ()
+    assert triggers_of(EventSettings(), ScoreSettings(kind="paper", threshold=3.0), None) == (Trigger("paper", 3.0),)
 
 
 @pytest.mark.parametrize("threshold", [math.inf, -math.inf, math.nan])
 def test_a_trigger_without_a_finite_threshold_is_silent(threshold: float) -> None:
     calibration = Calibrated()
     calibration.thresholds["surprise"] = threshold
-    assert kinds(EventSettings(), ScoreSettings(), calibration) == ["paper"]
+    assert kinds(EventSettings(), PAPER, calibration) == ["paper"]
     del calibration.thresholds["surprise"]
-    assert kinds(EventSettings(), ScoreSettings(), calibration) == ["paper"]
+    assert kinds(EventSettings(), PAPER, calibration) == ["paper"]
 
 
 def test_each_kind_has_the_probability_of_its_own() -> None:
-    found = triggers_of(EventSettings(), ScoreSettings(), Calibrated(), {"surprise": math.exp})  # type: ignore[arg-type]
+    found = triggers_of(EventSettings(), PAPER, Calibrated(), {"surprise": math.exp})  # type: ignore[arg-type]
     assert [trigger.probability for trigger in found] == [None, math.exp]
 
 

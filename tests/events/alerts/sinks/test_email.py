@@ -13,6 +13,7 @@ from msflow_stream.events.alerts.sinks.email import Mail
 from msflow_stream.logs import Redactor
 from msflow_stream.types import Event
 from tests.events.alerts.messages import a_message, settings
+from tests.support.events import REASON
 from tests.support.mqtt import free_port, make_certificate, need_broker
 from tests.support.smtp import Mailbox
 
@@ -38,6 +39,15 @@ def test_a_mail_says_what_where_and_when() -> None:
     text = opened.get_content()
     assert "Camera: gate" in text
     assert "Region: 30 x 40 at 10, 20" in text
+
+
+def test_a_mail_says_why_in_a_sentence_where_that_is_known() -> None:
+    with Mailbox() as box:
+        mail(box.port).write(a_message("open", triggers=("motion",), why=REASON))
+        mail(box.port).write(a_message("close"))
+    known, unknown = (one.get_content() for one in box.mails)
+    assert f"Raised by: motion\nWhy: {REASON.text}\n" in known
+    assert "Why" not in unknown
 
 
 def test_the_snapshot_is_attached_if_there_is_one(tmp_path: Path) -> None:
