@@ -13,19 +13,34 @@ if TYPE_CHECKING:
     from msflow_stream.scenes.scene import Scene
     from msflow_stream.scenes.training import fit_scene
     from msflow_stream.scoring.scorer import Scorer
-    from msflow_stream.types import Event, Frame, FrameScore, UserError
+    from msflow_stream.types import Earlier, Event, Frame, FrameScore, Motion, UserError, Why
+    from msflow_stream.video.motion import grey
     from msflow_stream.video.reading.video_reader import VideoReader
 
 __version__ = "0.1.0"
 
-__all__ = ["Event", "Frame", "FrameScore", "Scene", "Scorer", "UserError", "VideoReader", "fit_scene"]
+__all__ = [
+    "Earlier",
+    "Event",
+    "Frame",
+    "FrameScore",
+    "Motion",
+    "Scene",
+    "Scorer",
+    "UserError",
+    "VideoReader",
+    "Why",
+    "fit_scene",
+    "grey",
+]
 
 _HOMES = {
     "Scene": "scenes.scene",
     "Scorer": "scoring.scorer",
     "VideoReader": "video.reading.video_reader",
     "fit_scene": "scenes.training",
-    **dict.fromkeys(("Event", "Frame", "FrameScore", "UserError"), "types"),
+    "grey": "video.motion",
+    **dict.fromkeys(("Earlier", "Event", "Frame", "FrameScore", "Motion", "UserError", "Why"), "types"),
 }
 
 
