@@ -127,7 +127,8 @@ def test_normal_footage_gives_thresholds_that_the_scene_keeps(
     score([str(footage / "walk3.mp4")], Scorer(after, "cpu"), ScoreJob(out=tmp_path / "run", overlay=False))
     with (tmp_path / "run" / "walk3" / "scores.csv").open() as file:
         rows = list(csv.DictReader(file))
-    threshold, tail = result.calibration.thresholds["paper"], result.calibration.tails["paper"]
+    kind = after.settings.score.kind
+    threshold, tail = result.calibration.thresholds[kind], result.calibration.tails[kind]
     for row in rows:
         assert float(row["threshold"]) == pytest.approx(threshold, rel=1e-6)
         assert float(row["probability"]) == pytest.approx(tail.probability(float(row["smoothed"])), rel=1e-4)
