@@ -28,6 +28,8 @@ def redraw(
 ) -> list[Path]:
     """Redraws overlay.mp4 in one source's folder, or in every source's folder of a run, and returns the files.
 
+    They do not say what triggers: saved scores do not hold the parts of the combined one.
+
     Args:
         run: the folder that `score` wrote.
         source: the video, if it is no longer where it was scored; for one source only.

@@ -19,9 +19,11 @@ from tests.support.rtsp import RtspCamera, write_units
 from tests.support.videos import write_video
 from tests.support.watching import Watching, until
 
-# Events begin and end soon. The threshold is half way between what `struck` makes of a frame and what is normal.
+# Events begin and end soon. The threshold is half way between the highest score of normal frames, 0.0451, and the
+# lowest of those that are `struck`, 0.0470.
 PROMPT = (
-    "score.threshold=0.0475",
+    "score.kind=paper",
+    "score.threshold=0.046",
     "score.smoothing=0.1",
     "event.triggers=[paper]",
     "event.min_duration=0.2",
