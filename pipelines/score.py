@@ -14,7 +14,7 @@ from msflow_stream.events.store.run_events import RunEvents
 from msflow_stream.logs import redact
 from msflow_stream.results.source_results import SourceResult
 from msflow_stream.results.wording import trigger_wording
-from msflow_stream.scoring.scorer import Scorer
+from msflow_stream.scoring.scorer import Scorer, check_kind
 from msflow_stream.types import UserError
 from msflow_stream.video.sources import expand_sources, is_live, open_source, source_name
 
@@ -31,9 +31,11 @@ def score(
     Ctrl-C ends the source at hand properly and leaves out those after it.
 
     Raises:
-        UserError: bad sources, labels that do not fit, an existing output folder, a store that takes nothing.
+        UserError: bad sources, labels that do not fit, an existing output folder, a store that takes nothing, a kind of
+            score that the scene does not have.
     """
     console = console or Console()
+    check_kind(scorer.scene, scorer.settings)
     specs = expand_sources(sources)
     truths = {spec: _check(spec, job, alone=len(specs) == 1) for spec in specs}
     evaluation = _evaluation(scorer, job) if job.labels or job.masks else None

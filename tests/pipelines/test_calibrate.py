@@ -121,7 +121,7 @@ def test_normal_footage_gives_thresholds_that_the_scene_keeps(
     assert result.calibration.frames == 300
     for kind in KINDS:
         found = result.found[kind]  # type: ignore[index]
-        assert len(found.record.values) == 300
+        assert len(found.record.values) == 280  # all but the first two of each source: nothing lasted 0.4 s by then
         assert found.estimate.counted <= 5  # one is to be expected
 
     score([str(footage / "walk3.mp4")], Scorer(after, "cpu"), ScoreJob(out=tmp_path / "run", overlay=False))
@@ -180,7 +180,7 @@ def test_footage_that_is_too_short_says_how_much_more_is_needed(minute: Path) ->
     result, printed = run(minute, 0.1)
     assert result.calibration.basis is not None
     assert result.calibration.basis.supported == pytest.approx(6)  # one in ten minutes, of one minute of footage
-    assert [limit.rate for limit in result.calibration.limits.values()] == pytest.approx([6] * 3)
+    assert [limit.rate for limit in result.calibration.limits.values()] == pytest.approx([6] * 5)
     assert "too short for one in 10 hours" in printed
     assert "59 minutes more is needed" in printed
     assert "expect 6 an hour, with 95% confidence between" in printed

@@ -74,9 +74,20 @@ def test_the_list_says_when_it_was_here_how_bad_and_what_was_said(filled: str, t
     list_events(filled, ALL, terminal)
     rows = [cells(line) for line in terminal.text.splitlines() if line.startswith("│")]
     assert rows == [
-        ["clip", "at 0:01:23.4", "6.6 s", "medium", "paper+surprise", "3.50", "–", "–", "clip-1"],
-        ["gate", "2026-01-02 08:49:05", "open", "medium", "paper+surprise", "3.50", "0.001", "–", "gate-2"],
-        ["gate", "2026-01-02 07:49:05", "12.6 s", "high", "paper+surprise", "3.50", "2e-07", "violation", "gate-1"],
+        ["clip", "at 0:01:23.4", "6.6 s", "medium", "paper+surprise", "3.50", "–", "–", "clip-1", "–"],
+        ["gate", "2026-01-02 08:49:05", "open", "medium", "paper+surprise", "3.50", "0.001", "–", "gate-2", "–"],
+        [
+            "gate",
+            "2026-01-02 07:49:05",
+            "12.6 s",
+            "high",
+            "paper+surprise",
+            "3.50",
+            "2e-07",
+            "violation",
+            "gate-1",
+            "–",
+        ],
     ]
     assert terminal.text.startswith("3 events")
 

@@ -29,7 +29,8 @@ EVIDENCE = {"event.json", "clip.mp4", "overlay.mp4", "snapshot.jpg", "snapshot_o
 def score(command: Command, workplace: Workplace, tmp_path: Path):  # type: ignore[no-untyped-def]
     def run(*arguments: object) -> Outcome:
         outcome = command(
-            "score", *arguments, "--scene", "gate", "--scenes", workplace.scenes, "--out", tmp_path / "run"
+            *("score", *arguments, "--scene", "gate", "--scenes", workplace.scenes, "--out", tmp_path / "run"),
+            *("--set", "score.kind=paper"),
         )
         assert outcome.code == 0, outcome.err
         return outcome

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from msflow_stream.scenes.folder import RECORD, WEIGHTS, list_scenes
+from msflow_stream.scenes.folder import FORMAT, RECORD, WEIGHTS, list_scenes
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.thresholds import read_normal_scores
 from msflow_stream.scoring.scorer import Scorer
@@ -68,7 +68,7 @@ def test_all_that_was_stored_is_kept_when_an_old_scene_is_saved_again(yard: Scen
     yard.save(tmp_path / "yard")
     assert list_scenes(tmp_path) == ["yard"]
     old, new = (json.loads((folder / "yard" / RECORD).read_text(encoding="utf-8")) for folder in (DATA, tmp_path))
-    assert kept(new, old) == old
+    assert kept(new, old) == old | {"format": FORMAT}
     assert (tmp_path / "yard" / WEIGHTS).read_bytes() == (DATA / "yard" / WEIGHTS).read_bytes()
 
 

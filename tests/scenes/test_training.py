@@ -255,7 +255,9 @@ def test_gradients_are_clipped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_thresholds_are_what_no_normal_frame_exceeds() -> None:
-    scene = fit_scene("gate", [frames(30)], small_settings("score.smoothing=0", "fit.holdout=0.2"))
+    scene = fit_scene(
+        "gate", [frames(30)], small_settings("score.smoothing=0", "fit.holdout=0.2", "event.min_duration=0")
+    )
     calibration = scene.calibration
     assert calibration is not None
     held_out = itertools.islice(frames(30), 24, 30)

@@ -17,7 +17,7 @@ from tests.pipelines.conftest import Workplace
 from tests.support.command import Command
 from tests.support.footage import small_flags
 
-ALONE = {stages.DECODING, stages.PREPARING, stages.SCORING}
+ALONE = {stages.DECODING, stages.PREPARING, stages.MOTION, stages.SCORING}
 DRAWN = {stages.DRAWING, stages.ENCODING}
 
 

@@ -18,7 +18,9 @@ from tests.support.footage import small_flags, small_settings
 @pytest.fixture
 def cache(tmp_path: Path) -> SceneCache:
     for number in (1, 2):
-        Scene.new(f"scene{number}", small_settings(f"fit.seed={number}")).save(tmp_path / f"scene{number}")
+        Scene.new(f"scene{number}", small_settings(f"fit.seed={number}", "score.kind=paper")).save(
+            tmp_path / f"scene{number}"
+        )
     return SceneCache(tmp_path, "cpu")
 
 
