@@ -11,7 +11,6 @@ import sys
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import copytree
 from threading import Event, Thread
 
 import av
