@@ -148,15 +148,18 @@ class Scene:
         scores: Scores,
         heat: npt.NDArray[np.float16],
         motion: MotionMeasure | None,
-        score: ScoreSettings | None = None,
+        area: npt.NDArray[np.bool_] | None = None,
     ) -> Answer:
         """Returns the scores and the map of a frame, motion and the joint answer included.
 
+        The map is that of the kind of score that the scene was fitted for, whichever kind is asked for later: what is
+        warm in it was calibrated then.
+
         Args:
             scores: those of its image.
-            heat: its map, H W; 0 outside the area that counts.
+            heat: its map, H W.
             motion: None where there is none.
-            score: the scene's own settings if None.
+            area: the pixels that count, H W; around them the map is 0. None: all.
         """
         scores = scores._replace(motion=math.nan if motion is None else motion.score)
         if self.joint is None:
@@ -168,11 +171,11 @@ class Scene:
         # Floats from 0 on are in the order of their bits, which numpy compares a hundred times faster.
         row, column = divmod(int(heat.view(np.int16).argmax()), heat.shape[1])
         why = why._replace(x=(column + 0.5) / heat.shape[1], y=(row + 0.5) / heat.shape[0])
-        if (score or self.settings.score).kind != "combined":
+        if self.settings.score.kind != "combined":
             return Answer(scores, heat, why)
-        full = heat.astype(np.float32)
-        together = self.joint.map(full, None if motion is None else motion.map)
-        together[full == 0] = 0
+        together = self.joint.map(heat, None if motion is None else motion.map)
+        if area is not None:
+            together[~area] = 0
         return Answer(scores, together.astype(np.float16), why)
 
     def save(self, folder: Path, overwrite: bool = False, add: Callable[[Path], None] = lambda folder: None) -> None:

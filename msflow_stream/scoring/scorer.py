@@ -96,7 +96,8 @@ def score_batch(requests: Sequence[ScoreRequest], inference: Inference | None = 
         ]
         for run, measures in zip(runs, inference.measures(parts), strict=True):
             frames, motion = [requests[i].frame for i in run], [moved[i] for i in run]
-            found = _frame_scores(frames, motion, requests[run[0]].scene, requests[run[0]].settings, measures)
+            areas, first = [requests[i].area for i in run], requests[run[0]]
+            found = _frame_scores(frames, motion, first.scene, first.settings, measures, areas)
             scores |= dict(zip(run, found, strict=True))
     return [scores[i] for i in range(len(requests))]
 
@@ -161,9 +162,9 @@ class Scorer:
         maps, ranking = view(self.inference.maps(self.scene, features, self.settings))
         motion = [measure_motion(request) for request in self._requests(frames)]
         measures = self.scene.measure_maps(maps, self.settings)
-        scores = _frame_scores(frames, motion, self.scene, self.settings, measures)
+        scores = _frame_scores(frames, motion, self.scene, self.settings, measures, [None] * len(frames))
         joint = self.scene.joint
-        if joint is not None and self.settings.kind == "combined":
+        if joint is not None and self.scene.settings.score.kind == "combined":
             heat = getattr(maps, self.settings.aggregation).cpu().numpy()
             together = [joint.map(*one) for one in zip(heat, map(_map_of, motion), strict=True)]
             return [MappedScore(*one) for one in zip(scores, together, together, strict=True)]
@@ -241,11 +242,13 @@ def _frame_scores(
     scene: Scene,
     settings: ScoreSettings,
     measures: Measures,
+    areas: Sequence[npt.NDArray[np.bool_] | None],
 ) -> list[FrameScore]:
     check_kind(scene, settings)
     found = []
-    for frame, moved, scores, heat in zip(frames, motion, measures.scores(), measures.map.numpy(), strict=True):
-        answer = scene.judge(scores, heat, moved, settings)
+    parts = zip(frames, motion, measures.scores(), measures.map.numpy(), areas, strict=True)
+    for frame, moved, scores, heat, area in parts:
+        answer = scene.judge(scores, heat, moved, area)
         found.append(
             FrameScore(
                 source=frame.source,

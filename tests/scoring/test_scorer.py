@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from msflow_stream.config.loading import override
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import fit_scene
 from msflow_stream.scoring.scorer import FrameError, Scorer, ScoreRequest, measure_motion, score_batch
@@ -117,7 +118,7 @@ def test_a_mixed_batch_has_the_scores_that_each_scene_gives(choices: list[ScoreR
         area = None if one.area is None else torch.from_numpy(one.area)
         expected = one.scene.measure_maps(maps, one.settings, area)
         motion = measure_motion(one)
-        answer = one.scene.judge(expected.scores()[0], expected.map[0].numpy(), motion, one.settings)
+        answer = one.scene.judge(expected.scores()[0], expected.map[0].numpy(), motion, one.area)
         assert tuple(found.scores) == pytest.approx(tuple(answer.scores), rel=1e-5, abs=1e-5, nan_ok=True)
         assert np.allclose(found.map, answer.map, atol=2e-3)
         assert found.map.shape == one.scene.settings.input.size
@@ -172,10 +173,8 @@ def test_an_area_that_is_not_the_scene_s_is_an_error_of_its_camera(
 
 @pytest.mark.parametrize("kind", ["paper", "combined"])
 def test_scores_with_maps_are_those_without_and_features_may_come_from_earlier(scene: Scene, kind: ScoreKind) -> None:
-    given, scorer = (
-        list(moving(frames(5))),
-        Scorer(scene, "cpu", scene.settings.score.model_copy(update={"kind": kind})),
-    )
+    given, settings = list(moving(frames(5))), override(scene.settings, [f"score.kind={kind}"])
+    scorer = Scorer(replace(scene, settings=settings), "cpu")
     expected = scorer.score(given)
     for found in (scorer.score_with_maps(given), scorer.score_with_maps(given, scorer.features(given))):
         for one, alone in zip(found, expected, strict=True):
