@@ -214,7 +214,7 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """What was unusual in an event, at the most unusual frame of what triggered it.
+    """The reason of an event: what was unusual at the most unusual frame of what triggered it.
 
     Attributes:
         text: the same in words.

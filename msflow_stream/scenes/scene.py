@@ -50,7 +50,7 @@ class Measures(NamedTuple):
         return [Scores(*values) for values in zip(*(one.tolist() for one in self[:-1]), strict=True)]
 
 
-class Answer(NamedTuple):
+class Judgement(NamedTuple):
     """The scores of a frame, the map that localises (float16 H W), and the parts of the joint score."""
 
     scores: Scores
@@ -149,7 +149,7 @@ class Scene:
         heat: npt.NDArray[np.float16],
         motion: MotionMeasure | None,
         area: npt.NDArray[np.bool_] | None = None,
-    ) -> Answer:
+    ) -> Judgement:
         """Returns the scores and the map of a frame, motion and the joint answer included.
 
         The map is that of the kind of score that the scene was fitted for, whichever kind is asked for later: what is
@@ -163,7 +163,7 @@ class Scene:
         """
         scores = scores._replace(motion=math.nan if motion is None else motion.score)
         if self.joint is None:
-            return Answer(scores, heat, None)
+            return Judgement(scores, heat, None)
         why = self.joint.why(scores)
         if motion is not None:
             why = why._replace(moved=motion.moved)
@@ -172,11 +172,11 @@ class Scene:
         row, column = divmod(int(heat.view(np.int16).argmax()), heat.shape[1])
         why = why._replace(x=(column + 0.5) / heat.shape[1], y=(row + 0.5) / heat.shape[0])
         if self.settings.score.kind != "combined":
-            return Answer(scores, heat, why)
+            return Judgement(scores, heat, why)
         together = self.joint.map(heat, None if motion is None else motion.map)
         if area is not None:
             together[~area] = 0
-        return Answer(scores, together.astype(np.float16), why)
+        return Judgement(scores, together.astype(np.float16), why)
 
     def save(self, folder: Path, overwrite: bool = False, add: Callable[[Path], None] = lambda folder: None) -> None:
         """Writes the folder in one step: it is there whole or not at all.

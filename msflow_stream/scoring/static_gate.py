@@ -50,7 +50,7 @@ class StaticGate:
 
 
 class Shown(NamedTuple):
-    """What a frame shows, in means of blocks: its colours and, where it has a companion, both of them in grey."""
+    """The means of blocks of a frame: its colours and, where it has a companion, both of them in grey."""
 
     colours: Floats
     grey: Floats | None

@@ -161,7 +161,7 @@ class _Path:
 
 
 class Whereabouts:
-    """Where the activity of one event was in its last second: what comes next is near it, or is something else."""
+    """The places of one event in its last second: what comes next is near them, or is something else."""
 
     def __init__(self) -> None:
         self._seen: list[tuple[float, Box]] = []
