@@ -66,19 +66,23 @@ def motion_field(now: Grey, earlier: Earlier, aspect: float) -> Floats | None:
         covered lens, a flash.
     """
     first, second = _equally_bright(earlier.image, now)
-    flow = -_search()(second, first)  # H W 2, pixels
-    changed = _changed(first, second)
+    back = _search()(second, first)  # H W 2, pixels, to where things were
+    shift, changed = np.zeros(2, np.float32), _changed(first, second)
     if changed.mean() > SHAKEN:
-        shift, changed = _steadied(first, second, flow, changed)
-        flow = flow - shift
+        shift, changed = _steadied(first, second, back, changed)
     if changed.mean() > UNKNOWN:
         return None
-    moving = cv2.dilate(changed, np.ones((5, 5), np.uint8))
-    masked = cv2.merge([flow[..., 0] * moving, flow[..., 1] * moving, moving.astype(np.float32)])
-    places = cv2.blur(cv2.resize(masked, PLACES[::-1], interpolation=cv2.INTER_AREA), (3, 3))
+    moving = cv2.dilate(changed, np.ones((5, 5), np.uint8)).astype(np.float32)
+    share = _by_place(moving)
     height, width = MOTION_SIZE
-    unit = np.array([1 / (width * earlier.seconds), aspect / (height * earlier.seconds), 1], np.float32)
-    return np.asarray(places * unit, np.float32)
+    unit = np.array([1 / width, aspect / height], np.float32) / np.float32(earlier.seconds)
+    velocity = -(_by_place(cv2.multiply(back, cv2.merge([moving, moving]))) + shift * share[..., None]) * unit
+    return np.dstack([velocity, share]).astype(np.float32)
+
+
+def _by_place(values: npt.NDArray[Any]) -> Floats:
+    """Means over the pixels of every place and its neighbours."""
+    return np.asarray(cv2.blur(cv2.resize(values, PLACES[::-1], interpolation=cv2.INTER_AREA), (3, 3)), np.float32)
 
 
 def _equally_bright(first: Grey, second: Grey) -> tuple[Grey, Grey]:
@@ -103,12 +107,15 @@ def _changed(first: Grey, second: Grey) -> Grey:
     return np.asarray(cv2.threshold(difference, limit, 1, cv2.THRESH_BINARY)[1], np.uint8)
 
 
-def _steadied(first: Grey, second: Grey, flow: Floats, changed: Grey) -> tuple[Floats, Grey]:
+def _steadied(first: Grey, second: Grey, back: Floats, changed: Grey) -> tuple[Floats, Grey]:
     """The shift of the whole view (right, down), 0 where none explains the change, and what changed beside it.
 
     What changed tells the shift. One that is a large thing's own would make the rest of the view differ.
     """
-    shift = np.median(flow[changed > 0][:: STEP * STEP], axis=0).astype(np.float32)
+    told = back[::STEP, ::STEP][changed[::STEP, ::STEP] > 0]
+    if not len(told):
+        return np.zeros(2, np.float32), changed
+    shift = -np.median(told, axis=0).astype(np.float32)
     after = _changed(_shifted(first, shift), second)
     if after.mean() > HELD * changed.mean():
         return np.zeros(2, np.float32), changed

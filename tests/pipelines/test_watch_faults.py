@@ -293,7 +293,7 @@ def test_a_file_among_live_cameras(street: Street, workplace: Workplace) -> None
     with street.beside("clip", url=str(workplace.clips / "second.mp4"), every=1) as healthy:
         watch.wait_for_state("clip", "stopped")
         healthy.goes_on()
-        assert watch.metric("msflow_frames_delivered_total", camera="clip") == 75
+        assert watch.wait_for("msflow_frames_delivered_total", 75, camera="clip") == 75
     assert watch.indices("clip") == list(range(75))
 
 
