@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Literal, NamedTuple, get_args
+from typing import ClassVar, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ PartName = Literal["appearance", "motion", "view"]  # of the combined score
 TriggerName = Literal[ScoreKind, PartName]  # what an event is triggered by
 WHOLE_VIEW = 0.5  # of the view: what looks unusual in more of it is about the view itself
 Box = tuple[int, int, int, int]  # x, y, width, height in source pixels
+Image = npt.NDArray[np.uint8]  # H x W x 3, RGB
 Severity = Literal["low", "medium", "high"]
 SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high")  # in their order
 
@@ -39,6 +40,21 @@ class Earlier(NamedTuple):
     seconds: float
 
 
+class Pixels(Protocol):
+    """The pixels of a frame, not yet an image: most are wanted small, and only a few by somebody who looks."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The image's height and width, and 3."""
+
+    @property
+    def nbytes(self) -> int:
+        """The size that they take."""
+
+    def image(self) -> Image:
+        """Returns the image; a second time it costs nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One frame of a source.
@@ -49,7 +65,7 @@ class Frame:
         pts: presentation timestamp in the source's time base, None where the source has none.
         time: seconds from the source's start.
         wall: time of arrival, for live sources only.
-        image: uint8 H x W x 3, RGB.
+        pixels: an image, uint8 H x W x 3, RGB, or what becomes one when somebody asks for it.
         earlier: the source about a tenth of a second before; None where that is not known: in the first frame, after a
             gap, in stills, or where nobody asked for it.
     """
@@ -59,13 +75,23 @@ class Frame:
     pts: int | None
     time: float
     wall: datetime | None
-    image: npt.NDArray[np.uint8]
+    pixels: Image | Pixels
     earlier: Earlier | None = None
 
     @property
+    def image(self) -> Image:
+        """The image, uint8 H x W x 3, RGB."""
+        return self.pixels if isinstance(self.pixels, np.ndarray) else self.pixels.image()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The image's height, width and 3."""
+        return self.pixels.shape
+
+    @property
     def nbytes(self) -> int:
-        """The size of its images."""
-        return self.image.nbytes + (0 if self.earlier is None else self.earlier.image.nbytes)
+        """The size of its pixels."""
+        return self.pixels.nbytes + (0 if self.earlier is None else self.earlier.image.nbytes)
 
 
 class Scores(NamedTuple):

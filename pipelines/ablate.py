@@ -186,7 +186,7 @@ def _extract_cases(unit: EvaluationUnit, scorer: Scorer, cache: FeatureCache) ->
     for clip, stream in unit.test_clips(scorer.scene.settings.input.size):
         for part in batched(stream, scorer.settings.batch):
             cache.add(scorer.features([case.frame for case in part]))
-            cases += [(clip, replace(case, frame=replace(case.frame, image=nothing, earlier=None))) for case in part]
+            cases += [(clip, replace(case, frame=replace(case.frame, pixels=nothing, earlier=None))) for case in part]
     return cases
 
 

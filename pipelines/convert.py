@@ -92,6 +92,7 @@ def import_checkpoint(
         f"model.blocks={checkpoint.blocks}",
         f"model.condition_channels={checkpoint.condition_channels}",
         f"input.size={list(size)}",
+        "input.resize=lanczos",
         "score.kind=paper",
         "score.alignment=corners",
     )

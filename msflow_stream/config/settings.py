@@ -24,7 +24,8 @@ class InputSettings(Section):
     """The preparation of a frame's pixels for the backbone; stored with the scene."""
 
     size: tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]] = (256, 384)  # height, width
-    resize: Literal["lanczos", "area", "bilinear"] = "lanczos"
+    # area: of what was decoded, in one cheap step; the others: Pillow's, of the whole image, for stills.
+    resize: Literal["area", "lanczos", "box", "bilinear"] = "area"
     mean: Colour | None = None  # None: that of the backbone's training, which the fit finds
     std: Colour | None = None  # the same
 

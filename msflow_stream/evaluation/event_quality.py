@@ -120,7 +120,7 @@ class SceneEvents:
         events.add(detector.update(smoother(score)), score.time)
 
     def _begin(self, frame: Frame) -> tuple[EventDetector, ScoreSmoother, EventList]:
-        settings, (height, width) = self._scene.settings, frame.image.shape[:2]
+        settings, (height, width) = self._scene.settings, frame.shape[:2]
         smoothing = settings.score.smoothing
         detector = EventDetector(
             self._triggers, settings.event, smoothing=smoothing, level=self._level, size=(width, height)

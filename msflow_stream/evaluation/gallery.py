@@ -107,7 +107,7 @@ class Gallery:
 
 def draw(case: EvaluationCase, anomaly_map: npt.NDArray[np.floating], heat: tuple[float, float]) -> bytes:
     """Returns a JPEG: the image with its mask's outline, beside the image under its heat map."""
-    height, width = case.frame.image.shape[:2]
+    height, width = case.frame.shape[:2]
     size = (max(1, round(width * HEIGHT / height)), HEIGHT)
     image = cv2.resize(case.frame.image, size, interpolation=cv2.INTER_AREA)[:, :, ::-1]  # BGR, as OpenCV writes
     low, high = heat

@@ -162,7 +162,7 @@ def extract(
     for source in sources:
         start = len(footage.frames)
         for frames in batched(source, BATCH):
-            images = torch.stack([scene.prepare(frame.image) for frame in frames])
+            images = torch.stack([scene.prepare(frame.pixels) for frame in frames])
             cache.add(scene.pyramid(images.to(scene.device)))
             for position, shown in enumerate(frames, len(footage.frames)):
                 moved = motion_of(shown)

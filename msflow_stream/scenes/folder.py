@@ -8,7 +8,8 @@ from typing import Any
 
 from msflow_stream.types import UserError
 
-FORMAT = 3  # of scene.json; raised when an older program could not read a newer scene
+FORMAT = 4  # of scene.json; raised when an older program could not read a newer scene
+OWN_AREA = 4  # the format from which on `area` is our own way of resizing; before, it was Pillow's `box`
 WEIGHTS, RECORD = "model.safetensors", "scene.json"
 
 
@@ -24,7 +25,7 @@ def scene_folder(scenes: Path, name: str) -> Path:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Returns the content of a scene's scene.json, checked for its format.
+    """Returns the content of a scene's scene.json, checked for its format, by the names of today.
 
     Raises:
         UserError: no such scene (the nearest ones are named), or a newer format.
@@ -39,7 +40,15 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder / RECORD} cannot be read as a scene; fit it again") from None
     if version > FORMAT:
         raise UserError(f"{folder} has scene format {version}, this program reads up to {FORMAT}: update msflow-stream")
+    if version < OWN_AREA:
+        _name_resizing(content)
     return dict(content)
+
+
+def _name_resizing(content: dict[str, Any]) -> None:
+    given = content.get("settings", {}).get("input")
+    if given is not None:
+        given["resize"] = {"area": "box"}.get(given.get("resize"), given.get("resize", "lanczos"))
 
 
 def list_scenes(folder: Path) -> list[str]:

@@ -83,8 +83,8 @@ def motion_of(frame: Frame) -> Floats | None:
     """Returns the motion field of a frame (PLACES x 3); None where what moved is not known."""
     if frame.earlier is None:
         return None
-    height, width = frame.image.shape[:2]
-    return motion_field(grey(frame.image), frame.earlier, height / width)
+    height, width = frame.shape[:2]
+    return motion_field(grey(frame.pixels), frame.earlier, height / width)
 
 
 class MotionFit:

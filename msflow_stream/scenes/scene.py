@@ -29,7 +29,7 @@ from msflow_stream.scenes.folder import FORMAT, RECORD, WEIGHTS, read_record
 from msflow_stream.scenes.joint import Joint
 from msflow_stream.scenes.motion import MotionMeasure, MotionModel
 from msflow_stream.scenes.preparation import prepare, with_normalisation
-from msflow_stream.types import Scores, UserError, Why
+from msflow_stream.types import Pixels, Scores, UserError, Why
 
 log = logging.getLogger(__name__)
 
@@ -107,9 +107,9 @@ class Scene:
         self.flow.to(device)
         return self
 
-    def prepare(self, image: npt.NDArray[np.uint8]) -> Tensor:
-        """Returns the backbone's input (3 H W) for an image of any size."""
-        return prepare(image, self.settings.input)
+    def prepare(self, pixels: npt.NDArray[np.uint8] | Pixels) -> Tensor:
+        """Returns the backbone's input (3 H W), on the CPU, for an image or a decoded frame of any size."""
+        return prepare(pixels, self.settings.input)
 
     def measure(self, images: Tensor, score: ScoreSettings | None = None) -> Measures:
         """Returns the scores of prepared images (B 3 H W)."""

@@ -155,4 +155,4 @@ def images_of(sources: Sequence[str]) -> Normal:
 
 def prepared(scene: Scene, frames: Iterable[Frame]) -> list[Tensor]:
     """Returns batches of prepared images (B 3 H W)."""
-    return [torch.stack([scene.prepare(frame.image) for frame in batch]) for batch in batched(frames, BATCH)]
+    return [torch.stack([scene.prepare(frame.pixels) for frame in batch]) for batch in batched(frames, BATCH)]

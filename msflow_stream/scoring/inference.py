@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from msflow_stream.config.settings import ScoreSettings
 from msflow_stream.model.aggregate import Maps, anomaly_maps
 from msflow_stream.model.fused import FusedMaps
-from msflow_stream.scenes.preparation import DevicePreparation, check_image
+from msflow_stream.scenes.preparation import DevicePreparation, check_pixels, prepare
 from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scoring.compiled_scenes import CompiledScenes
 from msflow_stream.scoring.engines.base import Engine, FeatureGraph, LikelihoodGraph, Run
-from msflow_stream.types import UserError
+from msflow_stream.types import Pixels, UserError
 
 Normal = Callable[[Scene], Sequence[Tensor]]  # batches of prepared images (B 3 H W) of a scene's normal frames
 MAPS_KEPT = 64  # settings of scores and sizes, the newest
@@ -44,8 +44,8 @@ class Inference(Protocol):
     def prefetch(self, scenes: Sequence[Scene]) -> None:
         """Starts to prepare for scenes that will be scored with next, in the background; returns at once."""
 
-    def image(self, scene: Scene, image: npt.NDArray[np.uint8]) -> Tensor:
-        """Returns the backbone's input (3 H W) for an image of any size; may be called from several threads.
+    def image(self, scene: Scene, pixels: npt.NDArray[np.uint8] | Pixels) -> Tensor:
+        """Returns the backbone's input (3 H W) for pixels of any size; may be called from several threads.
 
         Raises:
             ValueError: as `msflow_stream.scenes.preparation.prepare`.
@@ -70,9 +70,9 @@ class PlainInference:
     def prefetch(self, scenes: Sequence[Scene]) -> None:
         """Does nothing: nothing is missing."""
 
-    def image(self, scene: Scene, image: npt.NDArray[np.uint8]) -> Tensor:
+    def image(self, scene: Scene, pixels: npt.NDArray[np.uint8] | Pixels) -> Tensor:
         """Returns the backbone's input, prepared on the CPU."""
-        return scene.prepare(image)
+        return scene.prepare(pixels)
 
     def features(self, scene: Scene, images: Tensor) -> list[Tensor]:
         """Returns the features (B C_l H_l W_l)."""
@@ -127,12 +127,14 @@ class EngineInference:
         """Compiles what is missing in a thread of its own."""
         self.likelihoods.prefetch(scenes)
 
-    def image(self, scene: Scene, image: npt.NDArray[np.uint8]) -> Tensor:
-        """Returns the backbone's input, prepared on the CPU by Pillow; for a GPU, on it."""
-        if scene.device.type == "cpu":
-            return scene.prepare(image)
-        check_image(image)
-        return self._preparation(image, scene.settings.input, scene.device)
+    def image(self, scene: Scene, pixels: npt.NDArray[np.uint8] | Pixels) -> Tensor:
+        """Returns the backbone's input; for a GPU it is resized there, but where the decoder's frame is small soon."""
+        settings = scene.settings.input
+        if scene.device.type == "cpu" or settings.resize == "area":
+            return prepare(pixels, settings, scene.device)
+        check_pixels(pixels)
+        image = pixels if isinstance(pixels, np.ndarray) else pixels.image()
+        return self._preparation(image, settings, scene.device)
 
     def features(self, scene: Scene, images: Tensor) -> list[Tensor]:
         """Returns the features (B C_l H_l W_l)."""

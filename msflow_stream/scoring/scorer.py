@@ -223,7 +223,7 @@ def _prepared(request: ScoreRequest, inference: Inference) -> Tensor:
     if request.area is not None and (request.area.shape != size or not request.area.any()):
         raise FrameError(frame.source, f"its area {request.area.shape} is empty, or not of the scene's size {size}")
     try:
-        return inference.image(request.scene, frame.image)
+        return inference.image(request.scene, frame.pixels)
     except ValueError as error:
         raise FrameError(frame.source, f"frame {frame.index}: {error}") from error
 

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.types import Earlier, Frame, FrameScore
-from msflow_stream.video.motion import grey
+from msflow_stream.types import Earlier, Frame, FrameScore, Image, Pixels
+from msflow_stream.video.motion import MOTION_SIZE, grey
+from msflow_stream.video.pixels import shrink
 
 T = TypeVar("T")
 Floats = npt.NDArray[np.float32]
@@ -57,11 +58,12 @@ class Shown(NamedTuple):
     companion: Floats | None
 
     @classmethod
-    def of(cls, image: npt.NDArray[np.uint8], earlier: Earlier | None) -> Self:
-        """Returns what an image shows, and the moment before it."""
+    def of(cls, pixels: Image | Pixels, earlier: Earlier | None) -> Self:
+        """Returns what pixels show, and the moment before them."""
+        colours = block_means(_small(pixels))
         if earlier is None:
-            return cls(block_means(image), None, None)
-        return cls(block_means(image), block_means(grey(image)), block_means(earlier.image))
+            return cls(colours, None, None)
+        return cls(colours, block_means(grey(pixels)), block_means(earlier.image))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +116,11 @@ class GateState:
     colours: BlockNoise = BlockNoise()
     greys: BlockNoise = BlockNoise()
 
-    def update(
-        self, image: npt.NDArray[np.uint8], key: Hashable, earlier: Earlier | None = None
-    ) -> tuple[GateState, bool]:
+    def update(self, pixels: Image | Pixels, key: Hashable, earlier: Earlier | None = None) -> tuple[GateState, bool]:
         """Returns the state after another frame, and true if that frame is to be scored."""
-        if image.ndim != 3 or 0 in image.shape:  # no image: that is for the scorer to say
+        if len(pixels.shape) != 3 or 0 in pixels.shape:  # no image: that is for the scorer to say
             return GateState(), True
-        shown, before = Shown.of(image, earlier), self.colours.before
+        shown, before = Shown.of(pixels, earlier), self.colours.before
         state = self if before is None or before.shape == shown.colours.shape else GateState()
         colours, greys = state.colours.learnt(shown.colours), state.greys.learnt(shown.grey)
         now = replace(state, key=key, colours=colours, greys=greys)
@@ -169,7 +169,7 @@ class ReusingScorer(Generic[T]):
             gate, new = self._gate_of(one), True
             if gate is not None:
                 frame, state = self._frame_of(one), states.get(gate, gate.state)
-                states[gate], new = state.update(frame.image, self._key_of(one), frame.earlier)
+                states[gate], new = state.update(frame.pixels, self._key_of(one), frame.earlier)
             if new:
                 wanted.append(one)
             if new and gate is not None:
@@ -190,6 +190,14 @@ class ReusingScorer(Generic[T]):
         if gate is not None:
             gate.reused += 1
         return replace(score, index=frame.index, time=frame.time, wall=frame.wall, reused=True)
+
+
+def _small(pixels: Image | Pixels) -> Image:
+    """The image, but no larger than motion is seen at."""
+    height, width = pixels.shape[:2]
+    if height * width > MOTION_SIZE[0] * MOTION_SIZE[1]:
+        return shrink(pixels, MOTION_SIZE).rgb()
+    return pixels if isinstance(pixels, np.ndarray) else pixels.image()
 
 
 def block_means(image: npt.NDArray[np.uint8]) -> Floats:

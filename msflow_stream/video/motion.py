@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.types import Earlier
+from msflow_stream.types import Earlier, Image, Pixels
+from msflow_stream.video.pixels import shrink
 
 Grey = npt.NDArray[np.uint8]  # h x w at MOTION_SIZE
 Floats = npt.NDArray[np.float32]
 
 MOTION_SIZE = (256, 384)  # height, width
-COARSE = 2.5  # pixels to one, beyond which interpolation between neighbours would leave too many out
 CELL = 8  # pixels across a place
 PLACES = (MOTION_SIZE[0] // CELL, MOTION_SIZE[1] // CELL)  # rows, columns
 STEP = 4  # every so many pixels are enough for the statistics of a whole image
@@ -31,20 +31,9 @@ HELD = 0.5  # of that change explained by one shift of the whole view: then it h
 UNKNOWN = 0.6  # of the image changed, whatever is made up for: what moved cannot be told
 
 
-def grey(image: npt.NDArray[np.uint8]) -> Grey:
-    """Returns an image (H x W x 3, RGB) as grey levels at MOTION_SIZE, stretched to it.
-
-    Halved as long as it is at least twice as large, which is several times faster than one step; odd sizes lose a line.
-    """
-    one = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # H W
-    height, width = MOTION_SIZE
-    while one.shape[0] >= 2 * height and one.shape[1] >= 2 * width:
-        rows, columns = one.shape[0] // 2, one.shape[1] // 2
-        one = cv2.resize(one[: 2 * rows, : 2 * columns], (columns, rows), interpolation=cv2.INTER_AREA)
-    coarse = max(one.shape[0] / height, one.shape[1] / width) > COARSE
-    return np.asarray(
-        cv2.resize(one, (width, height), interpolation=cv2.INTER_AREA if coarse else cv2.INTER_LINEAR), np.uint8
-    )
+def grey(pixels: Image | Pixels) -> Grey:
+    """Returns grey levels at MOTION_SIZE, stretched to it: the luma, where pixels have one."""
+    return shrink(pixels, MOTION_SIZE).grey()
 
 
 def motion_field(now: Grey, earlier: Earlier, aspect: float) -> Floats | None:

@@ -46,7 +46,7 @@ class CameraEvents:
             self._detector = detector
             if self._evidence is not None:
                 self._evidence.restyle(style)
-        height, width = frame.image.shape[:2]
+        height, width = frame.shape[:2]
         detector.size = (width, height)
         messages = detector.update(scored)
         self._journal.remember(detector.open_event)

@@ -108,7 +108,7 @@ def bench_pipeline(scene: Scene, job: PipelineJob) -> list[PipelineRow]:
     for row in rows:
         _print(row, footage, scorer, job, facts)
     if job.out is not None:
-        height, width = footage.shown[0].image.shape[:2]
+        height, width = footage.shown[0].shape[:2]
         about = {
             "video": video.name,
             "width": width,
@@ -178,7 +178,7 @@ def _print(row: PipelineRow, footage: StageFootage, scorer: Scorer, job: Pipelin
         for one in row.stages
     ]
     cells.append([END_TO_END, *_figures(1000 / row.end_to_end_frames_per_s, row.end_to_end_core_ms_per_frame), "–"])
-    height, width = footage.shown[0].image.shape[:2]
+    height, width = footage.shown[0].shape[:2]
     model, every = scorer.scene.settings, scorer.settings.every
     notes = [
         f"**Efficiency {row.efficiency:.2f}**: end to end {row.end_to_end_frames_per_s:.1f} frames/s, slowest stage "

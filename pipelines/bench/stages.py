@@ -109,7 +109,7 @@ class StageTimings:
     def _prepare(self) -> None:
         for batch in self._batches():
             with ThreadPoolExecutor(usable_cores()) as pool:
-                list(pool.map(lambda frame: self._scorer.scene.prepare(frame.image), batch))
+                list(pool.map(lambda frame: self._scorer.scene.prepare(frame.pixels), batch))
 
     def _motion(self) -> None:
         scene, settings = self._scorer.scene, self._scorer.settings
@@ -120,7 +120,7 @@ class StageTimings:
     def _score(self) -> Spent:
         scene, settings, inference = self._scorer.scene, self._scorer.settings, self._scorer.inference
         images = [
-            torch.stack([scene.prepare(frame.image) for frame in batch])
+            torch.stack([scene.prepare(frame.pixels) for frame in batch])
             for batch in batched(self._footage.sampled, settings.batch)
         ]
         batches = [one[: len(batch)] for batch, one in zip(self._batches(), cycle(images), strict=False)]

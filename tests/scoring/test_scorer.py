@@ -187,7 +187,7 @@ def test_scores_with_maps_are_those_without_and_features_may_come_from_earlier(s
 
 def test_of_features_from_earlier_the_image_may_be_gone_where_nothing_moved(scene: Scene) -> None:
     given, scorer = list(frames(5)), Scorer(scene, "cpu")
-    gone = [replace(frame, image=np.zeros((0, 0, 3), np.uint8)) for frame in given]
+    gone = [replace(frame, pixels=np.zeros((0, 0, 3), np.uint8)) for frame in given]
     for found, expected in zip(scorer.score_with_maps(gone, scorer.features(given)), scorer.score(given), strict=True):
         assert tuple(found.score.scores) == pytest.approx(tuple(expected.scores), rel=1e-6, nan_ok=True)
 

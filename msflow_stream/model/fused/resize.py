@@ -1,4 +1,4 @@
-"""Preparation of frames inside a network: resized as Pillow does, as two matrix products, then normalised."""
+"""Preparation of frames inside a network: resized by two matrix products, as `prepare` does it, then normalised."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-Resampling = Literal["lanczos", "area", "bilinear"]
+Resampling = Literal["area", "lanczos", "box", "bilinear"]
 Size = tuple[int, int]
 
 
@@ -29,9 +29,9 @@ def _triangle(x: float) -> float:
     return max(0.0, 1 - abs(x))
 
 
-FILTERS: dict[Resampling, tuple[Callable[[float], float], float]] = {  # and how far each reaches
+FILTERS: dict[str, tuple[Callable[[float], float], float]] = {  # and how far each reaches
     "lanczos": (_lanczos, 3.0),
-    "area": (_box, 0.5),
+    "box": (_box, 0.5),
     "bilinear": (_triangle, 1.0),
 }
 
@@ -40,9 +40,12 @@ def resampling_matrix(length: int, wanted: int, resampling: Resampling) -> Tenso
     """Returns the matrix (wanted x length) that resizes a row of pixels.
 
     The filter is stretched when an image shrinks, so that every pixel counts; it is cut off at the borders and its
-    weights sum to 1. That is how Pillow resamples.
+    weights sum to 1. That is how Pillow resamples. `area` is the mean over a pixel's exact area, as libswscale and
+    OpenCV have it, and where an image grows it goes straight from pixel to pixel.
     """
-    function, reach = FILTERS[resampling]
+    if resampling == "area" and length > wanted:
+        return _shares(length, wanted)
+    function, reach = FILTERS["bilinear" if resampling == "area" else resampling]
     scale = length / wanted
     stretch = max(scale, 1.0)
     matrix = torch.zeros(wanted, length, dtype=torch.float64)
@@ -54,6 +57,14 @@ def resampling_matrix(length: int, wanted: int, resampling: Resampling) -> Tenso
         )
         matrix[row, first:end] = weights / weights.sum()
     return matrix
+
+
+def _shares(length: int, wanted: int) -> Tensor:
+    """The share of every new pixel (rows) that an old one covers."""
+    scale = length / wanted
+    begin = torch.arange(wanted, dtype=torch.float64)[:, None] * scale
+    pixel = torch.arange(length, dtype=torch.float64)
+    return (torch.minimum(begin + scale, pixel + 1) - torch.maximum(begin, pixel)).clamp(min=0) / scale
 
 
 class Preparation(nn.Module):

@@ -228,7 +228,7 @@ class CameraReader:
             self._reporter.move(State.RUNNING, "pictures come")
         if frame is None:
             return True
-        self._reporter.update(self._check.check(frame.image, now))
+        self._reporter.update(self._check.check(frame, now))
         return self._deliver(frame) is not False
 
     def _look_out(self) -> None:

@@ -11,7 +11,8 @@ from msflow_stream.config.cameras import CameraSettings
 from msflow_stream.types import Frame
 from msflow_stream.video.live.connection import Connection
 from msflow_stream.video.live.faults import CameraError
-from msflow_stream.video.reading.colour import RgbConverter
+from msflow_stream.video.pixels import DecodedPixels
+from msflow_stream.video.reading.colour import FrameConverter
 from msflow_stream.video.reading.source_info import OneShot, ReadLimits
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class LiveReader(OneShot):
         self._connection = Connection(url_or_index, settings, motion=motion_every is not None)
         self.info = self._connection.info
         super().__init__(self.info.name, "a reader is read once; connect again")
-        self._to_rgb = RgbConverter()
+        self._converter = FrameConverter()
 
     def _frames(self) -> Iterator[Frame]:
         begin = monotonic()
@@ -74,8 +75,9 @@ class LiveReader(OneShot):
                 self.frames_read = number + 1
                 if number % self._every == 0:
                     moves = number % (self._motion_every or 1) == 0
-                    earlier = companion.earlier(self._to_rgb) if companion and moves else None
-                    yield Frame(self.info.name, number, pts, time, wall, self._to_rgb(frame), earlier)
+                    earlier = companion.earlier(self._converter) if companion and moves else None
+                    pixels = DecodedPixels(frame, self._converter)
+                    yield Frame(self.info.name, number, pts, time, wall, pixels, earlier)
         except CameraError as error:
             logger.warning("%s: no more frames (%s)", self.info.name, error)
         finally:

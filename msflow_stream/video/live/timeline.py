@@ -11,7 +11,8 @@ from msflow_stream.types import Frame
 from msflow_stream.video.live.connection import DecodedFrame
 from msflow_stream.video.live.states import Counts
 from msflow_stream.video.packets.packet_ring import PacketObserver
-from msflow_stream.video.reading.colour import RgbConverter, displayed_size
+from msflow_stream.video.pixels import DecodedPixels
+from msflow_stream.video.reading.colour import FrameConverter, displayed_size
 from msflow_stream.video.reading.source_info import SourceInfo
 
 TOLERANCE = 10.0  # seconds between the stream's clock and ours, beyond which the stream's must have jumped
@@ -110,7 +111,7 @@ class FrameNumbering:
 
     def __init__(self, name: str, every: int, counts: Counts, packets: PacketObserver | None = None) -> None:
         self._name, self._every, self._counts, self._packets = name, every, counts, packets
-        self._timeline, self._to_rgb = Timeline(), RgbConverter(threads=False)
+        self._timeline, self._converter = Timeline(), FrameConverter(threads=False)
         self._index_base = self._errors_base = 0
 
     def open(self, connection: CameraConnection) -> None:
@@ -133,8 +134,7 @@ class FrameNumbering:
         if self._packets is not None:
             self._packets.frame(decoded.frame, time)
         sampled = index % self._every == 0
-        image = self._to_rgb(decoded.frame) if sampled else None
-        earlier = decoded.companion.earlier(self._to_rgb) if sampled and decoded.companion else None
+        earlier = decoded.companion.earlier(self._converter) if sampled and decoded.companion else None
         self.count(connection)
         with self._counts.lock:
             self._counts.sampled += sampled
@@ -143,7 +143,10 @@ class FrameNumbering:
                 width, height = displayed_size(decoded.frame)
                 if (width, height) != (self._counts.info.width, self._counts.info.height):
                     self._counts.info = replace(self._counts.info, width=width, height=height)
-        return None if image is None else Frame(self._name, index, decoded.pts, time, wall, image, earlier)
+        if not sampled:
+            return None
+        pixels = DecodedPixels(decoded.frame, self._converter)
+        return Frame(self._name, index, decoded.pts, time, wall, pixels, earlier)
 
     def count(self, connection: CameraConnection) -> None:
         """Notes what arrived so far; what is never decoded keeps its place in the count."""

@@ -2,38 +2,128 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
 from av.sidedata.sidedata import SideData, SideDataContainer, Type
 from av.video.frame import VideoFrame
-from av.video.reformatter import Colorspace, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from msflow_stream.types import Image
 
 UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 # Layouts of graphics cards, and those of the processor that hold the same values. The scaler brings colours up to full
 # size in another way for the former, and an image should not depend on what decoded it.
 PLANAR = {"nv12": "yuv420p", "p010le": "yuv420p10le"}
 HD_HEIGHT = 720  # where a file does not say, HD is BT.709 and anything smaller BT.601: what players assume
+AREA = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+# By AVColorSpace, of ITU-T H.273: the shares of red and blue in luma.
+MATRICES = {
+    1: (0.2126, 0.0722),  # BT.709
+    4: (0.30, 0.11),  # FCC
+    5: (0.299, 0.114),  # BT.601, 625 lines
+    6: (0.299, 0.114),  # BT.601, 525 lines
+    7: (0.212, 0.087),  # SMPTE 240M
+    9: (0.2627, 0.0593),  # BT.2020, by non-constant luminance
+    10: (0.2627, 0.0593),  # BT.2020, by constant luminance: as players take it
+}
 
 
-class RgbConverter:
-    """A converter of decoded frames to RGB; one per stream, as it keeps the scaler's tables between frames."""
+class FrameConverter:
+    """A converter of decoded frames to images; one per stream. May be used by several threads.
+
+    It keeps the scaler's tables from frame to frame: those of each size, and as many of them as threads ask at once.
+    """
 
     def __init__(self, threads: bool = True) -> None:
-        self._reformatter, self._unpacker = VideoReformatter(), VideoReformatter()
         self._threads = 0 if threads else 1
+        self._lock = Lock()
+        self._idle: dict[object, list[VideoReformatter]] = {}
 
-    def __call__(self, frame: VideoFrame) -> npt.NDArray[np.uint8]:
-        """Returns uint8 H x W x 3, contiguous, turned and mirrored as the frame's display matrix says."""
-        guess = Colorspace.ITU709 if frame.height >= HD_HEIGHT else Colorspace.ITU601
-        source = guess if frame.colorspace == UNSPECIFIED else None
+    def rgb(self, frame: VideoFrame) -> Image:
+        """Returns uint8 H x W x 3, RGB, contiguous, turned and mirrored as the frame's display matrix says."""
         planar = frame
         if frame.format.name in PLANAR:
-            planar = self._unpacker.reformat(frame, format=PLANAR[frame.format.name], threads=self._threads)
-        rgb = self._reformatter.reformat(planar, format="rgb24", src_colorspace=source, threads=self._threads)
-        image: npt.NDArray[np.uint8] = rgb.to_ndarray()  # type: ignore[assignment]  # rgb24 is uint8
+            with self._scaler("planar") as scaler:
+                planar = scaler.reformat(frame, format=PLANAR[frame.format.name], threads=self._threads)
+        with self._scaler("rgb") as scaler:
+            source = _guess(frame) if frame.colorspace == UNSPECIFIED else None
+            rgb = scaler.reformat(planar, format="rgb24", src_colorspace=source, threads=self._threads)
+        image: Image = rgb.to_ndarray()  # type: ignore[assignment]  # rgb24 is uint8
         return np.ascontiguousarray(upright(image, frame))
+
+    def planes(self, frame: VideoFrame, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+        """Returns luma and chroma, uint8 3 x h x w, of a frame that `has_luma`, stretched to a height and width.
+
+        Each pixel is the mean over its area or, where the frame is smaller, between its neighbours: one step of
+        libswscale, with the same bits on every processor.
+        """
+        height, width = size
+        if is_turned(frame):
+            height, width = width, height
+        planar = "yuvj444p" if frame.format.name.startswith("yuvj") else "yuv444p"
+        with self._scaler(size) as scaler:
+            small = scaler.reformat(frame, width, height, planar, interpolation=AREA, threads=1)
+        values: npt.NDArray[np.uint8] = small.to_ndarray()  # type: ignore[assignment]  # 8 bits
+        return np.ascontiguousarray(upright(values.transpose(1, 2, 0), frame).transpose(2, 0, 1))
+
+    @contextmanager
+    def _scaler(self, purpose: object) -> Iterator[VideoReformatter]:
+        """A scaler that nobody else uses meanwhile, the same one for the same purpose where there is one."""
+        with self._lock:
+            idle = self._idle.setdefault(purpose, [])
+            scaler = idle.pop() if idle else VideoReformatter()
+        yield scaler
+        with self._lock:
+            idle.append(scaler)
+
+
+def shrunk_image(image: Image, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Returns the planes of an image (uint8 H x W x 3), 3 x h x w, as `FrameConverter.planes` does those of a frame."""
+    # Three planes are three planes to the scaler, which would take colours apart and put them together again.
+    planes = VideoFrame.from_ndarray(np.ascontiguousarray(image.transpose(2, 0, 1)), format="yuv444p")
+    return FrameConverter().planes(planes, size)
+
+
+def has_luma(frame: VideoFrame) -> bool:
+    """Returns whether the frame's planes are luma and chroma by a matrix that is known."""
+    layout = frame.format
+    return len(layout.components) >= 3 and not layout.is_rgb and (frame.colorspace in MATRICES or _is_untold(frame))
+
+
+def is_full_range(frame: VideoFrame) -> bool:
+    """Returns whether luma goes from 0 to 255, not from 16 to 235."""
+    return frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
+
+
+def rgb_matrix(frame: VideoFrame) -> npt.NDArray[np.float32]:
+    """Returns float32 3 x 4: RGB in 0 to 255 is its first three columns by the planes (8 bits), and its last.
+
+    By ITU-R BT.601, BT.709 and BT.2020, of both ranges, as the frame is tagged.
+    """
+    red, blue = MATRICES[_guess(frame) if _is_untold(frame) else frame.colorspace]
+    green = 1 - red - blue
+    chroma = [
+        [1, 0, 2 * (1 - red)],
+        [1, -2 * blue * (1 - blue) / green, -2 * red * (1 - red) / green],
+        [1, 2 * (1 - blue), 0],
+    ]
+    full = is_full_range(frame)
+    matrix = np.array(chroma) * ([1, 1, 1] if full else [255 / 219, 255 / 224, 255 / 224])
+    offset = -matrix @ [0 if full else 16, 128, 128]
+    return np.column_stack([matrix, offset]).astype(np.float32)
+
+
+def _is_untold(frame: VideoFrame) -> bool:
+    return frame.colorspace == UNSPECIFIED
+
+
+def _guess(frame: VideoFrame) -> Colorspace:
+    """The colours that players assume where a file does not say."""
+    return Colorspace.ITU709 if frame.height >= HD_HEIGHT else Colorspace.ITU601
 
 
 def upright(image: npt.NDArray[np.uint8], frame: VideoFrame) -> npt.NDArray[np.uint8]:
@@ -54,9 +144,13 @@ def upright(image: npt.NDArray[np.uint8], frame: VideoFrame) -> npt.NDArray[np.u
 
 def displayed_size(frame: VideoFrame) -> tuple[int, int]:
     """Returns (width, height) of the frame as its display matrix shows it."""
+    return (frame.height, frame.width) if is_turned(frame) else (frame.width, frame.height)
+
+
+def is_turned(frame: VideoFrame) -> bool:
+    """Returns whether the frame's display matrix turns it by a quarter."""
     matrix = display_matrix(frame)
-    turned = matrix is not None and abs(matrix[1]) > abs(matrix[0])
-    return (frame.height, frame.width) if turned else (frame.width, frame.height)
+    return matrix is not None and abs(matrix[1]) > abs(matrix[0])
 
 
 def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:

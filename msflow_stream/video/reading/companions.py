@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from math import ceil, floor
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 from av.video.frame import VideoFrame
 
 from msflow_stream.types import Earlier
 from msflow_stream.video.motion import grey
-from msflow_stream.video.reading.colour import displayed_size
+from msflow_stream.video.pixels import DecodedPixels
+from msflow_stream.video.reading.colour import FrameConverter, displayed_size
 
 # 0.075 and 0.25 s, and 2 ms beyond, so that rounded timestamps choose as exact ones.
 LEAST, MOST = Fraction(73, 1000), Fraction(252, 1000)
@@ -49,9 +48,9 @@ class Companion(NamedTuple):
     frame: VideoFrame
     seconds: float
 
-    def earlier(self, to_rgb: Callable[[VideoFrame], npt.NDArray[np.uint8]]) -> Earlier:
-        """Returns it small and grey: by way of RGB, so that a video and a folder of its images give the same."""
-        return Earlier(grey(to_rgb(self.frame)), self.seconds)
+    def earlier(self, converter: FrameConverter) -> Earlier:
+        """Returns it small and grey."""
+        return Earlier(grey(DecodedPixels(self.frame, converter)), self.seconds)
 
 
 class CompanionFinder:

@@ -9,7 +9,8 @@ import av
 from av.video.frame import VideoFrame
 
 from msflow_stream.types import Frame, UserError
-from msflow_stream.video.reading.colour import RgbConverter, displayed_size
+from msflow_stream.video.pixels import DecodedPixels
+from msflow_stream.video.reading.colour import FrameConverter, displayed_size
 from msflow_stream.video.reading.companions import CompanionFinder
 from msflow_stream.video.reading.decoder import Decoder
 from msflow_stream.video.reading.open_file import exact_frames, first_video_stream, open_file
@@ -64,7 +65,7 @@ class VideoReader(OneShot):
         try:
             self._stream = first_video_stream(self._container, self._path)
             self._decoder = Decoder(self._container, self._stream, self._path.stem, threads, every, motion_every)
-            self._to_rgb = RgbConverter(threads)
+            self._converter = FrameConverter(threads)
             first = self._decoder.peek()
             self.damaged = self._decoder.damaged
             if first is None:
@@ -106,8 +107,9 @@ class VideoReader(OneShot):
                 companion = finder and finder.add(pts if self._decoder.timed else index, frame)
                 if frame is not None and index % self._every == 0:
                     moves = index % (self._motion_every or 1) == 0
-                    earlier = companion.earlier(self._to_rgb) if companion and moves else None
-                    yield Frame(self.info.name, index, pts, time, None, self._to_rgb(frame), earlier)
+                    earlier = companion.earlier(self._converter) if companion and moves else None
+                    pixels = DecodedPixels(frame, self._converter)
+                    yield Frame(self.info.name, index, pts, time, None, pixels, earlier)
             self.damaged, self.frames_read = self._decoder.damaged, self._decoder.passed
         finally:
             self.close()

@@ -50,7 +50,7 @@ class Recording:
             UserError: the folder does not exist.
         """
         self.path = path
-        self._shape = first.image.shape
+        self._shape = first.shape
         self._start = self._last = first.time
         self._seconds, self._gap = seconds, gap
         self._writer = VideoWriter(path, self._shape[1], self._shape[0], TICK, rate)
@@ -58,7 +58,7 @@ class Recording:
     def holds(self, frame: Frame) -> bool:
         """Returns whether a frame is to be part of it: of the same size, soon after the last one, and not too late."""
         return (
-            frame.image.shape == self._shape
+            frame.shape == self._shape
             and abs(frame.time - self._last) <= self._gap
             and frame.time - self._start < self._seconds
         )

@@ -74,10 +74,10 @@ class Restream:
         """Pushes a frame."""
         if self._closed:
             raise ValueError(f"the restream to {self._shown} is closed")
-        if self._link is not None and self._link.shape != frame.image.shape:
+        if self._link is not None and self._link.shape != frame.shape:
             self._hang_up()
         try:
-            if self._link is None and not self._connect(frame.image.shape):
+            if self._link is None and not self._connect(frame.shape):
                 self._away += 1
                 return
             assert self._link is not None

@@ -17,7 +17,7 @@ from av.video.frame import VideoFrame
 from msflow_stream.config.cameras import CameraSettings, Decode
 from msflow_stream.video.live.connection import Connection
 from msflow_stream.video.live.open_camera import DecoderChoice
-from msflow_stream.video.reading.colour import RgbConverter
+from msflow_stream.video.reading.colour import FrameConverter
 from tests.support.httpd import Pages
 from tests.support.videos import coded_image, read_code, write_video
 
@@ -43,7 +43,7 @@ def site(tmp_path: Path) -> Pages:
 
 
 def codes(url: str, choice: DecoderChoice) -> tuple[list[int | None], str]:
-    connection, to_rgb, seen = Connection(url, choice=choice), RgbConverter(), []
+    connection, to_rgb, seen = Connection(url, choice=choice), FrameConverter().rgb, []
     try:
         for arrival in connection:
             seen.append(read_code(to_rgb(arrival.frame)))
@@ -115,7 +115,7 @@ def test_pictures_in_the_layouts_of_cards_have_the_same_colours(layout: str, sam
     image = coded_image(5)
     image[:24, :, 0] //= 2
     frame = VideoFrame.from_ndarray(image, format="rgb24").reformat(format=same)
-    to_rgb = RgbConverter()
+    to_rgb = FrameConverter().rgb
     np.testing.assert_array_equal(to_rgb(frame.reformat(format=layout)), to_rgb(frame))
 
 

@@ -10,7 +10,7 @@ import pytest
 from av.video.frame import VideoFrame
 
 from msflow_stream.types import Frame
-from msflow_stream.video.reading.colour import RgbConverter, displayed_size
+from msflow_stream.video.reading.colour import FrameConverter, displayed_size
 from msflow_stream.video.reading.video_reader import VideoReader
 from tests.support.videos import (
     Image,
@@ -82,7 +82,7 @@ def test_a_frame_is_gone_once_nobody_holds_it() -> None:
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
         displayed_size(frame)
-        RgbConverter()(frame)
+        FrameConverter().rgb(frame)
         del frame
         gc.collect()
         assert [one for one in gc.garbage if isinstance(one, VideoFrame)] == []

@@ -1,0 +1,126 @@
+"""Pixels of a frame: kept as they were decoded until somebody wants them, small or in full, each made once."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from av.video.frame import VideoFrame
+
+from msflow_stream.types import Image, Pixels
+from msflow_stream.video.reading.colour import (
+    FrameConverter,
+    displayed_size,
+    has_luma,
+    is_full_range,
+    rgb_matrix,
+    shrunk_image,
+)
+
+STRIDE = 4  # from one pixel of a sample to the next
+OF_RGB = np.eye(3, 4, dtype=np.float32)
+LUMA_OF_RGB = (0.299, 0.587, 0.114)  # BT.601
+
+
+class Planes(NamedTuple):
+    """The planes of a small image, in the colours of its source, and what makes red, green and blue of them.
+
+    Attributes:
+        values: uint8 3 x h x w: luma and chroma, or red, green and blue.
+        matrix: float32 3 x 4; RGB in 0 to 255 is `matrix[:, :3] @ values + matrix[:, 3]`, clipped.
+        luma: the levels of black and white in the first plane, where that is luma.
+    """
+
+    values: npt.NDArray[np.uint8]
+    matrix: npt.NDArray[np.float32]
+    luma: tuple[int, int] | None
+
+    def rgb(self) -> Image:
+        """Returns the image, uint8 h x w x 3."""
+        rgb = np.tensordot(self.matrix[:, :3], self.values.astype(np.float32), 1) + self.matrix[:, 3, None, None]
+        return np.ascontiguousarray(np.rint(np.clip(rgb, 0, 255)).astype(np.uint8).transpose(1, 2, 0))
+
+    def grey(self) -> npt.NDArray[np.uint8]:
+        """Returns the grey levels, uint8 h x w: the luma where there is one."""
+        if self.luma is None:
+            levels = np.tensordot(np.array(LUMA_OF_RGB, np.float32), self.values.astype(np.float32), 1)
+            return np.asarray(np.rint(levels).astype(np.uint8))
+        black, white = self.luma
+        if (black, white) == (0, 255):
+            return np.ascontiguousarray(self.values[0])
+        levels = np.clip((np.arange(256) - black) * (255 / (white - black)), 0, 255)
+        return np.asarray(cv2.LUT(self.values[0], np.rint(levels).astype(np.uint8)), np.uint8)
+
+
+class DecodedPixels:
+    """The pixels of a decoded frame. May be asked from several threads.
+
+    Attributes:
+        shape: the image's height and width, and 3.
+        nbytes: the size of the decoded frame.
+    """
+
+    def __init__(self, frame: VideoFrame, converter: FrameConverter) -> None:
+        width, height = displayed_size(frame)
+        self.shape = (height, width, 3)
+        self.nbytes = sum(plane.buffer_size for plane in frame.planes)
+        self._frame, self._converter = frame, converter
+        self._lock = Lock()  # the scaler changes the frame's tags while it reads it
+        self._image: Image | None = None
+        self._planes: dict[tuple[int, int], Planes] = {}
+
+    def image(self) -> Image:
+        """Returns the image, uint8 H x W x 3, RGB."""
+        with self._lock:
+            return self._whole()
+
+    def planes(self, size: tuple[int, int]) -> Planes:
+        """Returns the image stretched to a height and width."""
+        with self._lock:
+            if size not in self._planes:
+                self._planes[size] = self._shrunk(size)
+            return self._planes[size]
+
+    def sample(self) -> npt.NDArray[np.uint8]:
+        """Returns every fourth pixel of every fourth line: of the luma, where it has 8 bits; else of the image."""
+        if not has_luma(self._frame) or self._frame.format.components[0].bits != 8:
+            return sample(self.image())
+        luma = self._frame.planes[0]
+        lines = np.frombuffer(memoryview(luma), np.uint8).reshape(-1, luma.line_size)  # wider than the image
+        return np.array(lines[: luma.height : STRIDE, : luma.width : STRIDE])
+
+    def _whole(self) -> Image:
+        if self._image is None:
+            self._image = self._converter.rgb(self._frame)
+        return self._image
+
+    def _shrunk(self, size: tuple[int, int]) -> Planes:
+        if not has_luma(self._frame):
+            return _of_image(self._whole(), size)
+        levels = (0, 255) if is_full_range(self._frame) else (16, 235)
+        return Planes(self._converter.planes(self._frame, size), rgb_matrix(self._frame), levels)
+
+
+def shrink(pixels: Image | Pixels, size: tuple[int, int]) -> Planes:
+    """Returns pixels stretched to a height and width, each a mean over its area.
+
+    This is the one way by which frames become small, those of videos, cameras and folders of images. What is still as
+    it was decoded becomes small without its image in full.
+    """
+    if isinstance(pixels, DecodedPixels):
+        return pixels.planes(size)
+    return _of_image(pixels if isinstance(pixels, np.ndarray) else pixels.image(), size)
+
+
+def sample(pixels: Image | Pixels) -> npt.NDArray[np.uint8]:
+    """Returns some of the pixels, spread over the image, in the colours that they have; their layout is no matter."""
+    if isinstance(pixels, DecodedPixels):
+        return pixels.sample()
+    return (pixels if isinstance(pixels, np.ndarray) else pixels.image())[::STRIDE, ::STRIDE].copy()
+
+
+def _of_image(image: Image, size: tuple[int, int]) -> Planes:
+    return Planes(shrunk_image(image, size), OF_RGB, None)
