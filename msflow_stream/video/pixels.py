@@ -59,6 +59,7 @@ class DecodedPixels:
     """The pixels of a decoded frame. May be asked from several threads.
 
     Attributes:
+        frame: what the decoder made.
         shape: the image's height and width, and 3.
         nbytes: the size of the decoded frame.
     """
@@ -67,10 +68,14 @@ class DecodedPixels:
         width, height = displayed_size(frame)
         self.shape = (height, width, 3)
         self.nbytes = sum(plane.buffer_size for plane in frame.planes)
-        self._frame, self._converter = frame, converter
+        self.frame, self._converter = frame, converter
         self._lock = Lock()  # the scaler changes the frame's tags while it reads it
         self._image: Image | None = None
         self._planes: dict[tuple[int, int], Planes] = {}
+
+    def anew(self) -> DecodedPixels:
+        """Returns the same pixels, of which nothing is made yet."""
+        return DecodedPixels(self.frame, self._converter)
 
     def image(self) -> Image:
         """Returns the image, uint8 H x W x 3, RGB."""
@@ -86,22 +91,22 @@ class DecodedPixels:
 
     def sample(self) -> npt.NDArray[np.uint8]:
         """Returns every fourth pixel of every fourth line: of the luma, where it has 8 bits; else of the image."""
-        if not has_luma(self._frame) or self._frame.format.components[0].bits != 8:
+        if not has_luma(self.frame) or self.frame.format.components[0].bits != 8:
             return sample(self.image())
-        luma = self._frame.planes[0]
+        luma = self.frame.planes[0]
         lines = np.frombuffer(memoryview(luma), np.uint8).reshape(-1, luma.line_size)  # wider than the image
         return np.array(lines[: luma.height : STRIDE, : luma.width : STRIDE])
 
     def _whole(self) -> Image:
         if self._image is None:
-            self._image = self._converter.rgb(self._frame)
+            self._image = self._converter.rgb(self.frame)
         return self._image
 
     def _shrunk(self, size: tuple[int, int]) -> Planes:
-        if not has_luma(self._frame):
+        if not has_luma(self.frame):
             return _of_image(self._whole(), size)
-        levels = (0, 255) if is_full_range(self._frame) else (16, 235)
-        return Planes(self._converter.planes(self._frame, size), rgb_matrix(self._frame), levels)
+        levels = (0, 255) if is_full_range(self.frame) else (16, 235)
+        return Planes(self._converter.planes(self.frame, size), rgb_matrix(self.frame), levels)
 
 
 def shrink(pixels: Image | Pixels, size: tuple[int, int]) -> Planes:

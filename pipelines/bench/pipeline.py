@@ -8,12 +8,13 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from msflow_stream.config.loading import override
 from msflow_stream.files import write_json
 from msflow_stream.machine import choose_device, usable_cores
 from msflow_stream.scenes.scene import Scene
@@ -24,10 +25,11 @@ from ..score import score
 from ..score_source import ScoreJob
 from ..terminal.progress import print_markdown
 from .machine import Spent, in_turn, machine_facts, machine_line, median, peak_memory
-from .stages import StageFootage, StageTimings, footage_folder, read_footage, synthetic_video
+from .stages import WHOLE_IMAGES, StageFootage, StageTimings, footage_folder, read_footage, synthetic_video
 
 MEBI = 2**20
-END_TO_END = "end to end"
+END_TO_END, WHOLE_END_TO_END = "end to end", "end to end, by whole images"
+REFERENCES = (WHOLE_IMAGES, WHOLE_END_TO_END)
 COLUMNS = ["", "ms/frame", "frames/s", "core-ms/frame", "share of core time"]
 
 
@@ -77,11 +79,13 @@ class PipelineRow:
         efficiency: end to end, as a share of the slowest stage's limit.
         possible_fraction: end to end, as a share of the lower one of both limits.
         peak_bytes: of a process that does nothing else.
+        references: the same by another way, beside the stages.
     """
 
     overlay: bool
     frames: int
     stages: Sequence[StageRow]
+    references: Sequence[StageRow]
     slowest: str
     limit_frames_per_s: float
     cores_limit_frames_per_s: float
@@ -104,6 +108,7 @@ def bench_pipeline(scene: Scene, job: PipelineJob) -> list[PipelineRow]:
         scorer = Scorer(scene, job.device, inference=make_inference(scene.settings.engine))
         footage = read_footage(video, job.seconds, scorer)
         scene.save(Path(name) / "scene")
+        replace(scene, settings=override(scene.settings, ["input.resize=lanczos"])).save(Path(name) / "whole")
         rows = [_row(scorer, footage, overlay, job, Path(name)) for overlay in job.overlays]
     for row in rows:
         _print(row, footage, scorer, job, facts)
@@ -124,12 +129,15 @@ def _row(scorer: Scorer, footage: StageFootage, overlay: bool, job: PipelineJob,
     with multiprocessing.get_context("spawn").Pool(1) as pool:  # a process of its own has its own peak
 
         def end_to_end() -> Spent:
-            taken, peak = pool.apply(_score_video, (footage.video, folder, overlay, job))
+            taken, peak = pool.apply(_score_video, (footage.video, folder / "scene", overlay, job))
             peaks.append(peak)
             return taken
 
+        def by_whole_images() -> Spent:
+            return pool.apply(_score_video, (footage.video, folder / "whole", overlay, job))[0]
+
         measurements: dict[str, Callable[[], Spent]] = {**StageTimings(footage, scorer, overlay, folder).measurements}
-        measurements[END_TO_END] = end_to_end
+        measurements |= {END_TO_END: end_to_end, WHOLE_END_TO_END: by_whole_images}
         taken = in_turn(measurements, job.repeats, "with overlay" if overlay else "without overlay")
     seconds = {name: median(values) for name, values in taken.items()}
     return summary(seconds, footage.frames, overlay, max(peaks))
@@ -137,19 +145,21 @@ def _row(scorer: Scorer, footage: StageFootage, overlay: bool, job: PipelineJob,
 
 def summary(seconds: Mapping[str, Spent], frames: int, overlay: bool, peak: int) -> PipelineRow:
     """Returns what follows from the seconds that each stage and the whole took for a number of frames."""
-    alone = {name: one for name, one in seconds.items() if name != END_TO_END}
+    alone = {name: one for name, one in seconds.items() if name not in (END_TO_END, *REFERENCES)}
     slowest = max(alone, key=lambda name: alone[name].wall)
     cpu = sum(one.cpu for one in alone.values())
-    stages = [
-        StageRow(name, 1000 * one.wall / frames, frames / one.wall, 1000 * one.cpu / frames, one.cpu / cpu)
-        for name, one in alone.items()
-    ]
+
+    def row(name: str) -> StageRow:
+        one = seconds[name]
+        return StageRow(name, 1000 * one.wall / frames, frames / one.wall, 1000 * one.cpu / frames, one.cpu / cpu)
+
     whole = seconds[END_TO_END]
     possible = max(alone[slowest].wall, cpu / usable_cores())
     return PipelineRow(
         overlay=overlay,
         frames=frames,
-        stages=stages,
+        stages=[row(name) for name in alone],
+        references=[row(name) for name in seconds if name in REFERENCES],
         slowest=slowest,
         limit_frames_per_s=frames / alone[slowest].wall,
         cores_limit_frames_per_s=frames * usable_cores() / cpu,
@@ -163,9 +173,9 @@ def summary(seconds: Mapping[str, Spent], frames: int, overlay: bool, peak: int)
 
 def _score_video(video: Path, folder: Path, overlay: bool, job: PipelineJob) -> tuple[Spent, int]:
     """Runs `score` in this process: the seconds that it says, those of its cores, and its peak of memory so far."""
-    scene = Scene.load(folder / "scene")
+    scene = Scene.load(folder)
     scorer = Scorer(scene, job.device, inference=make_inference(scene.settings.engine))
-    task = ScoreJob(out=folder / "run", overlay=overlay, overwrite=True, duration=job.seconds, evidence=False)
+    task = ScoreJob(out=folder.with_name("run"), overlay=overlay, overwrite=True, duration=job.seconds, evidence=False)
     cpu = time.process_time()
     with redirect_stderr(io.StringIO()):  # where its progress bar would disturb ours
         results, _ = score([str(video)], scorer, task, Console(file=io.StringIO()))
@@ -178,6 +188,7 @@ def _print(row: PipelineRow, footage: StageFootage, scorer: Scorer, job: Pipelin
         for one in row.stages
     ]
     cells.append([END_TO_END, *_figures(1000 / row.end_to_end_frames_per_s, row.end_to_end_core_ms_per_frame), "–"])
+    cells += [[one.stage, *_figures(one.ms_per_frame, one.core_ms_per_frame), "–"] for one in row.references]
     height, width = footage.shown[0].shape[:2]
     model, every = scorer.scene.settings, scorer.settings.every
     notes = [

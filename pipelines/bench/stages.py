@@ -16,24 +16,28 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from msflow_stream.config.settings import InputSettings
 from msflow_stream.datasets.synthetic import SyntheticScene
 from msflow_stream.files import replaced
 from msflow_stream.machine import usable_cores
 from msflow_stream.results.overlay_file import PRESET
 from msflow_stream.scenes.calibration import overlay_style
 from msflow_stream.scenes.normal import learn_from
+from msflow_stream.scenes.preparation import prepare
 from msflow_stream.scoring.inference import SceneBatch
 from msflow_stream.scoring.scorer import Scorer, ScoreRequest, measure_motion
 from msflow_stream.series import batched
-from msflow_stream.types import Frame, FrameScore
+from msflow_stream.types import Frame, FrameScore, Image, Pixels
 from msflow_stream.video.drawing.overlay import Overlay
+from msflow_stream.video.pixels import DecodedPixels
 from msflow_stream.video.sources import open_source
 from msflow_stream.video.writing.video_writer import VideoWriter
 
 from ..terminal.progress import progress
 from .machine import Spent, spent
 
-DECODING, PREPARING, MOTION, SCORING = "decode, convert", "prepare", "motion", "score"
+DECODING, PREPARING, MOTION, SCORING = "decode", "prepare", "motion", "score"
+WHOLE_IMAGES = "prepare, by whole images"  # as stills are; beside the stages, not one of them
 DRAWING, ENCODING = "draw", "encode"
 HELD = 32  # pictures in memory that a stage is fed with, again and again
 RATE = Fraction(25)
@@ -88,9 +92,11 @@ class StageTimings:
         self._footage, self._scorer, self._folder = footage, scorer, folder
         self._every = 1 if overlay else scorer.settings.every
         self._scored = -(-footage.frames // scorer.settings.every)
+        whole = scorer.scene.settings.input.model_copy(update={"resize": "lanczos"})
         self.measurements: dict[str, Callable[[], Spent]] = {
             DECODING: lambda: spent(self._decode),
-            PREPARING: lambda: spent(self._prepare),
+            PREPARING: lambda: spent(lambda: self._prepare(scorer.scene.settings.input)),
+            WHOLE_IMAGES: lambda: spent(lambda: self._prepare(whole)),
             MOTION: lambda: spent(self._motion),
             SCORING: self._score,
         }
@@ -106,10 +112,10 @@ class StageTimings:
     def _batches(self) -> Iterator[list[Frame]]:
         return batched(islice(cycle(self._footage.sampled), self._scored), self._scorer.settings.batch)
 
-    def _prepare(self) -> None:
+    def _prepare(self, settings: InputSettings) -> None:
         for batch in self._batches():
             with ThreadPoolExecutor(usable_cores()) as pool:
-                list(pool.map(lambda frame: self._scorer.scene.prepare(frame.pixels), batch))
+                list(pool.map(lambda frame: prepare(_anew(frame.pixels), settings), batch))
 
     def _motion(self) -> None:
         scene, settings = self._scorer.scene, self._scorer.settings
@@ -153,6 +159,11 @@ class StageTimings:
         taken = spent(encode)
         path.unlink()
         return taken
+
+
+def _anew(pixels: Image | Pixels) -> Image | Pixels:
+    """The pixels as they were decoded, again: what was made of them is not to be had for nothing."""
+    return pixels.anew() if isinstance(pixels, DecodedPixels) else pixels
 
 
 def footage_folder() -> Path:

@@ -32,7 +32,7 @@ ABLATIONS = [
     "score.aggregation=mul",
     *(f"score.top_k={k}" for k in (0.01, 0.1)),
     *(f"score.kind={kind}" for kind in ("paper", "surprise", "surprise_mean")),
-    *(f"input.resize={resize}" for resize in ("lanczos", "area", "bilinear")),
+    *(f"input.resize={resize}" for resize in ("area", "lanczos", "box", "bilinear")),
 ]
 BLOCKS = {"model.stages=[1]": "model.blocks=[1]", "model.stages=[1,2,3,4]": "model.blocks=[1,1,1,1]"}
 

@@ -49,7 +49,7 @@ def test_frames_of_the_input_s_size_are_not_changed() -> None:
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     chosen = InputSettings(size=(64, 96), mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
     module = Preparation(chosen.size, chosen.size, chosen.resize, *chosen.normalisation)
-    assert torch.equal(module(torch.from_numpy(image)[None])[0], prepare(image, chosen))
+    assert torch.allclose(module(torch.from_numpy(image)[None])[0], prepare(image, chosen), atol=1e-6)
 
 
 @pytest.mark.parametrize("resampling", get_args(Resampling))

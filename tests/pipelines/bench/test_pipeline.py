@@ -11,7 +11,7 @@ from msflow_stream.machine import usable_cores
 from msflow_stream.video.reading.video_reader import VideoReader, count_frames
 from pipelines.bench import stages
 from pipelines.bench.machine import Spent
-from pipelines.bench.pipeline import END_TO_END, summary
+from pipelines.bench.pipeline import END_TO_END, REFERENCES, summary
 from pipelines.bench.stages import synthetic_video
 from tests.pipelines.conftest import Workplace
 from tests.support.command import Command
@@ -53,6 +53,7 @@ def test_bench_pipeline_measures_a_video_with_and_without_overlay(
     assert {one["stage"] for one in without["stages"]} == ALONE
     assert {one["stage"] for one in drawn["stages"]} == ALONE | DRAWN
     assert (figures["width"], figures["height"]) == (96, 64)
+    assert [{one["stage"] for one in row["references"]} for row in figures["rows"]] == [set(REFERENCES)] * 2
     for row in figures["rows"]:
         slowest = max(row["stages"], key=lambda one: one["ms_per_frame"])
         assert row["frames"] == count_frames(video)
