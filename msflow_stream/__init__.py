@@ -1,13 +1,17 @@
 """Finds violations in fixed-camera video with one MSFlow model per scene.
 
 The names below are what a program needs to fit and to score; they are imported when they are first used, since torch
-takes seconds.
+takes seconds. With the first, threads are set up to share the machine's cores with others (`cores.share_cores`), unless
+torch is there already.
 """
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from msflow_stream.cores import share_cores
 
 if TYPE_CHECKING:
     from msflow_stream.scenes.scene import Scene
@@ -48,4 +52,6 @@ def __getattr__(name: str) -> Any:
     """Returns a public name from the module that defines it."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if "torch" not in sys.modules:
+        share_cores()
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,4 +1,4 @@
-"""The machine's devices, cores, memory and cache folder, as far as this process may use them."""
+"""The machine's devices, memory and cache folder, as far as this process may use them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import ctypes
 import os
 from pathlib import Path
 
-import joblib
 import platformdirs
 import torch
 
+from msflow_stream.cores import usable_cores
 from msflow_stream.types import UserError
 
 MALLOC_ARENAS, MALLOC_MAP_FROM, MALLOC_TRIM_FROM = -8, -3, -1  # M_ARENA_MAX and so on of glibc's malloc.h
@@ -56,11 +56,6 @@ def settle_memory() -> None:
         return
     for parameter, value in ((MALLOC_ARENAS, 1), (MALLOC_MAP_FROM, 32 * 2**20), (MALLOC_TRIM_FROM, 2**31 - 1)):
         mallopt(parameter, value)
-
-
-def usable_cores() -> int:
-    """CPU cores that affinity and a container's quota leave to this process."""
-    return int(joblib.cpu_count())
 
 
 def usable_memory() -> int:

@@ -13,7 +13,7 @@ import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
-from msflow_stream.machine import usable_cores  # noqa: E402
+from msflow_stream.cores import usable_cores  # noqa: E402
 from tests.support.command import Command  # noqa: E402
 
 torch.set_num_threads(1)

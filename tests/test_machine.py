@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from msflow_stream.machine import cache_folder, choose_device, usable_cores, usable_memory
+from msflow_stream.cores import usable_cores
+from msflow_stream.machine import cache_folder, choose_device, usable_memory
 from msflow_stream.types import UserError
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc and affinity are Linux's")
@@ -56,18 +57,6 @@ def test_without_a_limit_the_memory_is_that_of_the_machine(
     total = re.search(r"MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text())
     assert total is not None
     assert usable_memory() == pytest.approx(int(total[1]) * 1024, rel=0.01)
-
-
-def test_a_process_has_a_core_and_no_more_than_the_machine() -> None:
-    assert 1 <= usable_cores() <= (os.cpu_count() or 1)
-
-
-@linux
-def test_the_usable_cores_are_no_more_than_affinity_allows(cores: list[int]) -> None:
-    before = usable_cores()
-    for count in range(1, len(cores) + 1):
-        os.sched_setaffinity(0, cores[:count])
-        assert usable_cores() == min(count, before)
 
 
 def test_the_cpu_never_gets_more_threads_than_it_had(threads: None) -> None:

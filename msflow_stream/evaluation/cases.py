@@ -12,11 +12,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from msflow_stream.cores import usable_cores
 from msflow_stream.datasets import DATASETS
 from msflow_stream.datasets.clips import Clip, Flags, VideoScene, holds, mask_at
 from msflow_stream.datasets.images import load_images, load_mask
 from msflow_stream.datasets.stills import Still, StillClass
-from msflow_stream.machine import usable_cores
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.sources import Reader, open_source
 

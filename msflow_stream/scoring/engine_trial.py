@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from msflow_stream.config.engines import ENGINES
+from msflow_stream.cores import usable_cores
 from msflow_stream.files import replaced
-from msflow_stream.machine import usable_cores
 from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scoring.engines.base import Engine
 from msflow_stream.scoring.inference import EngineInference, Inference, PlainInference, SceneBatch

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from msflow_stream.config.settings import ScoreSettings
-from msflow_stream.machine import choose_device, usable_cores
+from msflow_stream.cores import usable_cores
+from msflow_stream.machine import choose_device
 from msflow_stream.model.aggregate import Maps, depth
 from msflow_stream.scenes.motion import MotionMeasure, motion_of
 from msflow_stream.scenes.scene import Measures, Scene

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from msflow_stream.machine import usable_cores, usable_memory
+from msflow_stream.cores import usable_cores
+from msflow_stream.machine import usable_memory
 from msflow_stream.results.run_folder import versions
 
 from ..terminal.progress import progress

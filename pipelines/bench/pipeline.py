@@ -15,8 +15,9 @@ from typing import Any
 from rich.console import Console
 
 from msflow_stream.config.loading import override
+from msflow_stream.cores import usable_cores
 from msflow_stream.files import write_json
-from msflow_stream.machine import choose_device, usable_cores
+from msflow_stream.machine import choose_device
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.engine_choice import make_inference
 from msflow_stream.scoring.scorer import Scorer

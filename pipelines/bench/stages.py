@@ -17,9 +17,9 @@ import numpy.typing as npt
 import torch
 
 from msflow_stream.config.settings import InputSettings
+from msflow_stream.cores import usable_cores
 from msflow_stream.datasets.synthetic import SyntheticScene
 from msflow_stream.files import replaced
-from msflow_stream.machine import usable_cores
 from msflow_stream.results.overlay_file import PRESET
 from msflow_stream.scenes.calibration import overlay_style
 from msflow_stream.scenes.normal import learn_from

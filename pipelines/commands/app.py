@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from rich.logging import RichHandler
 from rich.markup import escape
 
 from msflow_stream import __version__
+from msflow_stream.cores import share_cores
 from msflow_stream.types import UserError
 
 from . import bench, demo, evaluate, events, fit, scenes, score, watch, weights
@@ -51,6 +53,8 @@ def options(
 
 def main() -> None:
     """The console command: one line and exit code 2 for what a person can mend, 130 after Ctrl-C."""
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")  # frames are beside one another already
+    share_cores()
     try:
         app()
     except UserError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from msflow_stream.machine import usable_cores
+from msflow_stream.cores import usable_cores
 from msflow_stream.video.reading.video_reader import VideoReader, count_frames
 from pipelines.bench import stages
 from pipelines.bench.machine import Spent
