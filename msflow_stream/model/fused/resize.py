@@ -41,11 +41,11 @@ def resampling_matrix(length: int, wanted: int, resampling: Resampling) -> Tenso
 
     The filter is stretched when an image shrinks, so that every pixel counts; it is cut off at the borders and its
     weights sum to 1. That is how Pillow resamples. `area` is the mean over a pixel's exact area, as libswscale and
-    OpenCV have it, and where an image grows it goes straight from pixel to pixel.
+    OpenCV have it.
     """
-    if resampling == "area" and length > wanted:
+    if resampling == "area":
         return _shares(length, wanted)
-    function, reach = FILTERS["bilinear" if resampling == "area" else resampling]
+    function, reach = FILTERS[resampling]
     scale = length / wanted
     stretch = max(scale, 1.0)
     matrix = torch.zeros(wanted, length, dtype=torch.float64)
@@ -91,6 +91,8 @@ class Preparation(nn.Module):
         self.resizes = frame_size != size
         lower, narrower = frame_size[0] - size[0], frame_size[1] - size[1]
         self.rows_first = lower > 0 and lower > 2 * narrower  # as Pillow, by trying all kinds of sizes
+        if resampling == "area" and min(lower, narrower) < 0:  # as a decoder's frame that is too small for it
+            resampling = "lanczos"
         matrices = [resampling_matrix(*pair, resampling).float() for pair in zip(frame_size, size, strict=True)]
         self.register_buffer("rows", matrices[0], persistent=False)  # H h
         self.register_buffer("columns", matrices[1].T.contiguous(), persistent=False)  # w W

@@ -19,7 +19,8 @@ UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 # size in another way for the former, and an image should not depend on what decoded it.
 PLANAR = {"nv12": "yuv420p", "p010le": "yuv420p10le"}
 HD_HEIGHT = 720  # where a file does not say, HD is BT.709 and anything smaller BT.601: what players assume
-AREA = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+EXACT = Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+AREA, LANCZOS = Interpolation.AREA | EXACT, Interpolation.LANCZOS | EXACT
 # By AVColorSpace, of ITU-T H.273: the shares of red and blue in luma.
 MATRICES = {
     1: (0.2126, 0.0722),  # BT.709
@@ -58,15 +59,16 @@ class FrameConverter:
     def planes(self, frame: VideoFrame, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
         """Returns luma and chroma, uint8 3 x h x w, of a frame that `has_luma`, stretched to a height and width.
 
-        Each pixel is the mean over its area or, where the frame is smaller, between its neighbours: one step of
-        libswscale, with the same bits on every processor.
+        Each pixel is the mean over its area; a frame that is smaller, in either direction, is brought up by Lanczos's
+        filter, which keeps it as sharp as it is. One step of libswscale, with the same bits on every processor.
         """
         height, width = size
         if is_turned(frame):
             height, width = width, height
+        method = AREA if frame.width >= width and frame.height >= height else LANCZOS
         planar = "yuvj444p" if frame.format.name.startswith("yuvj") else "yuv444p"
         with self._scaler(size) as scaler:
-            small = scaler.reformat(frame, width, height, planar, interpolation=AREA, threads=1)
+            small = scaler.reformat(frame, width, height, planar, interpolation=method, threads=1)
         values: npt.NDArray[np.uint8] = small.to_ndarray()  # type: ignore[assignment]  # 8 bits
         return np.ascontiguousarray(upright(values.transpose(1, 2, 0), frame).transpose(2, 0, 1))
 

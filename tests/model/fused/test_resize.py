@@ -7,7 +7,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from msflow_stream.config.settings import InputSettings
@@ -24,9 +24,10 @@ sides = st.integers(32, 128)
     seed=st.integers(0, 99),
 )
 @settings(deadline=None, max_examples=60)
-def test_frames_become_what_pillow_makes_of_them_within_a_grey_level(
+def test_frames_become_what_prepare_makes_of_them_within_a_grey_level(
     frame: tuple[int, int], size: tuple[int, int], resampling: Resampling, seed: int
 ) -> None:
+    assume(resampling != "area" or min(np.subtract(frame, size)) >= 0)  # that is Lanczos's, with other edges
     image = np.random.default_rng(seed).integers(0, 256, (*frame, 3), dtype=np.uint8)
     plain = InputSettings(size=size, resize=resampling, mean=(0, 0, 0), std=(1, 1, 1))
     found = Preparation(frame, size, resampling, *plain.normalisation)(torch.from_numpy(image)[None])[0] * 255
@@ -34,6 +35,15 @@ def test_frames_become_what_pillow_makes_of_them_within_a_grey_level(
     differs = (found - expected).abs()
     assert (differs > 1.01).float().mean() < 1e-4  # two values halfway between levels meet
     assert differs.max() < 2.01
+
+
+def test_frames_that_are_too_small_for_means_over_areas_are_brought_up_as_prepare_does() -> None:
+    rows, columns = np.mgrid[:40, :60]
+    image = np.stack([4 * rows, 3 * columns, 2 * rows + columns], 2).astype(np.uint8)
+    plain = InputSettings(size=(64, 96), mean=(0, 0, 0), std=(1, 1, 1))
+    found = Preparation((40, 60), plain.size, "area", *plain.normalisation)(torch.from_numpy(image)[None])[0]
+    difference = (found - prepare(image, plain))[:, 4:-4, 4:-4].abs() * 255  # edges are continued in other ways
+    assert difference.max() < 1.5
 
 
 def test_a_camera_s_frames_are_normalised_as_the_scene_does() -> None:

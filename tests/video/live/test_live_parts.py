@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msflow_stream.config.cameras import Backoff
+from msflow_stream.types import Frame
 from msflow_stream.video.live.faults import ADVICE, Fault, open_error, read_error
 from msflow_stream.video.live.picture_check import PictureCheck
 from msflow_stream.video.live.timeline import Timeline
@@ -114,13 +115,17 @@ def test_a_frame_is_early_by_how_much_its_stamp_is_ahead_of_our_clock() -> None:
 NOISE = np.random.default_rng(0).integers(0, 256, (5, 48, 64, 3), dtype=np.uint8)
 
 
+def shown(image: np.ndarray) -> Frame:  # type: ignore[type-arg]
+    return Frame("gate", 0, None, 0.0, None, image)
+
+
 def test_identical_pictures_are_frozen_after_the_time_and_one_change_ends_it() -> None:
     check = PictureCheck(frozen_after=2, black_after=1)
-    assert [check.check(NOISE[0], second) for second in range(3)] == [None] * 3
-    assert check.check(NOISE[0], 3) == (Fault.FROZEN, 2)
+    assert [check.check(shown(NOISE[0]), second) for second in range(3)] == [None] * 3
+    assert check.check(shown(NOISE[0]), 3) == (Fault.FROZEN, 2)
     changed = NOISE[0].copy()
     changed[0, 0, 0] ^= 1
-    assert check.check(changed, 4) is None
+    assert check.check(shown(changed), 4) is None
 
 
 def test_still_but_live_pictures_are_not_frozen() -> None:
@@ -128,17 +133,17 @@ def test_still_but_live_pictures_are_not_frozen() -> None:
     random = np.random.default_rng(0)
     for second in range(20):
         noisy = coded_image(3) + random.integers(0, 2, (48, 64, 3), dtype=np.uint8)
-        assert check.check(noisy, second) is None
+        assert check.check(shown(noisy), second) is None
 
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (16, 16, 16), (0, 0, 255)])
 def test_a_picture_of_one_colour_is_black_rather_than_frozen(colour: tuple[int, int, int]) -> None:
     check = PictureCheck(frozen_after=1, black_after=1)
     picture = np.full((48, 64, 3), colour, np.uint8)
-    assert check.check(picture, 0) is None
-    assert check.check(picture, 1) == (Fault.BLACK, 1)
-    assert check.check(NOISE[0], 2) is None
-    assert check.check(picture, 3) is None
+    assert check.check(shown(picture), 0) is None
+    assert check.check(shown(picture), 1) == (Fault.BLACK, 1)
+    assert check.check(shown(NOISE[0]), 2) is None
+    assert check.check(shown(picture), 3) is None
 
 
 @pytest.mark.parametrize(
@@ -150,13 +155,13 @@ def test_what_is_not_looked_for_is_not_found(
 ) -> None:
     check = PictureCheck(frozen_after, black_after)
     black = np.zeros((48, 64, 3), np.uint8)
-    assert [check.check(black, second) for second in range(4)][-1] == found
+    assert [check.check(shown(black), second) for second in range(4)][-1] == found
 
 
 def test_a_change_of_size_is_a_change() -> None:
     check = PictureCheck(frozen_after=0, black_after=1)
-    assert check.check(NOISE[0], 0) is None
-    assert check.check(NOISE[0, :24], 1) is None
+    assert check.check(shown(NOISE[0]), 0) is None
+    assert check.check(shown(NOISE[0, :24]), 1) is None
 
 
 @pytest.mark.parametrize(
