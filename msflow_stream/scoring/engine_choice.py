@@ -46,7 +46,7 @@ class EngineChooser:
         self.settings, self._streams = settings, streams
         self._cache, self._file = cache, None if cache is None else TrialFile(cache / TRIALS)
         self._results: dict[str, TrialResult] = {}
-        self._made: dict[str, Engine] = {}
+        self._made: dict[tuple[EngineName, EnginePrecision, int], Engine] = {}
 
     def __call__(self, scene: Scene) -> Engine:
         """Returns the engine for a scene.
@@ -56,7 +56,7 @@ class EngineChooser:
         """
         name, precision = self.settings.name, self.settings.precision
         if scene.device.type == "cuda":
-            return self._of(*_on_gpu(name, precision))
+            return self._of(*_on_gpu(name, precision), streams=1)
         if name != "auto":
             if "cpu" not in ENGINES[name].devices:
                 raise UserError(f"the engine {name} needs an NVIDIA GPU: use --device cuda, or another --engine")
@@ -79,10 +79,10 @@ class EngineChooser:
             return False
         return wanted == precision or precision == "float32" or "amx_bf16" in processor()
 
-    def _of(self, name: EngineName, precision: EnginePrecision) -> Engine:
-        key = f"{name} {precision}"
+    def _of(self, name: EngineName, precision: EnginePrecision, streams: int | None = None) -> Engine:
+        key = (name, precision, streams or self._streams)
         if key not in self._made:
-            self._made[key] = ENGINES[name].make(precision, self._cache and self._cache / EIGHT_BITS, self._streams)
+            self._made[key] = ENGINES[name].make(precision, self._cache and self._cache / EIGHT_BITS, key[2])
         return self._made[key]
 
     def _fastest(self, scene: Scene, choices: Sequence[tuple[EngineName, EnginePrecision]]) -> Engine:

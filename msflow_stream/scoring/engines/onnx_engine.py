@@ -124,6 +124,7 @@ class OnnxRuntimeEngine(Engine):
         """Returns a function that runs the graph in a session of onnxruntime."""
         options = self._runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # see `cores.share_cores`
         options.log_severity_level = 3
         session = self._runtime.InferenceSession(graph_to_onnx(graph, example), options, providers=self.providers())
         names = [one.name for one in session.get_inputs()]

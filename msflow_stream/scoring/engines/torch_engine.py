@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from threading import Lock
+from pathlib import Path
+from threading import Barrier, Lock
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from msflow_stream.config.engines import EngineName
+from msflow_stream.config.engines import STREAMS, EngineName, EnginePrecision
 from msflow_stream.model.fused.winograd import use_winograd
 from msflow_stream.scoring.engines.base import Engine, Run, Samples
 from msflow_stream.types import UserError
@@ -64,18 +66,68 @@ class Replaying:
             return [one.clone() for one in outputs]
 
 
+def threads_beside(count: int) -> ThreadPoolExecutor:
+    """Returns threads that compute beside one another, among whose sums the threads of the caller's are shared out."""
+    threads, ready = torch.get_num_threads(), Barrier(count)
+
+    def begin() -> None:
+        torch.get_num_threads()  # a thread's first question takes the number of the process
+        torch.set_num_threads(max(1, threads // count))
+        ready.wait()
+
+    pool = ThreadPoolExecutor(count, "part", initializer=begin)
+    for started in [pool.submit(int) for _ in range(count)]:
+        started.result()
+    torch.set_num_threads(threads)  # the last call counts for threads that are yet to come, whoever they are
+    return pool
+
+
+class InParts:
+    """A function of a batch that runs its parts on threads of their own.
+
+    Threads that share each of the hundreds of steps for a batch wait for one another at all of them.
+    """
+
+    def __init__(self, run: Run, pool: ThreadPoolExecutor, count: int) -> None:
+        self._run, self._pool, self._count = run, pool, count
+
+    def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Returns the function's outputs for these inputs."""
+        size = -(-len(inputs[0]) // self._count)
+        taken = list(self._pool.map(self._run, zip(*(torch.split(one, size) for one in inputs), strict=True)))
+        with torch.inference_mode():
+            return taken[0] if len(taken) == 1 else [torch.cat(one) for one in zip(*taken, strict=True)]
+
+
 class TorchEngine(Engine):
     """Networks run by PyTorch; in lower precisions, convolutions and matrix products have them, the rest is float32.
 
     Its float32 convolutions on a CPU are direct ones, beside which those of `model.winograd` take less time.
+
+    Args:
+        precision: that of the arithmetic inside.
+        cache: not used.
+        streams: parts of a batch at a time, on a CPU. With 1, a batch has all threads: for frames that come one by one.
     """
 
     name: ClassVar[EngineName] = "torch"
 
+    def __init__(
+        self, precision: EnginePrecision = "float32", cache: Path | None = None, streams: int = STREAMS
+    ) -> None:
+        super().__init__(precision)
+        self.streams = min(streams, torch.get_num_threads())
+        self._pool: ThreadPoolExecutor | None = None
+
     def compile(self, graph: nn.Module, example: Sequence[Tensor], samples: Samples) -> Run:
         """Returns a function that runs the graph; on a GPU it is recorded and replayed."""
         run = self._run(self._ready(graph, example), example[0].device)
-        return Replaying(run) if example[0].is_cuda else run
+        if example[0].is_cuda:
+            return Replaying(run)
+        if self.streams == 1:
+            return run
+        self._pool = self._pool or threads_beside(self.streams)
+        return InParts(run, self._pool, self.streams)
 
     def _ready(self, graph: nn.Module, example: Sequence[Tensor]) -> nn.Module:
         if self.precision == "float32" and example[0].device.type == "cpu":
@@ -97,6 +149,11 @@ class CompileEngine(TorchEngine):
     """Networks compiled by torch.compile, which needs a C++ compiler and takes its time at the first batches."""
 
     name = "compile"
+
+    def __init__(
+        self, precision: EnginePrecision = "float32", cache: Path | None = None, streams: int = STREAMS
+    ) -> None:
+        super().__init__(precision, streams=1)  # its code has the number of threads in it
 
     def compile(self, graph: nn.Module, example: Sequence[Tensor], samples: Samples) -> Run:
         """Returns a function that runs the graph compiled."""

@@ -22,7 +22,7 @@ from msflow_stream.scoring.engine_choice import EngineChooser
 from msflow_stream.scoring.engines.base import Engine, FeatureGraph, Run, Samples
 from msflow_stream.scoring.engines.onnx_engine import graph_to_onnx
 from msflow_stream.scoring.engines.openvino_engine import OpenVinoEngine
-from msflow_stream.scoring.engines.torch_engine import TorchEngine
+from msflow_stream.scoring.engines.torch_engine import TorchEngine, threads_beside
 from msflow_stream.scoring.inference import EngineInference, PlainInference
 from msflow_stream.scoring.scorer import Scorer, ScoreRequest, score_batch
 from msflow_stream.types import APPEARANCE_KINDS, FrameScore, UserError
@@ -103,19 +103,42 @@ def test_scores_do_not_depend_on_the_batch(
         assert values(together) == pytest.approx(values(alone[:size]), rel=1e-5, abs=2e-5, nan_ok=True)
 
 
+@pytest.fixture
+def threads() -> Iterator[int]:
+    """Three threads for sums."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield 3
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("streams", [1, 2, 4])
-def test_scores_do_not_depend_on_how_many_frames_go_at_a_time(asked: list[ScoreRequest], streams: int) -> None:
-    pytest.importorskip("openvino")
-    expected = score_batch(asked, PlainInference())
-    engine = OpenVinoEngine(streams=streams)
-    found = score_batch(asked, scoring(engine))
-    assert engine.streams == min(streams, torch.get_num_threads())
-    assert values(found) == pytest.approx(values(expected), rel=1e-4, abs=2e-4, nan_ok=True)
+@pytest.mark.parametrize("name", ["torch", "openvino"])
+def test_scores_do_not_depend_on_how_many_frames_go_at_a_time(
+    asked: list[ScoreRequest], threads: int, name: EngineName, streams: int
+) -> None:
+    pytest.importorskip(name)
+    expected = score_batch(asked, scoring(ENGINES[name].make("float32", streams=1)))
+    engine = ENGINES[name].make("float32", streams=streams)
+    inference = scoring(engine)
+    assert engine.streams == min(streams, threads)
+    for size in (1, 2, 5, len(asked)):
+        found = score_batch(asked[:size], inference)
+        assert values(found) == pytest.approx(values(expected[:size]), rel=1e-5, abs=2e-5, nan_ok=True)
+    assert torch.get_num_threads() == threads
 
 
-def test_one_function_may_be_called_from_many_threads(scene: Scene) -> None:
-    pytest.importorskip("openvino")
-    both = [scoring(OpenVinoEngine(streams=streams)) for streams in (1, 4)]
+def test_threads_beside_one_another_share_the_threads_for_sums(threads: int) -> None:
+    for count, each in ((1, 3), (2, 1), (3, 1), (4, 1)):
+        with threads_beside(count) as pool, ThreadPoolExecutor(1) as another:
+            assert [pool.submit(torch.get_num_threads).result() for _ in range(count)] == [each] * count
+            assert another.submit(torch.get_num_threads).result() == torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("name", ["torch", "openvino"])
+def test_one_function_may_be_called_from_many_threads(scene: Scene, threads: int, name: EngineName) -> None:
+    pytest.importorskip(name)
+    both = [scoring(ENGINES[name].make("float32", streams=streams)) for streams in (1, 4)]
     batches = [list(moving(frames(count))) for count in (5, 3, 4)] * 4
     for one in both:
         scorer = Scorer(scene, "cpu", None, one)
