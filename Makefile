@@ -1,9 +1,10 @@
-# make demo | test | lint: the first call makes .venv and installs; later calls go straight to work.
+# make demo | test | lint | peers: the first call makes .venv and installs; later calls go straight to work.
 PYTHON ?= python3
 VENV ?= .venv
+PEERS_VENV ?= .peers-venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint format clean peers
 
 demo: $(READY)
 	$(VENV)/bin/msflow-stream demo --overwrite
@@ -21,8 +22,16 @@ format: $(READY)
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
+# What `bench peers` compares with, in an environment of its own (several GB): its versions never meet ours.
+peers: $(PEERS_VENV)/.ready
+
+$(PEERS_VENV)/.ready: tests/peers/requirements.txt
+	test -x $(PEERS_VENV)/bin/python || $(PYTHON) -m venv $(PEERS_VENV)
+	$(PEERS_VENV)/bin/python -m pip install --quiet --requirement tests/peers/requirements.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) .import_linter_cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(PEERS_VENV) .import_linter_cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit('Python 3.11 or newer is needed, this is ' + sys.version.split()[0] if sys.version_info < (3, 11) else 0)"

@@ -17,6 +17,7 @@ from .options import (
     Precision,
     SceneMemory,
     Scenes,
+    class_names,
     engine_overrides,
     gib_to_bytes,
     numbers,
@@ -197,6 +198,65 @@ def bench_scale(
         scene_bytes=gib_to_bytes(scene_memory),
     )
     run(settings, job)
+
+
+@group.command(
+    "peers",
+    epilog="Examples:\n\n"
+    "make peers\n\n"
+    "msflow-stream bench peers\n\n"
+    "msflow-stream bench peers --peers plain --seconds 10\n\n"
+    "msflow-stream bench peers --normal normal/ --videos clips/ --labels labels/ --models peers/ --json peers.json\n\n"
+    "msflow-stream bench peers --set model.backbone=resnet18 --peers plain,padim,fastflow",
+)
+def bench_peers(
+    videos: Annotated[
+        list[str] | None,
+        typer.Option(help="Clips to score, files or folders; may be repeated. Synthetic footage if not given."),
+    ] = None,
+    normal: Annotated[
+        list[str] | None, typer.Option(help="Normal footage that all are fitted on; may be repeated.")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="A .npy file of 0/1 per frame, or a folder of them.")] = None,
+    peers: Annotated[
+        str, typer.Option(help="Peers beside ours: plain, and padim, stfpm, patchcore, fastflow of anomalib.")
+    ] = "plain,padim,stfpm,fastflow",
+    height: Annotated[int, typer.Option(min=32, help="Height of the synthetic footage, which is 16:9.")] = 720,
+    seconds: Annotated[
+        float, typer.Option(min=1, help="Seconds of synthetic footage to score; twice as many are fitted on.")
+    ] = 20.0,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed rounds, each of all in turn.")] = 3,
+    environment: Annotated[
+        Path, typer.Option(help="Virtual environment of anomalib, as `make peers` makes it.")
+    ] = Path(".peers-venv"),
+    models: Annotated[
+        Path | None, typer.Option(help="Folder that keeps what was fitted, for another run on the same footage.")
+    ] = None,
+    set_: Overrides = None,
+    out: Figures = None,
+) -> None:
+    """Times ours and other detectors from end to end: the same clips, frames, backbone and input size, and AUROC.
+
+    Those of anomalib run in an environment of their own, which `make peers` makes in a checkout (several GB).
+    """
+    from msflow_stream.config.loading import load
+
+    from ..bench.peers.footage import given_footage, synthetic_footage
+    from ..bench.peers.job import PeersJob, check_peers
+    from ..bench.peers.job import bench_peers as run
+    from ..bench.stages import footage_folder
+
+    names = class_names(peers)
+    check_peers(names, environment)
+    settings = load(None, set_ or ())
+    if videos or normal or labels:
+        footage = given_footage(normal or (), videos or (), labels)
+    else:
+        footage = synthetic_footage(height, seconds, footage_folder())
+    run(
+        settings,
+        PeersJob(footage=footage, peers=names, repeats=repeats, environment=environment, models=models, out=out),
+    )
 
 
 @group.command("memory", epilog="Example: msflow-stream bench memory --backbone mobilenetv2_100 --frames 400")
