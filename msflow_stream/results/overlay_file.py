@@ -58,8 +58,8 @@ class OverlayFile:
         Raises:
             Exception: what the frame before could not be encoded for.
         """
-        drawn = self._overlay.draw(
-            frame.image, score, row.smoothed if row else None, frame.time, alarm=bool(row and row.alarm)
+        drawn = self._overlay.draw_planar(
+            frame.pixels, score, row.smoothed if row else None, frame.time, alarm=bool(row and row.alarm)
         )
         self._encoding.result()
         ticks = round(frame.time / self._time_base) if frame.pts is None else frame.pts

@@ -11,11 +11,13 @@ import numpy.typing as npt
 from av.video.frame import VideoFrame
 
 from msflow_stream.types import Image, Pixels
+from msflow_stream.video.planar import planar_copy, planar_image
 from msflow_stream.video.reading.colour import (
     FrameConverter,
     displayed_size,
     has_luma,
     is_full_range,
+    matrix_of,
     rgb_matrix,
     shrunk_image,
 )
@@ -89,6 +91,13 @@ class DecodedPixels:
                 self._planes[size] = self._shrunk(size)
             return self._planes[size]
 
+    def planar(self) -> VideoFrame:
+        """Returns a new frame of luma and chroma, for an encoder (see `planar_copy`)."""
+        with self._lock:
+            if has_luma(self.frame):
+                return planar_copy(self.frame, self._converter)
+            return planar_image(self._whole(), self._converter)
+
     def sample(self) -> npt.NDArray[np.uint8]:
         """Returns every fourth pixel of every fourth line: of the luma, where it has 8 bits; else of the image."""
         if not has_luma(self.frame) or self.frame.format.components[0].bits != 8:
@@ -106,7 +115,11 @@ class DecodedPixels:
         if not has_luma(self.frame):
             return _of_image(self._whole(), size)
         levels = (0, 255) if is_full_range(self.frame) else (16, 235)
-        return Planes(self._converter.planes(self.frame, size), rgb_matrix(self.frame), levels)
+        return Planes(
+            self._converter.planes(self.frame, size),
+            rgb_matrix(matrix_of(self.frame), is_full_range(self.frame)),
+            levels,
+        )
 
 
 def shrink(pixels: Image | Pixels, size: tuple[int, int]) -> Planes:
@@ -118,6 +131,13 @@ def shrink(pixels: Image | Pixels, size: tuple[int, int]) -> Planes:
     if isinstance(pixels, DecodedPixels):
         return pixels.planes(size)
     return _of_image(pixels if isinstance(pixels, np.ndarray) else pixels.image(), size)
+
+
+def planar(pixels: Image | Pixels, converter: FrameConverter) -> VideoFrame:
+    """Returns pixels as a new frame of luma and chroma, for an encoder; what is as it was decoded keeps its colours."""
+    if isinstance(pixels, DecodedPixels):
+        return pixels.planar()
+    return planar_image(pixels if isinstance(pixels, np.ndarray) else pixels.image(), converter)
 
 
 def sample(pixels: Image | Pixels) -> npt.NDArray[np.uint8]:

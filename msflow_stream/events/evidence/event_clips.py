@@ -6,17 +6,16 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from msflow_stream.events.evidence.copied_clip import CopiedClip
 from msflow_stream.events.evidence.event_folder import CLIP, OVERLAY, ClipFile, EventRecord
 from msflow_stream.events.evidence.frame_clip import FrameClip
 from msflow_stream.events.evidence.recent_frames import RecentFrame, RecentFrames
-from msflow_stream.types import UserError
+from msflow_stream.types import Image, Pixels, UserError
 from msflow_stream.video.drawing.overlay import Overlay, OverlayStyle
 from msflow_stream.video.packets.packet_ring import PacketRing
 from msflow_stream.video.packets.stream_copy import CopyError
+from msflow_stream.video.pixels import planar
+from msflow_stream.video.reading.colour import FrameConverter
 
 LATE = 10.0  # seconds that an event may be known after it began
 
@@ -59,7 +58,7 @@ class EventClip:
     ) -> None:
         """Prepares a clip that shows what was from `begin` on."""
         self._record, self._begin, self._recent, self._settings = record, begin, recent, settings
-        self._packets = packets
+        self._packets, self._converter = packets, FrameConverter()
         self._copied: CopiedClip | None = None
         self._coded: FrameClip | None = None
         if packets is not None and packets.obstacle is None:
@@ -77,11 +76,11 @@ class EventClip:
         """True while packets are still to come, beyond the last frame."""
         return self._copied is not None and not self._copied.over
 
-    def write(self, scored: RecentFrame, image: npt.NDArray[np.uint8]) -> None:
-        """Adds the next scored frame with its image, and the packets that came."""
+    def write(self, scored: RecentFrame, pixels: Image | Pixels) -> None:
+        """Adds the next scored frame with its pixels, and the packets that came."""
         until = self._record.until(self._settings.post_roll)
         if self._coded is not None and scored.time <= until:
-            self._write_frame(self._coded, image, scored.time)
+            self._write_frame(self._coded, pixels, scored.time)
         self.advance(scored.time)
 
     def advance(self, now: float) -> None:
@@ -123,8 +122,8 @@ class EventClip:
             if scored.time <= self._record.until(self._settings.post_roll):
                 self._write_frame(self._coded, scored.image(), scored.time)
 
-    def _write_frame(self, clip: FrameClip, image: npt.NDArray[np.uint8], time: float) -> None:
-        _guarded(self._record, CLIP, clip, lambda: clip.write(image, time))
+    def _write_frame(self, clip: FrameClip, pixels: Image | Pixels, time: float) -> None:
+        _guarded(self._record, CLIP, clip, lambda: clip.write(planar(pixels, self._converter), time))
         if clip.cut_short:
             self._record.note(_too_long(CLIP, self._settings))
 
@@ -141,12 +140,12 @@ class EventOverlay:
         """The file, if there is one."""
         return self._clip.parts
 
-    def write(self, scored: RecentFrame, image: npt.NDArray[np.uint8]) -> None:
-        """Adds the next scored frame, with its image."""
+    def write(self, scored: RecentFrame, pixels: Image | Pixels) -> None:
+        """Adds the next scored frame, with its pixels."""
         if self._clip.over or scored.time > self._record.until(self._settings.post_roll):
             return
         row = scored.row
-        drawn = self._overlay.draw(image, scored.score, row.smoothed, scored.time, alarm=bool(row.alarm))
+        drawn = self._overlay.draw_planar(pixels, scored.score, row.smoothed, scored.time, alarm=bool(row.alarm))
         _guarded(self._record, OVERLAY, self._clip, lambda: self._clip.write(drawn, scored.time))
         if self._clip.cut_short:
             self._record.note(_too_long(OVERLAY, self._settings))

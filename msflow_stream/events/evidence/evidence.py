@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from msflow_stream.events.evidence.event_clips import EventClip, EventOverlay, EvidenceSettings
 from msflow_stream.events.evidence.event_folder import SNAPSHOT, SNAPSHOT_OVERLAY, EventRecord
 from msflow_stream.events.evidence.recent_frames import RecentFrame, RecentFrames
 from msflow_stream.files import replaced
-from msflow_stream.types import EventMessage
+from msflow_stream.types import EventMessage, Image, Pixels
 from msflow_stream.video.drawing.jpeg import to_jpeg
 from msflow_stream.video.drawing.overlay import Overlay, OverlayStyle
 from msflow_stream.video.packets.packet_ring import PacketRing
@@ -62,13 +61,13 @@ class Evidence:
             self._update_snapshots()
             self._save()
 
-    def write(self, scored: RecentFrame, image: npt.NDArray[np.uint8]) -> None:
-        """Adds the next scored frame, with its image."""
+    def write(self, scored: RecentFrame, pixels: Image | Pixels) -> None:
+        """Adds the next scored frame, with its pixels."""
         if self.over:
             self._save()
             return
-        self._overlay.write(scored, image)
-        self._clip.write(scored, image)
+        self._overlay.write(scored, pixels)
+        self._clip.write(scored, pixels)
         self._update_snapshots()
         beyond = scored.time - self._record.until(self._settings.post_roll)
         if beyond > 0 and (not self._clip.waits or beyond > PATIENCE):
@@ -111,7 +110,7 @@ def _write_snapshots(folder: Path, peak: RecentFrame, before: Sequence[RecentFra
         partial.write_bytes(to_jpeg(_drawn(peak, before, style)))
 
 
-def _drawn(peak: RecentFrame, before: Sequence[RecentFrame], style: OverlayStyle) -> npt.NDArray[np.uint8]:
+def _drawn(peak: RecentFrame, before: Sequence[RecentFrame], style: OverlayStyle) -> Image:
     image = peak.image()
     overlay = Overlay(style)
     strip = np.zeros((STRIP, image.shape[1], 3), np.uint8)

@@ -6,8 +6,7 @@ from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
+from av.video.frame import VideoFrame
 
 from msflow_stream.events.evidence.event_folder import ClipFile, free_stem
 from msflow_stream.types import UserError
@@ -43,8 +42,8 @@ class FrameClip:
             return []
         return [ClipFile(self._path.name, self._start, self.last, False)]
 
-    def write(self, image: npt.NDArray[np.uint8], time: float) -> None:
-        """Adds an image, uint8 H x W x 3, RGB, shown from `time` on.
+    def write(self, frame: VideoFrame, time: float) -> None:
+        """Adds a planar frame, shown from `time` on.
 
         Raises:
             UserError, OSError: it cannot be written.
@@ -53,13 +52,13 @@ class FrameClip:
             return
         if self._writer is None:
             self._path = self._folder / f"{free_stem(self._folder, self._stem)}.mp4"
-            self._writer = VideoWriter(self._path, image.shape[1], image.shape[0], TICK, self._rate)
+            self._writer = VideoWriter(self._path, frame.width, frame.height, TICK, self._rate)
             self._start = time
         if time - self._start > self._max_seconds:
             self.cut_short = True
             self.finish()
             return
-        self._writer.write(image, round(time / TICK))
+        self._writer.write(frame, round(time / TICK))
         self.last = time
 
     def finish(self) -> None:

@@ -98,7 +98,7 @@ class EvidenceWriter:
             self._packets.catch_up(frame.time)
         scored = self._recent.add(frame, score, row)
         for evidence in self._open.values():
-            evidence.write(scored, frame.image)
+            evidence.write(scored, frame.pixels)
         self._open = {id: evidence for id, evidence in self._open.items() if not evidence.done}
         if self._postponed and self._clock() - self._failed >= self._settings.retry_seconds:
             for message in list(self._postponed.values()):

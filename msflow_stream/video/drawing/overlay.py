@@ -9,20 +9,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
+from av.video.frame import VideoFrame
 
-from msflow_stream.types import Frame, FrameScore, Motion, ScoreRow, UserError, Why
-from msflow_stream.video.drawing.widgets import (
-    RED,
-    Bar,
-    Box,
-    Label,
-    Point,
-    Stain,
-    TimelineCurve,
-    arrow,
-    border,
-    level_table,
-)
+from msflow_stream.types import Frame, FrameScore, Image, Motion, Pixels, ScoreRow, UserError, Why
+from msflow_stream.video.drawing.canvas import Box, Canvas, LevelColours, LevelStain, Stain
+from msflow_stream.video.drawing.widgets import RED, Bar, Label, Point, TimelineCurve, arrow, border
+from msflow_stream.video.pixels import planar
+from msflow_stream.video.reading.colour import FrameConverter
 
 PATH_SECONDS = 0.5  # of a motion, which its arrow is as long as
 SHORTEST, LONGEST = 0.1, 0.35  # of an arrow, in heights of the image
@@ -91,11 +84,10 @@ class Overlay:
         self._past: deque[tuple[float, float]] = deque()
         self._make_glow = Glow(style)
         self._glow: Stain | None = None
-        self._glow_of: tuple[FrameScore, tuple[int, ...]] | None = None
+        self._glow_of: tuple[FrameScore, tuple[int, int]] | None = None
+        self._converter = FrameConverter()
 
-    def draw(
-        self, image: npt.NDArray[np.uint8], score: FrameScore | None, value: float | None, time: float, alarm: bool
-    ) -> npt.NDArray[np.uint8]:
+    def draw(self, image: Image, score: FrameScore | None, value: float | None, time: float, alarm: bool) -> Image:
         """Returns a new image with everything on it; the given one stays as it is.
 
         Args:
@@ -107,38 +99,48 @@ class Overlay:
             time: seconds from the source's start. Going back forgets what lay after it.
             alarm: frame the image in red and say so.
         """
-        layout = self._layout
-        if layout is None or image.shape[:2] != layout.shape:
-            layout = self._layout = _Layout(self._style, image.shape[1], image.shape[0])
         shown = image.copy()
-        if score is not None:
-            self._lay_glow(shown, score)
-            value = score.score if value is None else value
-        if value is not None:
-            self._remember(time, value, self._style.history / image.shape[1])
-            level = self._style.level(value)
-            layout.curve.draw(shown, *self._recent(time))
-            layout.bar.draw(shown, level)
-            if layout.has_score:
-                layout.score.draw(shown, layout.score_text.format(_number(value)))
-            if alarm:
-                border(shown, layout.border)
-                layout.alarm.draw(shown, "ALARM", weight=700)
-                if self._style.parts and score is not None and score.why is not None:
-                    layout.explain(shown, score.why)
-        layout.time.draw(shown, clock(time))
+        self._draw(Canvas.of_image(shown), score, value, time, alarm)
         return shown
 
-    def draw_scored(self, frame: Frame, score: FrameScore, row: ScoreRow) -> npt.NDArray[np.uint8]:
-        """Returns a new image, uint8 H x W x 3, RGB: the frame with its own score on it."""
-        return self.draw(frame.image, score, row.smoothed, frame.time, alarm=bool(row.alarm))
+    def draw_planar(
+        self, pixels: Image | Pixels, score: FrameScore | None, value: float | None, time: float, alarm: bool
+    ) -> VideoFrame:
+        """Returns a new frame for an encoder, drawn on as by `draw`: on luma and chroma, which are never converted."""
+        frame = planar(pixels, self._converter)
+        self._draw(Canvas.of_frame(frame), score, value, time, alarm)
+        return frame
 
-    def _lay_glow(self, image: npt.NDArray[np.uint8], score: FrameScore) -> None:
-        key = (score, image.shape)
-        if self._glow_of is None or self._glow_of[0] is not score or self._glow_of[1] != image.shape:
-            self._glow, self._glow_of = self._make_glow(score.map, image.shape[1], image.shape[0]), key
+    def draw_scored(self, frame: Frame, score: FrameScore, row: ScoreRow) -> VideoFrame:
+        """Returns a new frame for an encoder: the given one with its own score on it."""
+        return self.draw_planar(frame.pixels, score, row.smoothed, frame.time, alarm=bool(row.alarm))
+
+    def _draw(self, canvas: Canvas, score: FrameScore | None, value: float | None, time: float, alarm: bool) -> None:
+        layout = self._layout
+        if layout is None or canvas.size != layout.size:
+            layout = self._layout = _Layout(self._style, *canvas.size)
+        if score is not None:
+            self._lay_glow(canvas, score)
+            value = score.score if value is None else value
+        if value is not None:
+            self._remember(time, value, self._style.history / canvas.size[0])
+            level = self._style.level(value)
+            layout.curve.draw(canvas, *self._recent(time))
+            layout.bar.draw(canvas, level)
+            if layout.has_score:
+                layout.score.draw(canvas, layout.score_text.format(_number(value)))
+            if alarm:
+                border(canvas, layout.border)
+                layout.alarm.draw(canvas, "ALARM", weight=700)
+                if self._style.parts and score is not None and score.why is not None:
+                    layout.explain(canvas, score.why)
+        layout.time.draw(canvas, clock(time))
+
+    def _lay_glow(self, canvas: Canvas, score: FrameScore) -> None:
+        if self._glow_of is None or self._glow_of[0] is not score or self._glow_of[1] != canvas.size:
+            self._glow, self._glow_of = self._make_glow(score.map, *canvas.size), (score, canvas.size)
         if self._glow is not None:
-            self._glow.lay(image)
+            self._glow.lay(canvas)
 
     def _remember(self, time: float, value: float, instant: float) -> None:
         """Keeps the largest value of each instant, the seconds that the timeline can tell apart: memory is bounded."""
@@ -161,7 +163,7 @@ class _Layout:
     """The places of everything on a frame of one size."""
 
     def __init__(self, style: OverlayStyle, width: int, height: int) -> None:
-        self.shape = (height, width)
+        self.size = (width, height)
         self.border = max(2, round(height * 0.008))
         stroke = max(1, round(height / 720))
         margin = self.border + max(1, round(height * 0.014))
@@ -189,12 +191,13 @@ class _Layout:
         side = Box(width - margin - thick, top, thick, foot.y - margin - top).within((width, height))
         self.bar = Bar(side, threshold, stroke)
 
-    def explain(self, image: npt.NDArray[np.uint8], why: Why) -> None:
+    def explain(self, canvas: Canvas, why: Why) -> None:
         """Draws what triggers: its name, and an arrow along what moves, in place."""
         if self.has_part:
-            self.part.draw(image, why.trigger)
+            self.part.draw(canvas, why.trigger)
         if why.trigger == "motion" and why.moved is not None:
-            arrow(image, *path_of(why.moved, *self.shape), thick=max(1.5, self.shape[0] / 120))
+            width, height = self.size
+            arrow(canvas, *path_of(why.moved, height, width), thick=max(1.5, height / 120))
 
 
 def path_of(moved: Motion, height: int, width: int) -> tuple[Point, Point]:
@@ -223,7 +226,7 @@ class Glow:
         places = cv2.convertScaleAbs(levels, alpha=(HEAD - FOOT) / 255, beta=FOOT)
         colours = cv2.applyColorMap(places, getattr(cv2, f"COLORMAP_{style.colormap.upper()}"))
         opacity = np.asarray(cv2.convertScaleAbs(levels, alpha=style.alpha), np.uint8)
-        self._table = level_table(np.ascontiguousarray(colours[..., ::-1], np.uint8), opacity)
+        self._table = LevelColours(np.ascontiguousarray(colours[:, 0, ::-1], np.uint8), opacity[:, 0])
 
     def __call__(self, anomaly_map: npt.NDArray[np.float16], width: int, height: int) -> Stain | None:
         """Returns the map (h x w) as a layer for a width x height image, None where it is nowhere above `low`."""
@@ -237,7 +240,7 @@ class Glow:
         if not levels.any():  # OpenCV kills the process when it is handed an empty box
             return None
         box = Box(*cv2.boundingRect(levels))  # a small region costs little on a large frame
-        return Stain.of_levels(box, np.ascontiguousarray(box.of(levels)), self._table)
+        return LevelStain(box, np.ascontiguousarray(box.of(levels)), self._table)
 
 
 def clock(time: float) -> str:

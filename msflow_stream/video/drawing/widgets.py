@@ -1,15 +1,15 @@
-"""The shapes an overlay is made of, drawn in place on RGB images: glows, panels, texts, a bar, a curve, an arrow."""
+"""The shapes an overlay is made of, drawn in place on a canvas: panels, texts, a bar, a curve, an arrow, a border."""
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Self
+from typing import Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-Image = npt.NDArray[np.uint8]
-Colour = tuple[int, int, int]
+from msflow_stream.video.drawing.canvas import OPAQUE, Box, Canvas, Colour, Stain
+
 Point = tuple[float, float]  # x, y in pixels
 Align = Literal["left", "centre", "right"]
 
@@ -17,68 +17,6 @@ WHITE: Colour = (245, 246, 248)
 INK: Colour = (14, 16, 20)
 AMBER: Colour = (255, 190, 70)
 RED: Colour = (232, 42, 46)
-
-
-class Box(NamedTuple):
-    """A rectangle in pixels."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-
-    def within(self, frame: tuple[int, int]) -> Box:
-        """Returns the part of the box that lies in a frame of (width, height), at least one pixel."""
-        x, y = min(max(self.x, 0), frame[0] - 1), min(max(self.y, 0), frame[1] - 1)
-        right, bottom = min(self.x + self.width, frame[0]), min(self.y + self.height, frame[1])
-        return Box(x, y, max(1, right - x), max(1, bottom - y))
-
-    def of(self, image: Image) -> Image:
-        """Returns the part of the image in the box, as a view."""
-        return image[self.y : self.y + self.height, self.x : self.x + self.width]
-
-
-class Stain:
-    """A colour layer with an opacity per pixel, prepared once and laid over images cheaply."""
-
-    def __init__(self, box: Box, colour: Image | Colour, opacity: Image) -> None:
-        """Takes the opacity (uint8 h x w, 255 is opaque) and one RGB colour, or uint8 h x w x 3."""
-        self._box = box
-        self._keep, self._add = _weighted(colour, opacity)
-
-    @classmethod
-    def of_levels(cls, box: Box, levels: Image, table: tuple[Image, Image]) -> Self:
-        """Returns a layer with the colour and opacity that `level_table` gives for each pixel's level (uint8 h x w)."""
-        stain = cls.__new__(cls)
-        keep, add = table
-        stain._box, kept = box, np.asarray(cv2.LUT(levels, keep), np.uint8)
-        stain._keep = np.asarray(cv2.merge((kept, kept, kept)), np.uint8)
-        stain._add = np.asarray(cv2.applyColorMap(levels, add), np.uint8)
-        return stain
-
-    def lay(self, image: Image) -> None:
-        """Blends the layer over the image, in place."""
-        part = self._box.of(image)
-        cv2.add(cv2.multiply(part, self._keep, scale=1 / 255), self._add, dst=part)
-
-
-def level_table(colours: Image, opacity: Image) -> tuple[Image, Image]:
-    """Returns, for each of 256 levels, how much a layer keeps of an image and what it adds.
-
-    Args:
-        colours: RGB, uint8 256 x 1 x 3.
-        opacity: uint8 256 x 1, 255 is opaque.
-    """
-    keep, add = _weighted(colours, opacity)
-    return np.ascontiguousarray(keep[..., 0]), add
-
-
-def _weighted(colour: Image | Colour, opacity: Image) -> tuple[Image, Image]:
-    weight = cv2.merge((opacity, opacity, opacity))
-    layer = np.ascontiguousarray(np.broadcast_to(np.asarray(colour, np.uint8), weight.shape))
-    return np.asarray(cv2.bitwise_not(weight), np.uint8), np.asarray(
-        cv2.multiply(layer, weight, scale=1 / 255), np.uint8
-    )
 
 
 def panel(box: Box, colour: Colour = INK, opacity: float = 0.55) -> Stain:
@@ -121,15 +59,18 @@ class Label:
         self.box = Box(x, margin + row * (height + margin), width, height).within(frame)
         self._panel = panel(self.box, ground, 0.55 if ground == INK else 0.9)
         self._baseline = round(height / 2 + size * 0.36)  # digits and capitals are about 0.7 of the size high
+        self._text, self._letters = "", self._panel  # the text drawn last
 
-    def draw(self, image: Image, text: str, weight: int = 500) -> None:
+    def draw(self, canvas: Canvas, text: str, weight: int = 500) -> None:
         """Draws the ground and the text in its middle, in place."""
-        self._panel.lay(image)
-        part = self.box.of(image)
-        x = max(0, (self.box.width - self._width(text, weight)) // 2)
-        mask = np.zeros((*part.shape[:2], 3), np.uint8)
-        cv2.putText(mask, text, (x, self._baseline), (255, 255, 255), self._font, self._size, weight)
-        Stain(self.box, WHITE, np.ascontiguousarray(mask[..., 0])).lay(image)
+        self._panel.lay(canvas)
+        if text != self._text:
+            x = max(0, (self.box.width - self._width(text, weight)) // 2)
+            mask = np.zeros((self.box.height, self.box.width), np.uint8)
+            cv2.putText(mask, text, (x, self._baseline), OPAQUE, self._font, self._size, weight)
+            self._text, self._letters = text, Stain(self.box, WHITE, mask)
+        if text:
+            self._letters.lay(canvas)
 
     def _width(self, text: str, weight: int = 500) -> int:
         return int(cv2.getTextSize((0, 0), text, (0, 0), self._font, self._size, weight)[2])
@@ -144,17 +85,17 @@ class Bar:
         self._stroke = stroke
         self._ground = panel(box)
 
-    def draw(self, image: Image, level: float) -> None:
+    def draw(self, canvas: Canvas, level: float) -> None:
         """Draws the bar in place; it is red where it has passed the threshold."""
         x, y, width, height = self._box
-        self._ground.lay(image)
+        self._ground.lay(canvas)
         filled = round(level * height)
         if filled > 0:
             over = self._threshold is not None and level >= self._threshold
-            self._box.of(image)[height - filled :] = RED if over else WHITE
+            fill(canvas, Box(x, y + height - filled, width, filled), RED if over else WHITE)
         if self._threshold is not None:
             tick = min(y + height - 1, y + round((1 - self._threshold) * height))
-            image[max(y, tick - self._stroke) : tick + self._stroke, max(0, x - width) : x + width] = AMBER
+            fill(canvas, Box(x - width, tick - self._stroke, 2 * width, 2 * self._stroke), AMBER)
 
 
 class TimelineCurve:
@@ -166,28 +107,43 @@ class TimelineCurve:
         self._box = Box(box.x + inset, box.y + inset, box.width - 2 * inset, box.height - 2 * inset)
         self._threshold = threshold
         self._stroke = stroke
+        self._dashes: Stain | None = None
 
-    def draw(self, image: Image, ages: npt.NDArray[np.float64], levels: npt.NDArray[np.float64]) -> None:
+    def draw(self, canvas: Canvas, ages: npt.NDArray[np.float64], levels: npt.NDArray[np.float64]) -> None:
         """Draws points of ages 1 (oldest, left) to 0 (now, right) and their levels from 0 to 1, in place."""
-        self._ground.lay(image)
-        part = self._box.of(image)
-        height, width = part.shape[:2]
+        self._ground.lay(canvas)
+        x, y, width, height = self._box
         if height < 2 or width < 2:
             return
         points = np.stack(((1 - ages) * (width - 1), (1 - levels) * (height - 1)), axis=1)
         # Sixteenths of a pixel, so that the line glides instead of stepping as time goes on.
         fixed = np.round(points * 16).astype(np.int32).reshape(-1, 1, 2)
-        cv2.polylines(part, [fixed], False, WHITE, self._stroke, cv2.LINE_AA, shift=4)
-        if self._threshold is None:
-            return
-        row = round((1 - self._threshold) * (height - 1))
-        cv2.polylines(part[:row], [fixed], False, RED, self._stroke, cv2.LINE_AA, shift=4)
-        dash = 4 * (self._stroke + 1)
-        for x in range(0, width, 2 * dash):
-            part[row : row + max(1, self._stroke // 2), x : x + dash] = AMBER
+        mask = np.zeros((height, width), np.uint8)
+        cv2.polylines(mask, [fixed], False, OPAQUE, self._stroke, cv2.LINE_AA, shift=4)
+        row = 0 if self._threshold is None else round((1 - self._threshold) * (height - 1))
+        if row:
+            Stain(Box(x, y, width, row), RED, mask[:row]).lay(canvas)
+        Stain(Box(x, y + row, width, height - row), WHITE, mask[row:]).lay(canvas)
+        if self._threshold is not None:
+            self._dashed(row).lay(canvas)
+
+    def _dashed(self, row: int) -> Stain:
+        """The threshold as a line at a row of the curve's box."""
+        x, y, width, height = self._box
+        if self._dashes is None:
+            dash, thick = 4 * (self._stroke + 1), min(height - row, max(1, self._stroke // 2))
+            is_dash = np.arange(width) // dash % 2 == 0
+            opacity = np.where(is_dash, OPAQUE, 0).astype(np.uint8)
+            self._dashes = Stain(Box(x, y + row, width, thick), AMBER, np.tile(opacity, (thick, 1)))
+        return self._dashes
 
 
-def arrow(image: Image, start: Point, end: Point, thick: float, colour: Colour = WHITE) -> None:
+def fill(canvas: Canvas, box: Box, colour: Colour) -> None:
+    """Fills the part of the box that lies in the canvas, in place."""
+    Stain(box.within(canvas.size), colour).lay(canvas)
+
+
+def arrow(canvas: Canvas, start: Point, end: Point, thick: float, colour: Colour = WHITE) -> None:
     """Draws an arrow with a dark edge around it, in place; its head is four times as broad as its shaft is thick."""
     foot, tip = np.array(start), np.array(end)
     length = float(np.hypot(*(tip - foot)))
@@ -196,12 +152,25 @@ def arrow(image: Image, start: Point, end: Point, thick: float, colour: Colour =
     neck = tip - along * min(4 * thick, 0.6 * length)
     one_side = (foot + across, neck + across, neck + 4 * across)
     other_side = (neck - 4 * across, neck - across, foot - across)
-    corners = np.round(16 * np.stack((*one_side, tip, *other_side))).astype(np.int32)
-    cv2.polylines(image, [corners], True, INK, max(2, round(0.8 * thick)), cv2.LINE_AA, shift=4)
-    cv2.fillPoly(image, [corners], colour, cv2.LINE_AA, shift=4)
+    points = np.stack((*one_side, tip, *other_side))
+    edge = max(2, round(0.8 * thick))
+    low, high = np.floor(points.min(axis=0)).astype(int) - edge, np.ceil(points.max(axis=0)).astype(int) + edge + 1
+    box = Box(*low.tolist(), *(high - low).tolist()).within(canvas.size)
+    corners = np.round(16 * (points - (box.x, box.y))).astype(np.int32)
+    outline, shape = np.zeros((2, box.height, box.width), np.uint8)
+    cv2.polylines(outline, [corners], True, OPAQUE, edge, cv2.LINE_AA, shift=4)
+    cv2.fillPoly(shape, [corners], OPAQUE, cv2.LINE_AA, shift=4)
+    Stain(box, INK, outline).lay(canvas)
+    Stain(box, colour, shape).lay(canvas)
 
 
-def border(image: Image, thickness: int, colour: Colour = RED) -> None:
-    """Frames the image, in place."""
-    image[:thickness] = image[-thickness:] = colour
-    image[:, :thickness] = image[:, -thickness:] = colour
+def border(canvas: Canvas, thickness: int, colour: Colour = RED) -> None:
+    """Frames the canvas, in place."""
+    width, height = canvas.size
+    for box in (
+        Box(0, 0, width, thickness),
+        Box(0, height - thickness, width, thickness),
+        Box(0, 0, thickness, height),
+        Box(width - thickness, 0, thickness, height),
+    ):
+        fill(canvas, box, colour)

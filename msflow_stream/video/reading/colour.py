@@ -72,6 +72,25 @@ class FrameConverter:
         values: npt.NDArray[np.uint8] = small.to_ndarray()  # type: ignore[assignment]  # 8 bits
         return np.ascontiguousarray(upright(values.transpose(1, 2, 0), frame).transpose(2, 0, 1))
 
+    def planar(self, frame: VideoFrame) -> VideoFrame:
+        """Returns a frame that `has_luma` with 8 bits and chroma at half the size, in the colours that it has."""
+        planar = "yuvj420p" if frame.format.name.startswith("yuvj") else "yuv420p"
+        with self._scaler(planar) as scaler:
+            return scaler.reformat(frame, format=planar, interpolation=AREA, threads=1)
+
+    def of_image(self, image: Image, hd: bool) -> VideoFrame:
+        """Returns an RGB image, uint8 H x W x 3, of even sides as a frame of limited range, by BT.709 or BT.601."""
+        with self._scaler("image") as scaler:
+            return scaler.reformat(
+                VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"),
+                format="yuv420p",
+                dst_colorspace=Colorspace.ITU709 if hd else Colorspace.ITU601,
+                src_color_range=ColorRange.JPEG,
+                dst_color_range=ColorRange.MPEG,
+                interpolation=Interpolation.BICUBIC,  # exact rounding takes a third longer
+                threads=1,  # it is done beside the scoring
+            )
+
     @contextmanager
     def _scaler(self, purpose: object) -> Iterator[VideoReformatter]:
         """A scaler that nobody else uses meanwhile, the same one for the same purpose where there is one."""
@@ -101,22 +120,30 @@ def is_full_range(frame: VideoFrame) -> bool:
     return frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
 
 
-def rgb_matrix(frame: VideoFrame) -> npt.NDArray[np.float32]:
+def matrix_of(frame: VideoFrame) -> int:
+    """Returns the matrix of a frame that `has_luma`, as ITU-T H.273 counts them: as tagged, or as players assume."""
+    return int(_guess(frame) if _is_untold(frame) else frame.colorspace)
+
+
+def rgb_matrix(matrix: int, full: bool) -> npt.NDArray[np.float32]:
     """Returns float32 3 x 4: RGB in 0 to 255 is its first three columns by the planes (8 bits), and its last.
 
-    By ITU-R BT.601, BT.709 and BT.2020, of both ranges, as the frame is tagged.
+    By ITU-R BT.601, BT.709 and BT.2020, of both ranges.
+
+    Args:
+        matrix: as ITU-T H.273 counts them.
+        full: luma goes from 0 to 255, not from 16 to 235.
     """
-    red, blue = MATRICES[_guess(frame) if _is_untold(frame) else frame.colorspace]
+    red, blue = MATRICES[matrix]
     green = 1 - red - blue
     chroma = [
         [1, 0, 2 * (1 - red)],
         [1, -2 * blue * (1 - blue) / green, -2 * red * (1 - red) / green],
         [1, 2 * (1 - blue), 0],
     ]
-    full = is_full_range(frame)
-    matrix = np.array(chroma) * ([1, 1, 1] if full else [255 / 219, 255 / 224, 255 / 224])
-    offset = -matrix @ [0 if full else 16, 128, 128]
-    return np.column_stack([matrix, offset]).astype(np.float32)
+    scaled = np.array(chroma) * ([1, 1, 1] if full else [255 / 219, 255 / 224, 255 / 224])
+    offset = -scaled @ [0 if full else 16, 128, 128]
+    return np.column_stack([scaled, offset]).astype(np.float32)
 
 
 def _is_untold(frame: VideoFrame) -> bool:

@@ -9,13 +9,11 @@ from types import TracebackType
 from typing import Literal, Self
 
 import av
-import numpy as np
-import numpy.typing as npt
 from av.container import OutputContainer
-from av.video.frame import PictureType
+from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from msflow_stream.types import UserError
+from msflow_stream.types import Image, UserError
 from msflow_stream.video.writing.audio import MARGIN, AudioTrack
 from msflow_stream.video.writing.disk_file import DiskFile
 from msflow_stream.video.writing.encoder_frames import EncoderFrames
@@ -72,7 +70,7 @@ class VideoWriter:
             time_base: seconds per tick of the timestamps. Finer than a microsecond is rounded to microseconds.
             rate: average frames per second: the duration of the last frame and a hint for the encoder.
             audio_from: the file whose first audio stream is to be heard, on the same clock as the timestamps.
-            crf: x264's constant rate factor, 0 (lossless) to 51.
+            crf: x264's constant rate factor, 0 (lossless) to 51; the constant quantiser of preset ultrafast.
             preset: x264's speed.
 
         Raises:
@@ -116,23 +114,24 @@ class VideoWriter:
             except UserError as closing:  # the first error is the one to be told
                 logger.error("%s", closing)
 
-    def write(self, image: npt.NDArray[np.uint8], pts: int) -> None:
+    def write(self, image: Image | VideoFrame, pts: int) -> None:
         """Adds one frame.
 
         Args:
-            image: uint8 H x W x 3, RGB.
+            image: uint8 H x W x 3, RGB; or a planar frame (see `planar_copy`), which is encoded as it is, and changed
+                only in its timestamps.
             pts: the frame's time in ticks of `time_base`, as the source counts them. One that does not come after the
                 frame before is moved to one tick after it.
 
         Raises:
             UserError: if the file cannot be written.
-            ValueError: if the image is not uint8 H x W x 3, or the writer is closed.
+            ValueError: if the image is neither, or the writer is closed.
         """
         if self._closed:
             raise ValueError(f"the writer of {self._path} is closed")
         frame = self._converter.convert(image)
         if self._output is None:
-            self._open(pts)
+            self._open(pts, frame)
         ticks = max(self._ticks(pts), self._last_ticks + 1)
         frame.time_base, frame.pts = self._time_base, ticks
         if ticks >= self._next_keyframe:
@@ -178,8 +177,8 @@ class VideoWriter:
         """Returns the source's timestamp in our ticks from the first frame; exact unless it is too fine for MP4."""
         return round((pts - self._first_pts) * self._source_time_base / self._time_base)
 
-    def _open(self, first_pts: int) -> None:
-        self._first_pts = first_pts
+    def _open(self, first_pts: int, first: VideoFrame) -> None:
+        self._first_pts, self._first = first_pts, first
         if self._audio_from is not None:
             self._audio = AudioTrack.open(self._audio_from, first_pts * self._source_time_base)
         try:
@@ -215,12 +214,12 @@ class VideoWriter:
     def _add_video(self, output: OutputContainer) -> VideoStream:
         stream = output.add_stream("libx264", rate=self._rate, options=self._encoder_options)
         assert isinstance(stream, VideoStream)
-        self._converter.describe(stream.codec_context)
+        self._converter.describe(stream.codec_context, self._first)
         stream.time_base = stream.codec_context.time_base = self._time_base
         stream.codec_context.gop_size = 1_000_000  # keyframes are asked for by time, which a frame count is not
         return stream
 
-    def _encode(self, frame: av.VideoFrame | None) -> None:
+    def _encode(self, frame: VideoFrame | None) -> None:
         """Encodes a frame, None for the rest, and writes what is ready after the sound that comes before it."""
         assert self._output is not None
         try:
@@ -238,8 +237,11 @@ class VideoWriter:
 
 
 def _encoder_options(rate: Fraction, crf: int, preset: Preset) -> dict[str, str]:
+    # Preset ultrafast spreads no quality within a frame or among frames. All that a rate factor does there is to find
+    # one quantiser for each frame, by a motion search of its own that takes a third of the time.
+    quality = {"qp": str(crf)} if preset == "ultrafast" else {"crf": str(crf)}
     return {
-        "crf": str(crf),
+        **quality,
         "preset": preset,
         "bf": "0",  # without B-frames decoding order is display order, and the duration is exact
         "forced-idr": "1",

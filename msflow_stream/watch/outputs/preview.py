@@ -47,7 +47,9 @@ class Preview:
         if now - self._last < self._every:
             return
         self._last = now
-        content = to_jpeg(self._overlay.draw_scored(frame, score, row), QUALITY)
+        content = to_jpeg(
+            self._overlay.draw(frame.image, score, row.smoothed, frame.time, alarm=bool(row.alarm)), QUALITY
+        )
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with replaced(self._path) as partial:

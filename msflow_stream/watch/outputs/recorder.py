@@ -12,12 +12,11 @@ from pathlib import Path
 from time import monotonic
 
 import av
-import numpy as np
-import numpy.typing as npt
+from av.video.frame import VideoFrame
 
 from msflow_stream.files import Retention, make_folder
 from msflow_stream.logs import Outage
-from msflow_stream.types import Frame, FrameScore, ScoreRow, UserError
+from msflow_stream.types import Frame, FrameScore, Image, ScoreRow, UserError
 from msflow_stream.video.drawing.overlay import Overlay, OverlayStyle
 from msflow_stream.video.writing.video_writer import VideoWriter
 from msflow_stream.watch.outputs.segments import free_path, remove_old_segments
@@ -63,8 +62,8 @@ class Recording:
             and frame.time - self._start < self._seconds
         )
 
-    def write(self, image: npt.NDArray[np.uint8], time: float) -> None:
-        """Adds an image, shown from `time` on.
+    def write(self, image: Image | VideoFrame, time: float) -> None:
+        """Adds an image or a planar frame, shown from `time` on.
 
         Raises:
             UserError: it cannot be written.

@@ -10,8 +10,7 @@ from random import Random
 from time import monotonic
 
 import av
-import numpy as np
-import numpy.typing as npt
+from av.video.frame import VideoFrame
 
 from msflow_stream.config.cameras import Backoff
 from msflow_stream.logs import Outage, redact
@@ -76,12 +75,14 @@ class Restream:
             raise ValueError(f"the restream to {self._shown} is closed")
         if self._link is not None and self._link.shape != frame.shape:
             self._hang_up()
+        if self._link is None and self._clock() < self._due:
+            self._away += 1
+            return
         try:
-            if self._link is None and not self._connect(frame.shape):
-                self._away += 1
-                return
-            assert self._link is not None
-            self._link.send(self._overlay.draw_scored(frame, score, row), frame.time)
+            drawn = self._overlay.draw_scored(frame, score, row)
+            if self._link is None:
+                self._link = self._connected(frame.shape, drawn)
+            self._link.send(drawn, frame.time)
         except (PublishError, av.FFmpegError) as error:
             self._away += 1
             self._fail(error)
@@ -94,15 +95,12 @@ class Restream:
         self._closed = True
         self._hang_up()
 
-    def _connect(self, shape: tuple[int, ...]) -> bool:
-        """Connects if it is time to, and says whether it did."""
-        if self._clock() < self._due:
-            return False
-        self._link = _Link(self._address, shape, self._rate, self._timeout)
+    def _connected(self, shape: tuple[int, ...], first: VideoFrame) -> _Link:
+        link = _Link(self._address, shape, first, self._rate, self._timeout)
         self._begun = self._clock()
         if not self._trouble.lasts:
             logger.info("restream to %s has begun, %d x %d", self._shown, shape[1], shape[0])
-        return True
+        return link
 
     def _fail(self, error: Exception) -> None:
         """Lets go of the connection, and has the next one wait."""
@@ -121,19 +119,21 @@ class Restream:
 
 
 class _Link:
-    """A connection with its encoder, for images of one shape (H x W x 3)."""
+    """A connection with its encoder, for frames of one shape (H x W x 3)."""
 
-    def __init__(self, address: Address, shape: tuple[int, ...], rate: Fraction, timeout: float) -> None:
+    def __init__(
+        self, address: Address, shape: tuple[int, ...], first: VideoFrame, rate: Fraction, timeout: float
+    ) -> None:
         self.shape = shape
-        self._encoder = RtpEncoder(shape[1], shape[0], rate)
+        self._encoder = RtpEncoder(first, rate)
         try:
             self._publisher = RtspPublisher(address, self._encoder.describe(), timeout)
         except BaseException:
             self._encoder.close()
             raise
 
-    def send(self, image: npt.NDArray[np.uint8], time: float) -> None:
-        self._publisher.send(self._encoder.encode(image, time))
+    def send(self, frame: VideoFrame, time: float) -> None:
+        self._publisher.send(self._encoder.encode(frame, time))
 
     def close(self) -> None:
         self._publisher.close()

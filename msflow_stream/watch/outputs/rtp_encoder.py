@@ -1,4 +1,4 @@
-"""The encoder of an RTSP session: images in, H.264 as RTP packets out, with its description."""
+"""The encoder of an RTSP session: frames in, H.264 as RTP packets out, with its description."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import base64
 from fractions import Fraction
 
 import av
-import numpy as np
-import numpy.typing as npt
 from av.codec.context import Flags
-from av.video.frame import PictureType
+from av.video.frame import PictureType, VideoFrame
 
 from msflow_stream.video.writing.encoder_frames import EncoderFrames
 
@@ -17,27 +15,35 @@ CLOCK = 90_000  # ticks a second: H.264's in RTP (RFC 6184)
 PAYLOAD = 96
 KEYFRAME_SECONDS = 2  # the longest that a viewer who comes later waits for a frame
 PACKET_BYTES = 1400  # fits into a packet of the network wherever the server passes it on
-OPTIONS = {"preset": "ultrafast", "tune": "zerolatency", "forced-idr": "1", "x264-params": "repeat-headers=1"}
+QUANTISER = 23  # a constant one; see `VideoWriter`
+OPTIONS = {
+    "preset": "ultrafast",
+    "tune": "zerolatency",
+    "qp": str(QUANTISER),
+    "forced-idr": "1",
+    "x264-params": "repeat-headers=1",
+}
 
 
 class RtpEncoder:
-    """An encoder for the images of one size, each at once. To be closed."""
+    """An encoder for planar frames (see `planar_copy`), each at once. To be closed."""
 
-    def __init__(self, width: int, height: int, rate: Fraction) -> None:
+    def __init__(self, first: VideoFrame, rate: Fraction) -> None:
         """Opens the encoder.
 
         Args:
-            rate: about how many images a second come.
+            first: a frame of the size and the colours that all are sent with.
+            rate: about how many frames a second come.
         """
         self._packets = _PacketList()
-        self._converter = EncoderFrames(width, height)
+        self._converter = EncoderFrames(first.width, first.height)
         self._step = max(1, round(CLOCK / rate))
         self._origin: float | None = None  # the time of tick 0, in seconds
         self._last = self._next_keyframe = 0
         self._output = av.open(self._packets, "w", format="rtp", container_options={"packetsize": str(PACKET_BYTES)})
         self._stream = self._output.add_stream("libx264", rate=rate, options=OPTIONS)
         codec = self._stream.codec_context
-        self._converter.describe(codec)
+        self._converter.describe(codec, self._converter.convert(first))
         self._stream.time_base = codec.time_base = Fraction(1, CLOCK)
         codec.gop_size = 1_000_000  # keyframes are asked for by time
         codec.flags |= Flags.global_header  # so that the parameter sets are known before the first frame
@@ -60,9 +66,9 @@ class RtpEncoder:
         ]
         return "".join(f"{line}\r\n" for line in lines)
 
-    def encode(self, image: npt.NDArray[np.uint8], time: float) -> list[bytes]:
-        """Returns the packets, RTP and RTCP, of an image (uint8 H x W x 3, RGB) shown from `time` seconds on."""
-        frame = self._converter.convert(image)
+    def encode(self, frame: VideoFrame, time: float) -> list[bytes]:
+        """Returns the packets, RTP and RTCP, of a frame shown from `time` seconds on; only its time is changed."""
+        frame = self._converter.convert(frame)
         frame.time_base, frame.pts = Fraction(1, CLOCK), self._tick(time)
         if frame.pts >= self._next_keyframe:
             frame.pict_type = PictureType.I
@@ -76,7 +82,7 @@ class RtpEncoder:
         self._output.close()
 
     def _tick(self, time: float) -> int:
-        """Returns the time in ticks, which always go on; where it steps back, as the next image's."""
+        """Returns the time in ticks, which always go on; where it steps back, as the next frame's."""
         if self._origin is None:
             self._origin = time
             return 0

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msflow_stream.types import FrameScore, Motion, Scores, UserError, Why
+from msflow_stream.video.drawing.canvas import Canvas
 from msflow_stream.video.drawing.overlay import (
     FOOT,
     HEAD,
@@ -303,7 +304,7 @@ def test_the_glow_is_within_rounding_of_the_plain_way(size: tuple[int, int], col
     shown = image.copy()
     layer = Glow(style)(anomaly_map, *size)
     assert layer is not None
-    layer.lay(shown)
+    layer.lay(Canvas.of_image(shown))
     difference = np.abs(shown - plain_glow(image, anomaly_map, style))
     assert difference.max() <= 3.0  # rounded six times: level twice, place, opacity, and both parts of the sum
     assert difference.mean() < 0.5

@@ -19,6 +19,8 @@ import pytest
 
 from msflow_stream.config.cameras import Backoff
 from msflow_stream.types import UserError
+from msflow_stream.video.pixels import planar
+from msflow_stream.video.reading.colour import FrameConverter
 from msflow_stream.watch.outputs.restream import Restream
 from msflow_stream.watch.outputs.rtp_encoder import CLOCK, RtpEncoder
 from tests.support.rtsp import need_server
@@ -219,10 +221,11 @@ def stamps(packets: list[bytes]) -> set[int]:
 
 
 def test_a_picture_is_sent_at_once_with_timestamps_that_follow_time_and_never_step_back() -> None:
-    encoder = RtpEncoder(64, 48, Fraction(5))
+    converter = FrameConverter()
+    encoder = RtpEncoder(planar(noise(0), converter), Fraction(5))
     found = []
     for seconds in (100.0, 100.2, 103.0, 5.0, 5.2):
-        (stamp,) = stamps(encoder.encode(noise(0), seconds))
+        (stamp,) = stamps(encoder.encode(planar(noise(0), converter), seconds))
         found.append(stamp)
     encoder.close()
     steps = [(after - before) % 2**32 / CLOCK for before, after in itertools.pairwise(found)]
