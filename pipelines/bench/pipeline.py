@@ -26,11 +26,20 @@ from ..score import score
 from ..score_source import ScoreJob
 from ..terminal.progress import print_markdown
 from .machine import Spent, in_turn, machine_facts, machine_line, median, peak_memory
-from .stages import WHOLE_IMAGES, StageFootage, StageTimings, footage_folder, read_footage, synthetic_video
+from .stages import (
+    DRAWING_IMAGES,
+    ENCODING_IMAGES,
+    WHOLE_IMAGES,
+    StageFootage,
+    StageTimings,
+    footage_folder,
+    read_footage,
+    synthetic_video,
+)
 
 MEBI = 2**20
 END_TO_END, WHOLE_END_TO_END = "end to end", "end to end, by whole images"
-REFERENCES = (WHOLE_IMAGES, WHOLE_END_TO_END)
+REFERENCES = (WHOLE_IMAGES, DRAWING_IMAGES, ENCODING_IMAGES, WHOLE_END_TO_END)
 COLUMNS = ["", "ms/frame", "frames/s", "core-ms/frame", "share of core time"]
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import cycle, islice
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
+from av.video.frame import VideoFrame
 
 from msflow_stream.config.settings import InputSettings
 from msflow_stream.cores import usable_cores
@@ -39,6 +38,7 @@ from .machine import Spent, spent
 DECODING, PREPARING, MOTION, SCORING = "decode", "prepare", "motion", "score"
 WHOLE_IMAGES = "prepare, by whole images"  # as stills are; beside the stages, not one of them
 DRAWING, ENCODING = "draw", "encode"
+DRAWING_IMAGES, ENCODING_IMAGES = "draw, on whole images", "encode, of whole images"  # beside the stages too
 HELD = 32  # pictures in memory that a stage is fed with, again and again
 RATE = Fraction(25)
 DRAWN = 50  # pictures, shown forwards and backwards again and again: to draw one takes far longer than to score it
@@ -101,7 +101,12 @@ class StageTimings:
             SCORING: self._score,
         }
         if overlay:
-            self.measurements |= {DRAWING: lambda: spent(self._draw), ENCODING: self._encode}
+            self.measurements |= {
+                DRAWING: lambda: spent(lambda: _exhaust(self._drawn(footage.frames))),
+                DRAWING_IMAGES: lambda: spent(lambda: _exhaust(self._drawn_images(footage.frames))),
+                ENCODING: lambda: self._encode(self._drawn(len(footage.shown))),
+                ENCODING_IMAGES: lambda: self._encode(self._drawn_images(len(footage.shown))),
+            }
 
     def _decode(self) -> None:
         video, seconds, scored = str(self._footage.video), self._footage.seconds, self._scorer.settings.every
@@ -134,31 +139,45 @@ class StageTimings:
             lambda: [inference.measures([SceneBatch(scene, inference.features(scene, x), settings)]) for x in batches]
         )
 
-    def _draw(self) -> None:
-        for _ in self._drawn(self._footage.frames):
-            pass
+    def _drawn(self, count: int) -> Iterator[VideoFrame]:
+        overlay = self._overlay()
+        for frame, score, time in self._shown(count):
+            yield overlay.draw_planar(frame.pixels, score, score.score, time, alarm=False)
 
-    def _drawn(self, count: int) -> Iterator[npt.NDArray[np.uint8]]:
-        """Pictures with a score that is new as often as frames are sampled."""
-        footage, settings = self._footage, self._scorer.settings
-        overlay = Overlay(overlay_style(self._scorer.scene.calibration, settings))
+    def _drawn_images(self, count: int) -> Iterator[Image]:
+        """The same on images in full, as stills are drawn."""
+        overlay = self._overlay()
+        for frame, score, time in self._shown(count):
+            image = replace(frame, pixels=_anew(frame.pixels)).image
+            yield overlay.draw(image, score, score.score, time, alarm=False)
+
+    def _overlay(self) -> Overlay:
+        return Overlay(overlay_style(self._scorer.scene.calibration, self._scorer.settings))
+
+    def _shown(self, count: int) -> Iterator[tuple[Frame, FrameScore, float]]:
+        """Frames with a score that is new as often as frames are sampled, and their times."""
+        footage, every = self._footage, self._scorer.settings.every
         for index, frame in zip(range(count), cycle(footage.shown), strict=False):
-            score = footage.scores[index // settings.every % len(footage.scores)]
-            yield overlay.draw(frame.image, score, score.score, index / float(footage.rate), alarm=False)
+            yield frame, footage.scores[index // every % len(footage.scores)], index / float(footage.rate)
 
-    def _encode(self) -> Spent:
-        images, rate = list(self._drawn(len(self._footage.shown))), self._footage.rate
-        height, width = images[0].shape[:2]
+    def _encode(self, drawn: Iterable[VideoFrame | Image]) -> Spent:
+        frames, rate = list(drawn), self._footage.rate
+        height, width = self._footage.shown[0].shape[:2]
         path = self._folder / "encoded.mp4"
 
         def encode() -> None:
             with VideoWriter(path, width, height, 1 / rate, rate, preset=PRESET) as writer:
-                for index, image in zip(range(self._footage.frames), cycle(images), strict=False):
-                    writer.write(image, index)
+                for index, frame in zip(range(self._footage.frames), cycle(frames), strict=False):
+                    writer.write(frame, index)
 
         taken = spent(encode)
         path.unlink()
         return taken
+
+
+def _exhaust(frames: Iterable[object]) -> None:
+    for _ in frames:
+        pass
 
 
 def _anew(pixels: Image | Pixels) -> Image | Pixels:

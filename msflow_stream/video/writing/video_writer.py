@@ -119,7 +119,7 @@ class VideoWriter:
 
         Args:
             image: uint8 H x W x 3, RGB; or a planar frame (see `planar_copy`), which is encoded as it is, and changed
-                only in its timestamps.
+                only in its timestamps and its type.
             pts: the frame's time in ticks of `time_base`, as the source counts them. One that does not come after the
                 frame before is moved to one tick after it.
 
@@ -134,6 +134,7 @@ class VideoWriter:
             self._open(pts, frame)
         ticks = max(self._ticks(pts), self._last_ticks + 1)
         frame.time_base, frame.pts = self._time_base, ticks
+        frame.pict_type = PictureType.NONE
         if ticks >= self._next_keyframe:
             frame.pict_type = PictureType.I
             self._next_keyframe = ticks + self._keyframe_ticks

@@ -121,7 +121,9 @@ def test_a_stain_on_planes_is_the_stain_on_rgb(
     colours = PlanarColours(*matrix)
     planes = colours.of_rgb(image[0, :1])[0]
     canvas = Canvas(
-        (16, 16), tuple(np.full((16 // n, 16 // n), v, np.uint8) for n, v in zip((1, 2, 2), planes, strict=True)), colours
+        (16, 16),
+        tuple(np.full((16 // n, 16 // n), v, np.uint8) for n, v in zip((1, 2, 2), planes, strict=True)),
+        colours,
     )
     stain = Stain(Box(3, 5, 9, 8), colour, np.full((8, 9), opacity, np.uint8))
     stain.lay(canvas)
