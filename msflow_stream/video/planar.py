@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -37,8 +38,8 @@ class PlanarColours(NamedTuple):
 
     def of_rgb(self, rgb: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
         """Returns luma and chroma, uint8 n x 3, of RGB from 0 to 255, n x 3."""
-        matrix = rgb_matrix(self.matrix, self.full).astype(np.float64)
-        values = (np.asarray(rgb, np.float64) - matrix[:, 3]) @ np.linalg.inv(matrix[:, :3]).T
+        matrix = _planar_matrix(self.matrix, self.full)
+        values = np.asarray(rgb, np.float64) @ matrix[:, :3].T + matrix[:, 3]
         return np.asarray(np.rint(np.clip(values, 0, 255)), np.uint8)
 
 
@@ -81,6 +82,14 @@ def plane_views(frame: VideoFrame) -> tuple[npt.NDArray[np.uint8], ...]:
         lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
         views.append(lines[: plane.height, : plane.width])
     return tuple(views)
+
+
+@cache
+def _planar_matrix(number: int, full: bool) -> npt.NDArray[np.float64]:
+    """3 x 4: luma and chroma are its first three columns by RGB, and its last."""
+    matrix = rgb_matrix(number, full).astype(np.float64)
+    inverse = np.linalg.inv(matrix[:, :3])
+    return np.column_stack([inverse, -inverse @ matrix[:, 3]])
 
 
 def _new(width: int, height: int) -> VideoFrame:

@@ -81,7 +81,7 @@ class Overlay:
     def __init__(self, style: OverlayStyle) -> None:
         self._style = style
         self._layout: _Layout | None = None
-        self._past: deque[tuple[float, float]] = deque()
+        self._times, self._levels = deque[float](), deque[float]()  # of the past that the timeline shows
         self._make_glow = Glow(style)
         self._glow: Stain | None = None
         self._glow_of: tuple[FrameScore, tuple[int, int]] | None = None
@@ -143,20 +143,22 @@ class Overlay:
             self._glow.lay(canvas)
 
     def _remember(self, time: float, value: float, instant: float) -> None:
-        """Keeps the largest value of each instant, the seconds that the timeline can tell apart: memory is bounded."""
-        while self._past and self._past[-1][0] > time:
-            self._past.pop()
-        if self._past and self._past[-1][0] // instant == time // instant:
-            value = max(value, self._past.pop()[1])
-        if math.isfinite(value):
-            self._past.append((time, value))
-        while self._past and self._past[0][0] < time - self._style.history:
-            self._past.popleft()
+        """Keeps the highest level of each instant, the seconds that the timeline can tell apart: memory is bounded."""
+        while self._times and self._times[-1] > time:
+            self._times.pop(), self._levels.pop()
+        level = self._style.level(value) if math.isfinite(value) else -math.inf
+        if self._times and self._times[-1] // instant == time // instant:
+            self._times.pop()
+            level = max(level, self._levels.pop())
+        if level >= 0:
+            self._times.append(time)
+            self._levels.append(level)
+        while self._times and self._times[0] < time - self._style.history:
+            self._times.popleft(), self._levels.popleft()
 
     def _recent(self, time: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        ages = [(time - then) / self._style.history for then, _ in self._past]
-        levels = [self._style.level(value) for _, value in self._past]
-        return np.array(ages, np.float64), np.array(levels, np.float64)
+        times, levels = (np.fromiter(values, np.float64, len(values)) for values in (self._times, self._levels))
+        return (time - times) / self._style.history, levels
 
 
 class _Layout:

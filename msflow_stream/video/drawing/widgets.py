@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from msflow_stream.video.drawing.canvas import OPAQUE, Box, Canvas, Colour, Stain
+from msflow_stream.video.drawing.canvas import OPAQUE, Box, Canvas, Colour, Plane, Stain
 
 Point = tuple[float, float]  # x, y in pixels
 Align = Literal["left", "centre", "right"]
@@ -83,7 +84,9 @@ class Bar:
         self._box = box
         self._threshold = threshold
         self._stroke = stroke
-        self._ground = panel(box)
+        self._ground = self._filling = panel(box)
+        self._drawn = (0, WHITE)  # what it was filled with last
+        self._tick: Stain | None = None
 
     def draw(self, canvas: Canvas, level: float) -> None:
         """Draws the bar in place; it is red where it has passed the threshold."""
@@ -92,10 +95,17 @@ class Bar:
         filled = round(level * height)
         if filled > 0:
             over = self._threshold is not None and level >= self._threshold
-            fill(canvas, Box(x, y + height - filled, width, filled), RED if over else WHITE)
+            colour = RED if over else WHITE
+            if self._drawn != (filled, colour):
+                self._drawn = (filled, colour)
+                self._filling = Stain(Box(x, y + height - filled, width, filled), colour)
+            self._filling.lay(canvas)
         if self._threshold is not None:
-            tick = min(y + height - 1, y + round((1 - self._threshold) * height))
-            fill(canvas, Box(x - width, tick - self._stroke, 2 * width, 2 * self._stroke), AMBER)
+            if self._tick is None:
+                tick = min(y + height - 1, y + round((1 - self._threshold) * height))
+                box = Box(x - width, tick - self._stroke, 2 * width, 2 * self._stroke)
+                self._tick = Stain(box.within(canvas.size), AMBER)
+            self._tick.lay(canvas)
 
 
 class TimelineCurve:
@@ -115,17 +125,26 @@ class TimelineCurve:
         x, y, width, height = self._box
         if height < 2 or width < 2:
             return
-        points = np.stack(((1 - ages) * (width - 1), (1 - levels) * (height - 1)), axis=1)
-        # Sixteenths of a pixel, so that the line glides instead of stepping as time goes on.
-        fixed = np.round(points * 16).astype(np.int32).reshape(-1, 1, 2)
-        mask = np.zeros((height, width), np.uint8)
-        cv2.polylines(mask, [fixed], False, OPAQUE, self._stroke, cv2.LINE_AA, shift=4)
         row = 0 if self._threshold is None else round((1 - self._threshold) * (height - 1))
-        if row:
-            Stain(Box(x, y, width, row), RED, mask[:row]).lay(canvas)
-        Stain(Box(x, y + row, width, height - row), WHITE, mask[row:]).lay(canvas)
+        points = np.stack(((1 - ages) * (width - 1), (1 - levels) * (height - 1)), axis=1)
+        if len(points):
+            top = max(0, math.floor(points[:, 1].min()) - self._stroke - 1)
+            bottom = min(height, math.ceil(points[:, 1].max()) + self._stroke + 2)
+            line = self._line(points - (0, top), bottom - top)
+            split = min(max(row, top), bottom)
+            for begin, end, colour in ((top, split, RED), (split, bottom, WHITE)):
+                if begin < end:
+                    Stain(Box(x, y + begin, width, end - begin), colour, line[begin - top : end - top]).lay(canvas)
         if self._threshold is not None:
             self._dashed(row).lay(canvas)
+
+    def _line(self, points: npt.NDArray[np.float64], height: int) -> Plane:
+        """The opacity of a line through the points, in so many rows."""
+        # Sixteenths of a pixel, so that the line glides instead of stepping as time goes on.
+        fixed = np.round(points * 16).astype(np.int32).reshape(-1, 1, 2)
+        mask = np.zeros((height, self._box.width), np.uint8)
+        cv2.polylines(mask, [fixed], False, OPAQUE, self._stroke, cv2.LINE_AA, shift=4)
+        return mask
 
     def _dashed(self, row: int) -> Stain:
         """The threshold as a line at a row of the curve's box."""
@@ -136,11 +155,6 @@ class TimelineCurve:
             opacity = np.where(is_dash, OPAQUE, 0).astype(np.uint8)
             self._dashes = Stain(Box(x, y + row, width, thick), AMBER, np.tile(opacity, (thick, 1)))
         return self._dashes
-
-
-def fill(canvas: Canvas, box: Box, colour: Colour) -> None:
-    """Fills the part of the box that lies in the canvas, in place."""
-    Stain(box.within(canvas.size), colour).lay(canvas)
 
 
 def arrow(canvas: Canvas, start: Point, end: Point, thick: float, colour: Colour = WHITE) -> None:
@@ -173,4 +187,4 @@ def border(canvas: Canvas, thickness: int, colour: Colour = RED) -> None:
         Box(0, 0, thickness, height),
         Box(width - thickness, 0, thickness, height),
     ):
-        fill(canvas, box, colour)
+        Stain(box.within(canvas.size), colour).lay(canvas)

@@ -223,7 +223,7 @@ def test_the_past_kept_is_bounded_however_fast_frames_come() -> None:
     overlay = Overlay(STYLE)
     for index in range(800):
         overlay.draw(image, None, 0.5, index / 80, alarm=False)
-    assert len(overlay._past) <= 65
+    assert len(overlay._times) == len(overlay._levels) <= 65
 
 
 def test_a_short_peak_stays_in_the_timeline() -> None:
