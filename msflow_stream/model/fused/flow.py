@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from msflow_stream.model.flows import ChannelLayerNorm, position_condition
+from msflow_stream.model.fused.centred_norm import CentredNorm, centred
 from msflow_stream.model.fused.channel_order import BlockOrder, ChannelOrder, fold_permutations
 from msflow_stream.model.fused.fusion import FusedFusion, Size, make_convolution
 from msflow_stream.model.fusion import OUTPUT_LIMIT
@@ -123,15 +124,17 @@ class _FusedBlock(nn.Module):
         if isinstance(norm, nn.BatchNorm2d):
             constant, factors = norm.eval()(constant).detach(), _factors(norm)
             weight = weight * factors[:, None, None, None]
-        self.norm = _copied(norm) if isinstance(norm, ChannelLayerNorm) else nn.Identity()
+        self.norm: nn.Module = nn.Identity()
+        if isinstance(norm, ChannelLayerNorm):
+            self.norm, weight, constant = CentredNorm(norm), centred(weight), centred(constant.double(), 1)
         self.conv1 = make_convolution(weight, None)
-        self.register_buffer("constant", constant.float().permute(0, 2, 3, 1).contiguous(), persistent=False)  # 1 H W C
+        constant = constant.float().contiguous(memory_format=torch.channels_last)
+        self.register_buffer("constant", constant, persistent=False)  # 1 C H W
         self.conv2 = _last(conv2, order)
 
     def forward(self, stored: Tensor) -> Tensor:
         passive = stored.index_select(1, self.passive)
-        hidden = self.conv1(as_images(passive, self.size)).permute(0, 2, 3, 1)  # B H W C
-        hidden = F.relu_(self.norm(hidden + self.constant)).permute(0, 3, 1, 2)
+        hidden = F.relu_(self.norm(self.conv1(as_images(passive, self.size)) + self.constant))  # B C H W
         s, t = as_pixels(self.conv2(hidden)).chunk(2, 1)
         active = torch.addcmul(t, stored.index_select(1, self.active), torch.tanh(s).mul_(self.clamp).exp_())
         return torch.cat([passive, active], 1)
@@ -140,12 +143,6 @@ class _FusedBlock(nn.Module):
 def _factors(norm: nn.BatchNorm2d) -> Tensor:
     assert norm.running_var is not None
     return norm.weight.detach().double() / (norm.running_var.double() + norm.eps).sqrt()
-
-
-def _copied(norm: nn.LayerNorm) -> nn.LayerNorm:
-    copy = nn.LayerNorm(norm.normalized_shape, norm.eps).to(norm.weight.device)
-    copy.load_state_dict(norm.state_dict())
-    return copy
 
 
 def _last(convolution: nn.Conv2d, order: BlockOrder) -> nn.Conv2d:

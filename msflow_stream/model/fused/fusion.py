@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from msflow_stream.model.fused.centred_norm import CentredNorm, centred
 from msflow_stream.model.fusion import ATAN_GAIN, FusionFlow, FusionNetwork
 from msflow_stream.model.tensors import as_images, as_pixels
 
@@ -73,9 +74,9 @@ class _FusedNetwork(nn.Module):
         self.sizes, self.channels, self.gain = list(sizes), network.channels, clamp * ATAN_GAIN
         self.smallest = min(sizes, key=lambda size: size[0] * size[1])
         every = torch.cat(list(scales))
-        self.squeeze = _convolution(network.squeeze, columns=every)
-        self.norm = nn.LayerNorm(network.squeeze.out_channels, network.norm.eps)
-        self.norm.load_state_dict(network.norm.state_dict())
+        squeeze = _convolution(network.squeeze, columns=every)
+        self.squeeze = make_convolution(centred(squeeze.weight.double()), centred(_bias(squeeze)))
+        self.norm = CentredNorm(network.norm)
         self.expand = _convolution(network.expand, rows=1 / every)
         pairs: Iterable[tuple[Any, Any, Tensor, Tensor]] = zip(
             network.conv_s, network.conv_t, scales, targets, strict=True
@@ -88,15 +89,20 @@ class _FusedNetwork(nn.Module):
     def forward(self, inputs: Sequence[Tensor], halves: Sequence[Tensor]) -> list[Tensor]:
         """Couples `halves` with `inputs`: (B H_l W_l) C_l/2 each."""
         images = [as_images(one, size) for one, size in zip(inputs, self.sizes, strict=True)]
-        pooled = torch.cat([F.adaptive_avg_pool2d(one, self.smallest) for one in images], 1)  # B sum(C)/2 h w
-        squeezed = F.relu(self.norm(self.squeeze(pooled).permute(0, 2, 3, 1)))  # B h w sum(C)/8
-        crossed = F.relu(self.expand(squeezed.permute(0, 3, 1, 2)))
+        pooled = torch.cat([self._pooled(one, size) for one, size in zip(images, self.sizes, strict=True)], 1)
+        squeezed = F.relu(self.norm(self.squeeze(pooled)))  # B sum(C)/8 h w
+        crossed = F.relu(self.expand(squeezed))
         outputs = []
         for scale, part in enumerate(torch.split(crossed, self.channels, 1)):
-            up = F.interpolate(part, size=self.sizes[scale], mode="bilinear", align_corners=True)
-            s, t = as_pixels(self.couple[scale](images[scale] + up)).chunk(2, 1)
+            s, t = as_pixels(self.couple[scale](images[scale] + self._upsampled(part, self.sizes[scale]))).chunk(2, 1)
             outputs.append(torch.addcmul(t, halves[scale], torch.atan(s).mul_(self.gain).exp_()))
         return outputs
+
+    def _pooled(self, images: Tensor, size: Size) -> Tensor:
+        return images if size == self.smallest else F.adaptive_avg_pool2d(images, self.smallest)
+
+    def _upsampled(self, part: Tensor, size: Size) -> Tensor:
+        return part if size == self.smallest else F.interpolate(part, size=size, mode="bilinear", align_corners=True)
 
 
 def _convolution(convolution: nn.Conv2d, columns: Tensor | None = None, rows: Tensor | None = None) -> nn.Conv2d:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any, ClassVar
@@ -19,18 +19,25 @@ from msflow_stream.config.engines import STREAMS, EngineName, EnginePrecision
 from msflow_stream.scoring.engines.base import Engine, Run, Samples, missing
 
 OPSET = 17  # has LayerNormalization
+# atan x / x between -1 and 1 by powers of x^2 (Abramowitz and Stegun 1964, 4.4.49).
+ATAN = (
+    *(1, -0.3333314528, 0.1999355085, -0.1420889944, 0.1065626393),
+    *(-0.0752896400, 0.0429096138, -0.0161657367, 0.0028662257),
+)
 ONE_AT_A_TIME = Lock()  # torch's exporter keeps its state for the whole process
 
 
-class _FixedPooling(TorchFunctionMode):
-    """Adaptive pooling for the one size that is there: ONNX has no adaptive one."""
+class _Replacing(TorchFunctionMode):
+    """Functions of torch replaced by others."""
+
+    def __init__(self, replacements: Mapping[Callable[..., Any], Callable[..., Any]]) -> None:
+        super().__init__()
+        self._replacements = replacements
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func is F.adaptive_avg_pool2d:
-            return pooled(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
+        return self._replacements.get(func, func)(*args, **(kwargs or {}))
 
 
 def pooled(input: Tensor, output_size: int | Sequence[int | None]) -> Tensor:
@@ -43,6 +50,25 @@ def pooled(input: Tensor, output_size: int | Sequence[int | None]) -> Tensor:
     return _means(height, rows) @ input @ _means(width, columns).T
 
 
+def spelled_tanh(input: Tensor) -> Tensor:
+    """Returns `tanh`, by the exponential that runtimes have in vector form: to 1e-7."""
+    return torch.sigmoid(2 * input) * 2 - 1
+
+
+def spelled_atan(input: Tensor) -> Tensor:
+    """Returns `atan`, which runtimes have for one number at a time: to 2e-7.
+
+    `atan x = 2 atan(x / (1 + sqrt(1 + x^2)))` brings every x between -1 and 1; there it is a polynomial.
+    """
+    bounded = input.clamp(-1e9, 1e9)  # beyond, its square has no place among floats; the result is that of the bound
+    half = bounded / (1 + torch.sqrt(1 + bounded * bounded))
+    square = half * half
+    value = square * ATAN[-1] + ATAN[-2]
+    for coefficient in reversed(ATAN[:-2]):
+        value = value * square + coefficient
+    return 2 * half * value
+
+
 def _means(length: int, count: int) -> Tensor:
     """The matrix (count x length) of `adaptive_avg_pool1d`: cell i is the mean from floor(i n/m) to ceil((i+1) n/m)."""
     matrix = torch.zeros(count, length)
@@ -52,7 +78,9 @@ def _means(length: int, count: int) -> Tensor:
     return matrix
 
 
-def to_onnx(graph: nn.Module, example: Sequence[Tensor], inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
+def to_onnx(
+    graph: nn.Module, example: Sequence[Tensor], inputs: Sequence[str], outputs: Sequence[str], spell_out: bool = False
+) -> bytes:
     """Returns the graph as an ONNX model with a free batch dimension.
 
     torch has two exporters; this uses the older one, which records what a call does: the newer one takes more than ten
@@ -62,6 +90,7 @@ def to_onnx(graph: nn.Module, example: Sequence[Tensor], inputs: Sequence[str], 
         graph: returns a tensor or a tuple of them, all B x ..; what it computes depends on no value.
         example: inputs, of at least two images.
         inputs, outputs: names to give.
+        spell_out: whether functions that are slow in runtimes are replaced by formulas, made for float32.
 
     Raises:
         UserError: the package onnx is not installed.
@@ -76,7 +105,12 @@ def to_onnx(graph: nn.Module, example: Sequence[Tensor], inputs: Sequence[str], 
     level = exporter.level
     exporter.setLevel(logging.ERROR)
     try:
-        with ONE_AT_A_TIME, torch.no_grad(), warnings.catch_warnings(), _FixedPooling():
+        with (
+            ONE_AT_A_TIME,
+            torch.no_grad(),
+            warnings.catch_warnings(),
+            _Replacing({**ALWAYS, **(SPELLED if spell_out else {})}),
+        ):
             warnings.simplefilter("ignore")  # of the exporter's age, and of sizes that become constants, as they should
             torch.onnx.export(
                 graph.eval(),
@@ -93,12 +127,17 @@ def to_onnx(graph: nn.Module, example: Sequence[Tensor], inputs: Sequence[str], 
     return bytes(file.getvalue())
 
 
-def graph_to_onnx(graph: nn.Module, example: Sequence[Tensor]) -> bytes:
-    """Returns the graph as an ONNX model whose inputs and outputs are numbered."""
+# By the functions that are called.
+ALWAYS: dict[Callable[..., Any], Callable[..., Any]] = {F.adaptive_avg_pool2d: pooled}  # ONNX has no adaptive one
+SPELLED: dict[Callable[..., Any], Callable[..., Any]] = {torch.tanh: spelled_tanh, torch.atan: spelled_atan}
+
+
+def graph_to_onnx(graph: nn.Module, example: Sequence[Tensor], spell_out: bool = False) -> bytes:
+    """Returns the graph as an ONNX model whose inputs and outputs are numbered; the rest is as of `to_onnx`."""
     with torch.inference_mode():
         count = len(graph(*example))
     inputs, outputs = ([f"{kind}{number}" for number in range(n)] for kind, n in (("in", len(example)), ("out", count)))
-    return to_onnx(graph, [one.clone() for one in example], inputs, outputs)
+    return to_onnx(graph, [one.clone() for one in example], inputs, outputs, spell_out)
 
 
 class OnnxRuntimeEngine(Engine):

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from msflow_stream.config.engines import STREAMS, EnginePrecision
 from msflow_stream.scoring.engines.base import Engine, Run, Samples, missing
+from msflow_stream.scoring.engines.direct_convolutions import direct_convolutions
 from msflow_stream.scoring.engines.onnx_engine import graph_to_onnx
 from msflow_stream.types import UserError
 
@@ -104,17 +105,22 @@ class OpenVinoEngine(Engine):
 
     def compile(self, graph: nn.Module, example: Sequence[Tensor], samples: Samples) -> Run:
         """Returns a function that runs the graph as OpenVINO compiled it."""
-        source = graph_to_onnx(graph, example)
+        source = graph_to_onnx(graph, example, spell_out=self.precision == "float32")
         if self.precision == "int8":
             return self.run(quantised(self._core, source, samples, self._cache))
         return self.run(self._core.read_model(source))
 
     def run(self, model: Any) -> Run:
-        """Returns a function that runs an OpenVINO model.
+        """Returns a function that runs an OpenVINO model, a frame at a time.
+
+        For sizes that are known OpenVINO joins operators, and plans memory: that takes a quarter off a flow's time.
 
         Raises:
             UserError: a precision that this CPU lacks.
         """
+        model.reshape({one: [1, *one.get_partial_shape()[1:]] for one in model.inputs})
+        if self.precision == "float32":
+            model = direct_convolutions(self._core, model)
         hint = HINTS[self.precision]
         asked = {
             "INFERENCE_PRECISION_HINT": hint,
@@ -128,23 +134,10 @@ class OpenVinoEngine(Engine):
             raise self._lacks(str(error).strip().splitlines()[-1]) from None
         if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != hint:
             raise self._lacks("OpenVINO would use float32")
-        return _Streams(compiled, self.streams) if self.streams > 1 else _whole(compiled)
+        return _Streams(compiled, self.streams)
 
     def _lacks(self, why: str) -> UserError:
         return UserError(f"OpenVINO does not score in {self.precision} here ({why}): use --precision float32")
-
-
-def _whole(compiled: Any) -> Run:
-    """Takes a batch as it is."""
-    request, lock = compiled.create_infer_request(), Lock()
-
-    def run(inputs: Sequence[Tensor]) -> list[Tensor]:
-        arrays = [one.contiguous().numpy() for one in inputs]
-        with lock:
-            results = request.infer(arrays, share_inputs=True)
-            return [torch.from_numpy(results[output]) for output in compiled.outputs]
-
-    return run
 
 
 class _Streams:
@@ -159,7 +152,7 @@ class _Streams:
         frames = list(zip(*([one[None].contiguous().numpy() for one in each] for each in inputs), strict=True))
         with self._lock:
             taken = self._run([list(frame) for frame in frames])
-        return [torch.cat([one[output] for one in taken]) for output in self._outputs]
+        return [torch.cat(each) if len(each) > 1 else each[0] for each in zip(*taken, strict=True)]
 
     def _run(self, frames: Sequence[list[Any]]) -> list[list[Tensor]]:
         """The outputs for each frame; nothing runs any more when it returns or raises."""

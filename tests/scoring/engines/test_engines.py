@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from weakref import WeakSet
@@ -20,7 +20,8 @@ from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import fit_scene
 from msflow_stream.scoring.engine_choice import EngineChooser
 from msflow_stream.scoring.engines.base import Engine, FeatureGraph, Run, Samples
-from msflow_stream.scoring.engines.onnx_engine import graph_to_onnx
+from msflow_stream.scoring.engines.direct_convolutions import direct_convolutions, preferring_direct
+from msflow_stream.scoring.engines.onnx_engine import graph_to_onnx, spelled_atan, spelled_tanh
 from msflow_stream.scoring.engines.openvino_engine import OpenVinoEngine
 from msflow_stream.scoring.engines.torch_engine import TorchEngine, threads_beside
 from msflow_stream.scoring.inference import EngineInference, PlainInference
@@ -224,6 +225,41 @@ class _Tuple(torch.nn.Module):
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return (self.graph(images),)
+
+
+def test_direct_convolutions_give_the_same_features() -> None:
+    openvino = pytest.importorskip("openvino")
+    pyramid = Pyramid("tf_efficientnet_lite0", load_weights("tf_efficientnet_lite0", "pretrained"))
+    images = torch.stack([torch.from_numpy(frame.image).permute(2, 0, 1) / 127.5 - 1 for frame in frames(2)])
+    core = openvino.Core()
+    plain = core.read_model(graph_to_onnx(FeatureGraph(pyramid), [images]))
+    found, expected = (
+        core.compile_model(one, "CPU")([images.numpy()]) for one in (preferring_direct(core, plain), plain)
+    )
+    for number in range(3):
+        assert np.abs(found[number] - expected[number]).max() < 1e-5 * np.abs(expected[number]).max()
+
+
+def test_direct_convolutions_are_preferred_beside_depthwise_ones_of_full_blocks_only() -> None:
+    openvino = pytest.importorskip("openvino")
+    core = openvino.Core()
+
+    def preferred(channels: int, groups: int) -> bool:
+        graph = _Tuple(torch.nn.Conv2d(channels, channels, 3, groups=groups))
+        model = core.read_model(graph_to_onnx(graph, [torch.zeros(2, channels, 8, 9)]))
+        return direct_convolutions(core, model) is not model
+
+    fit = torch.backends.cpu.get_cpu_capability() == "AVX2"
+    assert [preferred(16, 16), preferred(16, 1), preferred(12, 12)] == [fit, False, False]
+
+
+@pytest.mark.parametrize(("spelled", "function"), [(spelled_tanh, np.tanh), (spelled_atan, np.arctan)])
+def test_functions_that_are_spelled_out_are_those_of_numpy(
+    spelled: Callable[[torch.Tensor], torch.Tensor], function: Callable[..., Any]
+) -> None:
+    values = np.concatenate([np.linspace(-12, 12, 10001), np.geomspace(1e-6, 1e30), -np.geomspace(1e-6, 1e30), [0.0]])
+    found = spelled(torch.from_numpy(values).float()).numpy()
+    assert np.abs(found - function(values)).max() < 3e-7
 
 
 def test_networks_can_be_exported_in_several_threads_at_once() -> None:
