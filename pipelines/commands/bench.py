@@ -259,6 +259,53 @@ def bench_peers(
     )
 
 
+@group.command(
+    "contention",
+    epilog="Examples:\n\n"
+    "msflow-stream bench contention\n\n"
+    "msflow-stream bench contention --verb fit --set model.backbone=mobilenetv2_100 --json contention.json\n\n"
+    "OMP_WAIT_POLICY=active msflow-stream bench contention --verb fit",
+)
+def bench_contention(
+    verb: Annotated[
+        list[str] | None,
+        typer.Option(help="Verb to measure: fit, score or watch; all of them if not given; may be repeated."),
+    ] = None,
+    height: Annotated[int, typer.Option(min=32, help="Height of the synthetic footage, which is 16:9.")] = 360,
+    seconds: Annotated[float, typer.Option(min=0.2, help="Seconds of footage that are fitted and scored.")] = 60.0,
+    passes: Annotated[int, typer.Option(min=1, help="Passes of a fit.")] = 2,
+    cameras: Annotated[int, typer.Option(min=2, help="Cameras that show the footage, for watches.")] = 8,
+    watched: Annotated[float, typer.Option(min=0.2, help="Seconds that a watch is measured.")] = 15.0,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds, each of all measurements in turn.")] = 3,
+    engine: Engine = None,
+    precision: Precision = None,
+    set_: Overrides = None,
+    device: Device = "auto",
+    out: Figures = None,
+) -> None:
+    """Runs fit, score and watch alone and two at a time, and a watch beside a fit: what becomes of their speed."""
+    from ..bench.contention import ContentionJob, verbs_of
+    from ..bench.contention import bench_contention as run
+
+    options = [] if engine is None else ["--engine", engine]
+    options += [] if precision is None else ["--precision", precision]
+    run(
+        ContentionJob(
+            verbs=verbs_of(verb or ()),
+            height=height,
+            seconds=seconds,
+            passes=passes,
+            cameras=cameras,
+            watched=watched,
+            repeats=repeats,
+            device=device,
+            settings=set_ or (),
+            options=options,
+            out=out,
+        )
+    )
+
+
 @group.command("memory", epilog="Example: msflow-stream bench memory --backbone mobilenetv2_100 --frames 400")
 def bench_memory(
     backbone: Annotated[str, typer.Option(help="Backbone to fit, with random weights.")] = "mobilenetv2_100",
