@@ -13,7 +13,7 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from msflow_stream.machine import usable_cores
+from msflow_stream.cores import usable_cores
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.types import UserError
 from msflow_stream.video.reading.image_folder import image_files
@@ -22,7 +22,16 @@ from . import anomalib_runner
 from .runs import WARM_UP, CannotRunError, Fitted, Run
 
 ENVIRONMENT = Path(".peers-venv")
-OURS = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "PYTHON", "VIRTUAL_ENV")  # what a peer does not inherit
+OURS = (
+    "OMP_",
+    "OPENCV_FOR_",
+    "GOMP_",
+    "KMP_",
+    "MKL_",
+    "OPENBLAS_",
+    "PYTHON",
+    "VIRTUAL_ENV",
+)  # what a peer does not inherit
 BATCH = 8
 
 
