@@ -74,8 +74,9 @@ def camera_stream(container: InputContainer, url: str) -> VideoStream:
                 other.discard = Discard.all
     if stream.codec_context is None:
         raise CameraError(url, Fault.CODEC, "no decoder for its video codec")
-    # Threads that work on several frames at once would hold each frame back by as many.
-    stream.thread_type = "SLICE"
+    # Threads that work on several frames at once would hold each frame back by as many; cameras, which send a frame in
+    # one piece mostly, have a thread each already.
+    stream.thread_type, stream.thread_count = "NONE", 1
     return stream
 
 

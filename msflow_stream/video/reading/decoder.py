@@ -13,12 +13,15 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from msflow_stream.cores import usable_cores
 from msflow_stream.video.reading.companions import CompanionRule
 from msflow_stream.video.reading.demuxer import Demuxer
 from msflow_stream.video.reading.frame_counter import FrameCounter
 from msflow_stream.video.reading.packet_skipping import PacketSkipper, Skip
 
 logger = logging.getLogger(__name__)
+
+MOST_THREADS = 16  # of FFmpeg's own choice
 
 
 class Decoder:
@@ -50,9 +53,9 @@ class Decoder:
             every: frames whose index is a multiple of this are wanted.
             motion_every: of these, those whose index is a multiple of this are wanted with their companions.
         """
+        cores = usable_cores() if threads else 1
         stream.thread_type = "AUTO" if threads else "NONE"
-        if not threads:
-            stream.thread_count = 1
+        stream.thread_count = 1 if cores == 1 else min(cores + 1, MOST_THREADS)  # FFmpeg's choice, but for quotas
         self._demuxer = Demuxer(container, stream)
         self.rate, self.time_base = self._demuxer.rate, self._demuxer.time_base
         self.damaged = self.skipped = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from random import Random
 
 import av
@@ -15,12 +16,18 @@ from hypothesis import strategies as st
 from msflow_stream.config.cameras import Backoff
 from msflow_stream.types import Frame
 from msflow_stream.video.live.faults import ADVICE, Fault, open_error, read_error
+from msflow_stream.video.live.open_camera import camera_stream
 from msflow_stream.video.live.picture_check import PictureCheck
 from msflow_stream.video.live.timeline import Timeline
-from tests.support.videos import coded_image
+from tests.support.videos import coded_image, write_video
 
 SECRET = "hunter2"
 URL = f"rtsp://admin:{SECRET}@camera.example/live"
+
+
+def test_a_camera_is_decoded_on_one_thread(tmp_path: Path) -> None:
+    with av.open(str(write_video(tmp_path / "a.mp4", 3))) as container:
+        assert camera_stream(container, URL).codec_context.thread_count == 1
 
 
 def test_waits_double_up_to_the_ceiling() -> None:

@@ -6,10 +6,12 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
 from msflow_stream.types import Frame
+from msflow_stream.video.reading.decoder import Decoder
 from msflow_stream.video.reading.video_reader import VideoReader, count_frames
 from tests.support.videos import (
     coded_image,
@@ -34,6 +36,17 @@ def test_one_thread_reads_the_same_as_many(tmp_path: Path) -> None:
     for one, many in zip(read(path, threads=False), read(path), strict=True):
         assert (one.index, one.pts, one.time) == (many.index, many.pts, many.time)
         np.testing.assert_array_equal(one.image, many.image)
+
+
+@pytest.mark.parametrize(("cores", "threads", "expected"), [(1, True, 1), (3, True, 4), (64, True, 16), (64, False, 1)])
+def test_a_file_is_decoded_by_as_many_threads_as_there_are_cores_to_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, threads: bool, expected: int
+) -> None:
+    monkeypatch.setattr("msflow_stream.video.reading.decoder.usable_cores", lambda: cores)
+    with av.open(str(write_video(tmp_path / "a.mp4", 3))) as container:
+        stream = container.streams.video[0]
+        assert len(list(Decoder(container, stream, "a", threads))) == 3
+        assert stream.codec_context.thread_count == expected
 
 
 @pytest.mark.parametrize("b_frames", [0, 2])
