@@ -36,6 +36,15 @@ def share_cores(environment: MutableMapping[str, str] | None = None) -> None:
             variables.setdefault(name, str(cores))
 
 
+def stand_back(niceness: int) -> None:
+    """Lets others on the machine go first, at least as much as a niceness from 0 to 19 says.
+
+    Linux compares it within a session of a terminal, a service or a container; those among each other share alike.
+    """
+    if hasattr(os, "nice"):
+        os.nice(max(0, niceness - os.nice(0)))
+
+
 def _affine_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

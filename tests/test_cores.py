@@ -139,6 +139,15 @@ def test_what_a_person_has_set_stays(groups: Groups, name: str, value: str) -> N
     assert sorted(set(WAITING) & set(environment)) == [name if name in WAITING else "OMP_WAIT_POLICY"]
 
 
+@pytest.mark.skipif(not hasattr(os, "nice"), reason="niceness is Unix's")
+@pytest.mark.parametrize(("asked", "then"), [(0, 5), (3, 5), (5, 5), (12, 12), (19, 19)])
+def test_others_go_first_and_never_less_than_they_did(asked: int, then: int) -> None:
+    code = f"import os; from msflow_stream.cores import stand_back; stand_back({asked}); print(os.nice(0))"
+    command = ["nice", "-n", str(5 - os.nice(0)), sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == then
+
+
 def openmp_of(code: str, **variables: str) -> str:
     """What OpenMP says of itself when a program of this code loads it, and the program's own words."""
     environment = {name: value for name, value in os.environ.items() if name not in (*WAITING, *COUNTS)}

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from msflow_stream.cores import stand_back
 from msflow_stream.types import UserError
 
 from .options import SCENES, Config, Device, ImageRate, Overrides, Overwrite, Scenes, frame_rate, scene_path
@@ -39,8 +40,13 @@ def fit(
     overwrite: Overwrite = False,
     image_rate: ImageRate = "25",
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's logs.")] = None,
+    nice: Annotated[
+        int,
+        typer.Option(min=0, max=19, help="How far others on this machine go first, such as a watch; 0: not at all."),
+    ] = 10,
 ) -> None:
     """Fits a scene on normal footage of one camera view, or one scene for each of many views."""
+    stand_back(nice)  # before threads are started, which inherit it
     from msflow_stream.config.loading import load
 
     from ..fit import FitJob, fit_many

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ class Command:
     def __call__(self, *arguments: object) -> Outcome:
         self._monkeypatch.setattr(sys, "argv", ["msflow-stream", *map(str, arguments)])
         self._monkeypatch.setenv("COLUMNS", "200")
+        self._monkeypatch.setattr(os, "nice", lambda increment: 0)  # it is for good
         self._capsys.readouterr()
         root = logging.getLogger()
         handlers, level = list(root.handlers), root.level
