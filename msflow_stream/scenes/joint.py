@@ -20,7 +20,7 @@ HOTTEST = 1e4  # a map holds no more: its float16 ends at 65,504
 HALF_EXCESS = 2 * math.log(
     2
 )  # mean excess of a logistic variable over its median, given that it is above, by its scale
-DRIFT = 3.0  # scales of the surprise by which it spreads in other clips
+DRIFT = 3.0  # scales of appearance, of a score and in a map, by which it spreads in other clips
 TOP_RESERVE, MEAN_RESERVE = 3.0, 1.0  # of such scales: that far a surprise, and a mean surprise, may drift
 
 
@@ -125,7 +125,7 @@ class Joint(BaseModel):
             heat: the map of its image, H W.
             motion: PLACES, as measured by `MotionModel`; None where there is none.
         """
-        total = self.heat.surprisals(heat)
+        total = self.heat.wider(DRIFT).surprisals(heat)
         if motion is not None and self.motion is not None:
             height, width = heat.shape
             total = total + cv2.resize(self.motion.surprisals(motion), (width, height), interpolation=cv2.INTER_LINEAR)

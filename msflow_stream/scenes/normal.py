@@ -34,7 +34,7 @@ def learn_normal(scene: Scene, footage: NormalFeatures, measure: MeasureFeatures
         footage: normal frames.
         measure: scores batches of features: a scene's own modules, or a scorer.
     """
-    scene.motion = normal_motion(footage)
+    scene.motion, scene.joint = normal_motion(footage), None  # maps are those of single images until it is there
     held_out = footage.held_out or footage.fitted
     telling = held_out if len(held_out) >= ENOUGH else list(range(len(footage.frames)))
     measured = [(scores, warmest(heat)) for _, scores, heat in _measured(scene, footage, telling, measure)]

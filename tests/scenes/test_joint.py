@@ -106,7 +106,7 @@ def test_the_map_grows_with_both_parts_and_is_that_of_the_appearance_without_mot
     heat = np.linspace(0, 6, 64 * 96, dtype=np.float32).reshape(64, 96)
     motion = np.full(PLACES, 1.0, np.float32)
     alone, both, faster = JOINT.map(heat, None), JOINT.map(heat, motion), JOINT.map(heat, 2 * motion)
-    assert alone == pytest.approx(-stats.logistic.logsf(heat, PART.median, PART.scale) / math.log(10), rel=1e-4)
+    assert alone == pytest.approx(-stats.logistic.logsf(heat, PART.median, DRIFT * PART.scale) / math.log(10), rel=1e-4)
     assert (np.diff(both.ravel()) > 0).all()
     assert (both > alone).all()
     assert (faster > both).all()

@@ -174,6 +174,15 @@ def test_the_measured_scores_are_those_of_the_held_out_frames(scene: Scene) -> N
         assert found == pytest.approx(scores(scene, held_out, kind), rel=1e-3, nan_ok=True)
 
 
+def test_what_is_normal_is_learnt_again_as_it_was_the_first_time(scene: Scene) -> None:
+    with FeatureCache() as cache:
+        *_, footage = extract(scene, [moving(frames(12))], cache, 0.5)
+        learn_normal(scene, footage, scene.measure_features)
+        first = scene.joint
+        learn_normal(scene, footage, scene.measure_features)
+    assert scene.joint == first
+
+
 @pytest.mark.parametrize("kind", SCORE_KINDS)
 def test_a_threshold_is_about_smoothed_scores_of_its_kind(kind: ScoreKind) -> None:
     given = rising(18_000)
