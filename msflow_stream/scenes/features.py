@@ -50,7 +50,7 @@ class FeatureCache:
         self.folder = folder
         self.bytes = 0
         self._count = 0
-        self._shapes: list[tuple[int, ...]] = []  # H W C of every scale
+        self._shapes: list[tuple[int, int, int]] = []  # H W C of every scale
         self._blocks: list[list[npt.NDArray[np.generic]]] = []  # in memory: per scale, blocks of BLOCK H W C
         self._files: list[IO[bytes]] = []  # on disk: per scale, frames one after another
 
@@ -66,6 +66,11 @@ class FeatureCache:
         self._blocks.clear()
         for file in self._files:
             file.close()
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """(H_l, W_l) of every scale."""
+        return [shape[:2] for shape in self._shapes]
 
     @property
     def on_disk(self) -> bool:

@@ -14,11 +14,14 @@ from torch import Tensor
 
 from msflow_stream.config.loading import differences
 from msflow_stream.config.settings import FitSettings, Precision, Settings
+from msflow_stream.model.fused.likelihood import FusedLikelihood
 from msflow_stream.model.msflow import negative_log_likelihood
 from msflow_stream.scenes.checkpoints import Checkpoint, CheckpointStore, MemoryCheckpoints
 from msflow_stream.scenes.features import NormalFeatures, extract, feature_cache
+from msflow_stream.scenes.gradients import BatchGradients, Likelihood, PlainLikelihood, can_fuse, can_split
 from msflow_stream.scenes.losses import Pass
 from msflow_stream.scenes.normal import event_times, learn_normal
+from msflow_stream.scenes.parts import Workers
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.series import batched
 from msflow_stream.types import Frame, UserError
@@ -63,6 +66,12 @@ class FlowFit:
         self._optimizer = torch.optim.Adam(self._parameters, lr=self.settings.learning_rate, fused=True)
         self._dtype = autocast_dtype(self.settings.precision, scene.device)
         self._scaler = torch.amp.GradScaler(scene.device.type, 1.0, enabled=self._dtype == torch.float16)
+        self._workers = Workers(scene.device)
+        kind = scene.settings.model, scene.device, self._dtype
+        self._likelihood: Likelihood = PlainLikelihood(scene.flow, self._dtype)
+        if can_fuse(*kind):
+            self._likelihood = FusedLikelihood(scene.flow, footage.cache.sizes)
+        self._gradients = BatchGradients(self._likelihood, self._batch, self._workers, can_split(*kind))
 
     def resume(self) -> None:
         """Goes on from the newest checkpoint, if there is one.
@@ -113,26 +122,26 @@ class FlowFit:
         started = time.monotonic()
         rate = self.settings.learning_rate * self._slowdown * learning_rate_factor(number, self.settings)
         self._optimizer.param_groups[0]["lr"] = rate
-        flow = self.scene.flow.train()
+        self.scene.flow.train()
         total, values = 0.0, 0
-        for step, positions in enumerate(_shuffled(self.footage.fitted, self.settings, number)):
-            features = [f.to(self.scene.device) for f in self.footage.cache.batch(positions)]
-            with torch.autocast(self.scene.device.type, self._dtype, enabled=self._dtype != torch.float32):
-                z, logdet = flow(features)
-            loss = negative_log_likelihood(z, logdet).mean()
-            if not (torch.isfinite(loss) and self._step(loss)):
-                what = "gradient" if torch.isfinite(loss) else "loss"
-                raise _DivergenceError(f"the {what} is not finite in pass {number + 1}, batch {step + 1}")
-            total += loss.item() * len(positions)
-            values = _values(features)
-            on_batch(len(positions))
+        with self._workers.running():
+            for step, positions in enumerate(_shuffled(self.footage.fitted, self.settings, number)):
+                self._optimizer.zero_grad(set_to_none=True)
+                loss, values = self._gradients.of(positions, self._scaler.scale)
+                if not (torch.isfinite(loss) and self._step()):
+                    what = "gradient" if torch.isfinite(loss) else "loss"
+                    raise _DivergenceError(f"the {what} is not finite in pass {number + 1}, batch {step + 1}")
+                total += loss.item() * len(positions)
+                on_batch(len(positions))
+            held_out = self.held_out_loss()
         mean = total / len(self.footage.fitted) / values
-        return Pass(number + 1, mean, self.held_out_loss(), rate, time.monotonic() - started)
+        return Pass(number + 1, mean, held_out, rate, time.monotonic() - started)
 
-    def _step(self, loss: Tensor) -> bool:
-        """Changes the weights; False, and no change, if a gradient is not finite."""
-        self._optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    def _batch(self, positions: Sequence[int]) -> list[Tensor]:
+        return [f.to(self.scene.device) for f in self.footage.cache.batch(positions)]
+
+    def _step(self) -> bool:
+        """Changes the weights by their gradients; False, and no change, if one is not finite."""
         self._scaler.unscale_(self._optimizer)
         finite = bool(torch.isfinite(torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.clip)))
         if not finite and not (self._scaler.is_enabled() and self._scaler.get_scale() > SMALLEST_SCALE):
@@ -143,16 +152,17 @@ class FlowFit:
 
     def held_out_loss(self) -> float | None:
         """Returns the loss per feature value of the held-out frames, in float32; None without any."""
-        footage, flow = self.footage, self.scene.flow.eval()
-        if not footage.held_out:
+        held_out, flow = self.footage.held_out, self.scene.flow.eval()
+        if not held_out:
             return None
-        total, values = 0.0, 0
-        with torch.inference_mode():
-            for positions in batched(footage.held_out, EVALUATION_BATCH):
-                features = [f.to(self.scene.device) for f in footage.cache.batch(positions)]
-                total += float(negative_log_likelihood(*flow(features)).sum())
-                values = _values(features)
-        return total / len(footage.held_out) / values
+
+        def sums(positions: Sequence[int]) -> tuple[float, int]:
+            with torch.inference_mode():
+                features = self._batch(positions)
+                return float(negative_log_likelihood(*flow(features)).sum()), sum(f.numel() for f in features)
+
+        parts = self._workers.map(sums, list(batched(held_out, EVALUATION_BATCH)))
+        return sum(loss for loss, _ in parts) / sum(values for _, values in parts)
 
     def _rewind(self, error: str) -> None:
         """Back to the last completed pass with half the learning rate, or a UserError."""
@@ -262,7 +272,3 @@ def _shuffled(positions: Sequence[int], settings: FitSettings, number: int) -> I
     order = np.random.default_rng((settings.seed, number)).permutation(len(positions))
     for part in batched(order.tolist(), settings.batch):
         yield [positions[i] for i in part]
-
-
-def _values(features: Sequence[Tensor]) -> int:
-    return sum(f[0].numel() for f in features)
