@@ -64,6 +64,7 @@ class PeersEnvironment:
             question.write_text(json.dumps(request), encoding="utf-8")
             command: list[str | Path] = [self._python, "-P", anomalib_runner.__file__, question, answer]
             environment = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
+            environment["OMP_WAIT_POLICY"] = "passive"  # for PyTorch in the fit; scoring does without OpenMP
             done = subprocess.run(
                 command, cwd=name, env=environment, capture_output=True, text=True, errors="replace", check=False
             )

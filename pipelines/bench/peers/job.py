@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 
 from msflow_stream.config.settings import Settings
+from msflow_stream.cores import COUNTS, WAITING
 from msflow_stream.files import write_json
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.types import UserError
@@ -183,7 +184,7 @@ def _contenders(
         for name in job.peers:
             bars.update(bar, description=f"fitting {name}", advance=1)
             if name == PLAIN:
-                made[name] = own.OwnContender(own.score_plain, fitted)
+                made[name] = own.OwnContender(own.score_plain, fitted, dropped=(*WAITING, *COUNTS))
                 continue
             try:
                 make = _fit(environment, name, request, normal, models)
@@ -255,6 +256,11 @@ def _print(rows: Sequence[PeerRow], settings: Settings, job: PeersJob, facts: di
         f"anomalib's ({', '.join(ANOMALIB)}): its OpenVINO inferencer, one frame at a time in a loop over OpenCV's "
         "frames. `ours`: all that `score` does but overlay and evidence. `ours, library`: a reader and a scorer in a "
         "loop, nothing written.",
+        *(
+            f"`{row.contender}` scored {row.scored} of {row.frames} frames, which are others."
+            for row in ran
+            if (row.frames, row.scored) != (ran[0].frames, ran[0].scored)
+        ),
         *(f"`{row.contender}` could not run: {row.reason}" for row in rows if row.reason is not None),
     ]
     print_markdown("peers", COLUMNS, cells, notes)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import redirect_stderr
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -51,14 +52,15 @@ class OwnContender:
         scene: folder of the scene.
         scores: what runs in the process.
         fitted: the scene's fit.
+        dropped: variables of the environment that the process does not inherit.
     """
 
-    def __init__(self, scores: Callable[[OwnRequest], Run], fitted: Fitted) -> None:
-        self._scores, self.fitted = scores, fitted
+    def __init__(self, scores: Callable[[OwnRequest], Run], fitted: Fitted, dropped: Sequence[str] = ()) -> None:
+        self._scores, self.fitted, self._dropped = scores, fitted, dropped
 
     def run(self, clips: Sequence[str], folder: Path) -> Run:
         """Scores all clips in a new process."""
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
+        with _dropped(self._dropped), multiprocessing.get_context("spawn").Pool(1) as pool:
             return pool.apply(self._scores, (OwnRequest(self.fitted.model, clips, folder),))
 
 
@@ -132,6 +134,16 @@ def score_plain(request: OwnRequest) -> Run:
                 scored.append((index, score_image(image)))
         clips.append(ClipScores(frames, scored))
     return Run(load, Spent(time.perf_counter() - wall, time.process_time() - cpu), peak_memory(), clips)
+
+
+@contextmanager
+def _dropped(names: Sequence[str]) -> Iterator[None]:
+    """Variables are gone from this process's environment, and come back."""
+    kept = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ |= kept
 
 
 def _loaded(request: OwnRequest) -> tuple[Scorer, float]:
