@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from msflow_stream.cores import usable_cores
 from msflow_stream.datasets import mstc
 from msflow_stream.datasets.clips import Clip, Truth, load_labels, load_masks
 from msflow_stream.datasets.mstc import TEST, VideoRow
@@ -35,7 +35,7 @@ class BuildJob:
 
     index_only: bool = False
     quality: int | None = None
-    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    workers: int = field(default_factory=usable_cores)
 
 
 @dataclass(frozen=True, slots=True)

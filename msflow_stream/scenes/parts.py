@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import torch
 
-from msflow_stream.machine import usable_cores
+from msflow_stream.cores import usable_cores
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")

@@ -13,6 +13,7 @@ from av.container import OutputContainer
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
+from msflow_stream.cores import usable_cores
 from msflow_stream.types import Image, UserError
 from msflow_stream.video.writing.audio import MARGIN, AudioTrack
 from msflow_stream.video.writing.disk_file import DiskFile
@@ -217,6 +218,7 @@ class VideoWriter:
         assert isinstance(stream, VideoStream)
         self._converter.describe(stream.codec_context, self._first)
         stream.time_base = stream.codec_context.time_base = self._time_base
+        stream.codec_context.thread_count = usable_cores()  # x264's own choice, but for quotas
         stream.codec_context.gop_size = 1_000_000  # keyframes are asked for by time, which a frame count is not
         return stream
 

@@ -119,6 +119,17 @@ def beep_after_first_picture(path: Path) -> float:
     raise AssertionError("no beep")
 
 
+@pytest.mark.parametrize("cores", [1, 3])
+def test_it_is_encoded_by_as_many_threads_as_there_are_cores_to_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int
+) -> None:
+    monkeypatch.setattr("msflow_stream.video.writing.video_writer.usable_cores", lambda: cores)
+    with VideoWriter(tmp_path / "a.mp4", 96, 64, Fraction(1, 25), Fraction(25)) as writer:
+        writer.write(picture(0), 0)
+        assert writer._stream.codec_context.thread_count == cores
+    assert len(images_of(tmp_path / "a.mp4")) == 1
+
+
 def test_the_file_is_h264_yuv420p_with_as_many_frames_as_were_written(tmp_path: Path) -> None:
     write(tmp_path / "o.mp4", [index * STEP for index in range(40)])
     with av.open(str(tmp_path / "o.mp4")) as container:
