@@ -15,6 +15,7 @@ from msflow_stream.results.score_files import MapReader, read_scores
 from msflow_stream.types import Frame, FrameScore, ScoreRow, UserError
 from msflow_stream.video.drawing.overlay import OverlayStyle
 from msflow_stream.video.sources import Reader, open_source
+from msflow_stream.video.writing.encoders import ENCODERS, X264, EncoderChoice
 
 from .terminal.progress import progress
 
@@ -24,6 +25,7 @@ def redraw(
     source: Path | None = None,
     alpha: float | None = None,
     colormap: str | None = None,
+    encoder: EncoderChoice = ENCODERS[X264],
     console: Console | None = None,
 ) -> list[Path]:
     """Redraws overlay.mp4 in one source's folder, or in every source's folder of a run, and returns the files.
@@ -34,6 +36,7 @@ def redraw(
         run: the folder that `score` wrote.
         source: the video, if it is no longer where it was scored; for one source only.
         alpha, colormap: changes to the look.
+        encoder: what encodes them.
 
     Raises:
         UserError: the folder is no run, or the video is missing.
@@ -44,10 +47,17 @@ def redraw(
         raise UserError(f"no results in {run}: give a folder that `msflow-stream score` wrote")
     if source is not None and len(folders) > 1:
         raise UserError(f"--source is for one source, {run} holds {len(folders)}: name one of them")
-    return [_redraw(folder, source, alpha, colormap, console) for folder in folders]
+    return [_redraw(folder, source, alpha, colormap, encoder, console) for folder in folders]
 
 
-def _redraw(folder: Path, source: Path | None, alpha: float | None, colormap: str | None, console: Console) -> Path:
+def _redraw(
+    folder: Path,
+    source: Path | None,
+    alpha: float | None,
+    colormap: str | None,
+    encoder: EncoderChoice,
+    console: Console,
+) -> Path:
     record, rows = read_run(folder), read_scores(folder)
     path = Path(record["source"]) if source is None else source
     if not path.exists():
@@ -63,7 +73,7 @@ def _redraw(folder: Path, source: Path | None, alpha: float | None, colormap: st
             open_source(
                 str(path), image_rate=Fraction(record["rate"]), motion_every=None, max_frames=record["frames"]
             ) as reader,
-            OverlayFile(partial, reader.info, style, path if reader.info.has_audio else None) as file,
+            OverlayFile(partial, reader.info, style, path if reader.info.has_audio else None, encoder=encoder) as file,
             progress() as bars,
         ):
             task = bars.add_task(reader.info.name, total=record["frames"])

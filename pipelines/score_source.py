@@ -32,7 +32,7 @@ from msflow_stream.stream.signals import stops_on_signals
 from msflow_stream.types import Frame, FrameScore, UserError
 from msflow_stream.video.reading.source_info import SourceInfo
 from msflow_stream.video.sources import Reader, is_live, open_source, source_name
-from msflow_stream.video.writing.video_writer import Preset
+from msflow_stream.video.writing.encoders import ENCODERS, X264, EncoderChoice, Preset
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,7 @@ class ScoreJob:
         store: address of a database for the events, None for none.
         skip_static: frames that show nothing new take the score of an earlier one.
         overlay_preset: how quickly the overlay is encoded.
+        overlay_encoder: what encodes it.
     """
 
     out: Path
@@ -76,6 +77,7 @@ class ScoreJob:
     store: str | None = None
     skip_static: bool = False
     overlay_preset: Preset = PRESET
+    overlay_encoder: EncoderChoice = ENCODERS[X264]
 
 
 def score_source(spec: str, scorer: Scorer, job: ScoreJob, truth: ClipTruth | None, bars: Progress) -> SourceResult:
@@ -111,7 +113,13 @@ def _run(
     info = reader.info
     task = bars.add_task(info.name, total=_expected(reader, job))
     started = time.monotonic()
-    wanted = ScoreOutputs(overlay=job.overlay, maps=job.save_maps, evidence=job.evidence, preset=job.overlay_preset)
+    wanted = ScoreOutputs(
+        overlay=job.overlay,
+        maps=job.save_maps,
+        evidence=job.evidence,
+        preset=job.overlay_preset,
+        encoder=job.overlay_encoder,
+    )
     file = None if info.live else Path(spec)
     outputs = SourceOutputs(partial, file, info, scorer.settings, job.event, scorer.scene.calibration, wanted)
     delivered = 0

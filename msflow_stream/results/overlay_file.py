@@ -11,7 +11,8 @@ from typing import Self
 from msflow_stream.types import Frame, FrameScore, ScoreRow
 from msflow_stream.video.drawing.overlay import Overlay, OverlayStyle
 from msflow_stream.video.reading.source_info import SourceInfo
-from msflow_stream.video.writing.video_writer import Preset, VideoWriter
+from msflow_stream.video.writing.encoders import ENCODERS, X264, EncoderChoice, Preset
+from msflow_stream.video.writing.video_writer import VideoWriter
 
 PRESET: Preset = "ultrafast"  # of every frame of a source: it is to take less time than scoring every fifth
 
@@ -29,10 +30,13 @@ class OverlayFile:
         style: OverlayStyle,
         audio_from: Path | None,
         preset: Preset = PRESET,
+        encoder: EncoderChoice = ENCODERS[X264],
     ) -> None:
         self._time_base = info.time_base
         self._overlay = Overlay(style)
-        self._writer = VideoWriter(path, info.width, info.height, info.time_base, info.rate, audio_from, preset=preset)
+        self._writer = VideoWriter(
+            path, info.width, info.height, info.time_base, info.rate, audio_from, preset=preset, encoder=encoder
+        )
         self._encoder, self._encoding = ThreadPoolExecutor(1, "encode"), Future[None]()
         self._encoding.set_result(None)
 

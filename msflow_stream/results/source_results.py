@@ -27,7 +27,7 @@ from msflow_stream.types import Event, EventMessage, FoundEvent, Frame, FrameSco
 from msflow_stream.video.drawing.overlay import OverlayStyle
 from msflow_stream.video.packets.file_packets import FilePackets
 from msflow_stream.video.reading.source_info import SourceInfo
-from msflow_stream.video.writing.video_writer import Preset
+from msflow_stream.video.writing.encoders import ENCODERS, X264, EncoderChoice, Preset
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,14 @@ class ScoreOutputs:
         maps: maps.safetensors.
         evidence: a folder for every event, with a clip, an overlay and snapshots.
         preset: how quickly the overlay is encoded.
+        encoder: what encodes it.
     """
 
     overlay: bool = True
     maps: bool = False
     evidence: bool = True
     preset: Preset = PRESET
+    encoder: EncoderChoice = ENCODERS[X264]
 
 
 class SourceOutputs:
@@ -98,7 +100,7 @@ class SourceOutputs:
         if wanted.overlay:
             sound = file if info.has_audio else None
             self._drawing = self._stack.enter_context(
-                OverlayFile(folder / OVERLAY, info, self.style, sound, wanted.preset)
+                OverlayFile(folder / OVERLAY, info, self.style, sound, wanted.preset, wanted.encoder)
             )
         self._evidence: ThreadedEvidence | None = None
         if wanted.evidence and self.triggers:

@@ -39,6 +39,10 @@ WatchedOut = Annotated[Path, typer.Option("--out", "-o", help="Folder that `watc
 StoreUrl = Annotated[
     str | None, typer.Option(envvar="MSFLOW_STORE", help="Database of the events; events.db in --out if not given.")
 ]
+Encoder = Annotated[
+    Literal["auto", "libx264", "h264_nvenc", "h264_qsv", "h264_vaapi"],
+    typer.Option(help="Encoder of overlays; auto tries those of graphics cards and falls back to libx264."),
+]
 Engine = Annotated[
     EngineName | None,
     typer.Option(

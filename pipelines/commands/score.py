@@ -12,6 +12,7 @@ from .options import (
     Config,
     Counted,
     Device,
+    Encoder,
     Engine,
     ImageRate,
     Overrides,
@@ -56,6 +57,7 @@ def score(
         Literal["ultrafast", "veryfast", "faster", "fast", "medium"],
         typer.Option(help="Preset of the overlay's encoder; a slower one gives a smaller file."),
     ] = "ultrafast",
+    encoder: Encoder = "libx264",
     skip_static: Annotated[
         bool, typer.Option("--skip-static", help="Lets frames that show nothing new take the last score.")
     ] = False,
@@ -92,6 +94,7 @@ def score(
     from msflow_stream.scenes.scene import Scene
     from msflow_stream.scoring.engine_choice import images_of, make_inference
     from msflow_stream.scoring.scorer import Scorer
+    from msflow_stream.video.writing.encoders import choose_encoder
 
     from ..score import score as run
     from ..score_source import ScoreJob
@@ -118,6 +121,7 @@ def score(
         store=None if store is None else store_address(store),
         skip_static=skip_static,
         overlay_preset=overlay_preset,
+        overlay_encoder=choose_encoder(encoder),
     )
     results, _ = run(sources, scorer, job)
     if results[-1].interrupted:
@@ -134,8 +138,11 @@ def overlay(
     colormap: Annotated[
         str | None, typer.Option(help="Colour map of OpenCV, such as inferno or turbo; as before if not given.")
     ] = None,
+    encoder: Encoder = "libx264",
 ) -> None:
     """Redraws overlays from saved scores and maps, without the model."""
+    from msflow_stream.video.writing.encoders import choose_encoder
+
     from ..overlay import redraw
 
-    redraw(run, source, alpha, colormap)
+    redraw(run, source, alpha, colormap, choose_encoder(encoder))

@@ -52,7 +52,7 @@ class FrameClip:
             return
         if self._writer is None:
             self._path = self._folder / f"{free_stem(self._folder, self._stem)}.mp4"
-            self._writer = VideoWriter(self._path, frame.width, frame.height, TICK, self._rate)
+            self._writer = VideoWriter(self._path, frame.width, frame.height, TICK, self._rate, live=True)
             self._start = time
         if time - self._start > self._max_seconds:
             self.cut_short = True

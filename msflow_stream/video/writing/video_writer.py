@@ -6,27 +6,23 @@ import logging
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import av
 from av.container import OutputContainer
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from msflow_stream.cores import usable_cores
 from msflow_stream.types import Image, UserError
 from msflow_stream.video.writing.audio import MARGIN, AudioTrack
 from msflow_stream.video.writing.disk_file import DiskFile
 from msflow_stream.video.writing.encoder_frames import EncoderFrames
+from msflow_stream.video.writing.encoders import ENCODERS, X264, EncoderChoice, Preset, threads_for
 
 logger = logging.getLogger(__name__)
 
-# From the quickest to the smallest. Superfast is left out: no quicker than veryfast, and three times as large.
-Preset = Literal["ultrafast", "veryfast", "faster", "fast", "medium"]
-
 FRAGMENT_SECONDS = 1
 KEYFRAME_SECONDS = 2
-MAX_LOOKAHEAD = 10  # frames; x264's own for preset veryfast
 FINEST_TIME_BASE = Fraction(1, 1_000_000)  # MP4 counts a frame's duration in 32 bits
 
 CONTAINER_OPTIONS = {
@@ -62,6 +58,8 @@ class VideoWriter:
         audio_from: Path | None = None,
         crf: int = 23,
         preset: Preset = "veryfast",
+        encoder: EncoderChoice = ENCODERS[X264],
+        live: bool = False,
     ) -> None:
         """Prepares; no file is touched before the first frame.
 
@@ -73,6 +71,8 @@ class VideoWriter:
             audio_from: the file whose first audio stream is to be heard, on the same clock as the timestamps.
             crf: x264's constant rate factor, 0 (lossless) to 51; the constant quantiser of preset ultrafast.
             preset: x264's speed.
+            encoder: what encodes.
+            live: frames come at the speed of a camera, for which one thread is enough.
 
         Raises:
             UserError: if the folder does not exist or `path` is the source itself.
@@ -91,7 +91,8 @@ class VideoWriter:
         self._time_base = time_base if time_base.denominator <= FINEST_TIME_BASE.denominator else FINEST_TIME_BASE
         self._rate = rate.limit_denominator(100_000)
         self._audio_from = audio_from
-        self._encoder_options = _encoder_options(rate, crf, preset)
+        self._encoder, self._options = encoder, dict(encoder.options(rate, crf, preset))
+        self._threads = threads_for(live)
         self._last_frame_ticks = max(1, round(1 / rate / self._time_base))
         self._keyframe_ticks = max(1, round(KEYFRAME_SECONDS / self._time_base))
         self._last_ticks = -1
@@ -214,11 +215,11 @@ class VideoWriter:
         self._output, self._file = output, file
 
     def _add_video(self, output: OutputContainer) -> VideoStream:
-        stream = output.add_stream("libx264", rate=self._rate, options=self._encoder_options)
+        stream = output.add_stream(self._encoder.name, rate=self._rate, options=self._options)
         assert isinstance(stream, VideoStream)
         self._converter.describe(stream.codec_context, self._first)
+        stream.codec_context.pix_fmt, stream.codec_context.thread_count = self._encoder.pix_fmt, self._threads
         stream.time_base = stream.codec_context.time_base = self._time_base
-        stream.codec_context.thread_count = usable_cores()  # x264's own choice, but for quotas
         stream.codec_context.gop_size = 1_000_000  # keyframes are asked for by time, which a frame count is not
         return stream
 
@@ -237,16 +238,3 @@ class VideoWriter:
     def _failed(self, error: Exception) -> UserError:
         reason = getattr(error, "strerror", None) or error
         return UserError(f"cannot write {self._path}: {reason}; check the disk and the folder's permissions")
-
-
-def _encoder_options(rate: Fraction, crf: int, preset: Preset) -> dict[str, str]:
-    # Preset ultrafast spreads no quality within a frame or among frames. All that a rate factor does there is to find
-    # one quantiser for each frame, by a motion search of its own that takes a third of the time.
-    quality = {"qp": str(crf)} if preset == "ultrafast" else {"crf": str(crf)}
-    return {
-        **quality,
-        "preset": preset,
-        "bf": "0",  # without B-frames decoding order is display order, and the duration is exact
-        "forced-idr": "1",
-        "x264-params": f"rc-lookahead={min(MAX_LOOKAHEAD, int(rate / 2))}:sync-lookahead=0:sliced-threads=1",
-    }

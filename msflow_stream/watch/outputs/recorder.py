@@ -52,7 +52,7 @@ class Recording:
         self._shape = first.shape
         self._start = self._last = first.time
         self._seconds, self._gap = seconds, gap
-        self._writer = VideoWriter(path, self._shape[1], self._shape[0], TICK, rate)
+        self._writer = VideoWriter(path, self._shape[1], self._shape[0], TICK, rate, live=True)
 
     def holds(self, frame: Frame) -> bool:
         """Returns whether a frame is to be part of it: of the same size, soon after the last one, and not too late."""

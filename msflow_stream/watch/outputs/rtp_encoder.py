@@ -9,14 +9,14 @@ import av
 from av.codec.context import Flags
 from av.video.frame import PictureType, VideoFrame
 
-from msflow_stream.cores import usable_cores
 from msflow_stream.video.writing.encoder_frames import EncoderFrames
+from msflow_stream.video.writing.encoders import threads_for
 
 CLOCK = 90_000  # ticks a second: H.264's in RTP (RFC 6184)
 PAYLOAD = 96
 KEYFRAME_SECONDS = 2  # the longest that a viewer who comes later waits for a frame
 PACKET_BYTES = 1400  # fits into a packet of the network wherever the server passes it on
-QUANTISER = 23  # a constant one; see `VideoWriter`
+QUANTISER = 23  # a constant one; see `encoders`
 OPTIONS = {
     "preset": "ultrafast",
     "tune": "zerolatency",
@@ -46,7 +46,7 @@ class RtpEncoder:
         codec = self._stream.codec_context
         self._converter.describe(codec, self._converter.convert(first))
         self._stream.time_base = codec.time_base = Fraction(1, CLOCK)
-        codec.thread_count = usable_cores()  # x264's own choice, but for quotas
+        codec.thread_count = threads_for(live=True)
         codec.gop_size = 1_000_000  # keyframes are asked for by time
         codec.flags |= Flags.global_header  # so that the parameter sets are known before the first frame
         self._output.start_encoding()
