@@ -21,6 +21,7 @@ from sklearn.metrics import roc_auc_score
 
 import cli
 from msflow_stream.evaluation.metrics.ranking import auroc
+from msflow_stream.video.writing.encoders import ENCODERS, obstacle
 from tests.pipelines.conftest import Workplace
 from tests.support.command import Command, Outcome
 from tests.support.footage import RATE, SIZE, write_clip
@@ -187,6 +188,15 @@ def decoded(path: Path) -> list[bytes]:
 def decoded_bytes(content: bytes, folder: Path) -> list[bytes]:
     (folder / "original.mp4").write_bytes(content)
     return decoded(folder / "original.mp4")
+
+
+def test_the_encoder_is_chosen_by_name_or_by_trial(score, workplace: Workplace, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    lacking = [name for name, choice in ENCODERS.items() if obstacle(choice) is not None]
+    for name in lacking:
+        outcome = score(workplace.clips / "first.mp4", "--encoder", name)
+        assert (outcome.code, "does not work here" in outcome.err, outcome.err.count("\n")) == (2, True, 1)
+    assert score(workplace.clips / "first.mp4", "--encoder", "auto", "--max-frames", 12).code == 0
+    assert frame_count(tmp_path / "run" / "first" / "overlay.mp4")[0] == 12
 
 
 def test_redrawing_says_what_is_missing(score, command: Command, workplace: Workplace, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -46,13 +46,9 @@ class FrameConverter:
 
     def rgb(self, frame: VideoFrame) -> Image:
         """Returns uint8 H x W x 3, RGB, contiguous, turned and mirrored as the frame's display matrix says."""
-        planar = frame
-        if frame.format.name in PLANAR:
-            with self._scaler("planar") as scaler:
-                planar = scaler.reformat(frame, format=PLANAR[frame.format.name], threads=self._threads)
         with self._scaler("rgb") as scaler:
             source = _guess(frame) if frame.colorspace == UNSPECIFIED else None
-            rgb = scaler.reformat(planar, format="rgb24", src_colorspace=source, threads=self._threads)
+            rgb = scaler.reformat(self._separated(frame), format="rgb24", src_colorspace=source, threads=self._threads)
         image: Image = rgb.to_ndarray()  # type: ignore[assignment]  # rgb24 is uint8
         return np.ascontiguousarray(upright(image, frame))
 
@@ -75,8 +71,8 @@ class FrameConverter:
     def planar(self, frame: VideoFrame) -> VideoFrame:
         """Returns a frame that `has_luma` with 8 bits and chroma at half the size, in the colours that it has."""
         planar = "yuvj420p" if frame.format.name.startswith("yuvj") else "yuv420p"
-        with self._scaler(planar) as scaler:
-            return scaler.reformat(frame, format=planar, interpolation=AREA, threads=1)
+        with self._scaler("planar, 8 bits") as scaler:
+            return scaler.reformat(self._separated(frame), format=planar, interpolation=AREA, threads=1)
 
     def of_image(self, image: Image, hd: bool) -> VideoFrame:
         """Returns an RGB image, uint8 H x W x 3, of even sides as a frame of limited range, by BT.709 or BT.601."""
@@ -90,6 +86,13 @@ class FrameConverter:
                 interpolation=Interpolation.BICUBIC,  # exact rounding takes a third longer
                 threads=1,  # it is done beside the scoring
             )
+
+    def _separated(self, frame: VideoFrame) -> VideoFrame:
+        """The frame with planes of their own for both parts of chroma."""
+        if frame.format.name not in PLANAR:
+            return frame
+        with self._scaler("planar") as scaler:
+            return scaler.reformat(frame, format=PLANAR[frame.format.name], threads=self._threads)
 
     @contextmanager
     def _scaler(self, purpose: object) -> Iterator[VideoReformatter]:
