@@ -119,14 +119,14 @@ def beep_after_first_picture(path: Path) -> float:
     raise AssertionError("no beep")
 
 
-@pytest.mark.parametrize("cores", [1, 3])
-def test_it_is_encoded_by_as_many_threads_as_there_are_cores_to_use(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int
+@pytest.mark.parametrize(("cores", "live", "threads"), [(1, False, 1), (3, False, 3), (64, False, 4), (64, True, 1)])
+def test_it_is_encoded_by_the_cores_to_use_four_at_most_and_by_one_at_the_speed_of_a_camera(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, live: bool, threads: int
 ) -> None:
-    monkeypatch.setattr("msflow_stream.video.writing.video_writer.usable_cores", lambda: cores)
-    with VideoWriter(tmp_path / "a.mp4", 96, 64, Fraction(1, 25), Fraction(25)) as writer:
+    monkeypatch.setattr("msflow_stream.video.writing.encoders.usable_cores", lambda: cores)
+    with VideoWriter(tmp_path / "a.mp4", 96, 64, Fraction(1, 25), Fraction(25), live=live) as writer:
         writer.write(picture(0), 0)
-        assert writer._stream.codec_context.thread_count == cores
+        assert writer._stream.codec_context.thread_count == threads
     assert len(images_of(tmp_path / "a.mp4")) == 1
 
 
