@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
 from pydantic import BaseModel, ConfigDict
 
 from msflow_stream.types import Scores, Why
@@ -54,9 +55,18 @@ class Logistic(BaseModel):
 
     def surprisals(self, scores: npt.NDArray[np.floating]) -> Floats:
         """Returns the same of an array, in its shape."""
-        z = (scores.astype(np.float32) - np.float32(self.median)) * np.float32(1 / self.scale)
-        # ln(1 + e^z), with OpenCV's functions: ten times as fast as NumPy's.
-        return np.asarray(cv2.log(1 + cv2.exp(-np.abs(z))) + np.maximum(z, 0), np.float32)
+        z = _float32(scores)
+        z -= np.float32(self.median)
+        z *= np.float32(1 / self.scale)
+        above = np.maximum(z, 0)
+        np.abs(z, out=z)
+        np.negative(z, out=z)
+        # ln(1 + e^z), with OpenCV's functions: ten times as fast as NumPy's; in place, twice that.
+        cv2.exp(z, z)
+        z += 1
+        cv2.log(z, z)
+        z += above
+        return z
 
 
 class Joint(BaseModel):
@@ -128,5 +138,13 @@ class Joint(BaseModel):
         total = self.heat.wider(DRIFT).surprisals(heat)
         if motion is not None and self.motion is not None:
             height, width = heat.shape
-            total = total + cv2.resize(self.motion.surprisals(motion), (width, height), interpolation=cv2.INTER_LINEAR)
-        return np.asarray(np.minimum(total / np.float32(LN10), np.float32(HOTTEST)), np.float32)
+            total += cv2.resize(self.motion.surprisals(motion), (width, height), interpolation=cv2.INTER_LINEAR)
+        total /= np.float32(LN10)
+        return np.minimum(total, np.float32(HOTTEST), out=total)
+
+
+def _float32(values: npt.NDArray[np.floating]) -> Floats:
+    """A copy. PyTorch converts float16 in a tenth of NumPy's time."""
+    if values.dtype == np.float16 and values.flags.writeable:
+        return np.asarray(torch.from_numpy(values).float().numpy())
+    return values.astype(np.float32)

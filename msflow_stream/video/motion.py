@@ -55,17 +55,19 @@ def motion_field(now: Grey, earlier: Earlier, aspect: float) -> Floats | None:
         covered lens, a flash.
     """
     first, second = _equally_bright(earlier.image, now)
-    back = _search()(second, first)  # H W 2, pixels, to where things were
     shift, changed = np.zeros(2, np.float32), _changed(first, second)
+    if not changed.any():
+        return np.zeros((*PLACES, 3), np.float32)
+    back = _search()(second, first)  # H W 2, pixels, to where things were
     if changed.mean() > SHAKEN:
         shift, changed = _steadied(first, second, back, changed)
     if changed.mean() > UNKNOWN:
         return None
-    moving = cv2.dilate(changed, np.ones((5, 5), np.uint8)).astype(np.float32)
-    share = _by_place(moving)
+    moving = cv2.dilate(changed, np.ones((5, 5), np.uint8))
+    share = _by_place(moving.astype(np.float32))
     height, width = MOTION_SIZE
     unit = np.array([1 / width, aspect / height], np.float32) / np.float32(earlier.seconds)
-    velocity = -(_by_place(cv2.multiply(back, cv2.merge([moving, moving]))) + shift * share[..., None]) * unit
+    velocity = -(_by_place(cv2.copyTo(back, moving)) + shift * share[..., None]) * unit
     return np.dstack([velocity, share]).astype(np.float32)
 
 

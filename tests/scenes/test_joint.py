@@ -31,7 +31,9 @@ def combined(surprise: float = 2.0, mean: float = 1.0, motion: float = math.nan)
 def test_a_surprisal_is_that_of_a_logistic_distribution(score: float, reserve: float) -> None:
     expected = -stats.logistic.logsf(score, loc=PART.median + reserve * PART.scale, scale=PART.scale)
     assert PART.surprisal(score, reserve) == pytest.approx(expected, rel=1e-9, abs=1e-12)
-    assert PART.surprisals(np.array([score]))[0] == pytest.approx(PART.surprisal(score), rel=1e-4, abs=1e-6)
+    given = np.array([score])
+    assert PART.surprisals(given)[0] == pytest.approx(PART.surprisal(score), rel=1e-4, abs=1e-6)
+    assert given[0] == score
 
 
 def test_median_and_scale_are_found_again_in_what_is_drawn() -> None:

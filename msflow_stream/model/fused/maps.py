@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -59,7 +60,7 @@ class FusedMaps(nn.Module):
         """Returns the measures of a batch."""
         surprise = -self.sum_upsampled(log_likelihoods)  # B H W
         least = surprise.amin((1, 2))  # B
-        top = surprise.flatten(1).topk(self.count, dim=1, sorted=False).values  # B K
+        top = largest(surprise.flatten(1), self.count)  # B K
         if self.aggregation == "add":
             # The largest likelihood of a scale is that of its most normal feature: 1 after the subtraction.
             likelihood = self.sum_upsampled([torch.exp(p - p.amax((1, 2), keepdim=True)) for p in log_likelihoods])
@@ -73,6 +74,19 @@ class FusedMaps(nn.Module):
         """Returns `sum_l up(values_l)`: B H_l W_l each to B H W."""
         wide = [value @ self.get_buffer(f"columns{scale}") for scale, value in enumerate(values)]  # B H_l W
         return self.rows @ torch.cat(wide, 1)
+
+
+def largest(values: Tensor, count: int) -> Tensor:
+    """Returns the `count` largest values of every row, in any order: B n to B count.
+
+    On a CPU NumPy parts a row by them in a quarter of the time that PyTorch takes.
+    """
+    recorded = (
+        torch._C._get_tracing_state() is not None or torch.onnx.is_in_onnx_export() or torch.compiler.is_compiling()
+    )
+    if recorded or values.device.type != "cpu":
+        return values.topk(count, dim=1, sorted=False).values
+    return torch.from_numpy(np.partition(values.numpy(), -count)[:, -count:])
 
 
 def fused_measures(

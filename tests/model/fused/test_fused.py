@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from msflow_stream.model.aggregate import Aggregation, Alignment, anomaly_maps, top_k_mean
 from msflow_stream.model.fused import FusedFlow, FusedModel, FusedPyramid, fused_measures
+from msflow_stream.model.fused.maps import largest
 from msflow_stream.model.fused.pyramid import fold_batch_norms
 from msflow_stream.model.fused.winograd import use_winograd
 from msflow_stream.model.msflow import MSFlow
@@ -53,6 +54,14 @@ def pyramid(backbone: str, padding: str = "reflect", **keywords: object) -> Pyra
     model = Pyramid(backbone, padding=padding, **keywords)  # type: ignore[arg-type]
     shaken(model.backbone, 3)
     return model
+
+
+def test_the_largest_values_are_those_of_a_search_by_torch() -> None:
+    values = noise(3, 500)
+    values[1, 7], values[2] = float("nan"), 1.0
+    for count in (1, 15, 500):
+        found, expected = largest(values, count).sort(1).values, values.topk(count, 1).values.sort(1).values
+        assert torch.equal(found.nan_to_num(9.0), expected.nan_to_num(9.0))
 
 
 @settings(deadline=None, max_examples=25)
