@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,9 @@ from torch import Tensor
 
 from msflow_stream.config.settings import FitSettings
 from msflow_stream.machine import usable_memory
+from msflow_stream.model.fused.pyramid import FusedPyramid
 from msflow_stream.scenes.motion import motion_of
+from msflow_stream.scenes.parts import Workers
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.series import batched
 from msflow_stream.types import Frame
@@ -161,22 +163,38 @@ def extract(
 ) -> Iterator[NormalFeatures]:
     """Fills the cache from the frames of every source, yielding the growing footage after every batch.
 
-    The last `holdout` of each source's frames is held out: the part a model of the rest has not seen.
+    The last `holdout` of each source's frames is held out: the part a model of the rest has not seen. On the CPU,
+    batches are computed beside one another, and beside the reading.
     """
-    footage = NormalFeatures(cache)
-    for source in sources:
-        start = len(footage.frames)
-        for frames in batched(source, BATCH):
+    footage, workers = NormalFeatures(cache), Workers(scene.device)
+    pyramid = FusedPyramid(scene.pyramid) if scene.device.type == "cpu" else scene.pyramid
+
+    def computed(frames: Sequence[Frame]) -> _Computed:
+        with torch.inference_mode():
             images = torch.stack([scene.prepare(frame.pixels) for frame in frames])
-            cache.add(scene.pyramid(images.to(scene.device)))
-            for position, shown in enumerate(frames, len(footage.frames)):
-                moved = motion_of(shown)
-                if moved is not None:
-                    footage.motion[position] = moved
-            footage.frames += [(frame.source, frame.index, frame.time) for frame in frames]
-            yield footage
-        kept = len(footage.frames) - int(holdout * (len(footage.frames) - start))
-        footage.held_out += range(kept, len(footage.frames))
+            features = pyramid(images.to(scene.device))
+        seen = [(frame.source, frame.index, frame.time) for frame in frames]
+        return _Computed(features, [motion_of(frame) for frame in frames], seen)
+
+    with workers.running():
+        for source in sources:
+            start = len(footage.frames)
+            for features, motion, seen in workers.each(computed, batched(source, BATCH)):
+                cache.add(features)
+                known = {at: moved for at, moved in enumerate(motion, len(footage.frames)) if moved is not None}
+                footage.motion |= known
+                footage.frames += seen
+                yield footage
+            kept = len(footage.frames) - int(holdout * (len(footage.frames) - start))
+            footage.held_out += range(kept, len(footage.frames))
+
+
+class _Computed(NamedTuple):
+    """What a batch of frames adds to footage: features, motion fields, and source, index and time of every frame."""
+
+    features: list[Tensor]
+    motion: list[npt.NDArray[np.float32] | None]
+    frames: list[tuple[str, int, float]]
 
 
 def feature_cache(settings: FitSettings, folder: Path | None = None) -> FeatureCache:

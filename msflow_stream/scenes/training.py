@@ -46,6 +46,7 @@ class FlowFit:
         scene: its flow is changed in place.
         footage: from `extract`.
         checkpoints: where completed passes are kept; in memory if None.
+        plain: computes every batch as a whole, with the flow as it is and torch's own threads: the reference.
 
     Attributes:
         passes: the completed ones.
@@ -54,7 +55,13 @@ class FlowFit:
         UserError: no frames to fit on.
     """
 
-    def __init__(self, scene: Scene, footage: NormalFeatures, checkpoints: CheckpointStore | None = None) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        footage: NormalFeatures,
+        checkpoints: CheckpointStore | None = None,
+        plain: bool = False,
+    ) -> None:
         if not footage.fitted:
             raise UserError("no frames to fit on: the sources hold too few")
         self.scene, self.footage = scene, footage
@@ -66,12 +73,13 @@ class FlowFit:
         self._optimizer = torch.optim.Adam(self._parameters, lr=self.settings.learning_rate, fused=True)
         self._dtype = autocast_dtype(self.settings.precision, scene.device)
         self._scaler = torch.amp.GradScaler(scene.device.type, 1.0, enabled=self._dtype == torch.float16)
-        self._workers = Workers(scene.device)
         kind = scene.settings.model, scene.device, self._dtype
-        self._likelihood: Likelihood = PlainLikelihood(scene.flow, self._dtype)
-        if can_fuse(*kind):
-            self._likelihood = FusedLikelihood(scene.flow, footage.cache.sizes)
-        self._gradients = BatchGradients(self._likelihood, self._batch, self._workers, can_split(*kind))
+        likelihood: Likelihood = PlainLikelihood(scene.flow, self._dtype)
+        if can_fuse(*kind) and not plain:
+            likelihood = FusedLikelihood(scene.flow, footage.cache.sizes)
+        split = can_split(*kind) and not plain
+        self._workers = Workers(scene.device if split else None)
+        self._gradients = BatchGradients(likelihood, self._batch, self._workers, split)
 
     def resume(self) -> None:
         """Goes on from the newest checkpoint, if there is one.

@@ -34,6 +34,7 @@ app.add_typer(group, name="bench")
     "fit",
     epilog="Examples:\n\n"
     "msflow-stream bench fit\n\n"
+    "msflow-stream bench fit --backbone tf_efficientnet_lite0 --input-size 256x384\n\n"
     "msflow-stream bench fit --backbone wide_resnet50_2 --input-size 512 --device cuda --frames 64",
 )
 def bench_fit(
@@ -49,7 +50,7 @@ def bench_fit(
     device: Device = "auto",
     out: Figures = None,
 ) -> None:
-    """Times a pass of a fit: as the original release does it, features recomputed, features cached."""
+    """Times a pass: as the original release does it, features recomputed, features cached, and as `fit` does it."""
     from ..bench.fit import bench_fit as run
 
     run(backbone, size(input_size), frames, repeats, device, set_ or (), out)

@@ -1,4 +1,4 @@
-"""`bench` on the command line: the figures are there, and the three ways compute the same."""
+"""`bench` on the command line: the figures are there, and the ways compute the same."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ SMALL = (
 )
 
 
-def test_bench_fit_prints_and_saves_three_ways(command: Command, tmp_path: Path) -> None:
+def test_bench_fit_prints_and_saves_four_ways(command: Command, tmp_path: Path) -> None:
     flags = [part for setting in SMALL for part in ("--set", setting)]
     arguments = ["--backbone", "test_resnet", "--input-size", "64x96", "--frames", 2, "--repeats", 1]
     outcome = command("bench", "fit", *arguments, *flags, "--out", tmp_path / "figures.json")
     assert outcome.code == 0, outcome.err
     figures = json.loads((tmp_path / "figures.json").read_text())
-    assert [result["way"] for result in figures["results"]] == [bench.PLAIN, bench.RECOMPUTED, bench.CACHED]
+    assert [result["way"] for result in figures["results"]] == list(bench.WAYS)
     assert figures["results"][0]["times_as_fast"] == 1
     assert all(result["seconds"] > 0 and result["way"] in outcome.out for result in figures["results"])
 
