@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import NamedTuple, Protocol
 
 import torch
@@ -19,8 +20,11 @@ PART = 4  # frames; the sums depend on it, so it is the same on any machine
 class Likelihood(Protocol):
     """A way to compute what a flow is fitted by."""
 
-    def weights(self) -> list[Tensor]:
-        """Returns what `nll` computes with, as functions of the flow's parameters, or parameters: once per batch."""
+    def weights(self) -> list[Callable[[], list[Tensor]]]:
+        """Returns what makes the weights that `nll` computes with, once per batch: functions of disjoint parameters.
+
+        A weight is a parameter, or computed from parameters that are no weights themselves.
+        """
 
     def nll(self, features: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
         """Returns the negative log-likelihood of every frame (B)."""
@@ -32,9 +36,9 @@ class PlainLikelihood:
     def __init__(self, flow: MSFlow, dtype: torch.dtype = torch.float32) -> None:
         self.flow, self.dtype = flow, dtype
 
-    def weights(self) -> list[Tensor]:
-        """Returns the parameters."""
-        return [p for p in self.flow.parameters() if p.requires_grad]
+    def weights(self) -> list[Callable[[], list[Tensor]]]:
+        """Returns what returns the parameters."""
+        return [lambda: [p for p in self.flow.parameters() if p.requires_grad]]
 
     def nll(self, features: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
         """Returns the negative log-likelihood of every frame (B); `weights` are those of the flow."""
@@ -74,8 +78,8 @@ class BatchGradients:
         self, positions: Sequence[int], scaled: Callable[[Tensor], Tensor] = lambda loss: loss
     ) -> tuple[Tensor, int]:
         """Sets the parameters' gradients; returns the mean loss of the frames, and how many values one has."""
-        weights = self.likelihood.weights()
-        leaves = [w if w.is_leaf else w.detach().requires_grad_() for w in weights]
+        weights = self.workers.map(lambda make: make(), self.likelihood.weights())
+        leaves = [w if w.is_leaf else w.detach().requires_grad_() for w in chain.from_iterable(weights)]
 
         def part(frames: Sequence[int]) -> _Part:
             features = self.batch(frames)
@@ -87,14 +91,15 @@ class BatchGradients:
         total = list(parts[0].gradients)
         for other in parts[1:]:
             torch._foreach_add_(total, other.gradients)
-        _backward(weights, total)
+        along = iter(total)
+        self.workers.map(_backward, [[(weight, next(along)) for weight in made] for made in weights])
         return torch.stack([one.loss for one in parts]).sum(), parts[0].values
 
 
-def _backward(weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
-    """Gives gradients of functions of parameters on to the parameters, which have none yet."""
+def _backward(weights: Sequence[tuple[Tensor, Tensor]]) -> None:
+    """Gives weights' gradients on to the parameters that they are made of, which have none yet."""
     functions = []
-    for weight, gradient in zip(weights, gradients, strict=True):
+    for weight, gradient in weights:
         if weight.is_leaf:
             weight.grad = gradient
             if gradient.stride() != weight.stride():  # fused Adam needs the same memory format

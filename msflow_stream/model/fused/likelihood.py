@@ -8,7 +8,9 @@ nothing up that is known.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -42,25 +44,22 @@ class FusedLikelihood:
         self._conditions = [_Condition(flow.condition_channels, size, next(flow.parameters()).dtype) for size in sizes]
         self._clamp = float(self._blocks[0][0].clamp)
 
-    def weights(self) -> list[Tensor]:
-        """Returns what `nll` computes with, parameters or functions of them: once per batch."""
-        chains = [
-            _chain_weights(*one) for one in zip(self._blocks, self._conditions, self._columns, self.sizes, strict=True)
-        ]
-        found = [torch.stack([logdet for logdet, _ in chains]).sum()]
-        found += [weight for _, blocks in chains for block in blocks for weight in block]
+    def weights(self) -> list[Callable[[], list[Tensor]]]:
+        """Returns what makes the weights that `nll` computes with: once per batch, each of other parameters."""
+        chains = zip(self._blocks, self._conditions, self._columns, self.sizes, strict=True)
+        making: list[Callable[[], list[Tensor]]] = [partial(_chain_weights, *one) for one in chains]
         if self.flow.fusion_flow is not None:
-            for network in (self.flow.fusion_flow.subnet_2, self.flow.fusion_flow.subnet_1):
-                found += _network_weights(network)
-        return found
+            networks = self.flow.fusion_flow.subnet_2, self.flow.fusion_flow.subnet_1
+            making += [partial(_network_weights, one) for one in networks]
+        return making
 
     def nll(self, features: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
         """Returns the negative log-likelihood of every frame (B), up to the constant of the normal density."""
         given = iter(weights)
-        logdet = next(given).expand(len(features[0]))
+        logdet = torch.zeros((), dtype=features[0].dtype)
         outputs = []
         for x, size, orders in zip(features, self.sizes, self._orders, strict=True):
-            pixels = as_pixels(x)
+            pixels, logdet = as_pixels(x), logdet + next(given)
             for order in orders:
                 pixels, one = self._block(pixels, size, order, _Block(*(next(given) for _ in _Block._fields)))
                 logdet = logdet + one
@@ -68,7 +67,7 @@ class FusedLikelihood:
         if self.flow.fusion_flow is not None:
             outputs, one = self._fusion(outputs, given)
             logdet = logdet + one
-        return torch.stack([0.5 * (z * z).view(len(logdet), -1).sum(1) for z in outputs]).sum(0) - logdet
+        return torch.stack([0.5 * (z * z).view(len(features[0]), -1).sum(1) for z in outputs]).sum(0) - logdet
 
     def _block(self, pixels: Tensor, size: Size, order: _Order, weights: _Block) -> tuple[Tensor, Tensor]:
         """One coupling block: its outputs, (B H W) C, and the log-determinants, B."""
@@ -145,10 +144,8 @@ def _order(block: AllInOneBlock) -> _Order:
     return _Order(block.splits[0], columns, columns.argsort(), block.subnet.ln.eps)
 
 
-def _chain_weights(
-    blocks: Sequence[AllInOneBlock], condition: _Condition, columns: Tensor, size: Size
-) -> tuple[Tensor, list[_Block]]:
-    """What the blocks of one scale compute with, and their global scales' part of the log-determinant."""
+def _chain_weights(blocks: Sequence[AllInOneBlock], condition: _Condition, columns: Tensor, size: Size) -> list[Tensor]:
+    """The global scales' part of the log-determinant, and what the blocks of one scale compute with."""
     gains = blocks[0].global_scale_activation(torch.stack([block.global_scale.flatten() for block in blocks]))
     offsets = torch.stack([block.global_offset.flatten() for block in blocks])
     subnets: list[Any] = [block.subnet for block in blocks]
@@ -166,7 +163,7 @@ def _chain_weights(
         )
         for (weight, _), constant, subnet, gain, offset in each
     ]
-    return size[0] * size[1] * gains.log().sum(), found
+    return [size[0] * size[1] * gains.log().sum(), *chain.from_iterable(found)]
 
 
 class _Condition:
