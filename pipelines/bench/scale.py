@@ -21,14 +21,17 @@ from msflow_stream.scoring.engine_choice import make_inference
 from msflow_stream.types import UserError
 
 from ..terminal.progress import number, print_markdown
-from .machine import in_turn, machine_facts, machine_line, resident_memory
+from .machine import Spent, in_turn, machine_facts, machine_line, resident_memory
 from .memory_cameras import Live, MemoryCameras
 
 MEBI = 2**20
 # What one more scene takes, from mobilenetv2_100, resnet18 and wide_resnet50_2 with OpenVINO in float32: its modules, a
 # network made of them with its weights in the order in which the CPU reads them, and room for what that computes.
 TIMES_ITS_WEIGHTS, BESIDE = 2.7, 20 * MEBI
-COLUMNS = ["cameras", "scenes", "ms/frame", "frames/s", "to one scene", "live: offered/s", "delivered/s", "dropped"]
+COLUMNS = [
+    *("cameras", "scenes", "ms/frame", "core-ms/frame", "frames/s", "to one scene", "by core-ms"),
+    *("live: offered/s", "delivered/s", "dropped"),
+]
 LATENCIES = {"p50": 50, "p95": 95, "p99": 99}
 
 
@@ -47,8 +50,8 @@ class ScaleJob:
     """
 
     cameras: Sequence[int] = (1, 4, 13, 64)
-    scenes: Sequence[int] = (1, 13)
-    frames: int = 104
+    scenes: Sequence[int] = (1, 13, 64)
+    frames: int = 128
     repeats: int = 5
     rate: float = 5.0
     seconds: float = 5.0
@@ -64,7 +67,9 @@ class ScaleRow:
 
     Attributes:
         ms_per_frame, frames_per_s: as fast as can be, with frames that wait.
+        core_ms_per_frame: of all cores together.
         ratio_to_one_scene: of the time per frame, to as many cameras over one scene; None where that was not measured.
+        core_ratio_to_one_scene: of the time of all cores.
         live_offered_per_s, live_delivered_per_s: frames of cameras that show them at fixed times.
         live_dropped: the share of those whose place a newer one took before they were scored.
         latency_ms: from a live frame's arrival to the delivery of its score, by percentile.
@@ -73,8 +78,10 @@ class ScaleRow:
     cameras: int
     scenes: int
     ms_per_frame: float
+    core_ms_per_frame: float
     frames_per_s: float
     ratio_to_one_scene: float | None
+    core_ratio_to_one_scene: float | None
     live_offered_per_s: float
     live_delivered_per_s: float
     live_dropped: float
@@ -123,8 +130,8 @@ def bench_scale(settings: Settings, job: ScaleJob) -> tuple[list[ScaleRow], list
             {case: partial(one.all_at_once, job.frames) for case, one in cameras.items()}, job.repeats, "at once"
         )
         live = {case: one.live(job.rate, job.seconds) for case, one in cameras.items()}
-    seconds = {case: statistics.median(one.wall for one in values) / job.frames for case, values in taken.items()}
-    rows = [_row(case, seconds, live[case]) for case in cases]
+    each = {case: _per_frame(values, job.frames) for case, values in taken.items()}
+    rows = [_row(case, each, live[case]) for case in cases]
     _print(rows, memory, settings, job, facts)
     if job.out is not None:
         figures = {"rows": [asdict(row) for row in rows], "memory": [asdict(row) for row in memory]}
@@ -140,14 +147,22 @@ def _save_scenes(folder: Path, settings: Settings, count: int) -> list[str]:
     return names
 
 
-def _row(case: tuple[int, int], seconds: Mapping[tuple[int, int], float], live: Live) -> ScaleRow:
-    one_scene = seconds.get((case[0], 1))
+def _per_frame(rounds: Sequence[Spent], frames: int) -> Spent:
+    return Spent(
+        *(statistics.median(values) / frames for values in zip(*((r.wall, r.cpu) for r in rounds), strict=True))
+    )
+
+
+def _row(case: tuple[int, int], each: Mapping[tuple[int, int], Spent], live: Live) -> ScaleRow:
+    own, one_scene = each[case], each.get((case[0], 1))
     return ScaleRow(
         cameras=case[0],
         scenes=case[1],
-        ms_per_frame=1000 * seconds[case],
-        frames_per_s=1 / seconds[case],
-        ratio_to_one_scene=None if one_scene is None else seconds[case] / one_scene,
+        ms_per_frame=1000 * own.wall,
+        core_ms_per_frame=1000 * own.cpu,
+        frames_per_s=1 / own.wall,
+        ratio_to_one_scene=None if one_scene is None else own.wall / one_scene.wall,
+        core_ratio_to_one_scene=None if one_scene is None else own.cpu / one_scene.cpu,
         live_offered_per_s=live.offered / live.seconds,
         live_delivered_per_s=live.delivered_per_s,
         live_dropped=live.dropped,
@@ -181,8 +196,10 @@ def _print(
             str(row.cameras),
             str(row.scenes),
             f"{row.ms_per_frame:.1f}",
+            f"{row.core_ms_per_frame:.1f}",
             f"{row.frames_per_s:.1f}",
             number(row.ratio_to_one_scene, 2),
+            number(row.core_ratio_to_one_scene, 2),
             f"{row.live_offered_per_s:.0f}",
             f"{row.live_delivered_per_s:.1f}",
             f"{100 * row.live_dropped:.0f} %",
@@ -193,7 +210,7 @@ def _print(
     height, width = settings.input.size
     notes = [
         f"{machine_line(facts)}. {settings.model.backbone} at {height}x{width}, batches of up to {job.batch}. ms/frame "
-        f"and frames/s: {job.frames} pictures of the input's size that wait in memory, through the stream of `watch` "
+        f"and frames/s: {job.frames} frames of the input's size that wait in memory, through the stream of `watch` "
         f"without decoding and resizing, medians of {job.repeats} rounds in turn. Live: {job.rate:g} frames/s of each "
         f"camera over {job.seconds:g} s, the newest waits; from arrival to delivery.",
     ]

@@ -165,10 +165,10 @@ def bench_scale(
     cameras: Annotated[str, typer.Option(help="Numbers of cameras, such as 1,4,16.")] = "1,4,13,64",
     scene_counts: Annotated[
         str, typer.Option("--scenes", help="Numbers of scenes that the cameras share, such as 1,13.")
-    ] = "1,13",
+    ] = "1,13,64",
     frames: Annotated[
         int, typer.Option(min=1, help="Frames that all cameras together give, as fast as they are scored.")
-    ] = 104,
+    ] = 128,
     repeats: Annotated[int, typer.Option(min=1, help="Timed rounds, each of all combinations in turn.")] = 5,
     rate: Annotated[float, typer.Option(min=0.1, help="Frames per second of each live camera.")] = 5.0,
     seconds: Annotated[float, typer.Option(min=0.1, help="Seconds that the live cameras run.")] = 5.0,

@@ -36,7 +36,11 @@ def test_bench_scale_measures_all_combinations(command: Command, tmp_path: Path,
         assert row["frames_per_s"] == pytest.approx(1000 / row["ms_per_frame"])
         assert row["latency_ms"]["p50"] <= row["latency_ms"]["p95"] <= row["latency_ms"]["p99"]
         assert 0 <= row["live_dropped"] < 1
+        assert row["core_ms_per_frame"] > 0
     assert rows[3, 2]["ratio_to_one_scene"] == pytest.approx(rows[3, 2]["ms_per_frame"] / rows[3, 1]["ms_per_frame"])
+    assert rows[3, 2]["core_ratio_to_one_scene"] == pytest.approx(
+        rows[3, 2]["core_ms_per_frame"] / rows[3, 1]["core_ms_per_frame"]
+    )
     one, two = figures["memory"]
     assert one["predicted_bytes"] == 0
     assert two["predicted_bytes"] > two["weights_bytes"] - one["weights_bytes"] > 0
