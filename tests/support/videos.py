@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import numpy.typing as npt
+import pytest
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.video.frame import VideoFrame
@@ -75,8 +76,11 @@ def write_video(
     """Writes `count` coded frames (or the given RGB images) to `path`; the suffix, or `format`, picks the container.
 
     `pts` are in `time_base`, and make a variable frame rate; `matrix` is a display matrix of nine integers;
-    `colorspace` (1: BT.709, 5: BT.601) is written into the file only if `tagged`.
+    `colorspace` (1: BT.709, 5: BT.601) is written into the file only if `tagged`. A test whose encoder this FFmpeg does
+    not have is skipped.
     """
+    if codec not in av.codecs_available:
+        pytest.skip(f"this FFmpeg has no {codec}")
     pictures = list(images) if images is not None else [coded_image(index, size) for index in range(count)]
     settings = {"bf": str(b_frames), "g": str(keyframe_every), **(options or {})}
     if codec == "libx264":

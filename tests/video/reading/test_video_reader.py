@@ -24,6 +24,7 @@ from tests.support.videos import (
 
 COUNT = 30
 QUIET = {"x265-params": "log-level=none"}
+AV1 = {"preset": "12", "crf": "20", "svtav1-params": "lp=1"}
 FORMATS: dict[str, dict[str, Any]] = {
     "h264.mp4": {},
     "b_frames.mp4": {"b_frames": 3},
@@ -37,6 +38,10 @@ FORMATS: dict[str, dict[str, Any]] = {
     "with_sound.mp4": {"audio": True},
     "fragmented.mp4": {"b_frames": 2, "container_options": {"movflags": "frag_keyframe+empty_moov"}},
     "hevc.mp4": {"codec": "libx265", "options": QUIET},
+    "hevc_ten_bit.mp4": {"codec": "libx265", "options": QUIET, "pix_fmt": "yuv420p10le"},
+    "av1.mp4": {"codec": "libsvtav1", "size": (64, 64), "options": AV1},
+    "av1.mkv": {"codec": "libsvtav1", "size": (64, 64), "options": AV1},
+    "av1_ten_bit.mp4": {"codec": "libsvtav1", "size": (64, 64), "options": AV1, "pix_fmt": "yuv420p10le"},
     "vp9.webm": {"codec": "libvpx-vp9", "options": {"deadline": "realtime", "cpu-used": "8"}},
     "hidden_frames.webm": {"codec": "libvpx", "options": {"auto-alt-ref": "1", "lag-in-frames": "16", "b:v": "300k"}},
     "b_frames.ts": {"b_frames": 2},
