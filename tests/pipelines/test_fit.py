@@ -37,6 +37,16 @@ def test_a_fit_saves_a_scene_that_says_where_it_comes_from(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["gate"]
 
 
+@pytest.mark.parametrize(("given", "niceness"), [([], 10), (["--nice", 0], 0), (["--nice", 19], 19)])
+def test_others_on_the_machine_go_first_as_far_as_a_person_says(
+    command: Command, monkeypatch: pytest.MonkeyPatch, given: list[object], niceness: int
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr("pipelines.commands.fit.stand_back", asked.append)
+    command("fit", *given)  # of nothing
+    assert asked == [niceness]
+
+
 def test_a_folder_of_images_is_footage_too(command: Command, tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     for number, frame in enumerate(frames(12, every=1)):
