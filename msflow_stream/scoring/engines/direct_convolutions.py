@@ -6,6 +6,7 @@ backbones of mobile networks as the older direct ones, whose memory holds channe
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import Any
 
 import torch
 
-PREFERRED = {"Convolution": "cpu:jit_avx2_1x1,cpu:jit_avx2", "GroupConvolution": "cpu:jit_avx2_dw"}  # what else, after
+log = logging.getLogger(__name__)
 
+PREFERRED = {"Convolution": "cpu:jit_avx2_1x1,cpu:jit_avx2", "GroupConvolution": "cpu:jit_avx2_dw"}  # what else, after
 BLOCK = 8  # channels: floats in a register of AVX2
 
 
@@ -32,7 +34,11 @@ def direct_convolutions(core: Any, model: Any) -> Any:
     full = all(one.get_output_partial_shape(0)[1].get_length() % BLOCK == 0 for one in convolutions)
     if not depthwise or not full or torch.backends.cpu.get_cpu_capability() != "AVX2":
         return model
-    return preferring_direct(core, model)
+    try:
+        return preferring_direct(core, model)
+    except OSError as error:  # no place for a temporary file
+        log.debug("convolutions stay as OpenVINO chooses them", exc_info=error)
+        return model
 
 
 def preferring_direct(core: Any, model: Any) -> Any:
