@@ -43,21 +43,39 @@ class PlanarColours(NamedTuple):
         return np.asarray(np.rint(np.clip(values, 0, 255)), np.uint8)
 
 
+class PlanarTags(NamedTuple):
+    """The size of a planar frame, and its colours as ITU-T H.273 counts them."""
+
+    width: int
+    height: int
+    matrix: int
+    primaries: int
+    transfer: int
+    color_range: int
+
+    @classmethod
+    def of(cls, frame: VideoFrame) -> Self:
+        """Returns those of a planar frame."""
+        colours = (frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range)
+        return cls(frame.width, frame.height, *(int(one) for one in colours))
+
+    def new(self) -> VideoFrame:
+        """Returns a frame with these, of which nothing is filled in."""
+        frame = VideoFrame(self.width, self.height, "yuv420p")
+        frame.colorspace, frame.color_primaries, frame.color_trc = self.matrix, self.primaries, self.transfer
+        frame.color_range = self.color_range
+        return frame
+
+
 def planar_copy(frame: VideoFrame, converter: FrameConverter) -> VideoFrame:
     """Returns a decoded frame as a new one that may be drawn on; its colours are converted only to 8 bits and 4:2:0.
 
     An odd width or height grows by one column or row, a copy of the last, because chroma comes in twos.
     """
     planes = plane_views(frame if frame.format.name in PLAIN else converter.planar(frame))
-    copy = _new(*displayed_size(frame))
+    copy = _tags(frame).new()
     for target, plane in zip(plane_views(copy), planes, strict=True):
         _fill(target, upright(plane, frame))
-    told = frame.colorspace != UNSPECIFIED
-    number = BT709 if frame.height >= HD_HEIGHT else BT601
-    copy.colorspace = frame.colorspace if told else number
-    copy.color_primaries = _known(frame.color_primaries, copy.colorspace)
-    copy.color_trc = _known(frame.color_trc, copy.colorspace)
-    copy.color_range = ColorRange.JPEG if is_full_range(frame) else ColorRange.MPEG
     return copy
 
 
@@ -92,8 +110,14 @@ def _planar_matrix(number: int, full: bool) -> npt.NDArray[np.float64]:
     return np.column_stack([inverse, -inverse @ matrix[:, 3]])
 
 
-def _new(width: int, height: int) -> VideoFrame:
-    return VideoFrame(width + width % 2, height + height % 2, "yuv420p")
+def _tags(frame: VideoFrame) -> PlanarTags:
+    """The tags of a copy of a decoded frame."""
+    width, height = displayed_size(frame)
+    number = BT709 if frame.height >= HD_HEIGHT else BT601
+    matrix = number if frame.colorspace == UNSPECIFIED else int(frame.colorspace)
+    colours = (matrix, _known(frame.color_primaries, matrix), _known(frame.color_trc, matrix))
+    color_range = ColorRange.JPEG if is_full_range(frame) else ColorRange.MPEG
+    return PlanarTags(width + width % 2, height + height % 2, *colours, color_range)
 
 
 def _fill(target: npt.NDArray[np.uint8], plane: npt.NDArray[np.uint8]) -> None:

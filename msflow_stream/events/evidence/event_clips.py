@@ -120,7 +120,7 @@ class EventClip:
         self._coded = FrameClip(self._record.folder, CLIP, self._settings.rate_hint, self._settings.max_seconds)
         for scored in self._recent.since(begin):
             if scored.time <= self._record.until(self._settings.post_roll):
-                self._write_frame(self._coded, scored.image(), scored.time)
+                self._write_frame(self._coded, scored.pixels(), scored.time)
 
     def _write_frame(self, clip: FrameClip, pixels: Image | Pixels, time: float) -> None:
         _guarded(self._record, CLIP, clip, lambda: clip.write(planar(pixels, self._converter), time))

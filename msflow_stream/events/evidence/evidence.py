@@ -44,7 +44,7 @@ class Evidence:
         self._overlay = EventOverlay(record, style, settings)
         now = begin
         for scored in recent.since(begin):
-            self._overlay.write(scored, scored.image())
+            self._overlay.write(scored, scored.pixels())
             now = scored.time
         self._clip.advance(now)
         self._update_snapshots()
@@ -104,14 +104,14 @@ def _write_snapshots(folder: Path, peak: RecentFrame, before: Sequence[RecentFra
     Raises:
         OSError: they cannot be written.
     """
-    with replaced(folder / SNAPSHOT) as partial:
-        partial.write_bytes(peak.jpeg)
-    with replaced(folder / SNAPSHOT_OVERLAY) as partial:
-        partial.write_bytes(to_jpeg(_drawn(peak, before, style)))
-
-
-def _drawn(peak: RecentFrame, before: Sequence[RecentFrame], style: OverlayStyle) -> Image:
     image = peak.image()
+    with replaced(folder / SNAPSHOT) as partial:
+        partial.write_bytes(to_jpeg(image))
+    with replaced(folder / SNAPSHOT_OVERLAY) as partial:
+        partial.write_bytes(to_jpeg(_drawn(image, peak, before, style)))
+
+
+def _drawn(image: Image, peak: RecentFrame, before: Sequence[RecentFrame], style: OverlayStyle) -> Image:
     overlay = Overlay(style)
     strip = np.zeros((STRIP, image.shape[1], 3), np.uint8)
     for one in before:

@@ -6,17 +6,19 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from msflow_stream.types import Frame, FrameScore, ScoreRow
-from msflow_stream.video.drawing.jpeg import from_jpeg, to_jpeg
+from msflow_stream.types import Frame, FrameScore, Image, ScoreRow
+from msflow_stream.video.drawing.jpeg import PlanarJpeg
+from msflow_stream.video.pixels import DecodedPixels, planar
+from msflow_stream.video.reading.colour import FrameConverter
 
 
 @dataclass(frozen=True, slots=True)
 class RecentFrame:
-    """A scored frame with its image as a JPEG."""
+    """A scored frame with its pixels in a few bytes."""
 
-    jpeg: bytes
+    jpeg: PlanarJpeg
+    shape: tuple[int, ...]  # height and width, and 3
     score: FrameScore
     row: ScoreRow
 
@@ -33,11 +35,15 @@ class RecentFrame:
     @property
     def size(self) -> int:
         """Bytes that the frame takes."""
-        return len(self.jpeg) + self.score.map.nbytes
+        return self.jpeg.nbytes + self.score.map.nbytes
 
-    def image(self) -> npt.NDArray[np.uint8]:
+    def pixels(self) -> DecodedPixels:
+        """Returns the pixels; an odd width or height has grown by one."""
+        return DecodedPixels(self.jpeg.frame(), FrameConverter())
+
+    def image(self) -> Image:
         """Returns the image, uint8 H x W x 3, RGB."""
-        return from_jpeg(self.jpeg)
+        return np.ascontiguousarray(self.pixels().image()[: self.shape[0], : self.shape[1]])
 
 
 class RecentFrames:
@@ -47,10 +53,11 @@ class RecentFrames:
         self._seconds, self._max_bytes = seconds, max_bytes
         self._frames: deque[RecentFrame] = deque()
         self._bytes = 0
+        self._converter = FrameConverter()
 
     def add(self, frame: Frame, score: FrameScore, row: ScoreRow) -> RecentFrame:
         """Adds the next frame, and returns it as it is kept."""
-        added = RecentFrame(to_jpeg(frame.image), score, row)
+        added = RecentFrame(PlanarJpeg(planar(frame.pixels, self._converter)), frame.shape, score, row)
         self._frames.append(added)
         self._bytes += added.size
         while len(self._frames) > 1 and not self._fits(added.time):
