@@ -6,6 +6,7 @@ It is started with a request and a place for its answer (both JSON files), and i
 from __future__ import annotations
 
 import json
+import re
 import resource
 import sys
 import time
@@ -22,6 +23,7 @@ import numpy.typing as npt
 Request = dict[str, Any]
 Answer = dict[str, Any]
 Image = npt.NDArray[np.uint8]
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal
 PADIM_FEATURES = 100  # of all channels, as the paper has for resnet18
 PATCHCORE_SHARE = 0.01  # of the patches that are kept; the paper's ablation goes down to it
 
@@ -32,7 +34,8 @@ def main() -> None:
     try:
         answer = TASKS[request["task"]](request)
     except Exception as error:  # of whatever kind: it is the reason that the table shows
-        answer = {"reason": (str(error).strip() or type(error).__name__).splitlines()[0]}
+        cause = error.__cause__ or error  # an exporter says what it was doing, and its cause what went wrong
+        answer = {"reason": COLOURS.sub("", str(cause).strip() or type(cause).__name__).splitlines()[0]}
     answer["peak_bytes"] = _peak_memory()
     Path(sys.argv[2]).write_text(json.dumps(answer), encoding="utf-8")
 
