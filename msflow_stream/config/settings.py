@@ -82,7 +82,7 @@ class FitSettings(Section):
     """
 
     passes: Annotated[int, Field(ge=1)] = 8
-    batch: Annotated[int, Field(ge=1)] = 8
+    batch: Annotated[int, Field(ge=1)] = 8  # frames per step; on CPUs every 4 of them have a thread, up to the cores
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.12  # linear from a tenth of the learning rate
     milestones: tuple[Fraction, ...] = (0.7, 0.9)  # where the learning rate falls to a third

@@ -19,11 +19,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from msflow_stream.model.flows import position_condition
+from msflow_stream.model.fused.steps import Size, couple, halves, mix, norm
 from msflow_stream.model.fusion import ATAN_GAIN, OUTPUT_LIMIT, FusionNetwork
 from msflow_stream.model.msflow import MSFlow
 from msflow_stream.model.tensors import as_images, as_pixels
 
-Size = tuple[int, int]
 SUBNET_FACTOR = 0.1  # FrEIA's, of what a subnet says
 
 
@@ -73,10 +73,10 @@ class FusedLikelihood:
         """One coupling block: its outputs, (B H W) C, and the log-determinants, B."""
         passive = pixels[:, : order.passive].contiguous()
         hidden = F.conv2d(as_images(passive, size), weights.first, padding=1).permute(0, 2, 3, 1)  # B H W C
-        hidden = _Norm.apply(hidden, weights.constant, weights.norm_weight, weights.norm_bias, order.eps)
+        hidden = norm(hidden, weights.constant, weights.norm_weight, weights.norm_bias, order.eps)
         r = as_pixels(F.conv2d(hidden.permute(0, 3, 1, 2), weights.second, weights.second_bias, padding=1))
-        active, logdet = _Couple.apply(pixels[:, order.passive :], r, size, self._clamp, None, SUBNET_FACTOR)
-        mixed = _Mix.apply(passive, active, weights.gain, weights.offset, order.columns, order.back)
+        active, logdet = couple(pixels[:, order.passive :], r, size, self._clamp, None, SUBNET_FACTOR)
+        mixed = mix(passive, active, weights.gain, weights.offset, order.columns, order.back)
         return mixed, logdet
 
     def _fusion(self, outputs: Sequence[Tensor], weights: Iterator[Tensor]) -> tuple[list[Tensor], Tensor]:
@@ -85,7 +85,7 @@ class FusedLikelihood:
         assert fusion is not None
         first, second = [], []
         for scale, pixels in enumerate(outputs):
-            one, other = _Halves.apply(pixels, fusion.permutation(scale))
+            one, other = halves(pixels, fusion.permutation(scale))
             first.append(one)
             second.append(other)
         first, logdet_1 = self._couple_scales(fusion.subnet_2, second, first, weights)
@@ -103,7 +103,7 @@ class FusedLikelihood:
         smallest = min(self.sizes, key=lambda size: size[0] * size[1])
         pooled = torch.cat([F.adaptive_avg_pool2d(one, smallest) for one in images], 1)  # B sum(C)/2 h w
         squeezed = F.conv2d(pooled, next(weights), padding=1).permute(0, 2, 3, 1)  # B h w C
-        normed = _Norm.apply(squeezed, next(weights), next(weights), next(weights), network.norm.eps)
+        normed = norm(squeezed, next(weights), next(weights), next(weights), network.norm.eps)
         crossed = F.conv2d(normed.permute(0, 3, 1, 2), next(weights), next(weights), padding=1).relu_()
         outputs, logdets = [], []
         for image, half, size, part in zip(
@@ -111,7 +111,7 @@ class FusedLikelihood:
         ):
             context = image + F.interpolate(part, size=size, mode="bilinear", align_corners=True)
             r = as_pixels(F.conv2d(context, next(weights), next(weights), padding=1))
-            output, logdet = _Couple.apply(half, r, size, fusion.clamp, ATAN_GAIN, 1.0)
+            output, logdet = couple(half, r, size, fusion.clamp, ATAN_GAIN, 1.0)
             outputs.append(output)
             logdets.append(logdet)
         return outputs, torch.stack(logdets).sum(0)
@@ -209,98 +209,9 @@ def _stretched(x: Tensor, dim: int, length: int) -> Tensor:
 
 def _network_weights(network: Any) -> list[Tensor]:
     """In the order in which `_couple_scales` takes them."""
-    squeeze, norm, expand = network.squeeze, network.norm, network.expand
-    found: list[Tensor] = [squeeze.weight, squeeze.bias, norm.weight, norm.bias, expand.weight, expand.bias]
+    found: list[Tensor] = []
+    for layer in (network.squeeze, network.norm, network.expand):
+        found += [layer.weight, layer.bias]
     for s, t in zip(network.conv_s, network.conv_t, strict=True):
         found += [torch.cat([s.weight, t.weight]), torch.cat([s.bias, t.bias])]
     return found
-
-
-class _Norm(torch.autograd.Function):
-    """`relu(layer_norm(x + constant))` over the last dimension; x is changed in place: nothing else may need it."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, constant: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-        shifted = x.add_(constant)
-        normed, mean, deviation = torch.native_layer_norm(shifted, weight.shape, weight, bias, eps)
-        ctx.save_for_backward(shifted.detach(), mean, deviation, weight, bias, normed.relu_())
-        ctx.constant = constant.shape
-        return normed
-
-    @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        shifted, mean, deviation, weight, bias, normed = ctx.saved_tensors
-        dnormed = torch.ops.aten.threshold_backward(dy.contiguous(), normed, 0)
-        dx, dweight, dbias = torch.ops.aten.native_layer_norm_backward(
-            dnormed, shifted, weight.shape, mean, deviation, weight, bias, [True, True, True]
-        )
-        return dx, dx.sum_to_size(ctx.constant), dweight, dbias, None
-
-
-class _Couple(torch.autograd.Function):
-    """The affine coupling `y = exp(e) x + t` and the sums of e over every image.
-
-    r (N 2C), times a factor, is s and t. As in FrEIA, `e = clamp tanh(s)`; with a gain, as in the fusion flow,
-    `e = clamp gain atan(s / clamp)`.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, r: Tensor, size: Size, clamp: float, gain: float | None, factor: float
-    ) -> tuple[Tensor, Tensor]:
-        s, t = r.chunk(2, 1)
-        if gain is None:
-            bent = (s * factor).tanh_()
-            e, slope = bent * clamp, torch.addcmul(bent.new_tensor(clamp * factor), bent, bent, value=-clamp * factor)
-        else:
-            scaled = s * (factor / clamp)
-            e, slope = (
-                torch.atan(scaled).mul_(clamp * gain),
-                (scaled * scaled).add_(1).reciprocal_().mul_(gain * factor),
-            )
-        logdet = e.view(-1, size[0] * size[1] * e.shape[1]).sum(1)
-        scale = e.exp_()
-        ctx.save_for_backward(x, scale, slope)
-        ctx.factor = factor
-        return (x * scale).add_(t, alpha=factor), logdet
-
-    @staticmethod
-    def backward(ctx: Any, dy: Tensor, dlogdet: Tensor) -> tuple[Tensor | None, ...]:
-        x, scale, slope = ctx.saved_tensors
-        dx = dy * scale
-        ds = (dx * x).view(len(dlogdet), -1).add_(dlogdet[:, None]).view(slope.shape).mul_(slope)
-        return dx, torch.cat([ds, dy * ctx.factor], 1), None, None, None, None
-
-
-class _Mix(torch.autograd.Function):
-    """`y = gain x + offset` of the permuted channels of both halves together; gain and offset are permuted already."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, passive: Tensor, active: Tensor, gain: Tensor, offset: Tensor, columns: Tensor, back: Tensor
-    ) -> Tensor:
-        permuted = torch.cat([passive, active], 1).index_select(1, columns)
-        ctx.save_for_backward(permuted, gain, back)
-        ctx.passive = passive.shape[1]
-        return torch.addcmul(offset, permuted, gain)
-
-    @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        permuted, gain, back = ctx.saved_tensors
-        dgain, doffset = (dy * permuted).sum(0), dy.sum(0)
-        dx = (dy * gain).index_select(1, back)
-        return dx[:, : ctx.passive], dx[:, ctx.passive :], dgain, doffset, None, None
-
-
-class _Halves(torch.autograd.Function):
-    """Both halves of permuted channels."""
-
-    @staticmethod
-    def forward(ctx: Any, pixels: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-        ctx.back = columns.argsort()
-        first, second = columns.chunk(2)
-        return pixels.index_select(1, first), pixels.index_select(1, second)
-
-    @staticmethod
-    def backward(ctx: Any, dfirst: Tensor, dsecond: Tensor) -> tuple[Tensor, None]:
-        return torch.cat([dfirst, dsecond], 1).index_select(1, ctx.back), None
