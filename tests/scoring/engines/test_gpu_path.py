@@ -19,7 +19,7 @@ from msflow_stream.scoring.inference import EngineInference
 from msflow_stream.scoring.scorer import Scorer
 from tests.support.footage import frames, small_settings
 
-CHOSEN = InputSettings(size=(64, 96), mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
+CHOSEN = InputSettings(resize="lanczos", size=(64, 96), mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
 
 
 class Recorder:
