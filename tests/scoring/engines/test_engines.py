@@ -19,6 +19,7 @@ from msflow_stream.model.pyramid import Padding, Pyramid, load_weights
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import fit_scene
 from msflow_stream.scoring.engine_choice import EngineChooser
+from msflow_stream.scoring.engines import direct_convolutions as direct
 from msflow_stream.scoring.engines.base import Engine, FeatureGraph, Run, Samples
 from msflow_stream.scoring.engines.direct_convolutions import direct_convolutions, preferring_direct
 from msflow_stream.scoring.engines.onnx_engine import graph_to_onnx, spelled_atan, spelled_tanh
@@ -251,6 +252,18 @@ def test_direct_convolutions_are_preferred_beside_depthwise_ones_of_full_blocks_
 
     fit = torch.backends.cpu.get_cpu_capability() == "AVX2"
     assert [preferred(16, 16), preferred(16, 1), preferred(12, 12)] == [fit, False, False]
+
+
+def test_an_openvino_that_does_not_know_the_preferences_convolves_as_it_chooses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setitem(direct.PREFERRED, "GroupConvolution", "cpu:jit_of_another_age")
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    images, graph = torch.randn(2, 16, 8, 9), torch.nn.Conv2d(16, 16, 3, groups=16)
+    run = OpenVinoEngine().compile(_Tuple(graph), [images], lambda: [])
+    with torch.inference_mode():
+        assert torch.allclose(run([images])[0], graph(images), atol=1e-5)
 
 
 @pytest.mark.parametrize(("spelled", "function"), [(spelled_tanh, np.tanh), (spelled_atan, np.arctan)])
