@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from msflow_stream.config.settings import Settings
-from msflow_stream.scenes.features import NormalFeatures, extract, feature_cache
+from msflow_stream.scenes.features import FeatureCache, NormalFeatures, extract, feature_cache
 from msflow_stream.scenes.joint import Joint
 from msflow_stream.scenes.motion import MotionFit, MotionMeasure, MotionModel
 from msflow_stream.scenes.scene import Measures, Scene
@@ -37,11 +38,24 @@ def learn_normal(scene: Scene, footage: NormalFeatures, measure: MeasureFeatures
     scene.motion, scene.joint = normal_motion(footage), None  # maps are those of single images until it is there
     held_out = footage.held_out or footage.fitted
     telling = held_out if len(held_out) >= ENOUGH else list(range(len(footage.frames)))
-    measured = [(scores, warmest(heat)) for _, scores, heat in _measured(scene, footage, telling, measure)]
-    scene.joint = Joint.of(*zip(*measured, strict=True))
-    normal = NormalStatistics()
-    for position, judged, heat in _measured(scene, footage, held_out, measure):
-        normal.add(NormalScore(*footage.frames[position], judged), heat)
+    normal, scores, warmth = NormalStatistics(), list[Scores](), list[float]()
+    # The networks run once: maps are kept until all of them have told what is normal.
+    with FeatureCache(torch.float16, footage.cache.memory_limit, footage.cache.folder) as maps:
+        for part in batched(telling, BATCH):
+            measures = measure(footage.cache.batch(part))
+            maps.add([measures.map[:, None]])
+            warmth += [warmest(heat) for heat in measures.map.numpy()]
+            scores += [
+                scene.judge(one, heat, _motion(scene, footage, position)).scores
+                for position, one, heat in zip(part, measures.scores(), measures.map.numpy(), strict=True)
+            ]
+        scene.joint = Joint.of(scores, warmth)
+        places = {position: place for place, position in enumerate(telling)}
+        for position in held_out:
+            place = places[position]
+            heat = maps.batch([place])[0][0, 0].half().numpy()
+            answer = scene.judge(scores[place], heat, _motion(scene, footage, position))
+            normal.add(NormalScore(*footage.frames[position], answer.scores), answer.map)
     return normal
 
 
@@ -76,17 +90,6 @@ def normal_motion(footage: NormalFeatures) -> MotionModel | None:
     model = fit.model()
     peaks = [float(model.measure(field).map.max()) for field in footage.motion.values()]
     return MotionModel(model.usual, max(float(np.quantile(peaks, MOST)), 1.0))
-
-
-def _measured(
-    scene: Scene, footage: NormalFeatures, positions: Sequence[int], measure: MeasureFeatures
-) -> Iterator[tuple[int, Scores, npt.NDArray[np.float16]]]:
-    """Yields position, scores and map of frames, judged as the scene does by now."""
-    for part in batched(positions, BATCH):
-        measures = measure(footage.cache.batch(part))
-        for position, scores, heat in zip(part, measures.scores(), measures.map.numpy(), strict=True):
-            answer = scene.judge(scores, heat, _motion(scene, footage, position))
-            yield position, answer.scores, answer.map
 
 
 def _motion(scene: Scene, footage: NormalFeatures, position: int) -> MotionMeasure | None:

@@ -42,7 +42,7 @@ def test_scores_do_not_depend_on_batch_size_or_neighbours(scene: Scene) -> None:
     assert [score.index for score in whole] == list(range(0, 50, 5))
     for a, b in zip(whole, alone, strict=True):
         assert tuple(a.scores) == pytest.approx(tuple(b.scores), rel=1e-5, abs=1e-5, nan_ok=True)
-        assert np.allclose(a.map, b.map, atol=2e-3)  # float16 near 1
+        assert np.allclose(a.map, b.map, atol=6e-3)  # a step of float16 in the map of the image, by a spread of 0.003
 
 
 def test_frames_of_several_sizes_share_a_batch(scene: Scene) -> None:
@@ -109,7 +109,7 @@ def test_a_score_does_not_depend_on_whose_frames_are_beside_it(
         one, expected = choices[i], alone[i]
         assert (found.scene, found.source, found.index) == (one.scene.name, one.frame.source, one.frame.index)
         assert tuple(found.scores) == pytest.approx(tuple(expected.scores), rel=1e-5, abs=1e-5, nan_ok=True)
-        assert np.allclose(found.map, expected.map, atol=2e-3)  # float16 near 1
+        assert np.allclose(found.map, expected.map, atol=2e-3, rtol=2e-3)  # float16
 
 
 def test_a_mixed_batch_has_the_scores_that_each_scene_gives(choices: list[ScoreRequest]) -> None:
@@ -120,7 +120,7 @@ def test_a_mixed_batch_has_the_scores_that_each_scene_gives(choices: list[ScoreR
         motion = measure_motion(one)
         answer = one.scene.judge(expected.scores()[0], expected.map[0].numpy(), motion, one.area)
         assert tuple(found.scores) == pytest.approx(tuple(answer.scores), rel=1e-5, abs=1e-5, nan_ok=True)
-        assert np.allclose(found.map, answer.map, atol=2e-3)
+        assert np.allclose(found.map, answer.map, atol=2e-3, rtol=2e-3)
         assert found.map.shape == one.scene.settings.input.size
         assert one.area is None or not found.map[~one.area].any()
 

@@ -71,7 +71,9 @@ class Street:
             self.watch.reload()
             yield healthy
             over = any(self.watch.metric("msflow_camera_state", camera=name, state=s) for s in ("stopped", "failed"))
-            ended = len(self.watch.tallies(name)) - over  # one that is over has said it already
+            ended = max(
+                0, len(self.watch.tallies(name)) - over
+            )  # one that is over has said it already, or says it soon
             self.watch.configure(self.cameras)
             self.watch.reload()
             until(lambda: len(self.watch.tallies(name)) > ended, f"{name} does not finish")
