@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from msflow_stream.config.loading import differences
-from msflow_stream.config.settings import Settings
+from msflow_stream.config.settings import EngineSettings, Settings
 from msflow_stream.machine import choose_device
 from msflow_stream.model.pyramid import Pyramid
 from msflow_stream.results.figures import loss_plot
@@ -29,6 +29,8 @@ from msflow_stream.scenes.preparation import with_normalisation
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.thresholds import NormalStatistics, write_normal_scores
 from msflow_stream.scenes.training import FlowFit
+from msflow_stream.scoring.engine_choice import make_inference
+from msflow_stream.scoring.inference import Inference
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.sources import expand_sources, group_by_scene, open_source
@@ -130,7 +132,7 @@ def fit_frames(
         if not passes:
             checkpoints.clear()
             raise UserError("stopped before the first pass was complete: nothing is saved")
-        normal = learn_normal(scene, footage, Scorer(scene, job.device).measure)
+        normal = learn_normal(scene, footage, Scorer(scene, job.device, inference=_inference(scene)).measure)
         scene.calibration = normal.calibration(*event_times(settings), fitted=not footage.held_out)
     scene.record = _record(scene, footage, passes, time.monotonic() - started)
     scene.save(folder, overwrite=True, add=lambda staging: _add(staging, scene.name, passes, normal))
@@ -179,6 +181,11 @@ def _frames(specs: Sequence[str], every: int, image_rate: Fraction) -> Iterator[
     for spec in specs:
         with open_source(spec, every, image_rate) as reader:
             yield iter(reader)
+
+
+def _inference(scene: Scene) -> Inference | None:
+    """The way to measure normal frames, PyTorch's float32 always: on a CPU with what makes scoring quick."""
+    return make_inference(EngineSettings(name="torch", precision="float32")) if scene.device.type == "cpu" else None
 
 
 def _run(flow_fit: FlowFit, bars: Progress, console: Console, log_pass: Callable[[Pass], None]) -> bool:
