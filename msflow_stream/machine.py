@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import RLock
 
 import platformdirs
 import torch
@@ -14,12 +17,14 @@ from msflow_stream.types import UserError
 
 MALLOC_ARENAS, MALLOC_MAP_FROM, MALLOC_TRIM_FROM = -8, -3, -1  # M_ARENA_MAX and so on of glibc's malloc.h
 CGROUP_MEMORY = Path("/sys/fs/cgroup/memory.max")  # of a container
+TF32 = RLock()  # the switches of float32 are the process's
 
 
 def choose_device(name: str) -> torch.device:
     """Returns the device that a person names; `auto` takes CUDA where there is one.
 
-    On the CPU, torch gets as many threads as there are cores to use: it does not see a container's quota itself.
+    On the CPU, torch gets as many threads as there are cores to use: it does not see a container's quota itself. On a
+    GPU, float32 is IEEE's from then on: torch would compute convolutions with 10 bits of the mantissa (TF32).
 
     Raises:
         UserError: a device that this machine lacks.
@@ -35,7 +40,33 @@ def choose_device(name: str) -> torch.device:
         raise UserError(f"no device {name!r} on this machine: use --device auto, cpu or cuda") from None
     if device.type == "cpu":
         torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
+    else:
+        _allow_tf32(False)
     return device
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Returns whether a GPU computes in bfloat16 itself: torch's own answer counts those that imitate it."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+@contextmanager
+def tf32() -> Iterator[None]:
+    """Has GPUs compute products and convolutions of float32 in TF32 as long as this lasts.
+
+    The whole process does so meanwhile, and only one thread at a time is in here.
+    """
+    with TF32:
+        _allow_tf32(True)
+        try:
+            yield
+        finally:
+            _allow_tf32(False)
+
+
+def _allow_tf32(allowed: bool) -> None:
+    # Of torch's two ways to say so, the one that every version can read back.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
 
 
 def device_memory(device: torch.device) -> int | None:

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from msflow_stream.cores import usable_cores
-from msflow_stream.machine import cache_folder, choose_device, usable_memory
+from msflow_stream import machine
+from msflow_stream.machine import cache_folder, choose_device, has_bf16, tf32, usable_memory
 from msflow_stream.types import UserError
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc and affinity are Linux's")
@@ -97,6 +98,37 @@ def test_a_device_that_is_missing_is_said(name: str) -> None:
 def test_a_gpu_that_is_missing_is_said() -> None:
     with pytest.raises(UserError, match=r"no device 'cuda' .*--device auto"):
         choose_device("cuda")
+
+
+def test_float32_is_ieees_but_where_tf32_is_asked_for() -> None:
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    try:
+        machine._allow_tf32(False)
+        assert _precisions() == {"ieee"}
+        with tf32():
+            assert _precisions() == {"tf32"}
+        assert _precisions() == {"ieee"}
+        with pytest.raises(ZeroDivisionError), tf32():
+            raise ZeroDivisionError
+        assert _precisions() == {"ieee"}
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def _precisions() -> set[str]:
+    backends = torch.backends
+    return {one.fp32_precision for one in (backends.cudnn.conv, backends.cudnn.rnn, backends.cuda.matmul)}
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((7, 0), False), ((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_bf16_is_for_gpus_that_compute_in_it(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], expected: bool
+) -> None:
+    asked: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: asked.append(device) or capability)
+    assert has_bf16(torch.device("cuda:1")) is expected
+    assert asked == [torch.device("cuda:1")]
+    assert not has_bf16(torch.device("cpu"))
 
 
 @linux

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from msflow_stream.scoring.engines.base import Engine
 
 EngineName = Literal["auto", "torch", "compile", "openvino", "onnxruntime", "tensorrt"]
-EnginePrecision = Literal["auto", "float32", "bf16", "fp16", "int8"]
+EnginePrecision = Literal["auto", "float32", "tf32", "bf16", "fp16", "int8"]
 
 HOME = "msflow_stream.scoring.engines"
 STREAMS = 4  # frames at a time, at most: a frame has a few threads for itself where there are many
@@ -31,6 +31,7 @@ class EngineInfo:
         package: the package that runs the networks.
         extra: the extra of pip that installs the package; None: it is always installed.
         tried: precisions in which `auto` tries it on a CPU.
+        tried_on_gpu: precisions in which it is tried on a GPU, where the precision is left to `auto`.
         unless: the engine beside which `auto` does not try it, as it came second wherever both were measured.
     """
 
@@ -40,6 +41,7 @@ class EngineInfo:
     package: str = "torch"
     extra: str | None = None
     tried: tuple[EnginePrecision, ...] = ()
+    tried_on_gpu: tuple[EnginePrecision, ...] = ()
     unless: EngineName | None = None
 
     def make(self, precision: EnginePrecision, cache: Path | None = None, streams: int = STREAMS) -> Engine:
@@ -54,9 +56,18 @@ class EngineInfo:
 
 
 ENGINES: dict[EngineName, EngineInfo] = {
-    "torch": EngineInfo("torch_engine:TorchEngine", ("cpu", "cuda"), ("float32", "bf16", "fp16"), tried=("float32",)),
-    "compile": EngineInfo(  # never tried: compiling alone would take longer than a trial may
-        "torch_engine:CompileEngine", ("cpu", "cuda"), ("float32", "bf16", "fp16")
+    "torch": EngineInfo(
+        "torch_engine:TorchEngine",
+        ("cpu", "cuda"),
+        ("float32", "tf32", "bf16", "fp16"),
+        tried=("float32",),
+        tried_on_gpu=("float32", "tf32", "bf16", "fp16"),
+    ),
+    "compile": EngineInfo(  # not tried beside others: compiling alone would take longer than a trial may
+        "torch_engine:CompileEngine",
+        ("cpu", "cuda"),
+        ("float32", "tf32", "bf16", "fp16"),
+        tried_on_gpu=("float32", "bf16", "fp16"),
     ),
     "openvino": EngineInfo(
         "openvino_engine:OpenVinoEngine",
@@ -75,5 +86,12 @@ ENGINES: dict[EngineName, EngineInfo] = {
         tried=("float32",),
         unless="openvino",
     ),
-    "tensorrt": EngineInfo("onnx_engine:TensorRtEngine", ("cuda",), ("float32", "fp16"), "onnxruntime", "tensorrt"),
+    "tensorrt": EngineInfo(
+        "onnx_engine:TensorRtEngine",
+        ("cuda",),
+        ("float32", "fp16"),
+        "onnxruntime",
+        "tensorrt",
+        tried_on_gpu=("float32", "fp16"),
+    ),
 }
