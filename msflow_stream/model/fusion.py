@@ -40,8 +40,9 @@ class FusionNetwork(nn.Module):
             u + F.interpolate(part, size=size, mode="bilinear", align_corners=True)
             for u, part, size in zip(inputs, torch.split(crossed, self.channels, 1), sizes, strict=True)
         ]
-        s = [conv(c) for conv, c in zip(self.conv_s, context, strict=True)]
-        t = [conv(c) for conv, c in zip(self.conv_t, context, strict=True)]
+        # Autocast or not: atan, exp and the log-determinant need the digits of the inputs.
+        s = [conv(c).to(c.dtype) for conv, c in zip(self.conv_s, context, strict=True)]
+        t = [conv(c).to(c.dtype) for conv, c in zip(self.conv_t, context, strict=True)]
         return s, t
 
 

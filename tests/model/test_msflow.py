@@ -153,3 +153,23 @@ def test_autocast_keeps_the_digits_of_the_log_determinant() -> None:
     assert torch.allclose(logdet / values, exact_logdet / values, atol=1e-3)
     for found, expected in zip(z, exact, strict=True):
         assert (found - expected).abs().max() < 4 * 2**-8 * expected.abs().max()  # a few units of bfloat16
+
+
+def test_the_couplings_of_the_fusion_flow_add_no_error_of_bfloat16_to_that_of_its_convolutions() -> None:
+    flow = FusionFlow([16, 32], 1.9, np.random.default_rng(0))
+    generator = torch.Generator().manual_seed(0)
+    for weight in flow.parameters():
+        weight.data = torch.randn(weight.shape, generator=generator) / weight[0].numel() ** 0.5
+    x = [torch.randn(64, 16, 8, 8, generator=generator), torch.randn(64, 32, 4, 4, generator=generator)]
+
+    def error() -> float:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            logdet = flow(x)[1]
+        return float((logdet - expected).square().mean().sqrt())
+
+    with torch.inference_mode():
+        expected = flow(x)[1]
+    found = error()
+    for network in (flow.subnet_1, flow.subnet_2):  # as convolutions give them, couplings would compute in bfloat16
+        network.register_forward_hook(lambda _, __, given: tuple([one.bfloat16() for one in part] for part in given))
+    assert 0 < found < error() / 2
