@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -49,6 +50,7 @@ class FusedMaps(nn.Module):
     ) -> None:
         super().__init__()
         self.aggregation = aggregation
+        self.top_k = top_k
         pixels = size[0] * size[1]
         self.count = max(1, int(top_k * pixels))  # `top_k * height * width` can round to one less than `top_k_mean`'s
         rows = [_upsampling(height, size[0], alignment) for height, _ in sizes]
@@ -56,19 +58,35 @@ class FusedMaps(nn.Module):
         for scale, (_, width) in enumerate(sizes):
             self.register_buffer(f"columns{scale}", _upsampling(width, size[1], alignment).T, persistent=False)  # W_l W
 
-    def forward(self, log_likelihoods: Sequence[Tensor]) -> FusedMeasures:
-        """Returns the measures of a batch."""
+    def forward(self, log_likelihoods: Sequence[Tensor], areas: Tensor | None = None) -> FusedMeasures:
+        """Returns the measures of a batch.
+
+        No step waits for the device, with areas neither.
+
+        Args:
+            log_likelihoods: B H_l W_l of every scale.
+            areas: bool B H W, with at least one pixel of every image. Scores, and the maxima in the map, are those of
+                its pixels alone; around them the map is 0 (see `aggregate.watched`). None: all pixels count.
+        """
         surprise = -self.sum_upsampled(log_likelihoods)  # B H W
-        least = surprise.amin((1, 2))  # B
-        top = largest(surprise.flatten(1), self.count)  # B K
+        least = _within(surprise, areas, math.inf).amin((1, 2))  # B
+        top = largest(_within(surprise, areas, -math.inf).flatten(1), self.count, ordered=areas is not None)  # B K
         if self.aggregation == "add":
             # The largest likelihood of a scale is that of its most normal feature: 1 after the subtraction.
             likelihood = self.sum_upsampled([torch.exp(p - p.amax((1, 2), keepdim=True)) for p in log_likelihoods])
-            heat = likelihood.amax((1, 2), keepdim=True) - likelihood
+            heat = _within(likelihood, areas, -math.inf).amax((1, 2), keepdim=True) - likelihood
         else:
             heat = 1 - torch.exp(least[:, None, None] - surprise)
-        score = 1 - torch.exp(least[:, None] - top).mean(1)
-        return FusedMeasures(score, top.mean(1), surprise.mean((1, 2)), heat.half())
+        counted = None if areas is None else self._counted(areas)
+        score = 1 - _mean(torch.exp(least[:, None] - top), counted)
+        mean = _mean(surprise.flatten(1), None if areas is None else areas.flatten(1))
+        return FusedMeasures(score, _mean(top, counted), mean, _within(heat, areas, 0).half())
+
+    def _counted(self, areas: Tensor) -> Tensor:
+        """Which of the largest values count, from the largest down (bool B K): as many as `top_k_mean` takes."""
+        pixels = areas.sum((1, 2))  # B
+        counts = (pixels.double() * self.top_k).long().clamp(min=1)  # what Python makes of the product, too
+        return torch.arange(self.count, device=areas.device) < counts[:, None]
 
     def sum_upsampled(self, values: Sequence[Tensor]) -> Tensor:
         """Returns `sum_l up(values_l)`: B H_l W_l each to B H W."""
@@ -76,8 +94,8 @@ class FusedMaps(nn.Module):
         return self.rows @ torch.cat(wide, 1)
 
 
-def largest(values: Tensor, count: int) -> Tensor:
-    """Returns the `count` largest values of every row, in any order: B n to B count.
+def largest(values: Tensor, count: int, ordered: bool = False) -> Tensor:
+    """Returns the `count` largest values of every row, B n to B count: the largest first, or in any order.
 
     On a CPU NumPy parts a row by them in a quarter of the time that PyTorch takes.
     """
@@ -85,8 +103,9 @@ def largest(values: Tensor, count: int) -> Tensor:
         torch._C._get_tracing_state() is not None or torch.onnx.is_in_onnx_export() or torch.compiler.is_compiling()
     )
     if recorded or values.device.type != "cpu":
-        return values.topk(count, dim=1, sorted=False).values
-    return torch.from_numpy(np.partition(values.numpy(), -count)[:, -count:])
+        return values.topk(count, dim=1, sorted=ordered).values
+    parted = np.partition(values.numpy(), -count)[:, -count:]
+    return torch.from_numpy(np.sort(parted)).flip(1)  # in one order, so that sums of the same values are the same
 
 
 def fused_measures(
@@ -100,6 +119,16 @@ def fused_measures(
     maps = FusedMaps([(one.shape[2], one.shape[3]) for one in z], size, top_k, aggregation, alignment)
     measures: FusedMeasures = maps.to(z[0])([-0.5 * one.square().mean(1) for one in z])
     return measures
+
+
+def _within(values: Tensor, areas: Tensor | None, value: float) -> Tensor:
+    """`values` with another value outside the areas."""
+    return values if areas is None else values.masked_fill(~areas, value)
+
+
+def _mean(values: Tensor, counted: Tensor | None) -> Tensor:
+    """The mean of those values of every row that are counted: B n to B."""
+    return values.mean(1) if counted is None else _within(values, counted, 0).sum(1) / counted.sum(1)
 
 
 def _upsampling(count: int, length: int, alignment: Alignment) -> Tensor:
