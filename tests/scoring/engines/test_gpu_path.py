@@ -1,25 +1,19 @@
-"""What runs on a GPU, as far as a CPU can tell: recordings per shape, and preparation on the device."""
+"""What runs on a GPU, as far as a CPU can tell: recordings per shape."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from msflow_stream.config.settings import InputSettings
-from msflow_stream.scenes import preparation as preparing
-from msflow_stream.scenes.preparation import DevicePreparation, prepare
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.engines.base import Run
 from msflow_stream.scoring.engines.torch_engine import SHAPES, Recorded, Replaying, TorchEngine
 from msflow_stream.scoring.inference import EngineInference
 from msflow_stream.scoring.scorer import Scorer
 from tests.support.footage import frames, small_settings
-
-CHOSEN = InputSettings(resize="lanczos", size=(64, 96), mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
 
 
 class Recorder:
@@ -83,22 +77,6 @@ def test_a_scene_scores_the_same_through_recordings() -> None:
     expected = list(Scorer(scene, "cpu", settings)(frames(7)))
     assert [s.surprise for s in found] == pytest.approx([s.surprise for s in expected], rel=1e-4)
     assert [s.score for s in found] == pytest.approx([s.score for s in expected], rel=1e-4)
-
-
-def test_pictures_are_prepared_on_the_device_as_elsewhere() -> None:
-    prepared = DevicePreparation()
-    for seed, size in enumerate(((120, 200), (64, 96), (90, 90), (120, 200))):
-        image = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
-        found = prepared(image, CHOSEN, torch.device("cpu"))
-        assert torch.allclose(found, prepare(image, CHOSEN), atol=1.01 / 255 / 0.2)
-
-
-def test_preparations_of_sizes_long_unused_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preparing, "KEPT", 3)
-    prepared = DevicePreparation()
-    for height in range(40, 50):
-        prepared(np.zeros((height, 50, 3), np.uint8), CHOSEN, torch.device("cpu"))
-    assert len(prepared._made) == 3
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
