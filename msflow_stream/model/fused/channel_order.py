@@ -93,3 +93,37 @@ def _ahead(
         shifts.append(offset[active] / gain[active])
         gain[active], offset[active] = 1, 0
     return offset / gain, shifts[::-1]
+
+
+@dataclass(frozen=True, slots=True)
+class FixedColumns:
+    """The columns of stored values that are changed where they stand, from the features to the fusion flow.
+
+    Attributes:
+        features: the feature that each column holds.
+        blocks: passive and active columns of every block, in the order in which its weights see them.
+        last: the column of what stood in each column of a ChannelOrder after the last block.
+    """
+
+    features: Tensor
+    blocks: list[tuple[Tensor, Tensor]]
+    last: Tensor
+
+
+def fix_columns(moves: Sequence[tuple[Tensor, Tensor]], halves: Sequence[Tensor]) -> FixedColumns:
+    """Returns columns that never move, so ordered that what is read together lies together.
+
+    Args:
+        moves: passive and active columns of every block, as in a ChannelOrder.
+        halves: further columns that are read together, after the last block.
+    """
+    at = torch.arange(sum(map(len, moves[0])))  # the feature in each column
+    blocks = []
+    for passive, active in moves:
+        blocks.append((at[passive], at[active]))
+        at = torch.cat(blocks[-1])
+    together = [at[half] for half in halves] + [passive for passive, _ in blocks]
+    member = torch.stack([torch.isin(torch.arange(len(at)), group) for group in together], 1)
+    features = torch.tensor(sorted(range(len(at)), key=member.tolist().__getitem__))
+    column = features.argsort()
+    return FixedColumns(features, [(column[passive], column[active]) for passive, active in blocks], column[at])

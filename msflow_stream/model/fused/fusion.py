@@ -40,6 +40,10 @@ class FusedFusion(nn.Module):
         self.of_first = _FusedNetwork(flow.subnet_2, sizes, second, first, flow.clamp)
         self.of_second = _FusedNetwork(flow.subnet_1, sizes, first, second, flow.clamp)
 
+    def columns(self, scale: int) -> Tensor:
+        """The columns of the input that the columns of the output come from."""
+        return torch.cat([self.get_buffer(f"columns{half}_{scale}") for half in (0, 1)])
+
     def forward(self, stored: Sequence[Tensor]) -> list[Tensor]:
         """Stored values ((B H_l W_l) C_l) of every scale, before and after the clamp on z."""
         first, second = (

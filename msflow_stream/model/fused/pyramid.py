@@ -49,10 +49,14 @@ class _Tracer(fx.Tracer):
         return isinstance(module, nn.Conv2d | _BatchNorm) or bool(super().is_leaf_module(module, qualified_name))
 
 
-def fold_batch_norms(model: nn.Module) -> nn.Module:
+def fold_batch_norms(model: nn.Module, early: bool = True) -> nn.Module:
     """Returns `model` (in eval mode; it is used up) without the batch norms that follow a convolution of no other use.
 
     An activation that is part of a batch norm, as timm's are, stays.
+
+    Args:
+        model: any network.
+        early: whether to reflect before what widens.
     """
     try:
         graph = _Tracer().trace(model)
@@ -68,7 +72,8 @@ def fold_batch_norms(model: nn.Module) -> nn.Module:
         _fold(convolution, norm)
         modules[norm_name] = getattr(norm, "act", None) or nn.Identity()
         model.set_submodule(norm_name, modules[norm_name])
-    _pad_early(graph, modules, calls)
+    if early:
+        _pad_early(graph, modules, calls)
     return fx.GraphModule(model, graph)
 
 

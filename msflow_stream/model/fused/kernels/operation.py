@@ -1,0 +1,41 @@
+"""An operation that PyTorch knows by name: it can be compiled, exported and recorded, and has a kernel per device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import Any, TypeVar
+
+import torch
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+LAUNCHERS = "msflow_stream.model.fused.kernels.triton_launchers"
+
+
+def operation(shape: Callable[..., Any] | None = None, changes: Iterable[str] = ()) -> Callable[[Function], Function]:
+    """Registers a function as `msflow::name`: itself on a CPU, the launcher of the same name on a GPU.
+
+    Args:
+        shape: returns an empty tensor like the function's result; None: it has none.
+        changes: names of arguments that are changed in place.
+    """
+
+    def register(plain: Function) -> Function:
+        name = plain.__name__
+        made: Any = torch.library.custom_op(f"msflow::{name}", plain, mutates_args=tuple(changes), device_types="cpu")
+        made.register_kernel("cuda")(lambda *arguments: _launcher(name, plain)(*arguments))
+        made.register_fake(shape or (lambda *arguments: None))
+        made.__doc__ = plain.__doc__
+        registered: Function = made
+        return registered
+
+    return register
+
+
+def _launcher(name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
+    try:
+        module = import_module(LAUNCHERS)
+    except ImportError:  # no Triton
+        return plain
+    launcher: Callable[..., Any] = getattr(module, name)
+    return launcher
