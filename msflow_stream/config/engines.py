@@ -87,11 +87,11 @@ ENGINES: dict[EngineName, EngineInfo] = {
         unless="openvino",
     ),
     "tensorrt": EngineInfo(
-        "onnx_engine:TensorRtEngine",
+        "tensorrt_engine:TensorRtEngine",
         ("cuda",),
-        ("float32", "fp16"),
+        ("float32", "tf32", "fp16"),
         "onnxruntime",
         "tensorrt",
-        tried_on_gpu=("float32", "fp16"),
+        tried_on_gpu=("tf32", "fp16"),
     ),
 }

@@ -1,14 +1,15 @@
-"""onnxruntime, on the CPU, and through it TensorRT on NVIDIA's GPUs."""
+"""Networks as ONNX, and onnxruntime, which runs them on the CPU."""
 
 from __future__ import annotations
 
+import copy
 import io
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from msflow_stream.config.engines import STREAMS, EngineName, EnginePrecision
 from msflow_stream.scoring.engines.base import Engine, Run, Samples, missing
+from msflow_stream.scoring.engines.onnx_binding import BoundSession
 
 OPSET = 17  # has LayerNormalization
 # atan x / x between -1 and 1 by powers of x^2 (Abramowitz and Stegun 1964, 4.4.49).
@@ -47,7 +49,7 @@ def pooled(input: Tensor, output_size: int | Sequence[int | None]) -> Tensor:
     rows, columns = rows or height, columns or width
     if height % rows == 0 and width % columns == 0:
         return F.avg_pool2d(input, (height // rows, width // columns))
-    return _means(height, rows) @ input @ _means(width, columns).T
+    return _means(height, rows, input) @ input @ _means(width, columns, input).T
 
 
 def spelled_tanh(input: Tensor) -> Tensor:
@@ -69,9 +71,9 @@ def spelled_atan(input: Tensor) -> Tensor:
     return 2 * half * value
 
 
-def _means(length: int, count: int) -> Tensor:
+def _means(length: int, count: int, like: Tensor) -> Tensor:
     """The matrix (count x length) of `adaptive_avg_pool1d`: cell i is the mean from floor(i n/m) to ceil((i+1) n/m)."""
-    matrix = torch.zeros(count, length)
+    matrix = torch.zeros(count, length, dtype=like.dtype, device=like.device)
     for row in range(count):
         start, end = row * length // count, -(-(row + 1) * length // count)
         matrix[row, start:end] = 1 / (end - start)
@@ -132,12 +134,52 @@ ALWAYS: dict[Callable[..., Any], Callable[..., Any]] = {F.adaptive_avg_pool2d: p
 SPELLED: dict[Callable[..., Any], Callable[..., Any]] = {torch.tanh: spelled_tanh, torch.atan: spelled_atan}
 
 
-def graph_to_onnx(graph: nn.Module, example: Sequence[Tensor], spell_out: bool = False) -> bytes:
-    """Returns the graph as an ONNX model whose inputs and outputs are numbered; the rest is as of `to_onnx`."""
+class ExportedGraph(NamedTuple):
+    """A graph as an ONNX model, and the shapes of its outputs but for the batch."""
+
+    source: bytes
+    shapes: list[tuple[int, ...]]
+
+
+def export_graph(graph: nn.Module, example: Sequence[Tensor], spell_out: bool = False) -> ExportedGraph:
+    """Returns the graph as an ONNX model whose inputs are in0, in1 and so on, and its outputs out0, out1 and so on.
+
+    A graph on a GPU is exported by a copy of it on the CPU; the rest is as of `to_onnx`.
+    """
+    if any(one.device.type != "cpu" for one in example):
+        graph, example = _on_cpu(graph), [one.cpu() for one in example]
     with torch.inference_mode():
-        count = len(graph(*example))
-    inputs, outputs = ([f"{kind}{number}" for number in range(n)] for kind, n in (("in", len(example)), ("out", count)))
-    return to_onnx(graph, [one.clone() for one in example], inputs, outputs, spell_out)
+        found = graph(*example)
+    inputs, outputs = (
+        [f"{kind}{number}" for number in range(n)] for kind, n in (("in", len(example)), ("out", len(found)))
+    )
+    source = to_onnx(graph, [one.clone() for one in example], inputs, outputs, spell_out)
+    return ExportedGraph(source, [tuple(one.shape[1:]) for one in found])
+
+
+def _on_cpu(graph: nn.Module) -> nn.Module:
+    """A copy on the CPU; the GPU need not hold the weights twice."""
+    copies: dict[int, Any] = {id(one): one.detach().cpu() for one in graph.buffers()}
+    copies |= {id(one): nn.Parameter(one.detach().cpu(), one.requires_grad) for one in graph.parameters()}
+    return copy.deepcopy(graph, copies)
+
+
+def graph_to_onnx(graph: nn.Module, example: Sequence[Tensor], spell_out: bool = False) -> bytes:
+    """Returns the ONNX model of `export_graph`."""
+    return export_graph(graph, example, spell_out).source
+
+
+def import_runtime(extra: str | None) -> Any:
+    """Returns the module onnxruntime.
+
+    Raises:
+        UserError: it is not installed; `extra` would bring it.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise missing("onnxruntime", extra) from None
+    return onnxruntime
 
 
 class OnnxRuntimeEngine(Engine):
@@ -149,15 +191,7 @@ class OnnxRuntimeEngine(Engine):
         self, precision: EnginePrecision = "float32", cache: Path | None = None, streams: int = STREAMS
     ) -> None:
         super().__init__(precision)
-        try:
-            import onnxruntime
-        except ImportError:
-            raise missing("onnxruntime", self.info.extra) from None
-        self._runtime: Any = onnxruntime
-
-    def providers(self) -> list[Any]:
-        """Returns the providers that onnxruntime runs operators with, the first that can."""
-        return ["CPUExecutionProvider"]
+        self._runtime = import_runtime(self.info.extra)
 
     def compile(self, graph: nn.Module, example: Sequence[Tensor], samples: Samples) -> Run:
         """Returns a function that runs the graph in a session of onnxruntime."""
@@ -165,26 +199,6 @@ class OnnxRuntimeEngine(Engine):
         options.intra_op_num_threads = torch.get_num_threads()
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # see `cores.share_cores`
         options.log_severity_level = 3
-        session = self._runtime.InferenceSession(graph_to_onnx(graph, example), options, providers=self.providers())
-        names = [one.name for one in session.get_inputs()]
-
-        def run(inputs: Sequence[Tensor]) -> list[Tensor]:
-            arrays = (one.cpu().contiguous().numpy() for one in inputs)
-            return [torch.from_numpy(one) for one in session.run(None, dict(zip(names, arrays, strict=True)))]
-
-        return run
-
-
-class TensorRtEngine(OnnxRuntimeEngine):
-    """Networks run by onnxruntime's TensorRT provider; features come back to the CPU between the two networks."""
-
-    name = "tensorrt"
-
-    def __init__(self, precision: EnginePrecision = "fp16", cache: Path | None = None, streams: int = STREAMS) -> None:
-        super().__init__(precision)
-        if "TensorrtExecutionProvider" not in self._runtime.get_available_providers():
-            raise missing("onnxruntime-gpu with TensorRT", self.info.extra)
-
-    def providers(self) -> list[Any]:
-        """Returns TensorRT, and CUDA for the operators that it lacks."""
-        return [("TensorrtExecutionProvider", {"trt_fp16_enable": self.precision == "fp16"}), "CUDAExecutionProvider"]
+        exported = export_graph(graph, example)
+        session = self._runtime.InferenceSession(exported.source, options, providers=["CPUExecutionProvider"])
+        return BoundSession(session, exported.shapes, torch.device("cpu"))
