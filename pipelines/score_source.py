@@ -23,7 +23,7 @@ from msflow_stream.results.overlay_file import PRESET
 from msflow_stream.results.run_folder import RUN, SCORES, TIMELINE, versions
 from msflow_stream.results.source_results import ScoreOutputs, SourceOutputs, SourceResult
 from msflow_stream.scenes.calibration import Calibration
-from msflow_stream.scoring.scorer import Scorer
+from msflow_stream.scoring.scorer import IN_FLIGHT, Scorer
 from msflow_stream.scoring.static_gate import ReusingScorer, StaticGate
 from msflow_stream.series import labelled_spans
 from msflow_stream.stream.contract import Deliver, Limits
@@ -183,6 +183,7 @@ def _stream(reader: Reader, scorer: Scorer, skip_static: bool, deliver: Deliver)
             wait=FILL_SECONDS,
             queue_frames=batch * every,
             queue_bytes=HELD_BYTES,
+            scorers=IN_FLIGHT if scorer.overlaps and not skip_static else 1,
         )
     gate = StaticGate() if skip_static else None
     score = ReusingScorer(scorer.score, frame_of=lambda frame: frame, gate_of=lambda _: gate, key_of=lambda _: None)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
+import torch
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.markup import escape
@@ -28,6 +29,7 @@ from msflow_stream.scenes.folder import scene_folder
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.scene_cache import SceneCache
 from msflow_stream.scoring.engine_choice import make_inference
+from msflow_stream.scoring.scorer import IN_FLIGHT
 from msflow_stream.stream.contract import Limits
 from msflow_stream.stream.signals import on_signals, stops_on_signals
 from msflow_stream.types import UserError
@@ -108,7 +110,7 @@ def _watch(job: WatchJob, redactor: Redactor, console: Console | None) -> None:
             outputs=job.written,
             router=router,
             random=Random(),
-            limits=Limits(batch=job.batch),
+            limits=Limits(batch=job.batch, scorers=_scorers(cache.device, file)),
             inference=inference,
         )
 
@@ -123,6 +125,12 @@ def _watch(job: WatchJob, redactor: Redactor, console: Console | None) -> None:
         interrupted = run(watcher, lambda: reload(watcher, router, job, redactor))
     if watcher.failures and not interrupted:
         raise UserError(f"all cameras have ended; failed: {'; '.join(watcher.failures.values())}")
+
+
+def _scorers(device: torch.device, file: Cameras) -> int:
+    """A GPU gets the next batch while the scores of the last are looked at; what skips frames wants them in order."""
+    gated = any(camera.skip_static for camera in file.cameras.values())
+    return 1 if device.type == "cpu" or gated else IN_FLIGHT
 
 
 def run(watcher: Watcher, reread: Callable[[], None]) -> bool:

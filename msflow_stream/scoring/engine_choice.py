@@ -13,7 +13,7 @@ from torch import Tensor
 
 from msflow_stream.config.engines import ENGINES, STREAMS, EngineName, EnginePrecision
 from msflow_stream.config.settings import EngineSettings
-from msflow_stream.machine import cache_folder
+from msflow_stream.machine import cache_folder, has_bf16
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.engine_trial import BOUND, TrialFile, TrialResult, identity, processor, run_trial
 from msflow_stream.scoring.engines.base import Engine
@@ -32,9 +32,9 @@ APART = 5  # of the frames that would be scored, every so manieth: neighbours lo
 class EngineChooser:
     """The engine that a scene's networks get: `EngineChooser(settings)(scene)`.
 
-    What is left to `auto` is chosen for the scene's kind of networks and the device where it is: on a GPU, PyTorch and
-    the precision that the GPU is built for; on a CPU, the fastest in a trial, among those within BOUND of the plain
-    scores.
+    What is left to `auto` is chosen for the scene's kind of networks and the device where it is: the fastest in a
+    trial, among those within BOUND of the plain scores. On a CPU engines are tried, on a GPU the precisions of PyTorch
+    or of the engine that is named.
 
     Args:
         settings: those of the engine.
@@ -56,7 +56,7 @@ class EngineChooser:
         """
         name, precision = self.settings.name, self.settings.precision
         if scene.device.type == "cuda":
-            return self._of(*_on_gpu(name, precision), streams=1)
+            return self._on_gpu(scene)
         if name != "auto":
             if "cpu" not in ENGINES[name].devices:
                 raise UserError(f"the engine {name} needs an NVIDIA GPU: use --device cuda, or another --engine")
@@ -64,7 +64,18 @@ class EngineChooser:
         if precision in ("fp16", "int8"):
             return self._of("openvino", precision)
         choices = [(name, one) for name, info in ENGINES.items() for one in info.tried]
-        return self._fastest(scene, [choice for choice in choices if self._is_worth_trying(*choice)])
+        engines = self._installed([choice for choice in choices if self._is_worth_trying(*choice)])
+        return self._fastest(scene, engines) if engines else self._of("torch", precision)
+
+    def _on_gpu(self, scene: Scene) -> Engine:
+        name: EngineName = "torch" if self.settings.name == "auto" else self.settings.name
+        info = ENGINES[name]
+        if "cuda" not in info.devices:
+            raise UserError(f"the engine {name} scores on the CPU: use --device cpu, or --engine torch")
+        if self.settings.precision != "auto":
+            return self._of(name, self.settings.precision, streams=1)
+        precisions = [one for one in info.tried_on_gpu if one != "bf16" or has_bf16(scene.device)]
+        return self._fastest(scene, [self._of(name, one, streams=1) for one in precisions])
 
     def _is_worth_trying(self, name: EngineName, precision: EnginePrecision) -> bool:
         """Each try costs seconds, so those go without it that came second wherever they were measured.
@@ -85,10 +96,9 @@ class EngineChooser:
             self._made[key] = ENGINES[name].make(precision, self._cache and self._cache / EIGHT_BITS, key[2])
         return self._made[key]
 
-    def _fastest(self, scene: Scene, choices: Sequence[tuple[EngineName, EnginePrecision]]) -> Engine:
-        engines = self._installed(choices)
-        if len(engines) < 2:
-            return engines[0] if engines else self._of("torch", self.settings.precision)
+    def _fastest(self, scene: Scene, engines: Sequence[Engine]) -> Engine:
+        if len(engines) == 1:
+            return engines[0]
         facts = identity(scene, engines)
         key = json.dumps(facts)
         result = self._results.get(key) or (self._file.read(facts) if self._file else None)
@@ -112,15 +122,6 @@ class EngineChooser:
         return found
 
 
-def _on_gpu(name: EngineName, precision: EnginePrecision) -> tuple[EngineName, EnginePrecision]:
-    name = "torch" if name == "auto" else name
-    info = ENGINES[name]
-    if "cuda" not in info.devices:
-        raise UserError(f"the engine {name} scores on the CPU: use --device cpu, or --engine torch")
-    best: EnginePrecision = "bf16" if "bf16" in info.precisions and torch.cuda.is_bf16_supported() else "fp16"
-    return name, best if precision == "auto" else precision
-
-
 def make_inference(
     settings: EngineSettings, normal: Normal | None = None, capacity_bytes: int | None = None, streams: int = STREAMS
 ) -> EngineInference:
@@ -129,7 +130,7 @@ def make_inference(
     Args:
         settings: those of the engine.
         normal: footage for a precision that has to know the ranges of numbers.
-        capacity_bytes: weights of scenes that are ready to score at most; None: no bound.
+        capacity_bytes: memory of scenes that are ready to score at most; None: no bound.
         streams: frames scored at a time by engines that can; 1 for frames that come one by one.
     """
     return EngineInference(EngineChooser(settings, cache_folder(), streams), normal, capacity_bytes)

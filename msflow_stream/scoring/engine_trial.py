@@ -64,6 +64,7 @@ def identity(scene: Scene, engines: Sequence[Engine]) -> dict[str, Any]:
     """Returns everything that a trial's result depends on: the machine, the packages, the networks' shapes."""
     settings = scene.settings
     return {
+        "device": _device(scene.device),
         "cpu": processor(),
         "cores": usable_cores(),
         "threads": torch.get_num_threads(),
@@ -88,8 +89,12 @@ def run_trial(engines: Sequence[Engine], scene: Scene) -> TrialResult:
         inference = EngineInference(lambda _, engine=engine: engine)  # type: ignore[misc]
         try:
             errors[str(engine)] = error_of(_measures(inference, scene, images), expected, scene)
-        except (UserError, RuntimeError) as error:
+        except UserError as error:
             log.debug("%s does not take part: %s", engine, error)
+            continue
+        except RuntimeError as error:
+            level = logging.DEBUG if scene.device.type == "cpu" else logging.WARNING  # a GPU should have them all
+            log.log(level, "%s does not take part: %s", engine, error)
             continue
         inferences[str(engine)] = inference
     times: dict[str, list[float]] = {name: [] for name in inferences}
@@ -132,6 +137,15 @@ def error_of(found: Measures, expected: Measures, scene: Scene) -> float:
 
 def _measures(inference: Inference, scene: Scene, images: Tensor) -> Measures:
     return inference.measures([SceneBatch(scene, inference.features(scene, images), scene.settings.score)])[0]
+
+
+def _device(device: torch.device) -> str:
+    """The CPU, or a GPU's name and the libraries that compute there."""
+    if device.type != "cuda":
+        return device.type
+    cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    libraries = f"CUDA {torch.version.cuda}, cuDNN {cudnn}"
+    return f"{torch.cuda.get_device_name(device)}, {libraries}"
 
 
 def processor() -> str:

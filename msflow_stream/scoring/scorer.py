@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import NamedTuple
@@ -20,10 +21,12 @@ from msflow_stream.machine import choose_device
 from msflow_stream.model.aggregate import Maps, depth
 from msflow_stream.scenes.motion import MotionMeasure, motion_of
 from msflow_stream.scenes.scene import Measures, Scene
-from msflow_stream.scoring.inference import Inference, PlainInference, SceneBatch
+from msflow_stream.scoring.inference import ImageBatch, Inference, PlainInference, Prepared, SceneBatch
 from msflow_stream.series import batched
 from msflow_stream.types import Frame, FrameScore, UserError
 from msflow_stream.video.motion import PLACES
+
+IN_FLIGHT = 2  # batches at a time, where a GPU computes
 
 # The maps that are measured (B H W each), and what ranks the pixels as their `mul` does (B H W).
 MapView = Callable[[Maps], tuple[Maps, Tensor]]
@@ -83,19 +86,20 @@ def score_batch(requests: Sequence[ScoreRequest], inference: Inference | None = 
         FrameError: an image that is none, or an area that is not the scene's.
     """
     inference = inference or PlainInference()
-    images, moved = _prepare(requests, inference)  # 3 H W each
+    images, moved = _prepare(requests, inference)
     scores: dict[int, FrameScore] = {}
-    for group in _grouped(range(len(requests)), lambda i: (id(requests[i].scene.pyramid), images[i].shape)):
+    for group in _grouped(range(len(requests)), lambda i: _input_of(requests[i])):
         runs = _grouped(group, lambda i: (id(requests[i].scene), requests[i].settings))
-        scenes = [requests[run[0]].scene for run in runs]
-        inference.prefetch(scenes[:2])
-        features = inference.features(scenes[0], torch.stack([images[i] for i in chain(*runs)]))
-        split = zip(*(torch.split(scale, [len(run) for run in runs]) for scale in features), strict=True)
         parts = [
-            SceneBatch(scene, list(own), requests[run[0]].settings, _areas([requests[i] for i in run]))
-            for scene, own, run in zip(scenes, split, runs, strict=True)
+            ImageBatch(
+                requests[run[0]].scene,
+                [images[i] for i in run],
+                requests[run[0]].settings,
+                _areas([requests[i] for i in run]),
+            )
+            for run in runs
         ]
-        for run, measures in zip(runs, inference.measures(parts), strict=True):
+        for run, measures in zip(runs, inference.measure_images(parts), strict=True):
             frames, motion = [requests[i].frame for i in run], [moved[i] for i in run]
             areas, first = [requests[i].area for i in run], requests[run[0]]
             found = _frame_scores(frames, motion, first.scene, first.settings, measures, areas)
@@ -131,10 +135,25 @@ class Scorer:
         self.inference = inference or PlainInference()
         self.inference.prepare(self.scene)
 
+    @property
+    def overlaps(self) -> bool:
+        """Whether something else than threads computes, so that two batches at a time are worth it."""
+        return self.scene.device.type != "cpu"
+
     def __call__(self, frames: Iterable[Frame]) -> Iterator[FrameScore]:
         """Returns the scores of all frames, in their order."""
-        for batch in batched(frames, self.settings.batch):
-            yield from self.score(batch)
+        batches = batched(frames, self.settings.batch)
+        if not self.overlaps:
+            yield from chain.from_iterable(map(self.score, batches))
+            return
+        with ThreadPoolExecutor(IN_FLIGHT, "score") as pool:  # the next batch is prepared while the GPU computes
+            begun: deque[Future[list[FrameScore]]] = deque()
+            for batch in batches:
+                begun.append(pool.submit(self.score, batch))
+                if len(begun) == IN_FLIGHT:
+                    yield from begun.popleft().result()
+            for last in begun:
+                yield from last.result()
 
     def score(self, frames: Sequence[Frame]) -> list[FrameScore]:
         """Returns the scores of one batch."""
@@ -143,7 +162,7 @@ class Scorer:
     def features(self, frames: Sequence[Frame]) -> list[Tensor]:
         """Returns the backbone's features of one batch (B C_l H_l W_l), which may be kept and scored later."""
         images, _ = _prepare(self._requests(frames), self.inference)
-        return self.inference.features(self.scene, torch.stack(images))
+        return self.inference.features(self.scene, self.inference.batch(self.scene, images))
 
     def measure(self, features: list[Tensor]) -> Measures:
         """Returns the scores and the maps of one batch of features."""
@@ -209,7 +228,14 @@ def _map_of(motion: MotionMeasure | None) -> npt.NDArray[np.float32] | None:
     return None if motion is None else motion.map
 
 
-def _prepare(requests: Sequence[ScoreRequest], inference: Inference) -> tuple[list[Tensor], list[MotionMeasure | None]]:
+def _input_of(request: ScoreRequest) -> Hashable:
+    """Frames whose features may be computed together have the same."""
+    return id(request.scene.pyramid), request.scene.settings.input.size
+
+
+def _prepare(
+    requests: Sequence[ScoreRequest], inference: Inference
+) -> tuple[list[Prepared], list[MotionMeasure | None]]:
     """Prepares on all cores: resizing and motion take as long as half of the model, and leave Python's lock."""
     if len(requests) < 2:
         return [_prepared(one, inference) for one in requests], [measure_motion(one) for one in requests]
@@ -219,7 +245,7 @@ def _prepare(requests: Sequence[ScoreRequest], inference: Inference) -> tuple[li
         return list(images), list(motion)
 
 
-def _prepared(request: ScoreRequest, inference: Inference) -> Tensor:
+def _prepared(request: ScoreRequest, inference: Inference) -> Prepared:
     frame, size = request.frame, request.scene.settings.input.size
     if request.area is not None and (request.area.shape != size or not request.area.any()):
         raise FrameError(frame.source, f"its area {request.area.shape} is empty, or not of the scene's size {size}")

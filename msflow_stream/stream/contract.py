@@ -41,6 +41,8 @@ class Limits:
         batch_bytes: size of the images of a batch at most, those that travel along included.
         wait: seconds that an incomplete batch waits from its first frame on.
         queue_frames, queue_bytes: frames of each file, and the size of their images, that wait to be scored.
+        scorers: batches that are scored at a time, each by a thread of its own: where something else than the thread
+            computes, it gets the next batch while the thread looks at the one before.
         grace: seconds that a run which is over waits for its threads to leave `score`, `deliver` and the sources.
     """
 
@@ -49,6 +51,7 @@ class Limits:
     wait: float = 0.05
     queue_frames: int = 16
     queue_bytes: int = 256 * 2**20
+    scorers: int = 1
     grace: float = 1.0
 
 

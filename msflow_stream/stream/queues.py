@@ -146,19 +146,21 @@ class BoundedQueue(FrameQueue):
 
 
 class Slot(Generic[T]):
-    """A queue of one thing between two threads; `put` waits until the one before was got, so that little is held."""
+    """A queue of one thing between threads; `put` waits until the one before was got, so that little is held."""
 
     def __init__(self) -> None:
         self._changed = Condition()
         self._things: list[T] = []  # one at most
+        self._next = 0
         self._closed = self._halted = False
 
-    def put(self, thing: T) -> bool:
-        """Hands the thing over; False if nobody will get it."""
+    def put(self, number: int, thing: T) -> bool:
+        """Hands the thing over when all of lower numbers (from 0) have been; False if nobody will get it."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._things or self._halted)
+            self._changed.wait_for(lambda: (number == self._next and not self._things) or self._halted)
             if self._halted:
                 return False
+            self._next += 1
             self._things.append(thing)
             self._changed.notify_all()
             return True

@@ -26,8 +26,9 @@ FINISHED = "finished"
 class StreamRunner:
     """A run that scores sources until they have ended, or it is stopped; a context manager, to be used once.
 
-    Each source is read by a thread of its own, one thread calls `score`, one calls `deliver` and `ended`. So `score`
-    works on a batch while the one before is delivered, and besides the queues at most three batches are held.
+    Each source is read by a thread of its own, one thread (or `limits.scorers`) calls `score`, one calls `deliver` and
+    `ended`. So `score` works on a batch while the one before is delivered, and besides the queues at most three batches
+    are held, and one more for each further scorer.
 
     >>> with StreamRunner(score, deliver, ended) as runner:  # doctest: +SKIP
     ...     runner.add("monday", video)
@@ -51,6 +52,8 @@ class StreamRunner:
         self._counters, self._threads = Counters(), ThreadGroup(self._clock, self._crash)
         self._steps = Steps(score, deliver, self._source_feed, self._counters, self._clock)
         self._lock = Lock()
+        self._taking = Lock()  # of batches
+        self._taken, self._scoring = 0, self._limits.scorers
         self._source_feeds: dict[str, SourceFeed] = {}
         self._last = False  # no source may be added
         self._over: str | None = None  # how the run ended
@@ -58,7 +61,8 @@ class StreamRunner:
         self._end_at: float | None = None  # of a run that is stopped
 
     def __enter__(self) -> Self:
-        self._threads.start("score", self._score_all)
+        for number in range(self._limits.scorers):
+            self._threads.start(f"score {number}" if number else "score", self._score_all)
         self._threads.start("deliver", self._deliver_all)
         return self
 
@@ -211,11 +215,17 @@ class StreamRunner:
     def _score_all(self) -> None:
         while self._score_next():
             pass
-        self._slot.close()
+        with self._lock:
+            self._scoring -= 1
+            last = not self._scoring
+        if last:
+            self._slot.close()
 
     def _score_next(self) -> bool:
         """Returns False after the last batch; no batch is held on to while the next one is waited for."""
-        batch = self._batcher.get()
+        with self._taking:
+            batch, number = self._batcher.get(), self._taken
+            self._taken += 1
         if batch is None:
             return False
         for queued in batch.frames:
@@ -225,7 +235,7 @@ class StreamRunner:
         except BaseException:
             drop(batch.frames, self._over or RUN_FAILED)
             raise
-        if not self._slot.put((batch, scores)):
+        if not self._slot.put(number, (batch, scores)):
             drop(batch.frames, self._over or RUN_FAILED)
         return True
 

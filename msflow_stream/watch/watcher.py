@@ -65,6 +65,7 @@ class Watcher:
         """
         self.runner = StreamRunner(self._score, self._deliver, self._ended, limits)
         self._scenes, self._outputs, self._router, self._random = scenes, outputs, router, random
+        self._in_order = limits.scorers == 1
         self._lock = RLock()
         self._scorer: ReusingScorer[ScoreRequest] = ReusingScorer(
             lambda requests: score_batch(requests, inference),
@@ -153,6 +154,9 @@ class Watcher:
         Raises:
             UserError: nothing was changed.
         """
+        gated = [name for name, camera in cameras.items() if camera.skip_static and not self._in_order]
+        if gated:
+            raise UserError(f"{gated[0]}: skip_static is for the start of a watch on a GPU: begin it again")
         fitted = self._scenes.reload(scenes_of(cameras))
         with self._lock:
             before = self._intended()

@@ -121,9 +121,9 @@ def test_scores_are_the_same_with_little_room(
     expected = [(one.score, one.surprise) for one in score_batch(asked, wide)]
     for _ in range(2):
         assert [(one.score, one.surprise) for one in score_batch(asked, narrow)] == expected
-        assert len(narrow.likelihoods) <= max(2, count)
-    assert wide.likelihoods.made == among
-    assert narrow.likelihoods.made > among
+        assert len(narrow.scenes) <= max(2, count)
+    assert wide.scenes.made == among
+    assert narrow.scenes.made > among
 
 
 @pytest.mark.parametrize("waits", [False, True])

@@ -5,18 +5,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from msflow_stream.config.engines import ENGINES, STREAMS, EngineInfo, EngineName, EnginePrecision
-from msflow_stream.model.fused import FusedFlow, FusedPyramid
+from msflow_stream.model.fused import FusedFlow, FusedMaps, FusedPyramid
 from msflow_stream.model.msflow import MSFlow
 from msflow_stream.model.pyramid import Pyramid
 from msflow_stream.types import UserError
 
 Run = Callable[[Sequence[Tensor]], list[Tensor]]
 Samples = Callable[[], Sequence[Sequence[Tensor]]]
+Size = tuple[int, int]
 
 
 class Engine(ABC):
@@ -53,6 +55,29 @@ class Engine(ABC):
     def __str__(self) -> str:
         return f"{self.name} {self.precision}"
 
+    def records(self, device: torch.device) -> bool:
+        """Returns whether functions are recorded there: then all that a scene takes is worth a function of its own."""
+        return False
+
+    def pyramid(self, pyramid: Pyramid, device: torch.device) -> nn.Module:
+        """Returns the network from images (B 3 H W) to the features of every scale, to be moved to the device.
+
+        Args:
+            pyramid: stays as it is.
+            device: where it will run.
+        """
+        return FusedPyramid(pyramid)
+
+    def flow(self, flow: MSFlow, sizes: Sequence[Size], device: torch.device) -> nn.Module:
+        """Returns a network with `log_likelihoods`, as FusedFlow has it, to be moved to the device.
+
+        Args:
+            flow: stays as it is.
+            sizes: (H_l, W_l) of every scale.
+            device: where it will run.
+        """
+        return FusedFlow(flow.eval(), sizes)
+
     @abstractmethod
     def compile(self, graph: nn.Module, example: Sequence[Tensor], samples: Samples) -> Run:
         """Returns a function that computes what `graph` does: batches of tensors to a list of them.
@@ -73,11 +98,15 @@ def missing(package: str, extra: str | None) -> UserError:
 
 
 class FeatureGraph(nn.Module):
-    """Normalised images (B 3 H W) to the features of every scale: what scenes with one pyramid share."""
+    """Normalised images (B 3 H W) to the features of every scale: what scenes with one pyramid share.
 
-    def __init__(self, pyramid: Pyramid) -> None:
+    Args:
+        pyramid: an engine's network.
+    """
+
+    def __init__(self, pyramid: nn.Module) -> None:
         super().__init__()
-        self.pyramid = FusedPyramid(pyramid)
+        self.pyramid = pyramid
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Returns the features of every scale (B C_l H_l W_l)."""
@@ -85,12 +114,33 @@ class FeatureGraph(nn.Module):
 
 
 class LikelihoodGraph(nn.Module):
-    """Features (B C_l H_l W_l) to the log-likelihoods of every scale (B H_l W_l): what a scene has of its own."""
+    """Features (B C_l H_l W_l) to the log-likelihoods of every scale (B H_l W_l): what a scene has of its own.
 
-    def __init__(self, flow: MSFlow, sizes: Sequence[tuple[int, int]]) -> None:
+    Args:
+        flow: an engine's network.
+    """
+
+    def __init__(self, flow: nn.Module) -> None:
         super().__init__()
-        self.flow = FusedFlow(flow.eval(), sizes)
+        self.flow: Any = flow
 
     def forward(self, *features: Tensor) -> tuple[Tensor, ...]:
         """Returns the log-likelihoods of every scale (B H_l W_l)."""
         return tuple(self.flow.log_likelihoods(features))
+
+
+class MeasureGraph(nn.Module):
+    """Normalised images (B 3 H W), and areas (bool B H W) where there are any, to measures: all that a scene takes.
+
+    Args:
+        features, likelihoods: the graphs before.
+        maps: for the settings of the score.
+    """
+
+    def __init__(self, features: FeatureGraph, likelihoods: LikelihoodGraph, maps: FusedMaps) -> None:
+        super().__init__()
+        self.features, self.likelihoods, self.maps = features, likelihoods, maps
+
+    def forward(self, images: Tensor, areas: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Returns the three scores (B each) and the map (float16 B H W)."""
+        return tuple(self.maps(self.likelihoods(*self.features(images)), areas))

@@ -2,68 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
-from threading import Barrier, Lock
+from threading import Barrier
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from msflow_stream.config.engines import STREAMS, EngineName, EnginePrecision
+from msflow_stream.machine import tf32
+from msflow_stream.model.fused.gpu import GpuFlow, GpuPyramid
 from msflow_stream.model.fused.winograd import use_winograd
-from msflow_stream.scoring.engines.base import Engine, Run, Samples
+from msflow_stream.model.msflow import MSFlow
+from msflow_stream.model.pyramid import Pyramid
+from msflow_stream.scoring.engines.base import Engine, Run, Samples, Size
+from msflow_stream.scoring.engines.recording import Record, RecordedRun, record_cuda_graph
 from msflow_stream.types import UserError
 
-Recorded = tuple[list[Tensor], Callable[[], None]]  # outputs, and what computes them anew from the inputs
-SHAPES = 8  # recordings kept: each holds memory of its own; batches of further shapes run as they are
-WARM_UPS = 3  # before recording: libraries choose their kernels at first
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def record_cuda_graph(run: Run, inputs: Sequence[Tensor]) -> Recorded:
-    """Records what `run` does with these tensors."""
-    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        for _ in range(WARM_UPS):
-            run(inputs)
-    torch.cuda.current_stream().wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads make scenes ready meanwhile
-        outputs = run(inputs)
-    return outputs, graph.replay
-
-
-class Replaying:
-    """A function of tensors that replays what it recorded at the first batch of each shape.
-
-    Args:
-        run: reads nothing but its inputs, and never waits for the GPU.
-        record: how.
-    """
-
-    def __init__(self, run: Run, record: Callable[[Run, Sequence[Tensor]], Recorded] = record_cuda_graph) -> None:
-        self._run, self._record = run, record
-        self._recorded: dict[tuple[torch.Size, ...], tuple[list[Tensor], Recorded]] = {}
-        self._lock = Lock()  # the tensors of a recording are used again and again
-
-    def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """Returns the function's outputs for these inputs."""
-        shape = tuple(one.shape for one in inputs)
-        with self._lock, torch.inference_mode():
-            if shape not in self._recorded:
-                if len(self._recorded) >= SHAPES:
-                    return self._run(inputs)
-                own = [one.clone() for one in inputs]
-                self._recorded[shape] = own, self._record(self._run, own)
-            own, (outputs, replay) = self._recorded[shape]
-            for mine, given in zip(own, inputs, strict=True):
-                mine.copy_(given, non_blocking=True)
-            replay()
-            return [one.clone() for one in outputs]
 
 
 def threads_beside(count: int) -> ThreadPoolExecutor:
@@ -102,15 +61,18 @@ class InParts:
 class TorchEngine(Engine):
     """Networks run by PyTorch; in lower precisions, convolutions and matrix products have them, the rest is float32.
 
-    Its float32 convolutions on a CPU are direct ones, beside which those of `model.winograd` take less time.
+    Its float32 convolutions on a CPU are direct ones, beside which those of `model.winograd` take less time. On a GPU
+    it has networks of their own (`model.fused.gpu`), and records what they do.
 
     Args:
-        precision: that of the arithmetic inside.
+        precision: that of the arithmetic inside; tf32 is for GPUs.
         cache: not used.
         streams: parts of a batch at a time, on a CPU. With 1, a batch has all threads: for frames that come one by one.
     """
 
     name: ClassVar[EngineName] = "torch"
+    own_networks = True  # whether it has networks of its own on a GPU, in its precision; else they are cast on the way
+    record: Record = staticmethod(record_cuda_graph)
 
     def __init__(
         self, precision: EnginePrecision = "float32", cache: Path | None = None, streams: int = STREAMS
@@ -119,28 +81,55 @@ class TorchEngine(Engine):
         self.streams = min(streams, torch.get_num_threads())
         self._pool: ThreadPoolExecutor | None = None
 
+    def records(self, device: torch.device) -> bool:
+        """Returns whether functions are recorded there: on any GPU."""
+        return device.type != "cpu"
+
+    def pyramid(self, pyramid: Pyramid, device: torch.device) -> nn.Module:
+        """Returns the network of the features; on a GPU it is in the engine's precision from the start."""
+        return GpuPyramid(pyramid, self.dtype) if self._has_own(device) else super().pyramid(pyramid, device)
+
+    def flow(self, flow: MSFlow, sizes: Sequence[Size], device: torch.device) -> nn.Module:
+        """Returns the network of the log-likelihoods; on a GPU it is in the engine's precision from the start."""
+        return GpuFlow(flow, sizes, self.dtype) if self._has_own(device) else super().flow(flow, sizes, device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the numbers that convolutions take."""
+        return DTYPES.get(self.precision, torch.float32)
+
     def compile(self, graph: nn.Module, example: Sequence[Tensor], samples: Samples) -> Run:
-        """Returns a function that runs the graph; on a GPU it is recorded and replayed."""
-        run = self._run(self._ready(graph, example), example[0].device)
-        if example[0].is_cuda:
-            return Replaying(run)
+        """Returns a function that runs the graph; on a GPU it is recorded and replayed.
+
+        Raises:
+            UserError: TF32, but no GPU.
+        """
+        device = example[0].device
+        if self.precision == "tf32" and device.type == "cpu":
+            raise UserError("tf32 is a precision of NVIDIA GPUs: use --device cuda, or --precision float32")
+        run = self._run(self._ready(graph, example), device)
+        if self.records(device):
+            return RecordedRun(run, self.record)
         if self.streams == 1:
             return run
         self._pool = self._pool or threads_beside(self.streams)
         return InParts(run, self._pool, self.streams)
 
+    def _has_own(self, device: torch.device) -> bool:
+        return self.own_networks and self.records(device)
+
     def _ready(self, graph: nn.Module, example: Sequence[Tensor]) -> nn.Module:
-        if self.precision == "float32" and example[0].device.type == "cpu":
+        if self.precision == "float32" and not self.records(example[0].device):
             use_winograd(graph.eval(), example)
         return graph.eval()
 
     def _run(self, graph: Any, device: torch.device) -> Run:
-        dtype = DTYPES.get(self.precision)
+        cast = None if self._has_own(device) else DTYPES.get(self.precision)
 
         def run(inputs: Sequence[Tensor]) -> list[Tensor]:
-            lower = nullcontext() if dtype is None else torch.autocast(device.type, dtype)
-            with torch.inference_mode(), lower:
-                return [one.float() for one in graph(*inputs)]
+            lower = nullcontext() if cast is None else torch.autocast(device.type, cast)
+            with torch.inference_mode(), lower, tf32() if self.precision == "tf32" else nullcontext():
+                return [one if cast is None else one.float() for one in graph(*inputs)]
 
         return run
 
@@ -149,6 +138,7 @@ class CompileEngine(TorchEngine):
     """Networks compiled by torch.compile, which needs a C++ compiler and takes its time at the first batches."""
 
     name = "compile"
+    own_networks = False  # the compiler's own way is what it is for
 
     def __init__(
         self, precision: EnginePrecision = "float32", cache: Path | None = None, streams: int = STREAMS
@@ -157,10 +147,14 @@ class CompileEngine(TorchEngine):
 
     def compile(self, graph: nn.Module, example: Sequence[Tensor], samples: Samples) -> Run:
         """Returns a function that runs the graph compiled."""
-        run = self._run(torch.compile(self._ready(graph, example)), example[0].device)
+        run = super().compile(graph, example, samples)
         try:
             run(example)
         except torch._dynamo.exc.TorchDynamoException as error:
             reason = str(error).strip().splitlines()[0]
             raise UserError(f"torch.compile does not work here ({reason}): use another --engine") from None
         return run
+
+    def _ready(self, graph: nn.Module, example: Sequence[Tensor]) -> nn.Module:
+        compiled: Any = torch.compile(super()._ready(graph, example))
+        return compiled  # type: ignore[no-any-return]  # a module, says torch.compile's documentation

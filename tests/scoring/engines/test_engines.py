@@ -199,11 +199,11 @@ def test_what_was_made_for_a_scene_goes_with_it(name: EngineName, streams: int) 
     engine = scoring(Watched(**({"streams": streams} if name == "openvino" else {})))
     list(Scorer(made, "cpu", None, engine)(frames(3)))
     assert len(functions) == 2
-    assert len(engine._features) == len(engine.likelihoods) == 1
+    assert len(engine._features) == len(engine.scenes) == 1
     del made
     gc.collect()
     assert not engine._features
-    assert len(engine.likelihoods) == len(functions) == 0
+    assert len(engine.scenes) == len(functions) == 0
 
 
 def test_a_batch_that_cannot_be_scored_leaves_the_function_as_it_was() -> None:
