@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from msflow_stream.config.settings import InputSettings
-from msflow_stream.model.fused.resize import Preparation, Resampling, resampling_matrix
+from msflow_stream.model.fused.resize import Banded, Preparation, Resampling, resampling_matrix
 from msflow_stream.scenes.preparation import prepare
 
 sides = st.integers(32, 128)
@@ -65,4 +65,20 @@ def test_frames_of_the_input_s_size_are_not_changed() -> None:
 @pytest.mark.parametrize("resampling", get_args(Resampling))
 @pytest.mark.parametrize(("length", "wanted"), [(10, 10), (100, 7), (7, 100), (1, 5), (5, 1)])
 def test_a_row_of_equal_pixels_stays_so(resampling: Resampling, length: int, wanted: int) -> None:
-    assert torch.allclose(resampling_matrix(length, wanted, resampling).sum(1), torch.ones(wanted, dtype=torch.float64))
+    assert np.allclose(resampling_matrix(length, wanted, resampling).sum(1), 1)
+
+
+@pytest.mark.parametrize("resampling", get_args(Resampling))
+@pytest.mark.parametrize(("length", "wanted"), [(1080, 256), (50, 64), (7, 100), (300, 33), (5, 1)])
+def test_blocks_of_a_matrix_do_what_the_whole_does(resampling: Resampling, length: int, wanted: int) -> None:
+    matrix = resampling_matrix(length, wanted, resampling)
+    x = torch.rand(2, 3, length, 5, generator=torch.Generator().manual_seed(0))
+    expected = torch.from_numpy(matrix) @ x.double()
+    assert torch.allclose(Banded(matrix, -2)(x).double(), expected, atol=1e-6)
+    assert torch.allclose(Banded(matrix, -1)(x.mT).double(), expected.mT, atol=1e-6)
+
+
+def test_blocks_leave_out_most_of_what_is_zero() -> None:
+    matrix = resampling_matrix(1920, 256, "lanczos")
+    weights = sum(part.numel() for part in Banded(matrix, -1).buffers())
+    assert np.count_nonzero(matrix) < weights < matrix.size / 6
