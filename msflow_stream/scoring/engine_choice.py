@@ -25,6 +25,7 @@ from msflow_stream.video.sources import expand_sources, open_source
 log = logging.getLogger(__name__)
 
 TRIALS, EIGHT_BITS = "engines.json", "int8"  # in a cache folder
+SINCE_AMPERE = ("tf32", "bf16")  # precisions that older GPUs lack
 FRAMES, BATCH = 64, 4  # normal frames that show the ranges of numbers; so many at once
 APART = 5  # of the frames that would be scored, every so manieth: neighbours look alike
 
@@ -74,7 +75,7 @@ class EngineChooser:
             raise UserError(f"the engine {name} scores on the CPU: use --device cpu, or --engine torch")
         if self.settings.precision != "auto":
             return self._of(name, self.settings.precision, streams=1)
-        precisions = [one for one in info.tried_on_gpu if one != "bf16" or has_bf16(scene.device)]
+        precisions = [one for one in info.tried_on_gpu if one not in SINCE_AMPERE or has_bf16(scene.device)]
         return self._fastest(scene, [self._of(name, one, streams=1) for one in precisions])
 
     def _is_worth_trying(self, name: EngineName, precision: EnginePrecision) -> bool:

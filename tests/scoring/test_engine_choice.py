@@ -7,13 +7,14 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from msflow_stream.config.engines import ENGINES, EngineName
-from msflow_stream.config.settings import EngineSettings
+from msflow_stream.config.settings import EngineSettings, Settings
 from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scoring import engine_choice as choosing
 from msflow_stream.scoring import engine_trial as trial
@@ -22,7 +23,8 @@ from msflow_stream.scoring.engine_trial import BOUND, EngineTiming, TrialFile, T
 from msflow_stream.scoring.engines import openvino_engine
 from msflow_stream.scoring.engines.base import Engine, Run, Samples
 from msflow_stream.scoring.engines.torch_engine import TorchEngine
-from msflow_stream.scoring.inference import PlainInference, SceneBatch
+from msflow_stream.scoring.inference import EngineInference, PlainInference, SceneBatch
+from msflow_stream.types import UserError
 from tests.support.footage import small_settings
 
 
@@ -152,8 +154,86 @@ def test_with_nothing_else_installed_there_is_no_trial(scene: Scene, monkeypatch
     assert str(EngineChooser(EngineSettings(precision="bf16"))(scene)) == "torch bf16"
 
 
+class OnGpu(NamedTuple):
+    """What a chooser asks of a scene on a GPU."""
+
+    settings: Settings
+    device: torch.device = torch.device("cuda:1")
+
+
+@pytest.fixture
+def on_gpu(monkeypatch: pytest.MonkeyPatch) -> Scene:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card of {device}")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    return OnGpu(small_settings())  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [
+        ({}, "torch bf16"),
+        ({"bf16": 2 * BOUND}, "torch fp16"),
+        ({"bf16": 2 * BOUND, "fp16": 2 * BOUND}, "torch tf32"),
+        ({"bf16": 2 * BOUND, "fp16": 2 * BOUND, "tf32": 2 * BOUND}, "torch float32"),
+    ],
+)
+def test_on_a_gpu_the_fastest_precision_that_leaves_scores_is_chosen(
+    on_gpu: Scene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, errors: dict[str, float], expected: str
+) -> None:
+    times = {"float32": 9.0, "tf32": 5.0, "bf16": 1.0, "fp16": 2.0}
+
+    def run(engines: Sequence[Engine], scene: Scene) -> TrialResult:
+        assert [engine.streams for engine in engines] == [1] * len(engines)  # a GPU computes one thing at a time
+        return TrialResult(
+            {str(one): EngineTiming(times[one.precision], errors.get(one.precision, 0)) for one in engines}
+        )
+
+    monkeypatch.setattr(choosing, "run_trial", run)
+    assert str(EngineChooser(EngineSettings(), tmp_path)(on_gpu)) == expected
+    ((facts, _),) = TrialFile(tmp_path / "engines.json").all()
+    assert facts["device"].startswith("card of cuda:1, CUDA ")
+
+
+@pytest.mark.parametrize(
+    ("name", "capability", "expected"),
+    [
+        ("auto", (9, 0), ["torch float32", "torch tf32", "torch bf16", "torch fp16"]),
+        ("auto", (7, 5), ["torch float32", "torch fp16"]),
+        ("compile", (9, 0), ["compile float32", "compile bf16", "compile fp16"]),
+    ],
+)
+def test_on_a_gpu_precisions_that_it_has_are_tried(
+    on_gpu: Scene, monkeypatch: pytest.MonkeyPatch, name: EngineName, capability: tuple[int, int], expected: list[str]
+) -> None:
+    tried: list[str] = []
+
+    def note(engines: Sequence[Engine], scene: Scene) -> TrialResult:
+        tried.extend(map(str, engines))
+        return TrialResult({str(engine): EngineTiming(1, 0) for engine in engines})
+
+    monkeypatch.setattr(choosing, "run_trial", note)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    EngineChooser(EngineSettings(name=name))(on_gpu)
+    assert tried == expected
+
+
+def test_on_a_gpu_a_precision_that_a_person_names_is_theirs(on_gpu: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choosing, "run_trial", None)
+    assert str(EngineChooser(EngineSettings(precision="tf32"))(on_gpu)) == "torch tf32"
+    with pytest.raises(UserError, match="openvino scores on the CPU"):
+        EngineChooser(EngineSettings(name="openvino"))(on_gpu)
+    with pytest.raises(UserError, match="torch has no int8"):
+        EngineChooser(EngineSettings(precision="int8"))(on_gpu)
+
+
+def test_tf32_needs_a_gpu(scene: Scene) -> None:
+    inference = EngineInference(EngineChooser(EngineSettings(name="torch", precision="tf32")))
+    with pytest.raises(UserError, match="tf32 is a precision of NVIDIA GPUs"):
+        inference.prepare(scene)
+
+
 def test_int8_is_never_chosen_by_itself() -> None:
-    assert all("int8" not in one.tried for one in ENGINES.values())
+    assert all("int8" not in (*one.tried, *one.tried_on_gpu) for one in ENGINES.values())
 
 
 def test_the_error_is_a_fraction_of_the_spread_of_normal_scores(scene: Scene) -> None:

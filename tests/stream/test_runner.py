@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from threading import Event
 
 import pytest
@@ -9,7 +11,8 @@ from hypothesis import strategies as st
 from msflow_stream.stream.contract import Limits
 from msflow_stream.stream.counters import ABORTED, NEWER_FRAME
 from msflow_stream.stream.runner import StreamRunner
-from tests.stream.scripted import PATIENCE, Callbacks, Camera, Gate, ManualClock, frame, in_time
+from msflow_stream.types import Frame, FrameScore
+from tests.stream.scripted import PATIENCE, Callbacks, Camera, Gate, ManualClock, frame, frame_score, in_time
 
 LIMITS = Limits(batch=3, wait=0.0, queue_frames=2)
 NAMES = ("north", "south", "east")
@@ -23,16 +26,16 @@ def runner_of(callbacks: Callbacks, limits: Limits = LIMITS, clock: ManualClock 
 
 
 class Play:
-    """Up to three sources, a scorer and a deliverer, each of which goes on when the script says so."""
+    """Up to three sources, a scorer or two and a deliverer, each of which goes on when the script says so."""
 
-    def __init__(self, steps: dict[str, list[int]], live: set[str]) -> None:
+    def __init__(self, steps: dict[str, list[int]], live: set[str], scorers: int) -> None:
         self.indices = {name: [sum(gaps[: n + 1]) for n in range(len(gaps))] for name, gaps in steps.items()}
         self.live = live
         self.cameras = {name: Camera(name, indices, Gate(opened=False)) for name, indices in self.indices.items()}
         self.callbacks = Callbacks(Gate(opened=False), Gate(opened=False))
         self.gates = {name: camera.gate for name, camera in self.cameras.items()}
         self.gates |= {"score": self.callbacks.scoring, "deliver": self.callbacks.delivering}
-        self.runner = runner_of(self.callbacks, clock=ManualClock())
+        self.runner = runner_of(self.callbacks, replace(LIMITS, scorers=scorers), ManualClock())
 
     def perform(self, script: list[str], then: str) -> None:
         with self.runner:
@@ -53,9 +56,33 @@ class Play:
 
 
 plays = st.builds(
-    Play, st.dictionaries(st.sampled_from(NAMES), FRAMES, min_size=1), st.sets(st.sampled_from(NAMES), max_size=3)
+    Play,
+    st.dictionaries(st.sampled_from(NAMES), FRAMES, min_size=1),
+    st.sets(st.sampled_from(NAMES), max_size=3),
+    st.integers(1, 2),
 )
 scripts = st.lists(st.sampled_from(GATES), max_size=30)
+
+
+def test_two_scorers_work_at_a_time_and_deliver_in_order() -> None:
+    """The second batch is scored while the first one still is; it waits for it then."""
+    first, second = Event(), Event()
+    delivered: list[int] = []
+
+    def score(batch: Sequence[tuple[str, Frame]]) -> list[FrameScore]:
+        if batch[0][1].index == 0:
+            first.set()
+            assert second.wait(PATIENCE)
+        elif batch[0][1].index == 1:
+            second.set()
+            assert first.wait(PATIENCE)
+        return [frame_score(*one) for one in batch]
+
+    limits = replace(LIMITS, batch=1, scorers=2)
+    deliver, ended = (lambda _, frame, __: delivered.append(frame.index)), (lambda *_: None)
+    with StreamRunner(score, deliver, ended, limits) as runner:
+        runner.add("north", (frame("north", index) for index in range(7)))
+    assert delivered == list(range(7))
 
 
 @interleavings
