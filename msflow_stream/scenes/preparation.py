@@ -88,23 +88,13 @@ class DevicePreparation:
                 found |= dict(zip(numbers, prepared, strict=True))
             return torch.stack([found[number] for number in range(len(smalls))])
 
-    def __call__(self, image: npt.NDArray[np.uint8], settings: InputSettings, device: torch.device) -> Tensor:
-        """Returns 3 x height x width on the device for uint8 H x W x 3."""
-        frame = torch.from_numpy(np.ascontiguousarray(image))[None]
-        if device.type == "cuda":
-            frame = frame.pin_memory()  # so that Python need not wait for the copy
-        module = self._preparation((image.shape[0], image.shape[1]), settings, device)
-        with torch.inference_mode():
-            prepared: Tensor = module(frame.to(device, non_blocking=True))[0]
-        return prepared
-
     def _prepared(self, smalls: Sequence[Small], settings: InputSettings) -> Tensor:
         """B 3 H W of frames that are alike: all with a matrix or none, of one shape, and in one place."""
         values = self._moved([one.values for one in smalls])
         matrices = [one.matrix for one in smalls if one.matrix is not None]
         if matrices:
             return coloured(values, self._moved([_normalising(matrix, settings) for matrix in matrices]))
-        prepared: Tensor = self._preparation((values.shape[1], values.shape[2]), settings, self.device)(values)
+        prepared: Tensor = self._preparation((values.shape[1], values.shape[2]), settings)(values)
         return prepared
 
     def _moved(self, values: Sequence[npt.NDArray[np.generic] | Tensor]) -> Tensor:
@@ -117,12 +107,12 @@ class DevicePreparation:
         torch.stack([torch.from_numpy(one) for one in values], out=made)
         return made.to(self.device, non_blocking=True)
 
-    def _preparation(self, size: tuple[int, int], settings: InputSettings, device: torch.device) -> Preparation:
-        key = (size, settings, device)
+    def _preparation(self, size: tuple[int, int], settings: InputSettings) -> Preparation:
+        key = (size, settings)
         with self._lock:
             made = self._made.pop(key, None)
             if made is None:
-                made = Preparation(size, settings.size, settings.resize, *settings.normalisation).to(device)
+                made = Preparation(size, settings.size, settings.resize, *settings.normalisation).to(self.device)
             self._made[key] = made  # the last used is the last in order
             while len(self._made) > KEPT:
                 del self._made[next(iter(self._made))]
@@ -154,30 +144,27 @@ def _owned(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.require(values, requirements=["C", "W"])
 
 
-def prepare(
-    pixels: npt.NDArray[np.uint8] | Pixels, settings: InputSettings, device: torch.device | str = "cpu"
-) -> Tensor:
-    """Returns the backbone's input (3 x height x width, resized straight, normalised) on a device.
+def prepare(pixels: npt.NDArray[np.uint8] | Pixels, settings: InputSettings) -> Tensor:
+    """Returns the backbone's input (3 x height x width, resized straight, normalised), on the CPU.
 
     Args:
         pixels: an image, uint8 H x W x 3 RGB, or what a decoder made.
         settings: the scene's own.
-        device: where what follows the resizing is done.
 
     Raises:
         ValueError: an image of another shape or type, or without pixels.
     """
     check_pixels(pixels)
-    mean, std = (torch.tensor(values, device=device)[:, None] for values in settings.normalisation)  # 3 1
+    mean, std = (torch.tensor(values)[:, None] for values in settings.normalisation)  # 3 1
     if settings.resize == "area":
         planes = shrink(pixels, settings.size)
-        matrix = torch.from_numpy(planes.matrix / 255).to(device)  # 3 4
-        values = torch.from_numpy(planes.values).to(device).view(3, -1).float()
+        matrix = torch.from_numpy(planes.matrix / 255)  # 3 4
+        values = torch.from_numpy(planes.values).view(3, -1).float()
         rgb = torch.addmm(matrix[:, 3:], matrix[:, :3], values).clamp_(0, 1)  # 3 N
     else:
         image = pixels if isinstance(pixels, np.ndarray) else pixels.image()
         resized = Image.fromarray(image).resize(settings.size[::-1], RESAMPLING[settings.resize])
-        rgb = torch.from_numpy(np.array(resized)).to(device).permute(2, 0, 1).reshape(3, -1).float().div_(255)
+        rgb = torch.from_numpy(np.array(resized)).permute(2, 0, 1).reshape(3, -1).float().div_(255)
     return rgb.sub_(mean).div_(std).view(3, *settings.size)
 
 

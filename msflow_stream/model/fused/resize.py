@@ -66,7 +66,8 @@ def _shares(length: int, wanted: int) -> Matrix:
     scale = length / wanted
     begin = np.arange(wanted)[:, None] * scale
     pixel = np.arange(length)
-    return (np.minimum(begin + scale, pixel + 1) - np.maximum(begin, pixel)).clip(min=0) / scale
+    covered = np.minimum(begin + scale, pixel + 1) - np.maximum(begin, pixel)
+    return np.maximum(covered, 0) / scale
 
 
 class Banded(nn.Module):
