@@ -64,7 +64,7 @@ ENGINES: dict[EngineName, EngineInfo] = {
         tried_on_gpu=("float32", "tf32", "bf16", "fp16"),
     ),
     "compile": EngineInfo(  # not tried beside others: compiling alone would take longer than a trial may
-        "torch_engine:CompileEngine",
+        "compile_engine:CompileEngine",
         ("cpu", "cuda"),
         ("float32", "tf32", "bf16", "fp16"),
         tried_on_gpu=("float32", "bf16", "fp16"),
