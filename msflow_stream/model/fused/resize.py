@@ -66,8 +66,8 @@ def _shares(length: int, wanted: int) -> Matrix:
     scale = length / wanted
     begin = np.arange(wanted)[:, None] * scale
     pixel = np.arange(length)
-    covered = np.minimum(begin + scale, pixel + 1) - np.maximum(begin, pixel)
-    return np.maximum(covered, 0) / scale
+    covered: Matrix = np.minimum(begin + scale, pixel + 1) - np.maximum(begin, pixel)
+    return covered.clip(min=0) / scale
 
 
 class Banded(nn.Module):
