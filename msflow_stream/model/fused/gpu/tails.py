@@ -31,7 +31,7 @@ class Tail(nn.Module):
         """Returns B C H' W', channels-last."""
         if residual is not None:
             residual = residual.expand_as(x)
-        found: Tensor = finish(x, self.bias, residual, self.activation, self.padding, self.dtype)
+        found: Tensor = finish(x, self.bias, residual, self.activation, self.padding, self.dtype, 0)
         return found
 
     def extra_repr(self) -> str:
@@ -52,7 +52,7 @@ class ReflectedConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns B C' H' W'."""
-        found: Tensor = self.convolution(finish(x, None, None, "none", self.padding, x.dtype))
+        found: Tensor = self.convolution(finish(x, None, None, "none", self.padding, x.dtype, 0))
         return found
 
 

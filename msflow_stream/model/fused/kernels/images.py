@@ -29,9 +29,10 @@ def _framed(
     activation: str,
     padding: Sequence[int],
     dtype: torch.dtype,
+    channels: int,
 ) -> Tensor:
-    batch, channels, height, width = x.shape
-    size = (batch, height + 2 * padding[0], width + 2 * padding[1], channels)
+    batch, given, height, width = x.shape
+    size = (batch, height + 2 * padding[0], width + 2 * padding[1], max(given, channels))
     return x.new_empty(size, dtype=dtype).permute(0, 3, 1, 2)
 
 
@@ -43,6 +44,7 @@ def finish(
     activation: str,
     padding: Sequence[int],
     dtype: torch.dtype,
+    channels: int,
 ) -> Tensor:
     """Returns `activation(x + bias + residual)`, channels-last, with a reflected margin.
 
@@ -53,6 +55,7 @@ def finish(
         activation: one of ACTIVATIONS.
         padding: rows above and below, columns left and right.
         dtype: of the result.
+        channels: of the result, if more than those of x: the others are 0.
     """
     y = x.float()
     if bias is not None:
@@ -63,5 +66,6 @@ def finish(
     if any(padding):
         above, left = padding
         y = F.pad(y, (left, left, above, above), "reflect")
-    made = _framed(x, bias, residual, activation, padding, dtype)
-    return made.copy_(y)
+    made = _framed(x, bias, residual, activation, padding, dtype, channels)
+    made[:, : x.shape[1]], made[:, x.shape[1] :] = y, 0
+    return made

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
+from functools import cache
 from importlib import import_module
 from typing import Any, TypeVar
 
 import torch
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-LAUNCHERS = "msflow_stream.model.fused.kernels.triton_launchers"
+log = logging.getLogger(__name__)
+LAUNCHERS = "msflow_stream.model.fused.kernels.cuda"
 
 
 def operation(shape: Callable[..., Any] | None = None, changes: Iterable[str] = ()) -> Callable[[Function], Function]:
@@ -32,10 +35,12 @@ def operation(shape: Callable[..., Any] | None = None, changes: Iterable[str] = 
     return register
 
 
+@cache
 def _launcher(name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
     try:
         module = import_module(LAUNCHERS)
-    except ImportError:  # no Triton
+    except ImportError as error:
+        log.warning("without Triton (%s) the networks take longer on this GPU", error)
         return plain
     launcher: Callable[..., Any] = getattr(module, name)
     return launcher
