@@ -15,9 +15,9 @@ from msflow_stream.config.engines import ENGINES, STREAMS, EngineName, EnginePre
 from msflow_stream.config.settings import EngineSettings
 from msflow_stream.machine import cache_folder, has_bf16
 from msflow_stream.scenes.scene import Scene
+from msflow_stream.scoring.engine_inference import EngineInference, Normal
 from msflow_stream.scoring.engine_trial import BOUND, TrialFile, TrialResult, identity, processor, run_trial
 from msflow_stream.scoring.engines.base import Engine
-from msflow_stream.scoring.inference import EngineInference, Normal
 from msflow_stream.series import batched
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.sources import expand_sources, open_source

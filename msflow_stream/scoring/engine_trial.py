@@ -22,8 +22,9 @@ from msflow_stream.config.engines import ENGINES
 from msflow_stream.cores import usable_cores
 from msflow_stream.files import replaced
 from msflow_stream.scenes.scene import Measures, Scene
+from msflow_stream.scoring.engine_inference import EngineInference
 from msflow_stream.scoring.engines.base import Engine
-from msflow_stream.scoring.inference import EngineInference, Inference, PlainInference, SceneBatch
+from msflow_stream.scoring.inference import Inference, PlainInference, SceneBatch
 from msflow_stream.types import APPEARANCE_KINDS, UserError
 
 log = logging.getLogger(__name__)

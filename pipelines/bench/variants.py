@@ -21,7 +21,8 @@ from msflow_stream.model.fused.maps import FusedMeasures
 from msflow_stream.model.msflow import MSFlow
 from msflow_stream.model.pyramid import Pyramid
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.scoring.inference import EngineInference, SceneBatch
+from msflow_stream.scoring.engine_inference import EngineInference
+from msflow_stream.scoring.inference import SceneBatch
 from msflow_stream.types import UserError
 
 log = logging.getLogger(__name__)

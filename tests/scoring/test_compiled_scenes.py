@@ -14,10 +14,10 @@ from msflow_stream.model.tensors import weights_bytes
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.scene_cache import SceneCache
 from msflow_stream.scoring.compiled_scenes import CompiledScenes
+from msflow_stream.scoring.engine_inference import EngineInference
 from msflow_stream.scoring.engines.base import Engine, Run
 from msflow_stream.scoring.engines.openvino_engine import OpenVinoEngine
 from msflow_stream.scoring.engines.torch_engine import TorchEngine
-from msflow_stream.scoring.inference import EngineInference
 from msflow_stream.scoring.scorer import ScoreRequest, score_batch
 from msflow_stream.types import UserError
 from tests.support.footage import frames, small_settings

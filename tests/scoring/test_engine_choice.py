@@ -19,11 +19,12 @@ from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scoring import engine_choice as choosing
 from msflow_stream.scoring import engine_trial as trial
 from msflow_stream.scoring.engine_choice import EngineChooser
+from msflow_stream.scoring.engine_inference import EngineInference
 from msflow_stream.scoring.engine_trial import BOUND, EngineTiming, TrialFile, TrialResult, error_of, trial_images
 from msflow_stream.scoring.engines import openvino_engine
 from msflow_stream.scoring.engines.base import Engine, Run, Samples
 from msflow_stream.scoring.engines.torch_engine import TorchEngine
-from msflow_stream.scoring.inference import EngineInference, PlainInference, SceneBatch
+from msflow_stream.scoring.inference import PlainInference, SceneBatch
 from msflow_stream.types import UserError
 from tests.support.footage import small_settings
 

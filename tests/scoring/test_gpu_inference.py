@@ -15,9 +15,9 @@ from torch import Tensor
 
 from msflow_stream.model.tensors import weights_bytes
 from msflow_stream.scenes.scene import Scene
+from msflow_stream.scoring.engine_inference import EngineInference
 from msflow_stream.scoring.engines.base import Run, Samples
 from msflow_stream.scoring.engines.torch_engine import TorchEngine
-from msflow_stream.scoring.inference import EngineInference
 from msflow_stream.scoring.scorer import Scorer, ScoreRequest, score_batch
 from msflow_stream.types import Frame, FrameScore
 from tests.support.footage import frames, small_settings

@@ -19,13 +19,14 @@ from msflow_stream.model.pyramid import Padding, Pyramid, load_weights
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import fit_scene
 from msflow_stream.scoring.engine_choice import EngineChooser
+from msflow_stream.scoring.engine_inference import EngineInference
 from msflow_stream.scoring.engines import direct_convolutions as direct
 from msflow_stream.scoring.engines.base import Engine, FeatureGraph, Run, Samples
 from msflow_stream.scoring.engines.direct_convolutions import direct_convolutions, preferring_direct
 from msflow_stream.scoring.engines.onnx_engine import graph_to_onnx, spelled_atan, spelled_tanh
 from msflow_stream.scoring.engines.openvino_engine import OpenVinoEngine
 from msflow_stream.scoring.engines.torch_engine import TorchEngine, threads_beside
-from msflow_stream.scoring.inference import EngineInference, PlainInference
+from msflow_stream.scoring.inference import PlainInference
 from msflow_stream.scoring.scorer import Scorer, ScoreRequest, score_batch
 from msflow_stream.types import APPEARANCE_KINDS, FrameScore, UserError
 from msflow_stream.watch.areas import area_mask

@@ -10,7 +10,7 @@ import torch
 from msflow_stream.config.settings import EngineSettings
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.engine_choice import EngineChooser
-from msflow_stream.scoring.inference import EngineInference
+from msflow_stream.scoring.engine_inference import EngineInference
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import UserError
 from tests.support.footage import frames, small_settings
