@@ -1,7 +1,7 @@
 """A GPU that is not there: tensors "on cuda:0" have shapes, types and devices but no values; what is done is noted.
 
     with FakeGpu() as gpu:
-        graph = fake_cuda(LikelihoodGraph(scene.flow, sizes))
+        graph = fake_cuda(LikelihoodGraph(FusedFlow(scene.flow, sizes)))
         graph(*(torch.empty(2, 8, *size, device=CUDA) for size in sizes))
     assert gpu.synchronisations == []
 

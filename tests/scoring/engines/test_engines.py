@@ -15,6 +15,7 @@ import torch
 
 from msflow_stream.config.engines import ENGINES, EngineName, EnginePrecision
 from msflow_stream.config.settings import EngineSettings
+from msflow_stream.model.fused import FusedPyramid
 from msflow_stream.model.pyramid import Padding, Pyramid, load_weights
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import fit_scene
@@ -90,7 +91,7 @@ def test_scores_and_maps_are_those_of_the_plain_way(
 def test_the_default_backbone_has_its_features_by_every_engine(name: EngineName, padding: Padding) -> None:
     pyramid = Pyramid("tf_efficientnet_lite0", load_weights("tf_efficientnet_lite0", "pretrained"), padding=padding)
     images = torch.stack([torch.from_numpy(frame.image).permute(2, 0, 1) / 127.5 - 1 for frame in frames(3)])
-    run = ENGINES[name].make("float32").compile(FeatureGraph(pyramid), [images[:2]], lambda: [])
+    run = ENGINES[name].make("float32").compile(FeatureGraph(FusedPyramid(pyramid)), [images[:2]], lambda: [])
     with torch.inference_mode():
         for found, expected in zip(run([images]), pyramid(images), strict=True):
             assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
@@ -234,7 +235,7 @@ def test_direct_convolutions_give_the_same_features() -> None:
     pyramid = Pyramid("tf_efficientnet_lite0", load_weights("tf_efficientnet_lite0", "pretrained"))
     images = torch.stack([torch.from_numpy(frame.image).permute(2, 0, 1) / 127.5 - 1 for frame in frames(2)])
     core = openvino.Core()
-    plain = core.read_model(graph_to_onnx(FeatureGraph(pyramid), [images]))
+    plain = core.read_model(graph_to_onnx(FeatureGraph(FusedPyramid(pyramid)), [images]))
     found, expected = (
         core.compile_model(one, "CPU")([images.numpy()]) for one in (preferring_direct(core, plain), plain)
     )

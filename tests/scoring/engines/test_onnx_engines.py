@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from msflow_stream.config.engines import EnginePrecision
+from msflow_stream.model.fused import FusedFlow, FusedPyramid
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.engines.base import FeatureGraph, LikelihoodGraph
 from msflow_stream.scoring.engines.onnx_binding import BoundSession
@@ -127,10 +128,10 @@ def test_networks_on_a_gpu_are_exported_by_copies_on_the_cpu(monkeypatch: pytest
 
     monkeypatch.setattr(torch.onnx, "export", look)
     pytest.importorskip("onnx")
-    features = FeatureGraph(scene.pyramid)
+    features = FeatureGraph(FusedPyramid(scene.pyramid))
     sizes = [(one.shape[2], one.shape[3]) for one in features(torch.zeros(2, 3, 120, 168))]
     channels = scene.pyramid.channels
-    flow = LikelihoodGraph(scene.flow, sizes)
+    flow = LikelihoodGraph(FusedFlow(scene.flow, sizes))
     with FakeGpu():
         on_gpu = [fake_cuda(features), fake_cuda(flow)]
         images = torch.empty(2, 3, 120, 168, device=FAKE_CUDA)
