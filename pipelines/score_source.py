@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.progress import Progress
 
+from msflow_stream.config.cameras import Decode
 from msflow_stream.config.settings import EventSettings
 from msflow_stream.evaluation.clip_truth import ClipTruth
 from msflow_stream.evaluation.metrics.frames import Frames
@@ -23,6 +24,7 @@ from msflow_stream.results.overlay_file import PRESET
 from msflow_stream.results.run_folder import RUN, SCORES, TIMELINE, versions
 from msflow_stream.results.source_results import ScoreOutputs, SourceOutputs, SourceResult
 from msflow_stream.scenes.calibration import Calibration
+from msflow_stream.scenes.card_frames import card_of
 from msflow_stream.scoring.scorer import IN_FLIGHT, Scorer
 from msflow_stream.scoring.static_gate import ReusingScorer, StaticGate
 from msflow_stream.series import labelled_spans
@@ -30,7 +32,6 @@ from msflow_stream.stream.contract import Deliver, Limits
 from msflow_stream.stream.runner import StreamRunner
 from msflow_stream.stream.signals import stops_on_signals
 from msflow_stream.types import Frame, FrameScore, UserError
-from msflow_stream.video.reading.source_info import SourceInfo
 from msflow_stream.video.sources import Reader, is_live, open_source, source_name
 from msflow_stream.video.writing.encoders import ENCODERS, X264, EncoderChoice, Preset
 
@@ -60,6 +61,7 @@ class ScoreJob:
         skip_static: frames that show nothing new take the score of an earlier one.
         overlay_preset: how quickly the overlay is encoded.
         overlay_encoder: what encodes it.
+        decode: what decodes the sources: cpu, cuda, or auto for cuda where the scene is on a GPU.
     """
 
     out: Path
@@ -78,6 +80,7 @@ class ScoreJob:
     skip_static: bool = False
     overlay_preset: Preset = PRESET
     overlay_encoder: EncoderChoice = ENCODERS[X264]
+    decode: Decode = "auto"
 
 
 def score_source(spec: str, scorer: Scorer, job: ScoreJob, truth: ClipTruth | None, bars: Progress) -> SourceResult:
@@ -95,7 +98,14 @@ def score_source(spec: str, scorer: Scorer, job: ScoreJob, truth: ClipTruth | No
     motion_every = scored if scorer.scene.motion is not None else None
     try:
         with open_source(
-            spec, every, job.image_rate, motion_every=motion_every, max_frames=job.max_frames, duration=job.duration
+            spec,
+            every,
+            job.image_rate,
+            motion_every=motion_every,
+            max_frames=job.max_frames,
+            duration=job.duration,
+            decode=job.decode,
+            card=card_of(scorer.scene.device),
         ) as reader:
             result = _run(spec, reader, partial, scorer, job, truth, bars)
     except BaseException:
@@ -151,7 +161,7 @@ def _run(
     )
     if result.lost:
         log.warning("%s: evidence is missing, or not whole (%s)", info.name, _counted(result.lost))
-    _write_record(partial, spec, info, scorer, job, outputs, result)
+    _write_record(partial, spec, reader, scorer, job, outputs, result)
     _draw_timeline(partial, info.name, scorer, truth, result)
     return result
 
@@ -208,13 +218,14 @@ def _counted(lost: Mapping[str, int]) -> str:
 def _write_record(
     folder: Path,
     spec: str,
-    info: SourceInfo,
+    reader: Reader,
     scorer: Scorer,
     job: ScoreJob,
     outputs: SourceOutputs,
     result: SourceResult,
 ) -> None:
     """Writes run.json; no credentials are in it."""
+    info = reader.info
     write_json(
         folder / RUN,
         {
@@ -237,6 +248,7 @@ def _write_record(
             "seconds": round(result.seconds, 2),
             "frames_per_second": round(result.frames / result.seconds, 1),
             "device": str(scorer.scene.device),
+            "decoder": reader.decoder,
             "versions": versions(),
         },
     )

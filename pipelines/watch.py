@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -24,7 +25,8 @@ from msflow_stream.config.engines import STREAMS
 from msflow_stream.config.settings import EngineSettings
 from msflow_stream.files import make_folder
 from msflow_stream.logs import Redactor
-from msflow_stream.machine import settle_memory
+from msflow_stream.machine import choose_device, settle_memory
+from msflow_stream.scenes.card_frames import card_of
 from msflow_stream.scenes.folder import scene_folder
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.scene_cache import SceneCache
@@ -33,6 +35,7 @@ from msflow_stream.scoring.scorer import IN_FLIGHT
 from msflow_stream.stream.contract import Limits
 from msflow_stream.stream.signals import on_signals, stops_on_signals
 from msflow_stream.types import UserError
+from msflow_stream.video.cards import Card
 from msflow_stream.watch.areas import area_mask
 from msflow_stream.watch.camera_outputs import WatchOutputs
 from msflow_stream.watch.event_router import EventRouter, secrets_of
@@ -204,17 +207,17 @@ def status_shown(report: Callable[[], WatchReport], console: Console) -> Iterato
         yield
 
 
-def check(file: Path, scenes: Path, console: Console | None = None) -> None:
-    """Prints a line for every camera.
+def check(file: Path, scenes: Path, console: Console | None = None, device: str = "auto") -> None:
+    """Prints a line for every camera; the device is where the scenes would be.
 
     Raises:
         UserError: the file, a scene or a camera cannot be used.
     """
-    console = console or Console()
+    console, card = console or Console(), card_of(choose_device(device))
     cameras = load_cameras(file)
     missing = {name: wrong for name, camera in cameras.items() if (wrong := _scene_trouble(camera, scenes))}
     with console.status("opening the cameras"), ThreadPoolExecutor(AT_ONCE) as pool:
-        found = dict(zip(cameras, pool.map(_probed, cameras.items()), strict=True))
+        found = dict(zip(cameras, pool.map(partial(_probed, card=card), cameras.items()), strict=True))
     rows = [_row(name, camera, found[name], missing.get(name)) for name, camera in cameras.items()]
     console.print(table(f"{file}", ["camera", "scene", "picture", "codec", "first picture", "result"], rows))
     failed = [name for name in cameras if name in missing or isinstance(found[name], UserError)]
@@ -222,10 +225,10 @@ def check(file: Path, scenes: Path, console: Console | None = None) -> None:
         raise UserError(f"{len(failed)} of {len(cameras)} cameras cannot be watched: {', '.join(failed)}")
 
 
-def _probed(item: tuple[str, Camera]) -> Probe | UserError:
+def _probed(item: tuple[str, Camera], card: Card | None) -> Probe | UserError:
     name, camera = item
     try:
-        return probe(camera.url.get_secret_value(), name, camera)
+        return probe(camera.url.get_secret_value(), name, camera, card)
     except UserError as error:
         return error
 

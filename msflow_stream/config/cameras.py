@@ -111,7 +111,7 @@ class CameraSettings(Section):
     transport: Literal["tcp", "udp"] = Field(default="tcp", description="how RTSP sends pictures")
     decode: Decode = Field(
         default="auto",
-        description="decoder: the graphics card (cuda), the processor (cpu), or the card where it can (auto)",
+        description="decoder: the graphics card (cuda), the processor (cpu), or the card that scenes are on (auto)",
     )
     open_timeout: Seconds = Field(default=10.0, description="seconds without an answer until an attempt is given up")
     read_timeout: Seconds = Field(default=10.0, description="seconds without data until a connection is given up")

@@ -20,8 +20,9 @@ from torch import Tensor
 from msflow_stream.config.settings import InputSettings, Settings
 from msflow_stream.model.fused.resize import Preparation
 from msflow_stream.model.pyramid import normalisation
+from msflow_stream.scenes.card_frames import CardFrames
 from msflow_stream.types import Pixels
-from msflow_stream.video.pixels import OF_RGB, shrink
+from msflow_stream.video.pixels import OF_RGB, DecodedPixels, shrink
 
 KEPT = 64  # sizes of frames and settings that were used last
 
@@ -40,10 +41,19 @@ class Small:
         values: uint8: planes of the input's size, 3 x H x W; or, without a matrix, an image still to be resized,
             h x w x 3, RGB. On the CPU, or on the device already.
         matrix: float32 3 x 4, which makes RGB of planes (see `video.pixels.Planes`).
+        made: the moment at which the values are on the device; None where they are ready.
     """
 
     values: npt.NDArray[np.uint8] | Tensor
     matrix: npt.NDArray[np.float32] | None = None
+    made: torch.cuda.Event | None = None
+
+    def await_values(self) -> None:
+        """Has the current stream of the device wait for the values; the host does not."""
+        if self.made is not None and isinstance(self.values, Tensor):
+            stream = torch.cuda.current_stream(self.values.device)
+            stream.wait_event(self.made)
+            self.values.record_stream(stream)
 
 
 class DevicePreparation:
@@ -55,17 +65,23 @@ class DevicePreparation:
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
+        self._card = CardFrames(self.device)
         self._made: dict[Hashable, Preparation] = {}
         self._lock = Lock()
 
     def small(self, pixels: npt.NDArray[np.uint8] | Pixels, settings: InputSettings) -> Small:
         """Returns a frame as `batch` takes it: the part that is done on the CPU.
 
+        With `area`, a frame that was decoded into the device's memory stays there.
+
         Raises:
             ValueError: an image of another shape or type, or without pixels.
         """
         check_pixels(pixels)
         if settings.resize == "area":
+            there = self._card.small(pixels, settings.size) if isinstance(pixels, DecodedPixels) else None
+            if there is not None:
+                return Small(there.values, there.matrix, there.made)
             planes = shrink(pixels, settings.size)
             return Small(_owned(planes.values), planes.matrix)
         image = pixels if isinstance(pixels, np.ndarray) else pixels.image()
@@ -77,6 +93,7 @@ class DevicePreparation:
         """Returns the backbone's input (float32 B 3 H W) on the device, for frames of any sizes."""
         alike: dict[Hashable, list[int]] = {}
         for number, one in enumerate(smalls):
+            one.await_values()
             key = one.matrix is None, isinstance(one.values, Tensor), tuple(one.values.shape)
             alike.setdefault(key, []).append(number)
         found: dict[int, Tensor] = {}

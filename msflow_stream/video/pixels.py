@@ -13,10 +13,15 @@ from av.video.frame import VideoFrame
 from msflow_stream.types import Image, Pixels
 from msflow_stream.video.planar import planar_copy, planar_image
 from msflow_stream.video.reading.colour import (
+    PLANAR,
     FrameConverter,
+    display_matrix,
     displayed_size,
+    fetched,
     has_luma,
     is_full_range,
+    is_on_card,
+    layout,
     matrix_of,
     rgb_matrix,
     shrunk_image,
@@ -60,6 +65,9 @@ class Planes(NamedTuple):
 class DecodedPixels:
     """The pixels of a decoded frame. May be asked from several threads.
 
+    A frame in a graphics card's memory stays there: it is fetched once, and only if somebody wants what is not made of
+    it there. It takes no place of the decoder's, which made it a copy of its own.
+
     Attributes:
         frame: what the decoder made.
         shape: the image's height and width, and 3.
@@ -72,6 +80,7 @@ class DecodedPixels:
         self.nbytes = sum(plane.buffer_size for plane in frame.planes)
         self.frame, self._converter = frame, converter
         self._lock = Lock()  # the scaler changes the frame's tags while it reads it
+        self._here: VideoFrame | None = None if is_on_card(frame) else frame
         self._image: Image | None = None
         self._planes: dict[tuple[int, int], Planes] = {}
 
@@ -95,31 +104,59 @@ class DecodedPixels:
         """Returns a new frame of luma and chroma, for an encoder (see `planar_copy`)."""
         with self._lock:
             if has_luma(self.frame):
-                return planar_copy(self.frame, self._converter)
+                return planar_copy(self._fetched(), self._converter)
             return planar_image(self._whole(), self._converter)
 
     def sample(self) -> npt.NDArray[np.uint8]:
         """Returns every fourth pixel of every fourth line: of the luma, where it has 8 bits; else of the image."""
-        if not has_luma(self.frame) or self.frame.format.components[0].bits != 8:
+        if not has_luma(self.frame) or layout(self.frame).components[0].bits != 8:
             return sample(self.image())
-        luma = self.frame.planes[0]
+        with self._lock:
+            if self._here is None and self._converter.card is not None:
+                return self._converter.card.sample(self.frame, STRIDE)
+            luma = self._fetched().planes[0]
         lines = np.frombuffer(memoryview(luma), np.uint8).reshape(-1, luma.line_size)  # wider than the image
         return np.array(lines[: luma.height : STRIDE, : luma.width : STRIDE])
 
     def _whole(self) -> Image:
         if self._image is None:
-            self._image = self._converter.rgb(self.frame)
+            self._image = self._converter.rgb(self._fetched())
         return self._image
+
+    def _fetched(self) -> VideoFrame:
+        if self._here is None:
+            self._here = fetched(self.frame)
+        return self._here
+
+    @property
+    def siting(self) -> tuple[float, float]:
+        """`chroma_siting` of the frame."""
+        with self._lock:
+            return self._converter.siting(self.frame)
 
     def _shrunk(self, size: tuple[int, int]) -> Planes:
         if not has_luma(self.frame):
             return _of_image(self._whole(), size)
         levels = (0, 255) if is_full_range(self.frame) else (16, 235)
-        return Planes(
-            self._converter.planes(self.frame, size),
-            rgb_matrix(matrix_of(self.frame), is_full_range(self.frame)),
-            levels,
-        )
+        return Planes(self._values(size), self.matrix, levels)
+
+    def _values(self, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+        card = self._converter.card
+        if card is not None and self._here is None and self.is_shrunk_on_card(size):
+            return card.planes(self.frame, size, self._converter.siting(self.frame))
+        return self._converter.planes(self._fetched(), size)
+
+    @property
+    def matrix(self) -> npt.NDArray[np.float32]:
+        """`rgb_matrix` of a frame that `has_luma`."""
+        return rgb_matrix(matrix_of(self.frame), is_full_range(self.frame))
+
+    def is_shrunk_on_card(self, size: tuple[int, int]) -> bool:
+        """Returns whether the frame is in a card's memory, and can be brought to a height and width there."""
+        frame = self.frame
+        if not is_on_card(frame) or layout(frame).name not in PLANAR or display_matrix(frame) is not None:
+            return False
+        return frame.height >= size[0] and frame.width >= size[1] and not (frame.height % 2 or frame.width % 2)
 
 
 def shrink(pixels: Image | Pixels, size: tuple[int, int]) -> Planes:

@@ -10,9 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from msflow_stream.config.cameras import Decode
 from msflow_stream.files import VIDEO_SUFFIXES
 from msflow_stream.logs import redact
 from msflow_stream.types import Frame, UserError
+from msflow_stream.video.cards import Card, Decoder
 from msflow_stream.video.live.live_reader import LiveReader
 from msflow_stream.video.reading.image_folder import ImageFolderReader, image_files, natural_order
 from msflow_stream.video.reading.source_info import SourceInfo, live_name
@@ -27,6 +29,10 @@ class Reader(Protocol):
 
     damaged: int
     frames_read: int
+
+    @property
+    def decoder(self) -> Decoder:
+        """The decoder at work."""
 
     @property
     def info(self) -> SourceInfo:
@@ -52,6 +58,8 @@ def open_source(
     motion_every: int | None = 1,
     max_frames: int | None = None,
     duration: float | None = None,
+    decode: Decode = "cpu",
+    card: Card | None = None,
 ) -> Reader:
     """Opens one source, as `expand_sources` gives them: a video file, a folder of images, a URL or a webcam's number.
 
@@ -62,17 +70,22 @@ def open_source(
             `earlier`; None: none do, which takes less time.
         max_frames: stop after this many source frames.
         duration: stop after this many seconds of the source.
+        decode, card: what is to decode, and the card of the scene; see `DecoderChoice`. Images are the processor's.
 
     Raises:
         UserError: it cannot be opened.
     """
     if is_live(spec):
-        return LiveReader(spec, every, motion_every=motion_every, max_frames=max_frames, duration=duration)
+        return LiveReader(
+            spec, every, motion_every=motion_every, max_frames=max_frames, duration=duration, decode=decode, card=card
+        )
     if Path(spec).is_dir():
         return ImageFolderReader(
             spec, every, image_rate, motion_every=motion_every, max_frames=max_frames, duration=duration
         )
-    return VideoReader(spec, every, motion_every=motion_every, max_frames=max_frames, duration=duration)
+    return VideoReader(
+        spec, every, motion_every=motion_every, max_frames=max_frames, duration=duration, decode=decode, card=card
+    )
 
 
 def is_live(spec: str) -> bool:

@@ -18,6 +18,7 @@ from msflow_stream.events.evidence.event_folder import EVIDENCE_FOLDER
 from msflow_stream.events.evidence.recorder import EvidenceWriter
 from msflow_stream.events.evidence.thread import ThreadedEvidence
 from msflow_stream.scenes.calibration import overlay_style
+from msflow_stream.scenes.card_frames import card_of
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.scene_cache import SceneCache
 from msflow_stream.scoring.scorer import ScoreRequest
@@ -108,9 +109,9 @@ class WatchedCamera:
         self._last: tuple[ScoreRow | None, datetime | None] = (None, None)
 
     def _make_reader(self) -> FileCamera | CameraReader:
-        url = self.camera.url.get_secret_value()
+        url, card = self.camera.url.get_secret_value(), card_of(self._scenes.device)
         if is_file(url):
-            return FileCamera(url, name=self.name, settings=self.camera)
+            return FileCamera(url, name=self.name, settings=self.camera, card=card)
         if self._settings.evidence:
             self._packets = PacketRing(self._evidence.memory_seconds, name=self.name)
         return CameraReader(
@@ -121,6 +122,7 @@ class WatchedCamera:
             settings=self.camera,
             ended=self._ended,
             packets=self._packets,
+            card=card,
         )
 
     def start(self, runner: StreamRunner) -> bool:

@@ -11,6 +11,7 @@ from time import monotonic
 
 from msflow_stream.config.cameras import CameraSettings
 from msflow_stream.types import Frame, UserError
+from msflow_stream.video.cards import Card
 from msflow_stream.video.live.faults import ADVICE, Fault
 from msflow_stream.video.live.states import CameraStatus, Counts, Observer, Reporter, State
 from msflow_stream.video.reading.source_info import OneShot
@@ -33,19 +34,27 @@ class FileCamera(OneShot):
     """
 
     def __init__(
-        self, path: str, *, name: str | None = None, settings: CameraSettings | None = None, motion: bool = True
+        self,
+        path: str,
+        *,
+        name: str | None = None,
+        settings: CameraSettings | None = None,
+        motion: bool = True,
+        card: Card | None = None,
     ) -> None:
         """Prepares; the file is opened when its frames are asked for.
 
         Args:
             path: the file or folder.
             name: the source's name; made from the path where it is None.
-            settings: of these, `every` counts.
+            settings: of these, `every` and `decode` count.
             motion: the frames come with what was `earlier`.
+            card: the card of the scene, for `decode`.
         """
         self.name = name or source_name(path)
         super().__init__(self.name, "a file is read once; make another camera")
-        self._path, self._every = path, (settings or CameraSettings()).every
+        settings = settings or CameraSettings()
+        self._path, self._every, self._decode, self._card = path, settings.every, settings.decode, card
         self._motion_every = 1 if motion else None
         self._counts, self._reporter = Counts(), Reporter(self.name)
         self._stopping = threading.Event()
@@ -70,7 +79,9 @@ class FileCamera(OneShot):
         ending = "stopped"
         try:
             if not self._stopping.is_set():
-                with open_source(self._path, self._every, motion_every=self._motion_every) as reader:
+                with open_source(
+                    self._path, self._every, motion_every=self._motion_every, decode=self._decode, card=self._card
+                ) as reader:
                     yield from self._pour(reader)
             ending = ending if self._stopping.is_set() else "the file has ended"
         except UserError as error:

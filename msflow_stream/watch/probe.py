@@ -7,8 +7,8 @@ from fractions import Fraction
 from time import monotonic
 
 from msflow_stream.config.cameras import CameraSettings
+from msflow_stream.video.cards import Card, Decoder, DecoderChoice
 from msflow_stream.video.live.connection import Connection
-from msflow_stream.video.live.open_camera import Decoder
 from msflow_stream.video.reading.source_info import SourceInfo
 from msflow_stream.video.sources import open_source
 from msflow_stream.watch.file_camera import is_file
@@ -36,24 +36,27 @@ class Probe:
     decoder: Decoder
 
 
-def probe(url: str, name: str, settings: CameraSettings | None = None) -> Probe:
+def probe(url: str, name: str, settings: CameraSettings | None = None, card: Card | None = None) -> Probe:
     """Opens a camera, a webcam or a file once, waits for its first frame and closes it.
+
+    The decoder is that of the settings, on the card that the scenes will be on.
 
     Raises:
         UserError: it shows none; a CameraError, where a live one is to blame. Credentials are never part of the text.
     """
     begin = monotonic()
-    info, decoder = _look_at_file(url) if is_file(url) else _look_at_camera(url, name, settings or CameraSettings())
+    look = _look_at_file if is_file(url) else _look_at_camera
+    info, decoder = look(url, name, settings or CameraSettings(), card)
     return Probe(name, info.width, info.height, info.codec, info.rate, monotonic() - begin, decoder)
 
 
-def _look_at_file(path: str) -> tuple[SourceInfo, Decoder]:
-    with open_source(path, motion_every=None) as reader:
-        return reader.info, "cpu"
+def _look_at_file(path: str, _: str, settings: CameraSettings, card: Card | None) -> tuple[SourceInfo, Decoder]:
+    with open_source(path, motion_every=None, decode=settings.decode, card=card) as reader:
+        return reader.info, reader.decoder
 
 
-def _look_at_camera(url: str, name: str, settings: CameraSettings) -> tuple[SourceInfo, Decoder]:
-    connection = Connection(url, settings, name=name)
+def _look_at_camera(url: str, name: str, settings: CameraSettings, card: Card | None) -> tuple[SourceInfo, Decoder]:
+    connection = Connection(url, settings, name=name, choice=DecoderChoice(name, settings.decode, card))
     try:
         return connection.info, connection.decoder
     finally:

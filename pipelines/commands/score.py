@@ -77,6 +77,10 @@ def score(
     set_: Overrides = None,
     scenes: Scenes = SCENES,
     device: Device = "auto",
+    decode: Annotated[
+        Literal["auto", "cpu", "cuda"],
+        typer.Option(help="Decoder: the graphics card (cuda), the processor (cpu), or the card if the scene is on it."),
+    ] = "auto",
     engine: Engine = None,
     precision: Precision = None,
     calibration: Annotated[
@@ -122,6 +126,7 @@ def score(
         skip_static=skip_static,
         overlay_preset=overlay_preset,
         overlay_encoder=choose_encoder(encoder),
+        decode=decode,
     )
     results, _ = run(sources, scorer, job)
     if results[-1].interrupted:

@@ -74,7 +74,7 @@ def watch(
     if check:
         from ..watch import check as run_check
 
-        run_check(cameras, scenes)
+        run_check(cameras, scenes, device=device)
         return
     from msflow_stream.config.settings import EngineSettings
     from msflow_stream.files import Retention

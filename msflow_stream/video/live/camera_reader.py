@@ -14,13 +14,14 @@ from typing import Self
 
 from msflow_stream.config.cameras import CameraSettings
 from msflow_stream.types import Frame, UserError
+from msflow_stream.video.cards import Card, DecoderChoice
 from msflow_stream.video.live.connection import Connection, DecodedFrame
 from msflow_stream.video.live.faults import ADVICE, CameraError, Fault
-from msflow_stream.video.live.open_camera import DecoderChoice
 from msflow_stream.video.live.picture_check import PictureCheck
 from msflow_stream.video.live.states import CameraStatus, Counts, Observer, Reporter, State
 from msflow_stream.video.live.timeline import CameraConnection, FrameNumbering
 from msflow_stream.video.packets.packet_ring import PacketObserver
+from msflow_stream.video.reading.colour import FrameConverter
 from msflow_stream.video.reading.source_info import live_name
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class CameraReader:
         wait: Callable[[float], bool] | None = None,
         packets: PacketObserver | None = None,
         motion: bool = True,
+        card: Card | None = None,
     ) -> None:
         """Prepares; nothing is opened before start().
 
@@ -65,6 +67,7 @@ class CameraReader:
             wait: waits so many seconds, or shorter if asked to stop, and returns whether it was.
             packets: is shown all packets and the time of each frame, in the reader's thread.
             motion: the frames come with what was `earlier`.
+            card: the card of the scene, for the decoder of the settings.
         """
         self.name = name or live_name(url_or_index)
         self._settings, self._deliver, self._random, self._clock = settings or CameraSettings(), deliver, random, clock
@@ -73,7 +76,7 @@ class CameraReader:
             url_or_index,
             self._settings,
             name=self.name,
-            choice=DecoderChoice(self.name, self._settings.decode),
+            choice=DecoderChoice(self.name, self._settings.decode, card),
             packets=packets,
             motion=motion,
         )
@@ -82,7 +85,8 @@ class CameraReader:
         self._failure: BaseException | None = None  # what made the camera fail
         self._bug: BaseException | None = None  # what stop() is to raise
         self._counts, self._reporter = Counts(), Reporter(self.name)
-        self._numbering = FrameNumbering(self.name, self._settings.every, self._counts, packets)
+        converter = FrameConverter(threads=False, card=card)
+        self._numbering = FrameNumbering(self.name, self._settings.every, self._counts, packets, converter)
         self._check = PictureCheck(self._settings.frozen_after, self._settings.black_after)
         self._threads = [
             threading.Thread(target=work, name=f"{self.name}-{name}", daemon=True)

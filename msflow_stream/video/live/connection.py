@@ -15,8 +15,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from msflow_stream.config.cameras import CameraSettings
+from msflow_stream.video.cards import DecoderChoice, is_fault_of_card
 from msflow_stream.video.live.faults import CameraError, Fault, read_error
-from msflow_stream.video.live.open_camera import DecoderChoice, camera_stream, is_ahead, is_timed, open_camera
+from msflow_stream.video.live.open_camera import camera_stream, is_ahead, is_timed, open_camera
 from msflow_stream.video.packets.packet_ring import PacketObserver
 from msflow_stream.video.reading.colour import displayed_size
 from msflow_stream.video.reading.companions import Companion, CompanionFinder
@@ -67,7 +68,8 @@ class Connection:
             url_or_index: an rtsp, rtsps, http, https, rtmp, udp, tcp or srt URL, or a webcam's number.
             settings: transport, timeouts and decoder count here.
             name: the source's name; made from the address where it is None.
-            choice: the decoder's, kept over a camera's connections, so that it says only once what it decides.
+            choice: the decoder's, kept over a camera's connections, so that it says only once what it decides; that of
+                the settings, without a card of a scene, where it is None.
             packets: is shown every packet that goes to the decoder.
             motion: frames come with their companions.
 
@@ -76,15 +78,16 @@ class Connection:
             UserError: a webcam that is not there.
         """
         settings, name = settings or CameraSettings(), name or live_name(url_or_index)
-        choice = choice or DecoderChoice(name, settings.decode)
+        self._choice = choice or DecoderChoice(name, settings.decode)
         self._url, self._read_timeout = url_or_index, settings.read_timeout
-        self._container = open_camera(url_or_index, settings, choice.acceleration())
+        with self._choice.opening() as acceleration:
+            self._container = open_camera(url_or_index, settings, acceleration)
         try:
             self._stream = camera_stream(self._container, url_or_index)
             self._timed, self.ahead = is_timed(self._container), is_ahead(self._container)
             self._time_base = self._stream.time_base or 1 / ASSUMED_RATE
             self._counter = FrameCounter()
-            self._errors = self._corrupt = self._unseen = self._sent = 0
+            self._errors = self._corrupt = self._unseen = self._sent = self._card_faults = 0
             self._started = self._ended = False
             self._restarts = TimestampRepair(self._time_base)
             tick = self._time_base if self._timed else ARRIVAL_TICK
@@ -95,7 +98,7 @@ class Connection:
                 packets.begin(self._stream, self._time_base)
             self._read()
             self.info = self._facts(name)
-            self.decoder = choice.used(self._stream.codec_context)
+            self.decoder = self._choice.used(self._ready[0].frame, self._stream.codec_context.name)
         except BaseException:
             self.close()
             raise
@@ -131,6 +134,8 @@ class Connection:
         while not self._ready:
             asked = monotonic()
             if asked - begin > self._read_timeout:
+                if self._card_faults:
+                    self._choice.give_up("the CUDA device fails")  # from the next connection on
                 what = f"data comes, but no picture within {self._read_timeout:g} s"
                 raise CameraError(self._url, Fault.GARBLED, what)
             error: CameraError | None = None
@@ -161,8 +166,9 @@ class Connection:
     def _decode(self, packet: Packet[VideoStream] | None) -> None:
         try:
             frames = self._stream.decode(packet)
-        except av.FFmpegError:
+        except av.FFmpegError as error:
             self._errors += 1
+            self._card_faults += self._stream.codec_context.is_hwaccel and is_fault_of_card(error)
             return
         for frame in frames:
             number = self._counter.frame(frame.pts)

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from time import monotonic
 
-from msflow_stream.config.cameras import CameraSettings
+from msflow_stream.config.cameras import CameraSettings, Decode
 from msflow_stream.types import Frame
+from msflow_stream.video.cards import Card, Decoder, DecoderChoice
 from msflow_stream.video.live.connection import Connection
 from msflow_stream.video.live.faults import CameraError
 from msflow_stream.video.pixels import DecodedPixels
 from msflow_stream.video.reading.colour import FrameConverter
-from msflow_stream.video.reading.source_info import OneShot, ReadLimits
+from msflow_stream.video.reading.source_info import OneShot, ReadLimits, live_name
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ class LiveReader(OneShot):
         info: the facts of the stream.
         damaged: packets so far that could not be decoded.
         frames_read: frames received so far, whether yielded or not.
+        decoder: the decoder at work, cpu or cuda.
     """
 
     def __init__(
@@ -37,6 +39,8 @@ class LiveReader(OneShot):
         motion_every: int | None = 1,
         max_frames: int | None = None,
         duration: float | None = None,
+        decode: Decode = "cpu",
+        card: Card | None = None,
     ) -> None:
         """Connects and waits for the first frame.
 
@@ -48,6 +52,7 @@ class LiveReader(OneShot):
             open_timeout, read_timeout: seconds without an answer until giving up.
             max_frames: stop after this many frames received.
             duration: stop after this many seconds of the stream.
+            decode, card: what is to decode, and the card of the scene; see `DecoderChoice`.
 
         Raises:
             UserError: no connection, or no frame comes. Credentials are never part of the text.
@@ -57,11 +62,13 @@ class LiveReader(OneShot):
         self.frames_read = self.damaged = 0
         self._limits = ReadLimits(max_frames, duration)
         self._every, self._motion_every = every, motion_every
-        settings = CameraSettings(open_timeout=open_timeout, read_timeout=read_timeout, decode="cpu")
-        self._connection = Connection(url_or_index, settings, motion=motion_every is not None)
+        settings = CameraSettings(open_timeout=open_timeout, read_timeout=read_timeout)
+        choice = DecoderChoice(live_name(url_or_index), decode, card)
+        self._connection = Connection(url_or_index, settings, choice=choice, motion=motion_every is not None)
         self.info = self._connection.info
+        self.decoder: Decoder = self._connection.decoder
         super().__init__(self.info.name, "a reader is read once; connect again")
-        self._converter = FrameConverter()
+        self._converter = FrameConverter(card=card)
 
     def _frames(self) -> Iterator[Frame]:
         begin = monotonic()

@@ -109,9 +109,16 @@ class CameraConnection(Protocol):
 class FrameNumbering:
     """The indices and times of the frames of one connection after the other. Used by the reader thread alone."""
 
-    def __init__(self, name: str, every: int, counts: Counts, packets: PacketObserver | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        every: int,
+        counts: Counts,
+        packets: PacketObserver | None = None,
+        converter: FrameConverter | None = None,
+    ) -> None:
         self._name, self._every, self._counts, self._packets = name, every, counts, packets
-        self._timeline, self._converter = Timeline(), FrameConverter(threads=False)
+        self._timeline, self._converter = Timeline(), converter or FrameConverter(threads=False)
         self._index_base = self._errors_base = 0
 
     def open(self, connection: CameraConnection) -> None:

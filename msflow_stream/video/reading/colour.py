@@ -9,10 +9,12 @@ from threading import Lock
 import numpy as np
 import numpy.typing as npt
 from av.sidedata.sidedata import SideData, SideDataContainer, Type
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from msflow_stream.types import Image
+from msflow_stream.video.cards import Card
 
 UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 # Layouts of graphics cards, and those of the processor that hold the same values. The scaler brings colours up to full
@@ -37,12 +39,17 @@ class FrameConverter:
     """A converter of decoded frames to images; one per stream. May be used by several threads.
 
     It keeps the scaler's tables from frame to frame: those of each size, and as many of them as threads ask at once.
+
+    Attributes:
+        card: reads frames in a card's memory there; None: they are to be fetched first.
     """
 
-    def __init__(self, threads: bool = True) -> None:
+    def __init__(self, threads: bool = True, card: Card | None = None) -> None:
+        self.card = None if card is None else card.reading
         self._threads = 0 if threads else 1
         self._lock = Lock()
         self._idle: dict[object, list[VideoReformatter]] = {}
+        self._sitings: dict[tuple[str, int, int], tuple[float, float]] = {}
 
     def rgb(self, frame: VideoFrame) -> Image:
         """Returns uint8 H x W x 3, RGB, contiguous, turned and mirrored as the frame's display matrix says."""
@@ -67,6 +74,17 @@ class FrameConverter:
             small = scaler.reformat(frame, width, height, planar, interpolation=method, threads=1)
         values: npt.NDArray[np.uint8] = small.to_ndarray()  # type: ignore[assignment]  # 8 bits
         return np.ascontiguousarray(upright(values.transpose(1, 2, 0), frame).transpose(2, 0, 1))
+
+    def siting(self, frame: VideoFrame) -> tuple[float, float]:
+        """Returns `chroma_siting` of a stream's frames, which is found once for each layout and size."""
+        key = (layout(frame).name, frame.width, frame.height)
+        with self._lock:
+            known = self._sitings.get(key)
+        if known is None:
+            known = chroma_siting(frame)
+            with self._lock:
+                self._sitings[key] = known
+        return known
 
     def planar(self, frame: VideoFrame) -> VideoFrame:
         """Returns a frame that `has_luma` with 8 bits and chroma at half the size, in the colours that it has."""
@@ -112,10 +130,47 @@ def shrunk_image(image: Image, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
     return FrameConverter().planes(planes, size)
 
 
+def is_on_card(frame: VideoFrame) -> bool:
+    """Returns whether the frame is in a graphics card's memory."""
+    return frame.format.name == "cuda"
+
+
+def layout(frame: VideoFrame) -> VideoFormat:
+    """Returns the layout of the frame's values, wherever they are."""
+    return frame.sw_format or frame.format
+
+
+def fetched(frame: VideoFrame) -> VideoFrame:
+    """Returns a frame that is in a card's memory as the processor would have decoded it; it is copied."""
+    name = layout(frame).name
+    return frame.reformat(format=PLANAR.get(name, name), threads=1)
+
+
+def chroma_siting(frame: VideoFrame) -> tuple[float, float]:
+    """Returns by how much chroma's samples lie right of and below the middles of the luma that they stand for.
+
+    In samples of chroma: -0.25 is to the left, as in most video, and 0 in the middle. PyAV does not tell it, so it is
+    seen in what libswscale makes of a slope that is tagged as the frame is. A frame in a card's memory is fetched.
+    """
+    slope = frame.reformat(width=64, height=64, format="yuv420p", threads=1)
+    return _shift(slope, across=True), _shift(slope, across=False)
+
+
+def _shift(slope: VideoFrame, across: bool) -> float:
+    plane = slope.planes[1]
+    values = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:32, :32]
+    steps = 8 * np.arange(32, dtype=np.uint8)
+    values[:] = steps if across else steps[:, None]
+    full = slope.reformat(format="yuv444p", interpolation=AREA, threads=1).planes[1]
+    lines = np.frombuffer(memoryview(full), np.uint8).reshape(-1, full.line_size)[:64, :64]
+    middle = float(lines[16:48, 16:48].mean())
+    return round(4 * (8 * 15.5 - middle) / 8) / 4
+
+
 def has_luma(frame: VideoFrame) -> bool:
     """Returns whether the frame's planes are luma and chroma by a matrix that is known."""
-    layout = frame.format
-    return len(layout.components) >= 3 and not layout.is_rgb and (frame.colorspace in MATRICES or _is_untold(frame))
+    values = layout(frame)
+    return len(values.components) >= 3 and not values.is_rgb and (frame.colorspace in MATRICES or _is_untold(frame))
 
 
 def is_full_range(frame: VideoFrame) -> bool:

@@ -14,6 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from msflow_stream.cores import usable_cores
+from msflow_stream.video.cards import CardError, is_fault_of_card
 from msflow_stream.video.reading.companions import CompanionRule
 from msflow_stream.video.reading.demuxer import Demuxer
 from msflow_stream.video.reading.frame_counter import FrameCounter
@@ -49,10 +50,12 @@ class Decoder:
 
         Args:
             name: the file's, for messages.
-            threads: decode with several threads.
+            threads: decode with several threads; on a card, whose threads are its own, always with one.
             every: frames whose index is a multiple of this are wanted.
             motion_every: of these, those whose index is a multiple of this are wanted with their companions.
         """
+        self._on_card = stream.codec_context.is_hwaccel
+        threads = threads and not self._on_card
         cores = usable_cores() if threads else 1
         stream.thread_type = "AUTO" if threads else "NONE"
         stream.thread_count = 1 if cores == 1 else min(cores + 1, MOST_THREADS)  # FFmpeg's choice, but for quotas
@@ -93,7 +96,11 @@ class Decoder:
         return self._counter.passed
 
     def peek(self) -> VideoFrame | None:
-        """Decodes up to the first frame and returns it without taking it; None where the file has none."""
+        """Decodes up to the first frame and returns it without taking it; None where the file has none.
+
+        Raises:
+            CardError: the card fails, not the file; as while iterating.
+        """
         while not self._ready and self._advance():
             pass
         return self._ready[0][0] if self._ready else None
@@ -146,7 +153,9 @@ class Decoder:
     def _decode(self, packet: Packet[VideoStream] | None) -> None:
         try:
             frames = self._stream.decode(packet)
-        except av.FFmpegError:
+        except av.FFmpegError as error:
+            if self._on_card and is_fault_of_card(error):
+                raise CardError(f"the CUDA device fails: {error.strerror or error}") from None
             self._errors += 1
             return
         for frame in frames:

@@ -14,6 +14,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from msflow_stream.files import IMAGE_SUFFIXES
 from msflow_stream.types import Earlier, Frame, UserError
+from msflow_stream.video.cards import Decoder
 from msflow_stream.video.motion import grey
 from msflow_stream.video.reading.companions import CompanionRule
 from msflow_stream.video.reading.source_info import OneShot, ReadLimits, SourceInfo
@@ -60,6 +61,7 @@ class ImageFolderReader(OneShot):
             raise UserError(f"the rate of an image folder must be above 0, not {rate}")
         self.damaged = 0
         self.frames_read = 0
+        self.decoder: Decoder = "cpu"
         self._limits = ReadLimits(max_frames, duration)
         self._every, self._motion_every = every, motion_every
         self._paths = image_files(Path(folder))

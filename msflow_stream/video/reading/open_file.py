@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from msflow_stream.types import UserError
 
 
-def open_file(path: Path) -> InputContainer:
-    """Opens a video file for reading; the caller closes it.
+def open_file(path: Path, acceleration: HWAccel | None = None) -> InputContainer:
+    """Opens a video file for reading, on the processor or as `DecoderChoice` says; the caller closes it.
 
     Raises:
         UserError: there is no such file, or it is not a video.
@@ -25,7 +26,12 @@ def open_file(path: Path) -> InputContainer:
         raise UserError(f"{path}: the file is empty; copy or record it again")
     try:
         # "file:" keeps colons in names from reading as protocols; the whitelist keeps playlists from reaching out.
-        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
+        container = av.open(
+            f"file:{path}",
+            options={"protocol_whitelist": "file"},
+            metadata_errors="replace",
+            hwaccel=acceleration,
+        )
     except av.FFmpegError as error:
         raise UserError(_reason(path, error)) from None
     if container.format.name == "tty":  # FFmpeg shows any .txt as animated terminal art

@@ -8,7 +8,10 @@ from pathlib import Path
 import av
 from av.video.frame import VideoFrame
 
+from msflow_stream.config.cameras import Decode
 from msflow_stream.types import Frame, UserError
+from msflow_stream.video.cards import Card, CardError, DecoderChoice
+from msflow_stream.video.cards import Decoder as DecoderName
 from msflow_stream.video.pixels import DecodedPixels
 from msflow_stream.video.reading.colour import FrameConverter, displayed_size
 from msflow_stream.video.reading.companions import CompanionFinder
@@ -29,6 +32,8 @@ class VideoReader(OneShot):
         damaged: packets so far that could not be decoded, or whose frame is known to be damaged. What is not decoded,
             because its frame is not asked for and no other one depends on it, is not found to be damaged either.
         frames_read: source frames passed so far, whether yielded or not.
+        decoder: the decoder at work, cpu or cuda. Where a card fails on the way, the processor goes on with the frame
+            at which it did.
     """
 
     def __init__(
@@ -40,6 +45,8 @@ class VideoReader(OneShot):
         motion_every: int | None = 1,
         max_frames: int | None = None,
         duration: float | None = None,
+        decode: Decode = "cpu",
+        card: Card | None = None,
     ) -> None:
         """Opens the file and decodes its first frame.
 
@@ -50,6 +57,7 @@ class VideoReader(OneShot):
                 `earlier`; None: none do, and nothing is decoded for it.
             max_frames: stop after this many source frames.
             duration: stop after this many seconds of the source.
+            decode, card: what is to decode, and the card of the scene; see `DecoderChoice`.
 
         Raises:
             UserError: the file is missing, not a video, cut off, has no decoder or not one frame that can be decoded.
@@ -59,19 +67,42 @@ class VideoReader(OneShot):
         self.damaged = 0
         self.frames_read = 0
         self._path, self._limits = Path(path), ReadLimits(max_frames, duration)
-        self._every, self._motion_every = every, motion_every
+        self._threads, self._every, self._motion_every = threads, every, motion_every
         super().__init__(self._path.stem, "a reader is read once; open the file again")
-        self._container = open_file(self._path)
+        self._choice = DecoderChoice(self._path.stem, decode, card)
+        self._converter = FrameConverter(threads, card)
+        self.info = self._facts(self._begin())
+
+    def _begin(self) -> VideoFrame:
+        """Opens the file, on a card if it is to be and can, and returns its first frame, which is yet to be taken."""
+        while True:
+            try:
+                first = self._open()
+            except CardError as error:
+                self._choice.give_up(str(error))
+                continue
+            context = self._stream.codec_context
+            self.decoder: DecoderName = self._choice.used(first, context.name)
+            if self.decoder == "cuda" or not context.is_hwaccel:
+                return first
+            self._container.close()  # the processor, in the card's place, would have one thread only
+
+    def _open(self) -> VideoFrame:
+        with self._choice.opening() as acceleration:
+            self._container = open_file(self._path, acceleration)
         try:
             self._stream = first_video_stream(self._container, self._path)
-            self._decoder = Decoder(self._container, self._stream, self._path.stem, threads, every, motion_every)
-            self._converter = FrameConverter(threads)
+            self._decoder = Decoder(
+                self._container, self._stream, self._path.stem, self._threads, self._every, self._motion_every
+            )
             first = self._decoder.peek()
             self.damaged = self._decoder.damaged
             if first is None:
+                if self._stream.codec_context.is_hwaccel:
+                    raise CardError("the CUDA device decodes nothing of it")
                 why = "all of its packets are damaged" if self.damaged else "it contains no frames"
                 raise UserError(f"{self._path}: nothing to show, {why}; record or export the video again")
-            self.info = self._facts(first)
+            return first
         except BaseException:
             self._container.close()
             raise
@@ -96,7 +127,7 @@ class VideoReader(OneShot):
     def _frames(self) -> Iterator[Frame]:
         finder = None if self._motion_every is None else CompanionFinder(self._decoder.tick, self._decoder.parts)
         try:
-            for frame, index, pts in self._decoder:
+            for frame, index, pts in self._decoded():
                 self.damaged = self._decoder.damaged
                 # Without timestamps, the frame's place in the source is the best clock there is.
                 ticks = None if pts is None else pts - self.info.start_pts
@@ -113,6 +144,21 @@ class VideoReader(OneShot):
             self.damaged, self.frames_read = self._decoder.damaged, self._decoder.passed
         finally:
             self.close()
+
+    def _decoded(self) -> Iterator[tuple[VideoFrame | None, int, int | None]]:
+        """The decoder's frames; after a fault of the card, those that follow are the processor's."""
+        passed = 0
+        while True:
+            try:
+                for frame, index, pts in self._decoder:
+                    if index >= passed:
+                        passed = index + 1
+                        yield frame, index, pts
+                return
+            except CardError as error:
+                self._choice.give_up(str(error))
+                self._container.close()
+                self._begin()
 
     def close(self) -> None:
         """Closes the file; closing twice is fine."""
