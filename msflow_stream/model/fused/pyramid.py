@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 from collections import Counter
+from collections.abc import Callable
+from threading import Lock, get_ident
 from typing import Any
 
 import torch
@@ -16,6 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from msflow_stream.model.pyramid import Pyramid
 
 POINTWISE = nn.Identity, nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.GELU  # activations of a value by itself
+TRACING = Lock()  # of what torch changes for the whole process, and back
 log = logging.getLogger(__name__)
 
 
@@ -43,10 +46,24 @@ class FusedPyramid(nn.Module):
 
 
 class _Tracer(fx.Tracer):
-    """Traces convolutions and batch norms as wholes, also timm's own kinds of them."""
+    """Traces convolutions and batch norms as wholes, also timm's own kinds of them.
+
+    Meanwhile torch has all calls of modules in this process come here: those of other threads go on as they are.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = get_ident()
 
     def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
         return isinstance(module, nn.Conv2d | _BatchNorm) or bool(super().is_leaf_module(module, qualified_name))
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
 
 
 def fold_batch_norms(model: nn.Module, early: bool = True) -> nn.Module:
@@ -59,7 +76,8 @@ def fold_batch_norms(model: nn.Module, early: bool = True) -> nn.Module:
         early: whether to reflect before what widens.
     """
     try:
-        graph = _Tracer().trace(model)
+        with TRACING:
+            graph = _Tracer().trace(model)
     except Exception as error:  # whatever the model's Python does with a value that is none
         log.debug("%s cannot be traced, its batch norms stay", type(model).__name__, exc_info=error)
         return model
