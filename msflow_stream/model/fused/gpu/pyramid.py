@@ -31,6 +31,7 @@ class GpuPyramid(nn.Module):
         backbone = copy.deepcopy(pyramid.backbone).cpu().eval()
         if not isinstance(backbone, fx.GraphModule):
             backbone = fold_batch_norms(backbone, early=False)
+        self.traced = isinstance(backbone, fx.GraphModule)
         if isinstance(backbone, fx.GraphModule):
             merge_tails(backbone, dtype)
         _reflect(backbone)
@@ -40,7 +41,8 @@ class GpuPyramid(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Returns the pooled features (B C_l H_l W_l) of every scale for normalised images (B 3 H W)."""
-        stages = self.backbone(images.to(self.dtype, memory_format=torch.channels_last))
+        given = images if self.traced else images.to(self.dtype, memory_format=torch.channels_last)
+        stages = self.backbone(given)
         return [self.pooled(features) for features in stages]  # type: ignore[misc]  # has what the method asks for
 
     pooled = Pyramid.pooled  # of `pool` and `pool_kernel`

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from msflow_stream.model.fused.gpu.tails import Padding, Tail, take_padding
+from msflow_stream.model.fused.gpu.tails import Padding, Tail, take_padding, widen
 from msflow_stream.model.fused.kernels import Activation
 
 MODULES: dict[type[nn.Module], Activation] = {
@@ -33,11 +33,15 @@ NOTHING = nn.Identity, nn.Dropout, nn.Dropout2d  # in eval mode
 def merge_tails(model: fx.GraphModule, dtype: torch.dtype) -> None:
     """Puts a Tail in the place of what follows each convolution, and takes its bias and the margin of the next one.
 
+    Images go in as they are, of any float type.
+
     Args:
         model: in eval mode; it is changed.
         dtype: of all results.
     """
-    _Merger(model, dtype).merge()
+    merger = _Merger(model, dtype)
+    merger.enter()
+    merger.merge()
     model.graph.eliminate_dead_code()
     model.graph.lint()
     model.recompile()
@@ -52,6 +56,18 @@ class _Merger:
         self.modules: dict[str, nn.Module] = dict(model.named_modules(remove_duplicate=False))
         self.calls = Counter(id(self.module(node)) for node in self.graph.nodes if node.op == "call_module")
         self.made = 0
+
+    def enter(self) -> None:
+        """Brings the images to `dtype`, for the one convolution that reads them also with its margin."""
+        images = next(node for node in self.graph.nodes if node.op == "placeholder")
+        readers, padding, channels = list(images.users), self._take_margin(images), 0
+        convolution = self._convolution(readers[0]) if len(readers) == 1 else None
+        if convolution is not None and self.dtype.itemsize == 2:
+            channels = widen(convolution)
+        tail = Tail(None, "none", padding, self.dtype, channels)
+        with self.graph.inserting_after(images):
+            node = self._call(tail, images)
+        images.replace_all_uses_with(node, delete_user_cb=lambda user: user is not node)
 
     def merge(self) -> None:
         for node in list(self.graph.nodes):
@@ -117,16 +133,19 @@ class _Merger:
         if activation is not None:
             last = next(iter(last.users))
         padding = self._take_margin(last)
-        name = f"tail{self.made}"
-        self.made += 1
         tail = Tail(bias, activation or "none", padding, self.dtype)
-        self.model.add_module(name, tail)
-        self.modules[name] = tail
         with self.graph.inserting_after(last):
-            node = self.graph.call_module(name, (value,) if residual is None else (value, residual))
+            node = self._call(tail, *((value,) if residual is None else (value, residual)))
         last.replace_all_uses_with(node, delete_user_cb=lambda user: user is not node)
         if last is not value:
             self._erase(last, value)
+
+    def _call(self, tail: Tail, *terms: fx.Node) -> fx.Node:
+        name = f"tail{self.made}"
+        self.made += 1
+        self.model.add_module(name, tail)
+        self.modules[name] = tail
+        return self.graph.call_module(name, terms)
 
     def _erase(self, last: fx.Node, value: fx.Node) -> None:
         """Removes an activation and a sum that nothing reads any more: they may write into their inputs."""

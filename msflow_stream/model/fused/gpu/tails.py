@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from msflow_stream.model.fused.kernels import Activation, finish
 
 Padding = tuple[int, int]
+ALIGNED = 8  # channels of 16 bits that are read at a time
 
 
 class Tail(nn.Module):
@@ -18,20 +20,23 @@ class Tail(nn.Module):
         activation: at the end.
         padding: rows and columns of the reflected margin on each side.
         dtype: of the result.
+        channels: of the result, if they are more than those of the input: the others are 0.
     """
 
     bias: Tensor | None
 
-    def __init__(self, bias: Tensor | None, activation: Activation, padding: Padding, dtype: torch.dtype) -> None:
+    def __init__(
+        self, bias: Tensor | None, activation: Activation, padding: Padding, dtype: torch.dtype, channels: int = 0
+    ) -> None:
         super().__init__()
         self.register_buffer("bias", bias, persistent=False)
-        self.activation, self.padding, self.dtype = activation, list(padding), dtype
+        self.activation, self.padding, self.dtype, self.channels = activation, list(padding), dtype, channels
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """Returns B C H' W', channels-last."""
         if residual is not None:
             residual = residual.expand_as(x)
-        found: Tensor = finish(x, self.bias, residual, self.activation, self.padding, self.dtype, 0)
+        found: Tensor = finish(x, self.bias, residual, self.activation, self.padding, self.dtype, self.channels)
         return found
 
     def extra_repr(self) -> str:
@@ -62,3 +67,17 @@ def take_padding(convolution: nn.Conv2d) -> Padding:
     y, x = convolution.padding
     convolution.padding, convolution.padding_mode = (0, 0), "zeros"
     return y, x
+
+
+def widen(convolution: nn.Conv2d) -> int:
+    """Gives a convolution inputs of zeros until it has a multiple of ALIGNED; returns how many inputs it has then.
+
+    A few channels of 16 bits, such as an image's three, miss the kernels that read 16 bytes at a time.
+    """
+    count = convolution.in_channels
+    if convolution.groups == 1:
+        count = -(-count // ALIGNED) * ALIGNED
+        empty = 0, 0, 0, 0, 0, count - convolution.in_channels
+        convolution.weight = nn.Parameter(F.pad(convolution.weight.detach(), empty), requires_grad=False)
+        convolution.in_channels = count
+    return count

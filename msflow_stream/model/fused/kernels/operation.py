@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import import_module
+from types import ModuleType
 from typing import Any, TypeVar
 
 import torch
@@ -35,12 +36,19 @@ def operation(shape: Callable[..., Any] | None = None, changes: Iterable[str] = 
     return register
 
 
-@cache
 def _launcher(name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
+    module = _launchers()
+    launcher: Callable[..., Any] = plain if module is None else getattr(module, name)
+    return launcher
+
+
+@cache
+def _launchers() -> ModuleType | None:
+    """The kernels, if there is a Triton that can compile one: it needs a C compiler and a folder to write to."""
     try:
         module = import_module(LAUNCHERS)
-    except ImportError as error:
-        log.warning("without Triton (%s) the networks take longer on this GPU", error)
-        return plain
-    launcher: Callable[..., Any] = getattr(module, name)
-    return launcher
+        module.probe()
+    except Exception as error:  # whatever a compiler fails with
+        log.warning("no kernels of our own on this GPU, networks take longer: %s: %s", type(error).__name__, error)
+        return None
+    return module
