@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from msflow_stream.scenes.scene import Scene
+from msflow_stream.scoring.engine_inference import EngineInference
 from msflow_stream.scoring.engines.compile_engine import CompileEngine, padded
-from msflow_stream.scoring.inference import EngineInference
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import UserError
 from tests.support.footage import frames, small_settings
