@@ -82,7 +82,8 @@ def test_one_folder_per_source_holds_all_outputs(evaluated: Run) -> None:
         assert [row["index"] for row in rows(folder)] == list(range(0, 75, 5))
         assert [row["time"] for row in rows(folder)] == pytest.approx([i / 5 for i in range(15)])
         assert frame_count(folder / "overlay.mp4") == (75, pytest.approx(3, abs=0.04))
-        assert json.loads((folder / "run.json").read_text())["frames"] == 75
+        record = json.loads((folder / "run.json").read_text())
+        assert (record["frames"], record["decoder"]) == (75, "cpu")
 
 
 def test_alarms_and_events_follow_from_the_scores(score, workplace: Workplace, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
