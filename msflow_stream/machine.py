@@ -74,6 +74,12 @@ def device_memory(device: torch.device) -> int | None:
     return int(torch.cuda.memory_allocated(device)) if device.type == "cuda" else None
 
 
+def free_memory(device: torch.device) -> int:
+    """Bytes of a GPU's memory that this process may still take, what torch keeps for tensors to come included."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
+
+
 def settle_memory() -> None:
     """Keeps the memory of a process that runs for weeks as it is, though images come and go by the million.
 

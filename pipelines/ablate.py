@@ -22,7 +22,8 @@ from msflow_stream.files import read_json, write_json
 from msflow_stream.machine import choose_device
 from msflow_stream.model.aggregate import Maps, depth
 from msflow_stream.results.run_folder import versions
-from msflow_stream.scenes.features import FeatureCache, NormalFeatures, extract, feature_cache
+from msflow_stream.scenes.feature_cache import Cache, feature_cache
+from msflow_stream.scenes.features import NormalFeatures, extract
 from msflow_stream.scenes.normal import learn_normal
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import FlowFit
@@ -157,7 +158,11 @@ def _group(
     first = group[0][1]
     chosen = choose_device(device)
     pyramid_of = Scene.new(unit.name, first).to(chosen)
-    with feature_cache(first.fit) as fit_cache, feature_cache(first.fit) as test_cache, progress() as bars:
+    with (
+        feature_cache(first.fit, device=chosen) as fit_cache,
+        feature_cache(first.fit) as test_cache,
+        progress() as bars,
+    ):
         task = bars.add_task(f"reading {unit.name}", total=None)
         footage = NormalFeatures(fit_cache)
         for footage in extract(pyramid_of, unit.fit_sources(), fit_cache, first.fit.holdout):
@@ -179,7 +184,7 @@ def _group(
             yield variant.name, _metrics(unit, scorer, cases, test_cache, variant.view)
 
 
-def _extract_cases(unit: EvaluationUnit, scorer: Scorer, cache: FeatureCache) -> list[tuple[str, EvaluationCase]]:
+def _extract_cases(unit: EvaluationUnit, scorer: Scorer, cache: Cache) -> list[tuple[str, EvaluationCase]]:
     """Fills the cache with the features of the test cases; the cases come back without their images."""
     cases: list[tuple[str, EvaluationCase]] = []
     nothing = np.zeros((0, 0, 3), np.uint8)
@@ -194,7 +199,7 @@ def _metrics(
     unit: EvaluationUnit,
     scorer: Scorer,
     cases: Sequence[tuple[str, EvaluationCase]],
-    cache: FeatureCache,
+    cache: Cache,
     view: MapView,
 ) -> dict[str, float | None]:
     collector = MetricsCollector(unit.is_video, scorer.settings.smoothing)

@@ -21,7 +21,8 @@ from msflow_stream.model.pyramid import Pyramid
 from msflow_stream.results.figures import loss_plot
 from msflow_stream.results.run_folder import versions
 from msflow_stream.scenes.checkpoints import FileCheckpoints
-from msflow_stream.scenes.features import FeatureCache, NormalFeatures, extract, feature_cache
+from msflow_stream.scenes.feature_cache import Cache, feature_cache
+from msflow_stream.scenes.features import NormalFeatures, extract
 from msflow_stream.scenes.folder import read_record, scene_folder
 from msflow_stream.scenes.losses import LOSS_PLOT, Pass, write_losses
 from msflow_stream.scenes.normal import event_times, learn_normal
@@ -114,7 +115,7 @@ def fit_frames(
     folder.parent.mkdir(parents=True, exist_ok=True)
     scene = Scene.new(folder.name, settings, pyramid).to(choose_device(job.device))
     started = time.monotonic()
-    with feature_cache(settings.fit, folder.parent) as cache, progress() as bars, log_pass as write:
+    with feature_cache(settings.fit, folder.parent, scene.device) as cache, progress() as bars, log_pass as write:
         footage = _read(scene, frames(), cache, bars, title)
         flow_fit = FlowFit(scene, footage, checkpoints)
         if job.resume and checkpoints.passes:
@@ -166,9 +167,7 @@ def _complete_already(folder: Path, checkpoints: FileCheckpoints, settings: Sett
     return True
 
 
-def _read(
-    scene: Scene, sources: Iterable[Iterable[Frame]], cache: FeatureCache, bars: Progress, title: str
-) -> NormalFeatures:
+def _read(scene: Scene, sources: Iterable[Iterable[Frame]], cache: Cache, bars: Progress, title: str) -> NormalFeatures:
     footage = NormalFeatures(cache)
     task = bars.add_task(title, total=None)
     for footage in extract(scene, sources, cache, scene.settings.fit.holdout):

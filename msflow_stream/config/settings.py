@@ -87,7 +87,7 @@ class FitSettings(Section):
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.12  # linear from a tenth of the learning rate
     milestones: tuple[Fraction, ...] = (0.7, 0.9)  # where the learning rate falls to a third
     clip: Annotated[float, Field(gt=0)] = 2.0  # gradient norm
-    precision: Precision = "auto"  # of the convolutions; auto: bfloat16 on GPUs that have it, else float32
+    precision: Precision = "auto"  # of the convolutions; auto: bfloat16 on GPUs, float16 on those without; else float32
     on_divergence: Literal["stop", "rewind"] = "stop"  # rewind: back to the last pass with half the learning rate
     seed: int = 9826
     holdout: Annotated[float, Field(ge=0, le=0.5)] = 0.1  # last part of each source, kept for the threshold

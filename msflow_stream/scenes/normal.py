@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from msflow_stream.config.settings import Settings
-from msflow_stream.scenes.features import FeatureCache, NormalFeatures, extract, feature_cache
+from msflow_stream.scenes.feature_cache import feature_cache
+from msflow_stream.scenes.features import NormalFeatures, extract
 from msflow_stream.scenes.joint import Joint
 from msflow_stream.scenes.motion import MotionFit, MotionMeasure, MotionModel
 from msflow_stream.scenes.scene import Measures, Scene
@@ -40,7 +41,7 @@ def learn_normal(scene: Scene, footage: NormalFeatures, measure: MeasureFeatures
     telling = held_out if len(held_out) >= ENOUGH else list(range(len(footage.frames)))
     normal, scores, warmth = NormalStatistics(), list[Scores](), list[float]()
     # The networks run once: maps are kept until all of them have told what is normal.
-    with FeatureCache(torch.float16, footage.cache.memory_limit, footage.cache.folder) as maps:
+    with footage.cache.beside(torch.float16) as maps:
         for part in batched(telling, BATCH):
             measures = measure(footage.cache.batch(part))
             maps.add([measures.map[:, None]])
@@ -73,7 +74,7 @@ def event_times(settings: Settings) -> tuple[float, float]:
 
 def learn_from(scene: Scene, frames: Iterable[Frame]) -> None:
     """Gives a scene its motion, its joint score and its calibration by frames alone, as if they were its footage."""
-    with feature_cache(scene.settings.fit) as cache:
+    with feature_cache(scene.settings.fit, device=scene.device) as cache:
         *_, footage = extract(scene, [frames], cache, 0.0)
         normal = learn_normal(scene, footage, scene.measure_features)
     scene.calibration = normal.calibration(*event_times(scene.settings), fitted=True)

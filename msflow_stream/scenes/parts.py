@@ -7,7 +7,7 @@ core brings them nearly nothing. Frames share nothing but the weights.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
@@ -33,7 +33,7 @@ class Workers:
         self._alone = device is not None and device.type == "cpu"
         self._pool: ThreadPoolExecutor | None = None
 
-    def map(self, work: Callable[[Given], Made], given: Sequence[Given]) -> list[Made]:
+    def map(self, work: Callable[[Given], Made], given: Iterable[Given]) -> list[Made]:
         """Returns `work` of each, in order: beside one another while `running`, else one after another."""
         return [work(one) for one in given] if self._pool is None else list(self._pool.map(work, given))
 

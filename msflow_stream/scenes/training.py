@@ -14,15 +14,18 @@ from torch import Tensor
 
 from msflow_stream.config.loading import differences
 from msflow_stream.config.settings import FitSettings, Precision, Settings
+from msflow_stream.machine import choose_device, has_bf16
 from msflow_stream.model.fused.likelihood import FusedLikelihood
 from msflow_stream.model.msflow import negative_log_likelihood
 from msflow_stream.scenes.checkpoints import Checkpoint, CheckpointStore, MemoryCheckpoints
-from msflow_stream.scenes.features import NormalFeatures, extract, feature_cache
+from msflow_stream.scenes.feature_cache import feature_cache
+from msflow_stream.scenes.features import NormalFeatures, extract
 from msflow_stream.scenes.gradients import BatchGradients, Likelihood, PlainLikelihood, can_fuse, can_split
 from msflow_stream.scenes.losses import Pass
 from msflow_stream.scenes.normal import event_times, learn_normal
 from msflow_stream.scenes.parts import Workers
 from msflow_stream.scenes.scene import Scene
+from msflow_stream.scenes.steps import DivergenceError, Steps
 from msflow_stream.series import batched
 from msflow_stream.types import Frame, UserError
 
@@ -31,12 +34,8 @@ log = logging.getLogger(__name__)
 DECAY = 0.33  # of the learning rate at each milestone
 WARMUP_START = 0.1  # of the learning rate
 SLOWEST = 1 / 64  # of the learning rate: where rewinding gives up
-SMALLEST_SCALE = 2**-14  # of the loss: float16 gradients that overflow here too are taken for divergence
 EVALUATION_BATCH = 8
-
-
-class _DivergenceError(ArithmeticError):
-    """A loss or gradient that is not finite."""
+OPTIMIZER = "optimizer."  # before the names of its tensors in a checkpoint
 
 
 class FlowFit:
@@ -69,12 +68,10 @@ class FlowFit:
         self.passes: list[Pass] = []
         self._checkpoints = checkpoints or MemoryCheckpoints()
         self._slowdown = 1.0  # of the learning rate, by rewinds
-        self._parameters = [p for p in scene.flow.parameters() if p.requires_grad]
-        self._optimizer = torch.optim.Adam(self._parameters, lr=self.settings.learning_rate, fused=True)
-        self._dtype = autocast_dtype(self.settings.precision, scene.device)
-        self._scaler = torch.amp.GradScaler(scene.device.type, 1.0, enabled=self._dtype == torch.float16)
-        kind = scene.settings.model, scene.device, self._dtype
-        likelihood: Likelihood = PlainLikelihood(scene.flow, self._dtype)
+        dtype = autocast_dtype(self.settings.precision, scene.device)
+        self._steps = Steps([p for p in scene.flow.parameters() if p.requires_grad], self.settings.clip, dtype)
+        kind = scene.settings.model, scene.device, dtype
+        likelihood: Likelihood = PlainLikelihood(scene.flow, dtype)
         if can_fuse(*kind) and not plain:
             likelihood = FusedLikelihood(scene.flow, footage.cache.sizes)
         split = can_split(*kind) and not plain
@@ -115,7 +112,7 @@ class FlowFit:
         while len(self.passes) < self.settings.passes:
             try:
                 done = self._one_pass(len(self.passes), on_batch)
-            except _DivergenceError as error:
+            except DivergenceError as error:
                 self._rewind(str(error))
                 continue
             except BaseException:
@@ -129,34 +126,32 @@ class FlowFit:
         """One pass over the fitted frames, in the order of pass `number` (from 0)."""
         started = time.monotonic()
         rate = self.settings.learning_rate * self._slowdown * learning_rate_factor(number, self.settings)
-        self._optimizer.param_groups[0]["lr"] = rate
+        losses, values = self._steps.begin(number + 1, rate), 0
         self.scene.flow.train()
-        total, values = 0.0, 0
         with self._workers.running():
-            for step, positions in enumerate(_shuffled(self.footage.fitted, self.settings, number)):
-                self._optimizer.zero_grad(set_to_none=True)
-                loss, values = self._gradients.of(positions, self._scaler.scale)
-                if not (torch.isfinite(loss) and self._step()):
-                    what = "gradient" if torch.isfinite(loss) else "loss"
-                    raise _DivergenceError(f"the {what} is not finite in pass {number + 1}, batch {step + 1}")
-                total += loss.item() * len(positions)
+            for positions in self._announced(_shuffled(self.footage.fitted, self.settings, number)):
+                self._steps.forget()
+                loss, values = self._gradients.of(positions, self._steps.scaler.scale)
+                losses.add(len(positions), loss, *self._steps.step())
                 on_batch(len(positions))
+            losses.look()
             held_out = self.held_out_loss()
-        mean = total / len(self.footage.fitted) / values
+        mean = losses.total / len(self.footage.fitted) / values
         return Pass(number + 1, mean, held_out, rate, time.monotonic() - started)
 
     def _batch(self, positions: Sequence[int]) -> list[Tensor]:
         return [f.to(self.scene.device) for f in self.footage.cache.batch(positions)]
 
-    def _step(self) -> bool:
-        """Changes the weights by their gradients; False, and no change, if one is not finite."""
-        self._scaler.unscale_(self._optimizer)
-        finite = bool(torch.isfinite(torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.clip)))
-        if not finite and not (self._scaler.is_enabled() and self._scaler.get_scale() > SMALLEST_SCALE):
-            return False
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
-        return True
+    def _announced(self, batches: Iterable[list[int]]) -> Iterator[list[int]]:
+        """Yields batches of positions; the cache knows each of them one before."""
+        before: list[int] = []
+        for positions in batches:
+            self.footage.cache.prefetch(positions)
+            if before:
+                yield before
+            before = positions
+        if before:
+            yield before
 
     def held_out_loss(self) -> float | None:
         """Returns the loss per feature value of the held-out frames, in float32; None without any."""
@@ -164,13 +159,14 @@ class FlowFit:
         if not held_out:
             return None
 
-        def sums(positions: Sequence[int]) -> tuple[float, int]:
+        def sums(positions: Sequence[int]) -> tuple[Tensor, int]:
             with torch.inference_mode():
                 features = self._batch(positions)
-                return float(negative_log_likelihood(*flow(features)).sum()), sum(f.numel() for f in features)
+                return negative_log_likelihood(*flow(features)).sum(), sum(f.numel() for f in features)
 
-        parts = self._workers.map(sums, list(batched(held_out, EVALUATION_BATCH)))
-        return sum(loss for loss, _ in parts) / sum(values for _, values in parts)
+        parts = self._workers.map(sums, self._announced(batched(held_out, EVALUATION_BATCH)))
+        losses: list[float] = torch.stack([loss for loss, _ in parts]).tolist()
+        return sum(losses) / sum(values for _, values in parts)
 
     def _rewind(self, error: str) -> None:
         """Back to the last completed pass with half the learning rate, or a UserError."""
@@ -193,13 +189,13 @@ class FlowFit:
 
     def _keep(self) -> None:
         tensors = {f"flow.{name}": value for name, value in self.scene.flow.state_dict().items()}
-        for number, state in self._optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
+        states, scaler = self._steps.state()
+        tensors |= {f"{OPTIMIZER}{name}": value for name, value in states.items()}
         record = {
             "identity": self._identity,
             "passes": [asdict(done) for done in self.passes],
             "slowdown": self._slowdown,
-            "scaler": self._scaler.state_dict(),
+            "scaler": scaler,
         }
         self._checkpoints.save(len(self.passes), Checkpoint(tensors, record))
 
@@ -215,15 +211,9 @@ class FlowFit:
         flow = self.scene.flow.state_dict()
         flow |= {name: checkpoint.tensors[f"flow.{name}"] for name in flow}
         self.scene.flow.load_state_dict(flow)
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in checkpoint.tensors.items():
-            if name.startswith("optimizer."):
-                _, number, key = name.split(".", 2)
-                like = self._parameters[int(number)] if value.dim() else value  # its memory format: fused Adam needs it
-                state.setdefault(int(number), {})[key] = torch.empty_like(like).copy_(value)
-        groups = self._optimizer.state_dict()["param_groups"]
-        self._optimizer.load_state_dict({"state": state, "param_groups": groups})
-        self._scaler.load_state_dict(dict(checkpoint.record["scaler"]))
+        named = {name: value for name, value in checkpoint.tensors.items() if name.startswith(OPTIMIZER)}
+        states = {name.removeprefix(OPTIMIZER): value for name, value in named.items()}
+        self._steps.restore(states, checkpoint.record["scaler"])
         self._slowdown = checkpoint.record["slowdown"]
         self.passes = [Pass(**done) for done in checkpoint.record["passes"]]
 
@@ -240,10 +230,10 @@ def fit_scene(
         device: such as cpu or cuda.
 
     Raises:
-        UserError: sources without frames, weights that cannot be had.
+        UserError: sources without frames, weights that cannot be had, a device that this machine lacks.
     """
-    scene = Scene.new(name, settings or Settings()).to(device)
-    with feature_cache(scene.settings.fit) as cache:
+    scene = Scene.new(name, settings or Settings()).to(choose_device(device))
+    with feature_cache(scene.settings.fit, device=scene.device) as cache:
         footage = NormalFeatures(cache)
         for footage in extract(scene, sources, cache, scene.settings.fit.holdout):
             log.debug("%d frames extracted", len(footage.frames))
@@ -257,10 +247,13 @@ def fit_scene(
 def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     """Returns the type that the convolutions of a fit are computed in; weights are always float32.
 
-    `auto` is bfloat16 on GPUs that have it, else float32: CPUs without matrix units are slower in bfloat16.
+    `auto` is float32 on CPUs, which are slower in bfloat16 unless they have units for matrices; on GPUs it is bfloat16,
+    or float16 where they do not compute in that.
     """
     if precision == "auto":
-        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+        if device.type == "cpu":
+            return torch.float32
+        return torch.bfloat16 if has_bf16(device) else torch.float16
     dtype: torch.dtype = getattr(torch, precision)
     return dtype
 

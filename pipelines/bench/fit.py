@@ -20,7 +20,8 @@ from msflow_stream.machine import choose_device
 from msflow_stream.model.flows import make_plain
 from msflow_stream.model.msflow import negative_log_likelihood
 from msflow_stream.results.run_folder import versions
-from msflow_stream.scenes.features import NormalFeatures, feature_cache
+from msflow_stream.scenes.feature_cache import feature_cache
+from msflow_stream.scenes.features import NormalFeatures
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import FlowFit
 from msflow_stream.series import batched
@@ -137,7 +138,7 @@ def _images(settings: Settings, frames: int) -> Tensor:
 
 
 def _extracted(scene: Scene, images: Tensor) -> tuple[Scene, NormalFeatures]:
-    cache = feature_cache(scene.settings.fit)
+    cache = feature_cache(scene.settings.fit, device=scene.device)
     for part in torch.split(images, scene.settings.fit.batch):
         cache.add(scene.pyramid(part.to(scene.device)))
     return scene, NormalFeatures(cache, [("noise", index, 0.0) for index in range(len(images))])

@@ -9,7 +9,8 @@ import torch
 
 from msflow_stream.config.settings import FitSettings
 from msflow_stream.machine import usable_memory
-from msflow_stream.scenes.features import BATCH, FeatureCache, NormalFeatures, extract, feature_cache
+from msflow_stream.scenes.feature_cache import FeatureCache, feature_cache
+from msflow_stream.scenes.features import BATCH, NormalFeatures, extract
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.types import Frame
 from tests.support.footage import frames, small_settings
@@ -120,6 +121,6 @@ def test_other_frames_have_another_digest(scene: Scene, change: Callable[[], Sou
 
 def test_the_cache_is_as_the_settings_ask() -> None:
     default = feature_cache(FitSettings())
-    assert (default.dtype.name, default.memory_limit) == ("float32", usable_memory() // 4)
+    assert (default.dtype, default.memory_limit) == (torch.float32, usable_memory() // 4)
     asked = feature_cache(FitSettings(cache_dtype="float16", cache_memory=0.5))
-    assert (asked.dtype.name, asked.memory_limit) == ("float16", 2**29)
+    assert (asked.dtype, asked.memory_limit) == (torch.float16, 2**29)

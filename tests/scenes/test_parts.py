@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from msflow_stream.scenes.features import FeatureCache, NormalFeatures, extract
+from msflow_stream.scenes.feature_cache import FeatureCache
+from msflow_stream.scenes.features import NormalFeatures, extract
 from msflow_stream.scenes.parts import Workers
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import FlowFit

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from msflow_stream.scenes.calibration import Calibration, CalibrationBasis
-from msflow_stream.scenes.features import FeatureCache, extract
+from msflow_stream.scenes.feature_cache import FeatureCache
+from msflow_stream.scenes.features import extract
 from msflow_stream.scenes.normal import BATCH, learn_normal
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.thresholds import (

@@ -12,7 +12,8 @@ import torch
 
 from msflow_stream.config.settings import FitSettings
 from msflow_stream.scenes.checkpoints import FileCheckpoints
-from msflow_stream.scenes.features import FeatureCache, NormalFeatures, extract
+from msflow_stream.scenes.feature_cache import FeatureCache
+from msflow_stream.scenes.features import NormalFeatures, extract
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import FlowFit, fit_scene, learning_rate_factor
 from msflow_stream.types import UserError
