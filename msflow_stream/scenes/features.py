@@ -17,6 +17,7 @@ from msflow_stream.model.fused.pyramid import FusedPyramid
 from msflow_stream.scenes.feature_cache import Cache
 from msflow_stream.scenes.motion import motion_of
 from msflow_stream.scenes.parts import Workers
+from msflow_stream.scenes.preparation import DevicePreparation, Small
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.series import batched
 from msflow_stream.types import Frame
@@ -97,17 +98,16 @@ def cores_extraction(scene: Scene) -> Extraction:
 
 def device_extraction(scene: Scene) -> Extraction:
     """Returns the extraction for GPUs: all cores prepare frames, while the GPU computes those before."""
-    device, pinned = scene.device, scene.device.type == "cuda"
+    preparation, settings = DevicePreparation(scene.device), scene.settings.input
 
-    def prepared(frame: Frame) -> tuple[Tensor, npt.NDArray[np.float32] | None, tuple[str, int, float]]:
-        return scene.prepare(frame.pixels), motion_of(frame), _seen(frame)
+    def prepared(frame: Frame) -> tuple[Small, npt.NDArray[np.float32] | None, tuple[str, int, float]]:
+        return preparation.small(frame.pixels, settings), motion_of(frame), _seen(frame)
 
     def extracted(workers: Workers, source: Iterable[Frame]) -> Iterator[Extracted]:
         for part in batched(workers.each(prepared, source), DEVICE_BATCH):
-            images, motion, seen = zip(*part, strict=True)
-            batch = torch.stack(images)
+            smalls, motion, seen = zip(*part, strict=True)
             with torch.inference_mode():
-                features = scene.pyramid((batch.pin_memory() if pinned else batch).to(device, non_blocking=True))
+                features = scene.pyramid(preparation.batch(smalls, settings))
             yield Extracted(features, list(motion), list(seen))
 
     return extracted

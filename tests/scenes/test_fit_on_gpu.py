@@ -179,7 +179,19 @@ def test_features_are_those_of_the_scene_s_own_modules_whatever_the_threads() ->
     with torch.inference_mode():
         expected = scene.pyramid(torch.stack([scene.prepare(frame.pixels) for frame in frames(FRAMES)]))
     assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
-    assert all(torch.equal(one, other) for one, other in zip(found[0], expected, strict=True))
+    for one, other in zip(found[0], expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_frames_go_up_and_through_the_backbone_without_waiting() -> None:
+    scene, workers = Scene.new("gate", small_settings()), Workers(None)
+    with FakeGpu() as gpu:
+        fake_cuda(scene.pyramid)
+        (batch,) = device_extraction(scene)(workers, frames(3))
+        with DeviceCache(CUDA, FeatureCache(), ALL_FIT) as cache:
+            cache.add(batch.features)
+    assert (gpu.synchronisations, gpu.downloads) == ([], [])
+    assert all(one.device == CUDA for one in batch.features)
 
 
 @pytest.mark.parametrize(
