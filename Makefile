@@ -1,10 +1,10 @@
-# make demo | test | lint | peers: the first call makes .venv and installs; later calls go straight to work.
+# make demo | test | lint | gpu | peers: the first call makes .venv and installs; later calls go straight to work.
 PYTHON ?= python3
 VENV ?= .venv
 PEERS_VENV ?= .peers-venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format clean peers
+.PHONY: demo test lint format gpu gpu-wheels clean peers
 
 demo: $(READY)
 	$(VENV)/bin/msflow-stream demo --overwrite
@@ -22,6 +22,14 @@ format: $(READY)
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
+# Checks a GPU, in at most 8 minutes; ARGS=--cpu does what says something without one.
+gpu: $(READY)
+	$(VENV)/bin/python -m tests.gpu.check $(ARGS)
+
+# Fills .gpu-wheels with what a machine with PyTorch lacks: `python3 tests/gpu/check.py --wheels .gpu-wheels` needs no network.
+gpu-wheels: $(READY)
+	$(VENV)/bin/python tests/gpu/wheels.py .gpu-wheels
+
 # What `bench peers` compares with, in an environment of its own (several GB): its versions never meet ours.
 peers: $(PEERS_VENV)/.ready
 
@@ -31,7 +39,7 @@ $(PEERS_VENV)/.ready: tests/peers/requirements.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS_VENV) .import_linter_cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(PEERS_VENV) .gpu-wheels gpu-report.json .import_linter_cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit('Python 3.11 or newer is needed, this is ' + sys.version.split()[0] if sys.version_info < (3, 11) else 0)"

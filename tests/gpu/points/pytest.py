@@ -1,0 +1,34 @@
+"""The tests that need a GPU, each by its name."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.gpu.report import At
+
+ROOT = Path(__file__).resolve().parents[3]
+VERDICTS = {"PASSED": "PASS", "FAILED": "FAIL", "ERROR": "FAIL", "SKIPPED": "SKIP", "XFAIL": "PASS"}
+
+
+def check(at: At) -> None:
+    """Runs them."""
+    command = [sys.executable, "-m", "pytest", "tests/gpu", "-m", "gpu", "-v", "-p", "no:cacheprovider", "--no-header"]
+    try:
+        ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=max(1.0, at.left), check=False)
+        said = ran.stdout
+    except subprocess.TimeoutExpired as error:
+        said = error.stdout.decode() if isinstance(error.stdout, bytes) else error.stdout or ""
+        at.skip("the rest of the tests", f"cut: they take longer than {at.point}'s time")
+    found = re.findall(r"^tests/(\S+\.py::.+?) (PASSED|FAILED|ERROR|SKIPPED|XFAIL)", said, re.MULTILINE)
+    for name, verdict in found:
+        if VERDICTS[verdict] == "SKIP":
+            at.skip(name, "skipped by itself")
+            continue
+        with at.case(name) as case:
+            case.holds(VERDICTS[verdict] == "PASS", verdict.lower())
+    if not found:
+        with at.case("collected") as case:
+            case.fail(f"no test ran: {' '.join(said.split()[-60:])}")
