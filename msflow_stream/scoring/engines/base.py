@@ -97,6 +97,16 @@ def missing(package: str, extra: str | None) -> UserError:
     return UserError(f"{package} is not installed: pip install 'msflow-stream[{extra}]', or use another --engine")
 
 
+def check_precision(precision: EnginePrecision, device: torch.device) -> None:
+    """Refuses what a device does not compute in.
+
+    Raises:
+        UserError: TF32, but no GPU.
+    """
+    if precision == "tf32" and device.type == "cpu":
+        raise UserError("tf32 is a precision of NVIDIA GPUs: use --device cuda, or --precision float32")
+
+
 class FeatureGraph(nn.Module):
     """Normalised images (B 3 H W) to the features of every scale: what scenes with one pyramid share.
 

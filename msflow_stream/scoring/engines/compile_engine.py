@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from msflow_stream.config.engines import STREAMS, EngineName, EnginePrecision
 from msflow_stream.machine import tf32
 from msflow_stream.model.fused.winograd import use_winograd
-from msflow_stream.scoring.engines.base import Engine, Run, Samples
+from msflow_stream.scoring.engines.base import Engine, Run, Samples, check_precision
+from msflow_stream.scoring.engines.recording import RecordedRun
 from msflow_stream.types import UserError
 
 SIZES = (1, 2, 4, 8, 16, 32)  # images at a time that code is made for; others are filled up, or go in parts
@@ -54,6 +55,7 @@ class CompileEngine(Engine):
         Raises:
             UserError: this machine cannot compile it.
         """
+        check_precision(self.precision, example[0].device)
         if self.precision == "float32" and example[0].device.type == "cpu":
             use_winograd(graph.eval(), example)
         run = self._run(graph.eval(), example[0].device)
@@ -65,7 +67,7 @@ class CompileEngine(Engine):
         return run
 
     def _run(self, graph: nn.Module, device: torch.device) -> Run:
-        """A function that compiles the graph for each size as it meets it; nothing but the compiling waits."""
+        """A function that compiles the graph for each size as it meets it; on a GPU, each is recorded then."""
         compiled = CompiledSizes(graph, self._backend)
         dtype = DTYPES.get(self.precision)
 
@@ -76,7 +78,7 @@ class CompileEngine(Engine):
                 given = [one if one.is_inference() else one.clone() for one in inputs]
                 return [one.float() for one in compiled(given)]
 
-        return padded(run, SIZES)
+        return padded(run, SIZES) if device.type == "cpu" else RecordedRun(run)
 
 
 class CompiledSizes:

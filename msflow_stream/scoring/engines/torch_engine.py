@@ -18,9 +18,8 @@ from msflow_stream.model.fused.gpu import GpuFlow, GpuPyramid
 from msflow_stream.model.fused.winograd import use_winograd
 from msflow_stream.model.msflow import MSFlow
 from msflow_stream.model.pyramid import Pyramid
-from msflow_stream.scoring.engines.base import Engine, Run, Samples, Size
+from msflow_stream.scoring.engines.base import Engine, Run, Samples, Size, check_precision
 from msflow_stream.scoring.engines.recording import Record, RecordedRun, record_cuda_graph
-from msflow_stream.types import UserError
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -71,7 +70,6 @@ class TorchEngine(Engine):
     """
 
     name: ClassVar[EngineName] = "torch"
-    own_networks = True  # whether it has networks of its own on a GPU, in its precision; else they are cast on the way
     record: Record = staticmethod(record_cuda_graph)
 
     def __init__(
@@ -87,11 +85,11 @@ class TorchEngine(Engine):
 
     def pyramid(self, pyramid: Pyramid, device: torch.device) -> nn.Module:
         """Returns the network of the features; on a GPU it is in the engine's precision from the start."""
-        return GpuPyramid(pyramid, self.dtype) if self._has_own(device) else super().pyramid(pyramid, device)
+        return GpuPyramid(pyramid, self.dtype) if self.records(device) else super().pyramid(pyramid, device)
 
     def flow(self, flow: MSFlow, sizes: Sequence[Size], device: torch.device) -> nn.Module:
         """Returns the network of the log-likelihoods; on a GPU it is in the engine's precision from the start."""
-        return GpuFlow(flow, sizes, self.dtype) if self._has_own(device) else super().flow(flow, sizes, device)
+        return GpuFlow(flow, sizes, self.dtype) if self.records(device) else super().flow(flow, sizes, device)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -105,8 +103,7 @@ class TorchEngine(Engine):
             UserError: TF32, but no GPU.
         """
         device = example[0].device
-        if self.precision == "tf32" and device.type == "cpu":
-            raise UserError("tf32 is a precision of NVIDIA GPUs: use --device cuda, or --precision float32")
+        check_precision(self.precision, device)
         run = self._run(self._ready(graph, example), device)
         if self.records(device):
             return RecordedRun(run, self.record)
@@ -115,16 +112,13 @@ class TorchEngine(Engine):
         self._pool = self._pool or threads_beside(self.streams)
         return InParts(run, self._pool, self.streams)
 
-    def _has_own(self, device: torch.device) -> bool:
-        return self.own_networks and self.records(device)
-
     def _ready(self, graph: nn.Module, example: Sequence[Tensor]) -> nn.Module:
         if self.precision == "float32" and not self.records(example[0].device):
             use_winograd(graph.eval(), example)
         return graph.eval()
 
     def _run(self, graph: Any, device: torch.device) -> Run:
-        cast = None if self._has_own(device) else DTYPES.get(self.precision)
+        cast = None if self.records(device) else DTYPES.get(self.precision)
 
         def run(inputs: Sequence[Tensor]) -> list[Tensor]:
             lower = nullcontext() if cast is None else torch.autocast(device.type, cast)
@@ -132,29 +126,3 @@ class TorchEngine(Engine):
                 return [one if cast is None else one.float() for one in graph(*inputs)]
 
         return run
-
-
-class CompileEngine(TorchEngine):
-    """Networks compiled by torch.compile, which needs a C++ compiler and takes its time at the first batches."""
-
-    name = "compile"
-    own_networks = False  # the compiler's own way is what it is for
-
-    def __init__(
-        self, precision: EnginePrecision = "float32", cache: Path | None = None, streams: int = STREAMS
-    ) -> None:
-        super().__init__(precision, streams=1)  # its code has the number of threads in it
-
-    def compile(self, graph: nn.Module, example: Sequence[Tensor], samples: Samples) -> Run:
-        """Returns a function that runs the graph compiled."""
-        run = super().compile(graph, example, samples)
-        try:
-            run(example)
-        except torch._dynamo.exc.TorchDynamoException as error:
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(f"torch.compile does not work here ({reason}): use another --engine") from None
-        return run
-
-    def _ready(self, graph: nn.Module, example: Sequence[Tensor]) -> nn.Module:
-        compiled: Any = torch.compile(super()._ready(graph, example))
-        return compiled  # type: ignore[no-any-return]  # a module, says torch.compile's documentation
