@@ -114,3 +114,4 @@ class FileCamera(OneShot):
     def _count(self, reader: Reader) -> None:
         with self._counts.lock:
             self._counts.read, self._counts.errors = reader.frames_read, reader.damaged
+            self._counts.decoder = reader.decoder

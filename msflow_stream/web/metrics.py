@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.core import (
@@ -18,6 +19,7 @@ from prometheus_client.registry import Collector
 
 from msflow_stream.events.alerts.delivery import AlertReport
 from msflow_stream.stream.counters import LATENCY_BOUNDS, NEWER_FRAME, Latency, Snapshot, SourceCounts
+from msflow_stream.video.cards import Decoder
 from msflow_stream.video.live.faults import Fault
 from msflow_stream.video.live.states import State
 from msflow_stream.watch.report import CameraReport, WatchReport
@@ -52,6 +54,7 @@ def _reading(cameras: Sequence[CameraReport]) -> Iterator[Metric]:
     yield count("msflow_reconnects", "Attempts to connect again.", lambda c: c.status.reconnects)
     yield mark("msflow_camera_state", "1 for the present state.", ("state",), lambda c: _marks(State, c.status.state))
     yield mark("msflow_camera_fault", "1 for the present trouble.", ("fault",), lambda c: _marks(Fault, c.status.fault))
+    yield mark("msflow_camera_decoder", "1 for what decodes it.", ("decoder",), _decoder)
     yield gauge("msflow_camera_segment", "Connection that gave the last frame, from 0.", lambda c: c.status.segment)
     yield gauge("msflow_camera_lag_seconds", "How far behind live the camera is.", lambda c: c.status.lag)
     yield gauge("msflow_picture_width_pixels", "Width.", lambda c: c.status.info.width if c.status.info else None)
@@ -123,6 +126,10 @@ def _of_each_by(
 def _marks(all_of_them: Iterable[StrEnum], present: StrEnum | None) -> dict[tuple[str, ...], float]:
     """Returns 1 for the present one and 0 for the others, so that each has a history without gaps."""
     return {(str(one),): float(one is present) for one in all_of_them}
+
+
+def _decoder(camera: CameraReport) -> dict[tuple[str, ...], float]:
+    return {(name,): float(name == camera.status.decoder) for name in get_args(Decoder)}
 
 
 def _drops(camera: CameraReport) -> dict[tuple[str, ...], float]:

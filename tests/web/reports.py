@@ -33,7 +33,7 @@ def refused() -> str:
 
 
 def running(name: str = "gate", scene: str = "yard") -> CameraReport:
-    status = CameraStatus(name, State.RUNNING, "pictures come", None, 1000, 200, 3, 2, 1, NOW, 0.25, INFO)
+    status = CameraStatus(name, State.RUNNING, "pictures come", None, 1000, 200, 3, 2, 1, NOW, 0.25, INFO, "cuda")
     counts = SourceCounts(200, 190, 185, {"newer frame": 12, "source failed": 1})
     return CameraReport(name, scene, status, counts, ROW, NOW, {"recorder:disk": 3, "preview:slow: disk": 4}, 57)
 

@@ -89,6 +89,8 @@ def test_a_running_camera_is_shown_with_its_own_numbers(name: str) -> None:
     }
     assert {metric: value(found, metric, camera=name) for metric in expected} == expected
     assert value(found, "msflow_camera_info", camera=name, scene="yard") == 1
+    decoders = {one: value(found, "msflow_camera_decoder", camera=name, decoder=one) for one in ("cpu", "cuda")}
+    assert decoders == {"cpu": 0, "cuda": 1}
 
 
 def test_drops_and_losses_are_shown_by_cause() -> None:

@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from msflow_stream.config.cameras import CameraSettings
-from msflow_stream.video.cards import DecoderChoice, is_fault_of_card
+from msflow_stream.video.cards import Decoder, DecoderChoice, is_fault_of_card
 from msflow_stream.video.live.faults import CameraError, Fault, read_error
 from msflow_stream.video.live.open_camera import camera_stream, is_ahead, is_timed, open_camera
 from msflow_stream.video.packets.packet_ring import PacketObserver
@@ -98,7 +98,7 @@ class Connection:
                 packets.begin(self._stream, self._time_base)
             self._read()
             self.info = self._facts(name)
-            self.decoder = self._choice.used(self._ready[0].frame, self._stream.codec_context.name)
+            self.decoder: Decoder = self._choice.used(self._ready[0].frame, self._stream.codec_context.name)
         except BaseException:
             self.close()
             raise

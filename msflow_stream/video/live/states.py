@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from msflow_stream.video.cards import Decoder
 from msflow_stream.video.live.faults import ADVICE, Fault
 from msflow_stream.video.reading.source_info import SourceInfo
 
@@ -154,6 +155,7 @@ class CameraStatus:
         last_wall: when the last frame came.
         lag: seconds behind live; grows while no frame comes. None before the first frame, and for a file.
         info: the present stream, with the size of its last frame; None before the first frame.
+        decoder: what decodes it, cpu or cuda; None before the first frame.
     """
 
     name: str
@@ -168,6 +170,7 @@ class CameraStatus:
     last_wall: datetime | None
     lag: float | None
     info: SourceInfo | None
+    decoder: Decoder | None = None
 
 
 class Counts:
@@ -181,6 +184,7 @@ class Counts:
         self.last_arrival: float | None = None  # seconds of the reader's clock
         self.lag = 0.0  # of the last frame, when it came
         self.info: SourceInfo | None = None
+        self.decoder: Decoder | None = None
 
     def snapshot(self, name: str, condition: Condition, now: float) -> CameraStatus:
         """Returns all of it at `now`, in seconds of the reader's clock."""
@@ -198,4 +202,5 @@ class Counts:
                 last_wall=self.last_wall,
                 lag=None if self.last_arrival is None else self.lag + max(0.0, now - self.last_arrival),
                 info=self.info,
+                decoder=self.decoder,
             )

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from msflow_stream.types import Frame
+from msflow_stream.video.cards import Decoder
 from msflow_stream.video.live.connection import DecodedFrame
 from msflow_stream.video.live.states import Counts
 from msflow_stream.video.packets.packet_ring import PacketObserver
@@ -83,6 +84,7 @@ class CameraConnection(Protocol):
     """The part of a `Connection` that a `CameraReader` needs."""
 
     info: SourceInfo
+    decoder: Decoder
 
     @property
     def damaged(self) -> int:
@@ -128,7 +130,7 @@ class FrameNumbering:
         with counts.lock:
             self._index_base, self._errors_base = counts.read, counts.errors
             counts.segment = 0 if counts.segment is None else counts.segment + 1
-            counts.info = connection.info
+            counts.info, counts.decoder = connection.info, connection.decoder
 
     def early(self, connection: CameraConnection, decoded: DecodedFrame, now: float) -> float:
         """Returns how many seconds a frame should wait, so that what comes all at once passes as it happened."""

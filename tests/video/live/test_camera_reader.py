@@ -14,6 +14,7 @@ from av.video.frame import VideoFrame
 
 from msflow_stream.config.cameras import Backoff, CameraSettings
 from msflow_stream.types import Frame
+from msflow_stream.video.cards import Decoder
 from msflow_stream.video.live.camera_reader import CameraReader
 from msflow_stream.video.live.connection import DecodedFrame
 from msflow_stream.video.live.faults import CameraError, Fault
@@ -45,6 +46,7 @@ class Script:
     ahead: bool = False
     closed: bool = False
     info: SourceInfo = INFO
+    decoder: Decoder = "cuda"
 
     def __iter__(self) -> Iterator[DecodedFrame]:
         for number in self.numbers:
@@ -126,6 +128,7 @@ def test_indices_count_every_frame_and_go_on_over_reconnects() -> None:
     assert scene.segments == [0, 0, 1, 1]
     status = scene.camera.status()
     assert (status.frames_read, status.frames_sampled, status.decode_errors) == (18, 4, 3)
+    assert status.decoder == "cuda"
     assert status.segment == 1
     assert status.reconnects == 3
     assert first.closed
