@@ -55,6 +55,8 @@ class SceneFunctions:
         self._lock = Lock()
         if network is None:
             del self._flow  # the engine used it up
+        else:  # the size that comes most; and what is compiled once for all sizes is compiled now
+            self.likelihoods([one[:1] for one in features])
 
     @property
     def is_joined(self) -> bool:

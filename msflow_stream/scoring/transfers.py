@@ -21,7 +21,7 @@ def sent_up(work: Callable[[], Tensor], device: torch.device) -> Tensor:
     """
     if device.type != "cuda":
         return work()
-    aside, stream = _stream(device, "up"), torch.cuda.current_stream(device)
+    aside, stream = stream_of(device, "up"), torch.cuda.current_stream(device)
     with torch.cuda.stream(aside):
         made = work()
     stream.wait_stream(aside)
@@ -48,7 +48,7 @@ def fetched(values: Sequence[Tensor]) -> list[Tensor]:
 def _copied(flat: Tensor) -> Tensor:
     device = flat.device
     host = torch.empty(flat.shape, dtype=flat.dtype, pin_memory=True)
-    aside = _stream(device, "down")
+    aside = stream_of(device, "down")
     aside.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(aside):
         host.copy_(flat, non_blocking=True)
@@ -57,8 +57,9 @@ def _copied(flat: Tensor) -> Tensor:
     return host
 
 
-def _stream(device: torch.device, way: str) -> torch.cuda.Stream:
+def stream_of(device: torch.device, work: str) -> torch.cuda.Stream:
+    """Returns the stream of a GPU for a kind of work, always the same."""
     with _lock:
-        if (device, way) not in _streams:
-            _streams[device, way] = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        return _streams[device, way]
+        if (device, work) not in _streams:
+            _streams[device, work] = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        return _streams[device, work]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from msflow_stream.scoring.engines.base import Run
+from msflow_stream.scoring.transfers import stream_of
 
 log = logging.getLogger(__name__)
 
@@ -76,15 +77,16 @@ def record_cuda_graph(run: Run, inputs: Sequence[Tensor]) -> Recording:
     """
     device = inputs[0].device
     with torch.cuda.device(device):
-        before = torch.cuda.memory_reserved(device)
         own = [one.clone() for one in inputs]
-        aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        aside = stream_of(device, "recording")  # one for all: libraries keep memory for each
         aside.wait_stream(torch.cuda.current_stream(device))
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.stream(aside):
             expected = _warmed_up(run, own)
             aside.synchronize()
+            before = torch.cuda.memory_reserved(device)
             outputs = _captured(graph, run, own, device)
+            grown = torch.cuda.memory_reserved(device) - before
             for one in outputs:
                 one.fill_(torch.nan)
             graph.replay()
@@ -93,7 +95,8 @@ def record_cuda_graph(run: Run, inputs: Sequence[Tensor]) -> Recording:
         torch.cuda.current_stream(device).wait_stream(aside)
         if wrong:
             raise RecordingError(f"a replay gives something else than what was recorded (output {wrong[0]})")
-        grown = torch.cuda.memory_reserved(device) - before
+    del expected
+    torch.cuda.empty_cache()  # of what it took to run without a recording
     return Recording(own, outputs, graph.replay, max(grown, sum(one.nbytes for one in (*own, *outputs))))
 
 

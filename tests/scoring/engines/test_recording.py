@@ -155,7 +155,7 @@ class FakeCuda:
         self.streams: list[str] = []
         for name in ("device", "stream"):
             monkeypatch.setattr(torch.cuda, name, getattr(self, name))
-        monkeypatch.setattr(torch.cuda, "Stream", lambda device: self._stream(f"aside on {device}"))
+        monkeypatch.setattr(recording, "stream_of", lambda device, work: self._stream(f"{work} on {device}"))
         monkeypatch.setattr(torch.cuda, "current_stream", lambda device: self._stream(f"current of {device}"))
         monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: self)
         monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 7))
@@ -209,7 +209,7 @@ def test_a_recording_is_made_on_the_device_of_its_inputs(cuda: FakeCuda) -> None
     device = torch.device("cuda:1")
     assert cuda.said == [
         ("device", device),
-        ("begin", "aside on cuda:1", (0, 7), "thread_local"),
+        ("begin", "recording on cuda:1", (0, 7), "thread_local"),
         "end",
         "replay",
         ("device left", device),
