@@ -26,6 +26,7 @@ from tests.support.videos import read_code, write_video
 
 DEVICE = torch.device("cuda", 0)
 pytestmark = [
+    pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
     pytest.mark.skipif(torch.cuda.is_available() and try_card(0) is not None, reason="the CUDA device does not decode"),
 ]

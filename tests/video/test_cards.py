@@ -128,10 +128,12 @@ def smooth(height: int = 96, width: int = 128) -> Image:
     return np.rint(127.5 + 90 * np.stack(waves, 2)).astype(np.uint8)
 
 
-def pair(layout: str, image: Image, reading: CardFrames | None = None) -> tuple[DecodedPixels, DecodedPixels]:
+def pair(
+    layout: str, image: Image, reading: CardFrames | None = None, color_range: int = 1
+) -> tuple[DecodedPixels, DecodedPixels]:
     """A frame as a card decodes it, and as the processor does."""
     frame = VideoFrame.from_ndarray(image, format="rgb24").reformat(format=LAYOUTS[layout])
-    frame.colorspace, frame.color_range = 1, 1
+    frame.colorspace, frame.color_range = 1, color_range
     return (
         DecodedPixels(frame.reformat(format=layout), FrameConverter(card=Card(0, reading))),
         DecodedPixels(frame, FrameConverter()),
@@ -139,8 +141,11 @@ def pair(layout: str, image: Image, reading: CardFrames | None = None) -> tuple[
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_frame_is_fetched_once_and_only_when_somebody_looks_and_shows_the_same(card: Card0, layout: str) -> None:
-    there, here = pair(layout, smooth())
+@pytest.mark.parametrize("color_range", [1, 2], ids=["limited", "full"])
+def test_a_frame_is_fetched_once_and_only_when_somebody_looks_and_shows_the_same(
+    card: Card0, layout: str, color_range: int
+) -> None:
+    there, here = pair(layout, smooth(), color_range=color_range)
     assert there.shape == here.shape
     assert there.nbytes == here.nbytes or layout == "p010le"  # the same bytes in another order
     there.anew()
