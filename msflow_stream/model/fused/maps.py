@@ -68,25 +68,26 @@ class FusedMaps(nn.Module):
             areas: bool B H W, with at least one pixel of every image. Scores, and the maxima in the map, are those of
                 its pixels alone; around them the map is 0 (see `aggregate.watched`). None: all pixels count.
         """
+        outside = None if areas is None else ~areas
         surprise = -self.sum_upsampled(log_likelihoods)  # B H W
-        least = _within(surprise, areas, math.inf).amin((1, 2))  # B
-        top = largest(_within(surprise, areas, -math.inf).flatten(1), self.count, ordered=areas is not None)  # B K
+        least = _filled(surprise, outside, math.inf).amin((1, 2))  # B
+        top = largest(_filled(surprise, outside, -math.inf).flatten(1), self.count, ordered=areas is not None)  # B K
         if self.aggregation == "add":
             # The largest likelihood of a scale is that of its most normal feature: 1 after the subtraction.
             likelihood = self.sum_upsampled([torch.exp(p - p.amax((1, 2), keepdim=True)) for p in log_likelihoods])
-            heat = _within(likelihood, areas, -math.inf).amax((1, 2), keepdim=True) - likelihood
+            heat = _filled(likelihood, outside, -math.inf).amax((1, 2), keepdim=True) - likelihood
         else:
             heat = 1 - torch.exp(least[:, None, None] - surprise)
-        counted = None if areas is None else self._counted(areas)
-        score = 1 - _mean(torch.exp(least[:, None] - top), counted)
-        mean = _mean(surprise.flatten(1), None if areas is None else areas.flatten(1))
-        return FusedMeasures(score, _mean(top, counted), mean, _within(heat, areas, 0).half())
+        spare = None if areas is None else self._spare(areas)
+        score = 1 - _mean(torch.exp(least[:, None] - top), spare)
+        mean = _mean(surprise.flatten(1), None if outside is None else outside.flatten(1))
+        return FusedMeasures(score, _mean(top, spare), mean, _filled(heat, outside, 0).half())
 
-    def _counted(self, areas: Tensor) -> Tensor:
-        """Which of the largest values count, from the largest down (bool B K): as many as `top_k_mean` takes."""
+    def _spare(self, areas: Tensor) -> Tensor:
+        """Which of the largest values, from the largest down, are beyond those that `top_k_mean` takes (bool B K)."""
         pixels = areas.sum((1, 2))  # B
         counts = (pixels.double() * self.top_k).long().clamp(min=1)  # what Python makes of the product, too
-        return torch.arange(self.count, device=areas.device) < counts[:, None]
+        return torch.arange(self.count, device=areas.device) >= counts[:, None]
 
     def sum_upsampled(self, values: Sequence[Tensor]) -> Tensor:
         """Returns `sum_l up(values_l)`: B H_l W_l each to B H W."""
@@ -121,14 +122,16 @@ def fused_measures(
     return measures
 
 
-def _within(values: Tensor, areas: Tensor | None, value: float) -> Tensor:
-    """`values` with another value outside the areas."""
-    return values if areas is None else values.masked_fill(~areas, value)
+def _filled(values: Tensor, where: Tensor | None, value: float) -> Tensor:
+    """The values with another one in places."""
+    return values if where is None else values.masked_fill(where, value)
 
 
-def _mean(values: Tensor, counted: Tensor | None) -> Tensor:
-    """The mean of those values of every row that are counted: B n to B."""
-    return values.mean(1) if counted is None else _within(values, counted, 0).sum(1) / counted.sum(1)
+def _mean(values: Tensor, without: Tensor | None) -> Tensor:
+    """The mean of every row, without those values: B n to B."""
+    if without is None:
+        return values.mean(1)
+    return values.masked_fill(without, 0).sum(1) / (values.shape[1] - without.sum(1))
 
 
 def _upsampling(count: int, length: int, alignment: Alignment) -> Tensor:

@@ -95,7 +95,7 @@ def test_a_whole_area_gives_exactly_what_none_gives_whatever_is_beside_it(aggreg
 @example(0.29, 100)  # 28.999999999999996
 def test_as_many_values_count_as_python_makes_of_the_share(top_k: float, pixels: int) -> None:
     area = torch.arange(960).view(1, *SIZE) < pixels
-    assert FusedMaps(SHAPES, SIZE, top_k)._counted(area).sum() == max(1, int(top_k * pixels))
+    assert (~FusedMaps(SHAPES, SIZE, top_k)._spare(area)).sum() == max(1, int(top_k * pixels))
 
 
 @pytest.mark.parametrize("extreme", [-1e30, -300.0, 0.0])
