@@ -24,7 +24,7 @@ from msflow_stream.files import replaced
 from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scoring.engine_inference import EngineInference
 from msflow_stream.scoring.engines.base import Engine
-from msflow_stream.scoring.inference import Inference, PlainInference, SceneBatch
+from msflow_stream.scoring.inference import ImageBatch, Inference, PlainInference
 from msflow_stream.types import APPEARANCE_KINDS, UserError
 
 log = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ def error_of(found: Measures, expected: Measures, scene: Scene) -> float:
 
 
 def _measures(inference: Inference, scene: Scene, images: Tensor) -> Measures:
-    return inference.measures([SceneBatch(scene, inference.features(scene, images), scene.settings.score)])[0]
+    return inference.measure_images([ImageBatch(scene, list(images), scene.settings.score)])[0]
 
 
 def _device(device: torch.device) -> str:
