@@ -16,10 +16,9 @@ from msflow_stream.config.engines import STREAMS, EngineName, EnginePrecision
 from msflow_stream.machine import tf32
 from msflow_stream.model.fused.winograd import use_winograd
 from msflow_stream.scoring.engines.base import Engine, Run, Samples, check_precision
-from msflow_stream.scoring.engines.recording import RecordedRun
+from msflow_stream.scoring.engines.recording import SIZES, RecordedRun
 from msflow_stream.types import UserError
 
-SIZES = (1, 2, 4, 8, 16, 32)  # images at a time that code is made for; others are filled up, or go in parts
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 Backend = str | Callable[..., Any]
 
@@ -78,7 +77,8 @@ class CompileEngine(Engine):
                 given = [one if one.is_inference() else one.clone() for one in inputs]
                 return [one.float() for one in compiled(given)]
 
-        return padded(run, SIZES) if device.type == "cpu" else RecordedRun(run)
+        of_any_size = padded(run, SIZES)  # also for what cannot be recorded
+        return of_any_size if device.type == "cpu" else RecordedRun(of_any_size)
 
 
 class CompiledSizes:
@@ -141,7 +141,7 @@ def padded(run: Run, sizes: Sequence[int]) -> Run:
             return run(inputs)
         with torch.inference_mode():
             if count > sizes[-1]:
-                parts = [of_any_size(part) for part in zip(*(one.split(sizes[-1]) for one in inputs), strict=True)]
+                parts = [of_any_size(part) for part in zip(*(torch.split(one, sizes[-1]) for one in inputs), strict=True)]
                 return [torch.cat(scale) for scale in zip(*parts, strict=True)]
             more = next(size for size in sizes if size > count) - count
             filled = [torch.cat([one, one[-1:].expand(more, *one.shape[1:])]) for one in inputs]
