@@ -141,7 +141,9 @@ def padded(run: Run, sizes: Sequence[int]) -> Run:
             return run(inputs)
         with torch.inference_mode():
             if count > sizes[-1]:
-                parts = [of_any_size(part) for part in zip(*(torch.split(one, sizes[-1]) for one in inputs), strict=True)]
+                parts = [
+                    of_any_size(part) for part in zip(*(torch.split(one, sizes[-1]) for one in inputs), strict=True)
+                ]
                 return [torch.cat(scale) for scale in zip(*parts, strict=True)]
             more = next(size for size in sizes if size > count) - count
             filled = [torch.cat([one, one[-1:].expand(more, *one.shape[1:])]) for one in inputs]
