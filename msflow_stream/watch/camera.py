@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
+from threading import Lock
 
 from msflow_stream.config.cameras import Camera
 from msflow_stream.events.detection.detector import EventDetector
@@ -98,6 +99,7 @@ class WatchedCamera:
         self.name, self.camera = name, camera
         self._scenes, self._settings, self._router, self._random = scenes, outputs, router, random
         self._views = {scene: CameraScene(scenes.get(scene), camera) for scene in camera.scenes}
+        self._changing = Lock()  # of scene and views
         self._scene = camera.scene_at(datetime.now().time())  # the one that it is compared with
         self.gate = StaticGate() if camera.skip_static else None
         self._evidence = EvidenceSettings(rate_hint=USUAL_RATE / camera.every)
@@ -164,12 +166,13 @@ class WatchedCamera:
         """Returns what is to be scored of a frame: it is compared with the scene of the time of day."""
         moment = (frame.wall or datetime.now(UTC)).astimezone().time()
         scene = self._scenes.get(self.camera.scene_at(moment))
-        if scene.name != self._scene:
-            log.info("%s: compared with scene %s from now on", self.name, scene.name)
-            self._scene = scene.name
-        if self._views[scene.name].scene is not scene:  # it was fitted again
-            self._views[scene.name] = CameraScene(scene, self.camera)
-        view = self._views[scene.name]
+        with self._changing:  # two batches may be scored at a time
+            if scene.name != self._scene:
+                log.info("%s: compared with scene %s from now on", self.name, scene.name)
+                self._scene = scene.name
+            if self._views[scene.name].scene is not scene:  # it was fitted again
+                self._views[scene.name] = CameraScene(scene, self.camera)
+            view = self._views[scene.name]
         return ScoreRequest(frame, scene, view.settings, view.area)
 
     def write(self, frame: Frame, score: FrameScore) -> None:
