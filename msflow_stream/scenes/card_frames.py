@@ -8,7 +8,7 @@ Streams that take what was made of it wait for it on the card; the host waits fo
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from av.video.frame import VideoFrame
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
-from msflow_stream.video.cards import Card
+from msflow_stream.video.cards import Card, CardError
 from msflow_stream.video.pixels import DecodedPixels
 
 KEPT = 64  # matrices of sizes that were used last
@@ -49,23 +49,25 @@ class CardFrames:
     def small(self, pixels: DecodedPixels, size: tuple[int, int]) -> CardPlanes | None:
         """Returns pixels at a height and width, None where the processor has to make them small.
 
-        It has to where the frame is in its memory or another card's, is smaller, of odd sides, turned or mirrored.
+        It has to where the frame is in its memory or another card's, is smaller, of odd sides, turned or mirrored, and
+        where the card has no memory left.
         """
         if not pixels.is_shrunk_on_card(size) or _device_of(pixels.frame) != self._device:
             return None
         siting = pixels.siting
-        with torch.inference_mode(), _decoder_stream(self._device) as stream:
+        with suppress(torch.OutOfMemoryError), torch.inference_mode(), _decoder_stream(self._device) as stream:
             values = shrink_planes(plane_tensors(pixels.frame), size, siting)
             return CardPlanes(values, pixels.matrix, None if stream is None else stream.record_event())
+        return None
 
     def planes(self, frame: VideoFrame, size: tuple[int, int], siting: tuple[float, float]) -> npt.NDArray[np.uint8]:
         """Returns luma and chroma, uint8 3 x h x w, in the processor's memory."""
-        with torch.inference_mode(), _decoder_stream(_device_of(frame)):
+        with _reading(frame):
             return shrink_planes(plane_tensors(frame), size, siting).cpu().numpy()
 
     def sample(self, frame: VideoFrame, step: int) -> npt.NDArray[np.uint8]:
         """Returns every so many pixels of every so many lines of the luma, in the processor's memory."""
-        with torch.inference_mode(), _decoder_stream(_device_of(frame)):
+        with _reading(frame):
             return plane_tensors(frame)[0][::step, ::step].contiguous().cpu().numpy()
 
 
@@ -135,6 +137,15 @@ def _weights(count: int, samples: int, shift: float, device: torch.device) -> Te
 def _device_of(frame: VideoFrame) -> torch.device:
     kind, index = frame.planes[0].__dlpack_device__()
     return torch.device("cuda", index) if kind == CUDA else torch.device("cpu")
+
+
+@contextmanager
+def _reading(frame: VideoFrame) -> Iterator[None]:
+    try:
+        with torch.inference_mode(), _decoder_stream(_device_of(frame)):
+            yield
+    except torch.OutOfMemoryError as error:
+        raise CardError("there is no memory left") from error
 
 
 @contextmanager

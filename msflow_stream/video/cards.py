@@ -11,7 +11,7 @@ import ctypes
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Literal, Protocol
@@ -34,7 +34,10 @@ CONTEXT = {"primary_ctx": "0", "current_ctx": "1"}  # options of FFmpeg's CUDA d
 
 
 class CardReading(Protocol):
-    """What reads frames in a card's memory there, so that only what is small goes to the processor."""
+    """What reads frames in a card's memory there, so that only what is small goes to the processor.
+
+    Either raises a CardError where the card has no memory left for it.
+    """
 
     def planes(self, frame: VideoFrame, size: tuple[int, int], siting: tuple[float, float]) -> npt.NDArray[np.uint8]:
         """Returns luma and chroma, uint8 3 x h x w, as `FrameConverter.planes` does; `siting` is of `chroma_siting`."""
@@ -185,8 +188,13 @@ class DecoderChoice:
             self._card = None
             yield None
             return
-        with CONTEXTS.current(self._card.index):
-            yield acceleration(self._card.index)
+        with ExitStack() as stack:
+            index = self._card.index
+            try:
+                stack.enter_context(CONTEXTS.current(index))
+            except CardError as error:
+                self.give_up(f"the CUDA device fails: {error}")
+            yield None if self._card is None else acceleration(index)
 
     def used(self, frame: VideoFrame, codec: str) -> Decoder:
         """Returns the decoder that a source's first frame came from, of which the codec's name is known."""

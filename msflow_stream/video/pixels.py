@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from threading import Lock
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from av.video.frame import VideoFrame
 
 from msflow_stream.types import Image, Pixels
+from msflow_stream.video.cards import CardError
 from msflow_stream.video.planar import planar_copy, planar_image
 from msflow_stream.video.reading.colour import (
     PLANAR,
@@ -113,7 +115,8 @@ class DecodedPixels:
             return sample(self.image())
         with self._lock:
             if self._here is None and self._converter.card is not None:
-                return self._converter.card.sample(self.frame, STRIDE)
+                with suppress(CardError):
+                    return self._converter.card.sample(self.frame, STRIDE)
             luma = self._fetched().planes[0]
         lines = np.frombuffer(memoryview(luma), np.uint8).reshape(-1, luma.line_size)  # wider than the image
         return np.array(lines[: luma.height : STRIDE, : luma.width : STRIDE])
@@ -143,7 +146,8 @@ class DecodedPixels:
     def _values(self, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
         card = self._converter.card
         if card is not None and self._here is None and self.is_shrunk_on_card(size):
-            return card.planes(self.frame, size, self._converter.siting(self.frame))
+            with suppress(CardError):
+                return card.planes(self.frame, size, self._converter.siting(self.frame))
         return self._converter.planes(self._fetched(), size)
 
     @property

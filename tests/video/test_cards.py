@@ -15,10 +15,12 @@ import pytest
 import torch
 from av.video.frame import VideoFrame
 
+from msflow_stream.scenes import card_frames
 from msflow_stream.scenes.card_frames import CardFrames
 from msflow_stream.types import Image
+from msflow_stream.video import cards
 from msflow_stream.video import pixels as pixels_module
-from msflow_stream.video.cards import Card, CardContexts, CardError, CardTrials, acceleration
+from msflow_stream.video.cards import Card, CardContexts, CardError, CardTrials, DecoderChoice, acceleration
 from msflow_stream.video.motion import grey
 from msflow_stream.video.pixels import DecodedPixels, sample, shrink
 from msflow_stream.video.reading import video_reader
@@ -104,6 +106,18 @@ def test_frames_stay_on_the_card_of_the_scene_in_the_context_that_is_current() -
     assert chosen.options == {"primary_ctx": "0", "current_ctx": "1"}
 
 
+def test_a_card_that_is_lost_after_its_trial_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cards, "CONTEXTS", CardContexts(lambda _: Driver(cards=0)))
+    choice = DecoderChoice("gate", "cuda", Card(0), CardTrials(lambda _: None))
+    for _ in range(2):
+        with choice.opening() as found:
+            assert found is None
+    reason = "the CUDA device fails: CUDA error 101 of card 0"
+    assert caplog.messages == [f"gate: decodes on the processor ({reason})"]
+
+
 class Card0:
     """A card whose memory is the processor's: frames of its layouts count as being there, and are fetched by count."""
 
@@ -175,6 +189,18 @@ def test_a_frame_smaller_than_what_is_wanted_is_brought_up_by_the_processor(card
     there, here = pair("nv12", smooth(32, 48), CardFrames(torch.device("cpu")))
     np.testing.assert_array_equal(shrink(there, SIZE).values, shrink(here, SIZE).values)
     assert card.fetches == 1
+
+
+def test_a_frame_is_fetched_where_the_card_has_no_memory_left(card: Card0, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: VideoFrame) -> list[torch.Tensor]:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(card_frames, "plane_tensors", full)
+    there, here = pair("nv12", smooth(), CardFrames(torch.device("cpu")))
+    np.testing.assert_array_equal(shrink(there, SIZE).values, shrink(here, SIZE).values)
+    np.testing.assert_array_equal(sample(there), sample(here))
+    assert card.fetches == 1
+    assert CardFrames(torch.device("cpu")).small(pair("nv12", smooth())[0], SIZE) is None
 
 
 @pytest.mark.parametrize(
