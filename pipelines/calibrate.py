@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from msflow_stream.config.settings import EventSettings, Settings
+from msflow_stream.config.engines import EngineName, EnginePrecision
+from msflow_stream.config.settings import EngineSettings, EventSettings, Settings
 from msflow_stream.logs import redact
 from msflow_stream.results.figures import tail_plot
 from msflow_stream.results.wording import calibration_wording
@@ -33,6 +34,7 @@ from msflow_stream.scenes.thresholds import (
     save_calibration,
     with_thresholds,
 )
+from msflow_stream.scoring.engine_choice import images_of, make_inference
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import ScoreKind, UserError
 from msflow_stream.video.sources import expand_sources, is_live, open_source
@@ -52,6 +54,8 @@ class CalibrateJob:
         normal: sources of normal footage; without any it is the scores that the fit kept.
         plot: PNG for the tails.
         gap: seconds; alarms that lie no further apart are one. The cool-down of events.
+        engine: what runs the networks where there is normal footage, as for `score`; the scene's own if None.
+        precision: the same, of their arithmetic.
     """
 
     rate: float
@@ -59,6 +63,8 @@ class CalibrateJob:
     plot: Path | None = None
     gap: float = EventSettings().cool_down
     device: str = "auto"
+    engine: EngineName | None = None
+    precision: EnginePrecision | None = None
     image_rate: Fraction = Fraction(25)
 
 
@@ -117,7 +123,10 @@ def _score(folder: Path, job: CalibrateJob) -> tuple[list[NormalScore], Calibrat
     for spec in specs:
         if is_live(spec):
             raise UserError(f"{redact(spec)} is live and has no end: record it, and give the recordings")
-    scorer, normal = Scorer(Scene.load(folder), job.device), NormalStatistics()
+    scene, normal = Scene.load(folder), NormalStatistics()
+    own = scene.settings.engine
+    engine = EngineSettings(name=job.engine or own.name, precision=job.precision or own.precision)
+    scorer = Scorer(scene, job.device, inference=make_inference(engine, images_of(job.normal)))
     motion_every = None if scorer.scene.motion is None else scorer.settings.every
     with progress() as bars:
         task = bars.add_task(f"scoring {len(specs)} source{'s' * (len(specs) > 1)}", total=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -11,12 +12,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from rich.console import Console
 from rich.progress import Progress
 
 from msflow_stream.config.loading import differences
 from msflow_stream.config.settings import EngineSettings, Settings
-from msflow_stream.machine import choose_device
+from msflow_stream.machine import cache_folder, choose_device
 from msflow_stream.model.pyramid import Pyramid
 from msflow_stream.results.figures import loss_plot
 from msflow_stream.results.run_folder import versions
@@ -30,13 +32,18 @@ from msflow_stream.scenes.preparation import with_normalisation
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.thresholds import NormalStatistics, write_normal_scores
 from msflow_stream.scenes.training import FlowFit
-from msflow_stream.scoring.engine_choice import make_inference
-from msflow_stream.scoring.inference import Inference
+from msflow_stream.scoring.engine_choice import EngineChooser
+from msflow_stream.scoring.engine_inference import EngineInference
+from msflow_stream.scoring.inference import Inference, PlainInference
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.sources import expand_sources, group_by_scene, open_source
 
 from .terminal.progress import number, progress, table
+
+log = logging.getLogger(__name__)
+
+PLAIN = "torch float32, plain"  # no engine, but a scene's own modules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,9 +140,8 @@ def fit_frames(
         if not passes:
             checkpoints.clear()
             raise UserError("stopped before the first pass was complete: nothing is saved")
-        normal = learn_normal(scene, footage, Scorer(scene, job.device, inference=_inference(scene)).measure)
-        scene.calibration = normal.calibration(*event_times(settings), fitted=not footage.held_out)
-    scene.record = _record(scene, footage, passes, time.monotonic() - started)
+        normal, engine = _learn_normal(scene, footage)
+    scene.record = _record(scene, footage, passes, engine, time.monotonic() - started)
     scene.save(folder, overwrite=True, add=lambda staging: _add(staging, scene.name, passes, normal))
     if not interrupted:
         checkpoints.clear()
@@ -182,9 +188,32 @@ def _frames(specs: Sequence[str], every: int, image_rate: Fraction) -> Iterator[
             yield iter(reader)
 
 
-def _inference(scene: Scene) -> Inference | None:
-    """The way to measure normal frames, PyTorch's float32 always: on a CPU with what makes scoring quick."""
-    return make_inference(EngineSettings(name="torch", precision="float32")) if scene.device.type == "cpu" else None
+def _learn_normal(scene: Scene, footage: NormalFeatures) -> tuple[NormalStatistics, str]:
+    """Calibrates by the engine that scores; returns the scores of the held-out frames, and the engine's name.
+
+    On a CPU it is PyTorch in float32, whose scores all engines there give. On a GPU it is what scoring takes: scores by
+    the plain networks tell first how far it may move them.
+    """
+    if scene.device.type == "cpu":
+        return _by_engine(scene, footage, EngineSettings(name="torch", precision="float32"))
+    _calibrate(scene, footage, PlainInference())
+    return _by_engine(scene, footage, scene.settings.engine)
+
+
+def _by_engine(scene: Scene, footage: NormalFeatures, engine: EngineSettings) -> tuple[NormalStatistics, str]:
+    choose = EngineChooser(engine, cache_folder())
+    try:
+        name = str(choose(scene))
+    except UserError as error:  # passes that are done are not lost for it
+        log.warning("normal frames are measured with PyTorch in float32: %s", error)
+        return _calibrate(scene, footage, PlainInference()), PLAIN
+    return _calibrate(scene, footage, EngineInference(choose)), name
+
+
+def _calibrate(scene: Scene, footage: NormalFeatures, inference: Inference) -> NormalStatistics:
+    normal = learn_normal(scene, footage, Scorer(scene, str(scene.device), inference=inference).measure)
+    scene.calibration = normal.calibration(*event_times(scene.settings), fitted=not footage.held_out)
+    return normal
 
 
 def _run(flow_fit: FlowFit, bars: Progress, console: Console, log_pass: Callable[[Pass], None]) -> bool:
@@ -199,6 +228,8 @@ def _run(flow_fit: FlowFit, bars: Progress, console: Console, log_pass: Callable
             bars.update(task, description=line, completed=done.number * frames)
             if not bars.console.is_terminal:  # a log wants lines
                 bars.console.print(line)
+    except torch.OutOfMemoryError:
+        raise UserError("the GPU's memory is full: set a smaller fit.batch, input.size or fit.cache_memory") from None
     except KeyboardInterrupt:
         console.print(f"stopped: {len(flow_fit.passes)} of {passes} passes are complete")
         return True
@@ -225,11 +256,14 @@ def _add(folder: Path, name: str, passes: Sequence[Pass], normal: NormalStatisti
     loss_plot(folder / LOSS_PLOT, f"fit of {name}", passes)
 
 
-def _record(scene: Scene, footage: NormalFeatures, passes: Sequence[Pass], seconds: float) -> dict[str, Any]:
+def _record(
+    scene: Scene, footage: NormalFeatures, passes: Sequence[Pass], engine: str, seconds: float
+) -> dict[str, Any]:
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
         "device": str(scene.device),
+        "engine": engine,
         "sources": footage.sources,
         "frames": len(footage.fitted),
         "held_out_frames": len(footage.held_out),

@@ -137,7 +137,10 @@ class EventSettings(Section):
 
 
 class EngineSettings(Section):
-    """The engine that runs the networks that score. The fit and its thresholds are always PyTorch's float32."""
+    """The engine that runs the networks that score.
+
+    A fit is always PyTorch's; it sets thresholds by scores of PyTorch in float32 on a CPU, by the engine's on a GPU.
+    """
 
     name: EngineName = "auto"  # auto: the fastest that is installed, by a short trial on this machine
     precision: EnginePrecision = "auto"  # auto: the fastest that leaves the scores as they are; never int8

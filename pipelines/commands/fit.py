@@ -11,7 +11,19 @@ from rich.console import Console
 from msflow_stream.cores import stand_back
 from msflow_stream.types import UserError
 
-from .options import SCENES, Config, Device, ImageRate, Overrides, Overwrite, Scenes, frame_rate, scene_path
+from .options import (
+    SCENES,
+    Config,
+    Device,
+    Engine,
+    ImageRate,
+    Overrides,
+    Overwrite,
+    Precision,
+    Scenes,
+    frame_rate,
+    scene_path,
+)
 
 app = typer.Typer()
 
@@ -93,13 +105,21 @@ def calibrate(
     ] = None,
     scenes: Scenes = SCENES,
     device: Device = "auto",
+    engine: Engine = None,
+    precision: Precision = None,
     image_rate: ImageRate = "25",
 ) -> None:
     """Sets a scene's thresholds for a number of false alarms per hour, and says how sure that is."""
     from ..calibrate import CalibrateJob
     from ..calibrate import calibrate as run
 
-    run(
-        scene_path(scenes, scene),
-        CalibrateJob(rate=rate, normal=normal or (), plot=plot, device=device, image_rate=frame_rate(image_rate)),
+    job = CalibrateJob(
+        rate=rate,
+        normal=normal or (),
+        plot=plot,
+        device=device,
+        engine=engine,
+        precision=precision,
+        image_rate=frame_rate(image_rate),
     )
+    run(scene_path(scenes, scene), job)

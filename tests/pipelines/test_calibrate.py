@@ -98,7 +98,14 @@ def minute(scene: Path, normal: list[NormalScore]) -> Path:
 def run(scene: Path, rate: float, *normal: Path, plot: Path | None = None) -> tuple[Calibrated, str]:
     """What came of it, and what was printed."""
     out = StringIO()
-    job = CalibrateJob(rate=rate, normal=[str(path) for path in normal], plot=plot, device="cpu")
+    job = CalibrateJob(
+        rate=rate,
+        normal=[str(path) for path in normal],
+        plot=plot,
+        device="cpu",
+        engine="torch",
+        precision="float32",
+    )
     return calibrate(scene, job, Console(file=out, width=200)), out.getvalue()
 
 

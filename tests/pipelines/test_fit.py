@@ -16,13 +16,21 @@ import pytest
 import torch
 from PIL import Image
 
+from msflow_stream.config.settings import EngineSettings
+from msflow_stream.scenes.feature_cache import FeatureCache
+from msflow_stream.scenes.features import extract
 from msflow_stream.scenes.losses import Pass
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import FlowFit
+from msflow_stream.scoring.engine_inference import EngineInference
+from msflow_stream.scoring.engines.torch_engine import TorchEngine
+from msflow_stream.scoring.inference import Inference, PlainInference
+from msflow_stream.scoring.scorer import Scorer
+from pipelines.fit import PLAIN, _by_engine
 from tests.pipelines.conftest import Workplace
 from tests.support.command import Command
 from tests.support.data import REPOSITORY
-from tests.support.footage import frames, small_flags
+from tests.support.footage import frames, small_flags, small_settings
 
 
 def test_a_fit_saves_a_scene_that_says_where_it_comes_from(
@@ -34,6 +42,7 @@ def test_a_fit_saves_a_scene_that_says_where_it_comes_from(
     assert record["fit"]["sources"] == {"first": 15, "second": 15}
     assert (record["fit"]["frames"], record["fit"]["held_out_frames"], record["fit"]["passes"]) == (28, 2, 2)
     assert record["settings"]["fit"]["seed"] == 7
+    assert record["fit"]["engine"] == "torch float32"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["gate"]
 
 
@@ -45,6 +54,27 @@ def test_others_on_the_machine_go_first_as_far_as_a_person_says(
     monkeypatch.setattr("pipelines.commands.fit.stand_back", asked.append)
     command("fit", *given)  # of nothing
     assert asked == [niceness]
+
+
+@pytest.mark.parametrize(
+    ("engine", "name", "inference"),
+    [
+        (EngineSettings(name="torch", precision="bf16"), "torch bf16", EngineInference(lambda _: TorchEngine("bf16"))),
+        (EngineSettings(name="tensorrt"), PLAIN, PlainInference()),  # needs a GPU
+    ],
+)
+def test_normal_frames_are_measured_by_the_engine_that_scores_if_it_can_be_had(
+    engine: EngineSettings, name: str, inference: Inference, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene = Scene.new("gate", small_settings())
+    *_, footage = extract(scene, [frames(12)], FeatureCache(), 0.5)
+    normal, found = _by_engine(scene, footage, engine)
+    measures = Scorer(scene, "cpu", inference=inference).measure(footage.cache.batch(footage.held_out))
+    assert found == name
+    assert [one.scores.surprise for one in normal.scores] == pytest.approx(measures.surprise.tolist(), rel=1e-6)
+    assert scene.calibration is not None
+    assert scene.calibration.frames == 6
+    assert ("needs an NVIDIA GPU" in caplog.text) == (name == PLAIN)
 
 
 def test_a_folder_of_images_is_footage_too(command: Command, tmp_path: Path) -> None:
