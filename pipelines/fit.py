@@ -26,7 +26,7 @@ from msflow_stream.scenes.checkpoints import FileCheckpoints
 from msflow_stream.scenes.feature_cache import Cache, feature_cache
 from msflow_stream.scenes.features import NormalFeatures, extract
 from msflow_stream.scenes.folder import read_record, scene_folder
-from msflow_stream.scenes.losses import LOSS_PLOT, Pass, write_losses
+from msflow_stream.scenes.losses import LOSS_PLOT, Pass, TensorBoardLog, write_losses
 from msflow_stream.scenes.normal import event_times, learn_normal
 from msflow_stream.scenes.preparation import with_normalisation
 from msflow_stream.scenes.scene import Scene
@@ -243,10 +243,9 @@ def _tensorboard(folder: Path | None) -> AbstractContextManager[Callable[[Pass],
     if folder is None:
         return nullcontext(lambda done: None)
     try:
-        from msflow_stream.scenes.losses import TensorBoardLog
+        return TensorBoardLog(folder)
     except ImportError:
         raise UserError("TensorBoard is not installed: pip install 'msflow-stream[tensorboard]'") from None
-    return TensorBoardLog(folder)
 
 
 def _add(folder: Path, name: str, passes: Sequence[Pass], normal: NormalStatistics) -> None:

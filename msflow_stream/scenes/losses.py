@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from torch.utils.tensorboard import SummaryWriter
-
 LOSSES, LOSS_PLOT = "loss.csv", "loss.png"  # in a scene's folder
 
 
@@ -35,9 +33,15 @@ def write_losses(folder: Path, passes: Sequence[Pass]) -> None:
 
 
 class TensorBoardLog:
-    """A context whose value writes passes below `folder` as they come."""
+    """A context whose value writes passes below `folder` as they come.
+
+    Raises:
+        ImportError: TensorBoard is not installed.
+    """
 
     def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # an extra, which a fit does without
+
         self._writer = SummaryWriter(str(folder))
 
     def __enter__(self) -> TensorBoardLog:
