@@ -17,7 +17,8 @@ from msflow_stream.config.settings import Settings
 from msflow_stream.datasets.synthetic import SyntheticScene, default_violations
 from msflow_stream.model.packaged import BACKBONE
 from msflow_stream.model.pyramid import Pyramid
-from msflow_stream.scenes.features import extract, feature_cache
+from msflow_stream.scenes.feature_cache import feature_cache
+from msflow_stream.scenes.features import extract
 from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scenes.training import FlowFit
 from msflow_stream.scoring.engine_inference import EngineInference
@@ -57,7 +58,7 @@ def fitted(at: At, backbone: str) -> Scene:
     passes = 24 if at.cuda else 4
     own = (f"fit.passes={passes}", "fit.batch=4", "fit.holdout=0", "fit.learning_rate=2e-3", "fit.precision=float32")
     scene = Scene.new("gate", settings_for(at, backbone, *own)).to(at.device)
-    with feature_cache(scene.settings.fit) as cache:
+    with feature_cache(scene.settings.fit, device=scene.device) as cache:
         *_, footage = extract(scene, [frames(32 if at.cuda else 8)], cache, 0.0)
         for _ in FlowFit(scene, footage).run():
             pass

@@ -42,7 +42,7 @@ def install(folder: Path) -> str:
     wheels = [str(one) for one in sorted(folder.glob("*.whl"))]
     if not wheels:
         sys.exit(f"no wheels in {folder}: `make gpu-wheels` fetches them, where there is a network")
-    quiet = ["--quiet", "--no-index", "--no-deps", "--no-compile", "--no-cache-dir", "--disable-pip-version-check"]
+    quiet = ["--quiet", "--no-index", "--no-deps", "--no-cache-dir", "--disable-pip-version-check"]
     _pip("install", *quiet, "--target", target, *wheels)
     return target
 

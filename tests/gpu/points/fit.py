@@ -6,7 +6,8 @@ import tempfile
 from pathlib import Path
 
 from msflow_stream.scenes.checkpoints import CheckpointStore, FileCheckpoints
-from msflow_stream.scenes.features import NormalFeatures, extract, feature_cache
+from msflow_stream.scenes.feature_cache import feature_cache
+from msflow_stream.scenes.features import NormalFeatures, extract
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import FlowFit
 from tests.gpu.report import At
@@ -53,7 +54,8 @@ def _scene(at: At, device: str, precision: str) -> Scene:
 
 def _footage(at: At, device: str, precision: str) -> tuple[Scene, NormalFeatures]:
     scene = _scene(at, device, precision)
-    *_, found = extract(scene, [frames(COUNT if at.cuda else 8)], feature_cache(scene.settings.fit), 0.25)
+    cache = feature_cache(scene.settings.fit, device=scene.device)
+    *_, found = extract(scene, [frames(COUNT if at.cuda else 8)], cache, 0.25)
     return scene, found
 
 
