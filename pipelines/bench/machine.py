@@ -1,20 +1,20 @@
-"""Measurements taken in turn, round by round, and this machine: peak speed and memory, and its facts."""
+"""Measurements taken in turn, round by round, and this machine: its facts, and the memory of this process."""
 
 from __future__ import annotations
 
 import platform
 import resource
+import shutil
 import statistics
+import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from msflow_stream.cores import usable_cores
 from msflow_stream.machine import usable_memory
@@ -22,10 +22,8 @@ from msflow_stream.results.run_folder import versions
 
 from ..terminal.progress import progress
 
-PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
-SLOW = 2.0  # seconds: what takes longer is only imitated on this machine, and not waited for again
 GIGA = 1e9
-PeakKey = tuple[str, str, int]
+COPY = "copy"  # among peaks by precision: bytes that are read and written
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
@@ -69,73 +67,58 @@ def median(values: Iterable[Spent]) -> Spent:
     return Spent(statistics.median(one.wall for one in pairs), statistics.median(one.cpu for one in pairs))
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """Sizes of what the peak is measured with: a product of square matrices, and a 3x3 convolution."""
-
-    matrix: int = 1536
-    channels: int = 128
-    side: int = 64
-    batch: int = 4
-
-    @classmethod
-    def of(cls, device: torch.device) -> Load:
-        """Large enough that starting the work takes no time beside it."""
-        return cls() if device.type == "cpu" else cls(matrix=8192, channels=512, side=128, batch=32)
-
-
-class Peaks:
-    """Operations per second (a multiplication and an addition are two) by precision, where torch has it here.
-
-    They are measured in the rounds of what they are compared with, as a busy machine does less at one time than at
-    another: `measurements` go into the rounds, `add` gets what came of them.
+def machine_facts(device: torch.device, peaks: dict[str, float] | None = None) -> dict[str, Any]:
+    """Returns what a figure is read with: processor, cores, memory, device, versions, date.
 
     Args:
-        device: where the work is done.
-        load: how much; None: what suits the device.
+        device: where it was measured.
+        peaks: operations per second by precision, and bytes per second under COPY, as of `Peaks`.
     """
-
-    def __init__(self, device: torch.device, load: Load | None = None) -> None:
-        self.measurements: dict[PeakKey, Callable[[], Spent]] = {}
-        self._operations: dict[PeakKey, float] = {}
-        self._speeds: dict[str, float] = {}
-        for name, dtype in PRECISIONS.items():
-            for number, (operations, work) in enumerate(_works(dtype, device, load or Load.of(device))):
-                if _is_usable(work, device):
-                    self.measurements["peak", name, number] = _measurement(work, device)
-                    self._operations["peak", name, number] = operations
-
-    def add(self, taken: Mapping[PeakKey, Sequence[Spent]]) -> None:
-        """The fastest of all rounds counts; what is not of `measurements` is passed over."""
-        for key, operations in self._operations.items():
-            speed = operations / min(value.wall for value in taken[key])
-            self._speeds[key[1]] = max(speed, self._speeds.get(key[1], 0.0))
-
-    @property
-    def speeds(self) -> dict[str, float]:
-        """Speeds by precision; none is below float32's, which a machine without the precision computes in instead."""
-        return {name: max(speed, self._speeds["float32"]) for name, speed in self._speeds.items()}
-
-
-def machine_facts(device: torch.device, peaks: dict[str, float] | None = None) -> dict[str, Any]:
-    """Returns what a figure is read with: processor, cores, memory, device, versions, date."""
     facts = {
         "cpu": _cpu_name(),
         "cores": usable_cores(),
         "threads": torch.get_num_threads(),
         "memory_gib": round(usable_memory() / 2**30, 1),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "gpu": gpu_facts(device) if device.type == "cuda" else None,
         "versions": versions(),
         "date": datetime.now(UTC).date().isoformat(),
     }
     if peaks is not None:
-        facts["peak_gflops"] = {name: round(value / GIGA, 1) for name, value in peaks.items()}
+        facts["peak_gflops"] = {name: round(value / GIGA, 1) for name, value in peaks.items() if name != COPY}
+        facts["copy_gb_per_s"] = round(peaks[COPY] / GIGA, 1)
     return facts
+
+
+def gpu_facts(device: torch.device) -> dict[str, Any]:
+    """Returns what a GPU is: its name and memory, what it can run, and its driver."""
+    properties = torch.cuda.get_device_properties(device)
+    return {
+        "name": properties.name,
+        "memory_gib": round(properties.total_memory / 2**30, 1),
+        "multiprocessors": properties.multi_processor_count,
+        "capability": f"{properties.major}.{properties.minor}",
+        "driver": driver_version(),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
+    }
+
+
+def driver_version() -> str | None:
+    """Returns the version of NVIDIA's driver; None where it cannot be asked."""
+    if (tool := shutil.which("nvidia-smi")) is None:
+        return None
+    command = [tool, "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.split()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found[0] if found else None
 
 
 def machine_line(facts: dict[str, Any]) -> str:
     """Returns the facts of a machine in one line."""
-    gpu = "" if facts["device"] == "cpu" else f", {facts['device']}"
+    gpu = "" if facts["gpu"] is None else f", {facts['device']} (driver {facts['gpu']['driver'] or 'unknown'})"
     return f"{facts['cores']} cores of {facts['cpu']}{gpu}, torch {torch.__version__}, {facts['date']}"
 
 
@@ -143,44 +126,6 @@ def synchronise(device: torch.device) -> None:
     """Waits for what a GPU has been told to do."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _works(dtype: torch.dtype, device: torch.device, load: Load) -> list[tuple[float, Callable[[], object]]]:
-    """Operations and the work itself: of a product and, where torch has it, of a convolution."""
-    a, b = _random((load.matrix, load.matrix), dtype, device), _random((load.matrix, load.matrix), dtype, device)
-    product = 2.0 * load.matrix**3
-    if dtype == torch.int8:
-        return [(product, lambda: torch._int_mm(a, b))]  # the one product of integers that torch has
-    x = _random((load.batch, load.channels, load.side, load.side), dtype, device)
-    weight = _random((load.channels, load.channels, 3, 3), dtype, device)
-    x, weight = (one.contiguous(memory_format=torch.channels_last) for one in (x, weight))
-    convolution = 2.0 * load.batch * load.side**2 * load.channels**2 * 9
-    return [
-        (product, lambda: a @ b),
-        (convolution, lambda: F.conv2d(x, weight, padding=1)),
-    ]
-
-
-def _random(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    values = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    return (10 * values if dtype == torch.int8 else values).to(device, dtype)
-
-
-def _is_usable(work: Callable[[], object], device: torch.device) -> bool:
-    try:
-        _measurement(work, device)()
-        return _measurement(work, device)().wall < SLOW
-    except (RuntimeError, NotImplementedError):  # what torch raises where it lacks a kernel
-        return False
-
-
-def _measurement(work: Callable[[], object], device: torch.device) -> Callable[[], Spent]:
-    def whole() -> None:
-        with torch.inference_mode():
-            work()
-            synchronise(device)
-
-    return lambda: spent(whole)
 
 
 def _cpu_name() -> str:

@@ -2,68 +2,38 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass
-from typing import Protocol, get_args
+from functools import partial
+from typing import Any, Protocol, get_args
 
 import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor
 
 from msflow_stream.config.engines import ENGINES, EngineName, EnginePrecision
-from msflow_stream.model.aggregate import Aggregation, Alignment, anomaly_maps, top_k_mean
-from msflow_stream.model.flows import make_plain
+from msflow_stream.machine import tf32
 from msflow_stream.model.fused.maps import FusedMeasures
-from msflow_stream.model.msflow import MSFlow
-from msflow_stream.model.pyramid import Pyramid
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.engine_inference import EngineInference
-from msflow_stream.scoring.inference import SceneBatch
-from msflow_stream.types import UserError
+from msflow_stream.scoring.engines.base import NotInstalledError
+from msflow_stream.scoring.inference import ImageBatch, SceneBatch
+from msflow_stream.scoring.scene_functions import maps_of
+from msflow_stream.types import Image, UserError
+
+from .machine import synchronise
+from .plain import plain_model
 
 log = logging.getLogger(__name__)
 
+LONGEST = 200  # characters of an error
 PLAIN, UNFUSED = "plain", "unfused"  # unfused: the scene's own modules, which the fit works with
 
 
-class PlainModel(nn.Module):
-    """A scene's model as a plain implementation has it: dense permutations, log-determinants, all maps, batch norms."""
-
-    def __init__(
-        self,
-        pyramid: Pyramid,
-        flow: MSFlow,
-        size: tuple[int, int],
-        top_k: float = 0.03,
-        aggregation: Aggregation = "add",
-        alignment: Alignment = "corners",
-    ) -> None:
-        super().__init__()
-        self.pyramid = copy.deepcopy(pyramid)
-        self.flow = make_plain(copy.deepcopy(flow))
-        self.size, self.top_k, self.aggregation, self.alignment = size, top_k, aggregation, alignment
-        self.to(memory_format=torch.contiguous_format)
-        self.eval()
-
-    def forward(self, images: Tensor) -> FusedMeasures:
-        """Returns scores and maps of normalised images B 3 H W."""
-        features = [self.pyramid.pooled(stage) for stage in self.pyramid.backbone(images.contiguous())]
-        z, _ = self.flow(features)
-        maps = anomaly_maps(z, self.size, self.alignment)
-        return FusedMeasures(
-            score=top_k_mean(maps.mul, self.top_k),
-            surprise=top_k_mean(maps.surprise, self.top_k),
-            surprise_mean=maps.surprise.mean((1, 2)),
-            map=getattr(maps, self.aggregation).half(),
-        )
-
-
 class Measured(Protocol):
-    """The result of a variant for a batch, on the CPU: scores (B) and the map (B H W)."""
+    """The result of a variant for a batch: scores (B) and the map (B H W)."""
 
     @property
     def score(self) -> Tensor:
@@ -79,30 +49,148 @@ class Measured(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Images:
+    """A batch: as the scene prepares it (B 3 H W, in memory), and its frames (uint8 H W 3), of the input's size."""
+
+    prepared: Tensor
+    frames: Sequence[Image]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, part: slice) -> Images:
+        return Images(self.prepared[part], self.frames[part])
+
+
+@dataclass(frozen=True, slots=True)
 class ScoringVariant:
-    """One variant: `measure` takes normalised images (B 3 H W, on the CPU) to where the results can be read."""
+    """One variant.
+
+    Attributes:
+        given: what `measure` takes, made of a batch.
+        measure: scores it.
+        error: why there are no figures, in words; None: there are.
+    """
 
     engine: str
     precision: str
-    measure: Callable[[Tensor], Measured]
+    given: Callable[[Images], Any]
+    measure: Callable[[Any], Measured]
+    error: str | None = None
 
 
-def variants_of(scene: Scene, normal: Sequence[Tensor], names: Sequence[str] = ()) -> Iterator[ScoringVariant]:
-    """The plain variant first, then every other that works on this machine, on the scene's device.
+class Variants:
+    """The variants of scoring with a scene, where it is.
 
     Args:
         scene: what is scored with.
         normal: batches of prepared images (B 3 H W), in which int8 finds the ranges of numbers.
-        names: of engines; all if none is named.
+        transfers: whether images come from memory and results are put there; else both stay on the device, and only
+            its work counts.
     """
-    yield ScoringVariant(PLAIN, "float32", _plain(scene))
-    yield ScoringVariant(UNFUSED, "float32", scene.measure)
-    known = [name for name, info in ENGINES.items() if scene.device.type in info.devices]
-    for name in (one for one in known if not names or one in names):
-        for precision in get_args(EnginePrecision):
-            variant = None if precision == "auto" else _engine_variant(scene, name, precision, normal)
-            if variant is not None:
-                yield variant
+
+    def __init__(self, scene: Scene, normal: Sequence[Tensor], transfers: bool = True) -> None:
+        self._scene, self._normal, self._transfers = scene, normal, transfers
+
+    def all(self, names: Sequence[str] = ()) -> Iterator[ScoringVariant]:
+        """The plain variant first, in the kinds of float32 that the device has, then the unfused one and the engines.
+
+        An engine that fails is there with its error. One that is not installed is left out, unless it is named.
+
+        Args:
+            names: of engines; all if none is named.
+        """
+        model, on_gpu = plain_model(self._scene), self._scene.device.type == "cuda"
+        yield self._modules(PLAIN, "float32", model)
+        if on_gpu:
+            yield self._modules(PLAIN, "tf32", model)
+        if self._transfers:
+            yield ScoringVariant(UNFUSED, "float32", self._tensor, self._scene.measure)
+        for name, info in ENGINES.items():
+            if self._scene.device.type not in info.devices or (names and name not in names):
+                continue
+            for precision in info.precisions:
+                if precision == "tf32" and not on_gpu:
+                    continue
+                try:
+                    yield self._engine(name, precision)
+                except NotInstalledError as error:
+                    if name not in names:
+                        log.info("left out: %s %s: %s", name, precision, error)
+                        break
+                    yield failed(name, precision, error)
+                except Exception as error:  # whatever a runtime raises
+                    yield failed(name, precision, error)
+
+    def _modules(self, name: str, precision: str, model: Callable[[Tensor], FusedMeasures]) -> ScoringVariant:
+        device = self._scene.device
+
+        def measure(images: Tensor) -> Measured:
+            with torch.inference_mode(), tf32() if precision == "tf32" else nullcontext():
+                found = model(images.to(device, non_blocking=True))
+                if self._transfers:
+                    return FusedMeasures(*(value.cpu() for value in found))
+                synchronise(device)
+                return found
+
+        return ScoringVariant(name, precision, self._tensor, measure)
+
+    def _engine(self, name: EngineName, precision: EnginePrecision) -> ScoringVariant:
+        scene, score, engine = self._scene, self._scene.settings.score, ENGINES[name].make(precision)
+        inference = EngineInference(lambda _: engine, lambda _: self._normal)
+        with redirect_stdout(sys.stderr):  # NNCF draws a progress bar
+            inference.prepare(scene)
+        if not self._transfers:
+            return ScoringVariant(name, precision, self._tensor, partial(_left_there, inference, scene))
+        if scene.device.type == "cpu":
+            return ScoringVariant(
+                name,
+                precision,
+                self._tensor,
+                lambda images: inference.measures([SceneBatch(scene, inference.features(scene, images), score)])[0],
+            )
+        return ScoringVariant(
+            name,
+            precision,
+            lambda images: [inference.image(scene, frame) for frame in images.frames],
+            lambda images: inference.measure_images([ImageBatch(scene, images, score)])[0],
+        )
+
+    def _tensor(self, images: Images) -> Tensor:
+        device = self._scene.device
+        if not self._transfers:
+            return images.prepared.to(device)
+        return images.prepared if device.type == "cpu" else images.prepared.pin_memory()
+
+
+def _left_there(inference: EngineInference, scene: Scene, images: Tensor) -> Measured:
+    """Scores images that are on the device by an engine's functions; the results stay there."""
+    score = scene.settings.score
+    with torch.inference_mode():
+        functions = inference.scenes.get(scene)
+        if functions.is_joined:
+            found = functions.joined(score, False)([images])
+        else:
+            likelihoods = functions.likelihoods(inference.features(scene, images))
+            found = maps_of(scene, score, likelihoods)(likelihoods)
+        synchronise(scene.device)
+    return FusedMeasures(*found)
+
+
+def failed(engine: str, precision: str, error: Exception) -> ScoringVariant:
+    """Returns a variant that has no figures."""
+    return ScoringVariant(engine, precision, _nothing, _nothing, in_words(error))
+
+
+def in_words(error: Exception) -> str:
+    """Returns an error in a line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = " ".join(lines[:2])[:LONGEST]
+    return text if isinstance(error, UserError) and text else f"{type(error).__name__}: {text}".removesuffix(": ")
+
+
+def _nothing(_: Any) -> Any:
+    raise AssertionError("this variant failed before")
 
 
 def check_engines(names: Sequence[str]) -> None:
@@ -116,39 +204,16 @@ def check_engines(names: Sequence[str]) -> None:
             raise UserError(f"there is no engine {name!r}, only {', '.join(ENGINES)}")
 
 
-def _engine_variant(
-    scene: Scene, name: EngineName, precision: EnginePrecision, normal: Sequence[Tensor]
-) -> ScoringVariant | None:
-    """None where the engine is not installed, lacks the precision, or cannot run on this machine."""
-    try:
-        engine = ENGINES[name].make(precision)
-        inference = EngineInference(lambda _: engine, lambda _: normal)
-        with redirect_stdout(sys.stderr):  # NNCF draws a progress bar
-            inference.prepare(scene)
-    except (UserError, RuntimeError) as error:
-        log.info("left out: %s %s: %s", name, precision, error)
-        return None
-    score = scene.settings.score
-    return ScoringVariant(
-        name,
-        precision,
-        lambda images: inference.measures([SceneBatch(scene, inference.features(scene, images), score)])[0],
-    )
+def check_profiled(names: Sequence[str]) -> None:
+    """Refuses what is no ENGINE:PRECISION.
 
-
-def plain_model(scene: Scene) -> PlainModel:
-    """Returns the model that a PyTorch implementation without any thought of speed has."""
-    score = scene.settings.score
-    size = scene.settings.input.size
-    return PlainModel(scene.pyramid, scene.flow, size, score.top_k, score.aggregation, score.alignment)
-
-
-def operations(scene: Scene) -> int:
-    """Returns the operations of the plain model's convolutions and products for a frame; a multiply-add is two."""
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        plain_model(scene)(torch.zeros(1, 3, *scene.settings.input.size, device=scene.device))
-    return int(counter.get_total_flops())
+    Raises:
+        UserError: there is one.
+    """
+    for name in names:
+        engine, _, precision = name.partition(":")
+        if engine not in (PLAIN, UNFUSED, *ENGINES) or precision not in get_args(EnginePrecision)[1:]:
+            raise UserError(f"--profile {name!r} is none of a variant: give it as torch:bf16 or {PLAIN}:float32")
 
 
 def largest_difference(found: Sequence[Measured], expected: Sequence[Measured]) -> float:
@@ -156,15 +221,5 @@ def largest_difference(found: Sequence[Measured], expected: Sequence[Measured]) 
     differences = []
     for one, other in zip(found, expected, strict=True):
         for value, right in ((one.score, other.score.double()), (one.surprise, other.surprise.double())):
-            differences.append(float(((value - right).abs() / right.abs().clamp(min=1)).max()))
+            differences.append(float(((value.cpu() - right.cpu()).abs() / right.cpu().abs().clamp(min=1)).max()))
     return max(differences)
-
-
-def _plain(scene: Scene) -> Callable[[Tensor], Measured]:
-    model = plain_model(scene)
-
-    def measure(images: Tensor) -> Measured:
-        with torch.inference_mode():
-            return FusedMeasures(*(value.cpu() for value in model(images.to(scene.device))))
-
-    return measure

@@ -61,6 +61,7 @@ def bench_fit(
     epilog="Examples:\n\n"
     "msflow-stream bench scorer\n\n"
     "msflow-stream bench scorer --backbone wide_resnet50_2 --input-size 512 --batch 32 --device cuda --json f.json\n\n"
+    "msflow-stream bench scorer --backbone wide_resnet50_2 --batch 32 --no-transfers --profile torch:bf16\n\n"
     "msflow-stream bench scorer --scene gate",
 )
 def bench_scorer(
@@ -79,6 +80,18 @@ def bench_scorer(
     engine: Annotated[
         list[str] | None, typer.Option(help="Engine to time; all of them if not given; may be repeated.")
     ] = None,
+    transfers: Annotated[
+        bool,
+        typer.Option(
+            help="Whether images come from memory and results are put there; otherwise both stay on the device."
+        ),
+    ] = True,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Variant such as torch:bf16 whose longest kernels (on a CPU: operators) are listed; may be repeated."
+        ),
+    ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Timed rounds, each of all ways in turn.")] = 9,
     set_: Overrides = None,
     scenes: Scenes = SCENES,
@@ -96,7 +109,18 @@ def bench_scorer(
         chosen = [random_scene(name, size(input_size), set_ or ()) for name in backbone]
     else:
         chosen = [Scene.load(scene_path(scenes, scene))]
-    run(chosen, ScorerJob(batches=batch or (1, 4), repeats=repeats, device=device, out=out, engines=engine or ()))
+    run(
+        chosen,
+        ScorerJob(
+            batches=batch or (1, 4),
+            repeats=repeats,
+            device=device,
+            out=out,
+            engines=engine or (),
+            transfers=transfers,
+            profiled=profile or (),
+        ),
+    )
 
 
 @group.command(

@@ -92,9 +92,13 @@ class Engine(ABC):
         """
 
 
-def missing(package: str, extra: str | None) -> UserError:
+class NotInstalledError(UserError):
+    """An engine's package that is not installed."""
+
+
+def missing(package: str, extra: str | None) -> NotInstalledError:
     """Returns the error of an engine whose package is not installed."""
-    return UserError(f"{package} is not installed: pip install 'msflow-stream[{extra}]', or use another --engine")
+    return NotInstalledError(f"{package} is not installed: pip install 'msflow-stream[{extra}]', or use another --engine")
 
 
 def check_precision(precision: EnginePrecision, device: torch.device) -> None:

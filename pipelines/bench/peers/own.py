@@ -30,7 +30,7 @@ from ...fit import FitJob, fit
 from ...score import score
 from ...score_source import ScoreJob
 from ..machine import Spent, peak_memory
-from ..variants import plain_model
+from ..plain import plain_model
 from .runs import WARM_UP, ClipScores, Fitted, Run
 
 Image = npt.NDArray[np.uint8]

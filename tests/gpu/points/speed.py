@@ -16,7 +16,7 @@ from torch.profiler import ProfilerActivity, profile
 from msflow_stream.config.engines import EnginePrecision
 from msflow_stream.machine import tf32
 from msflow_stream.scenes.scene import Scene
-from pipelines.bench.variants import operations, plain_model
+from pipelines.bench.plain import operations, plain_model
 from tests.gpu.report import At
 from tests.gpu.subjects import SMALL, engine_for, inference_of, measures_by, new_scene, on, prepared
 

@@ -19,7 +19,7 @@ from msflow_stream.model.fused.pyramid import fold_batch_norms
 from msflow_stream.model.fused.winograd import use_winograd
 from msflow_stream.model.msflow import MSFlow
 from msflow_stream.model.pyramid import Padding, Pyramid, load_weights
-from pipelines.bench.variants import PlainModel
+from pipelines.bench.plain import PlainModel
 
 TOLERANCE = 1e-4  # of the largest value
 HALF = 2**-10  # of a map: two float16 beside each other

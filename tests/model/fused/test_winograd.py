@@ -12,7 +12,7 @@ from msflow_stream.model.fused import FusedModel
 from msflow_stream.model.fused.winograd import WinogradConvolution, use_winograd
 from msflow_stream.model.msflow import MSFlow
 from msflow_stream.model.pyramid import Pyramid
-from pipelines.bench.variants import PlainModel
+from pipelines.bench.plain import PlainModel
 
 
 @settings(deadline=None, max_examples=30)
