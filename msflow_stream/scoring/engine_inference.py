@@ -171,8 +171,8 @@ class EngineInference:
         torch.cuda.empty_cache()
 
     def _preparation(self, device: torch.device) -> DevicePreparation:
-        with self._lock:
-            return self._preparations.setdefault(device, DevicePreparation(device))
+        made = self._preparations.get(device)  # without the lock: every frame is here, while networks are made
+        return made or self._preparations.setdefault(device, DevicePreparation(device))
 
     def _network(self, scene: Scene) -> FeatureGraph:
         """The network of a scene's pyramid, made once for all sizes."""
