@@ -80,24 +80,41 @@ def image_cases() -> Iterator[Case]:
         dtype, channels = TYPES[number % 3], (5, 24, 70)[number % 3]
         x = noise(2, channels, 6, 5, dtype=dtype).to(memory_format=torch.channels_last)
         residual = x.flip(2) if number % 2 else None
-        for padding in ((0, 0), (1, 1), (3, 2)):
+        for padding in ((0, 0), (3, 2)):
             given = x, noise(channels), residual, activation, padding, dtype, 0
             yield f"finish {activation} {padding}", lambda ops, g=given: ops.finish(*g)
     images = noise(2, 3, 9, 7)
-    yield "images", lambda ops: ops.finish(images, None, None, "none", (3, 3), torch.bfloat16, 8)
-    yield "images", lambda ops: ops.finish(images[..., 1:], None, images[..., 1:], "none", (0, 0), torch.float32, 0)
+    yield "finish images", lambda ops: ops.finish(images, None, None, "none", (3, 3), torch.bfloat16, 8)
+    yield (
+        "finish images",
+        lambda ops: ops.finish(images[..., 1:], None, images[..., 1:], "none", (0, 0), torch.float32, 0),
+    )
+
+
+def broken_cases() -> Iterator[Case]:
+    broken = torch.full((1, 3, 4, 4), torch.nan)
+    for activation in plain.ACTIVATIONS:
+        yield (
+            "finish nan",
+            lambda ops, a=activation: ops.finish(broken, None, None, a, (1, 1), torch.float32, 0).isnan(),
+        )
+    pixels, constant = broken[0, :, 0], torch.zeros(1, 4)
+    yield "norm_relu nan", lambda ops: changed(pixels, lambda o: ops.norm_relu_(o, constant, None, None, 0.0)).isnan()
+    yield "log_likelihood nan", lambda ops: ops.log_likelihood(pixels, torch.ones(4), 1e6).isnan()
 
 
 def main() -> None:
     """Prints the difference of each case, in units of what its type can tell apart at the largest value."""
     found: dict[str, float] = {}
-    for make in (flow_cases, norm_cases, fusion_cases, image_cases):
+    for make in (flow_cases, norm_cases, fusion_cases, image_cases, broken_cases):
         for name, case in make():
             mine, expected = case(cuda), case(plain)
             assert mine.dtype == expected.dtype
             assert mine.shape == expected.shape
             assert mine.stride() == expected.stride()
-            step = torch.finfo(mine.dtype).eps * float(expected.abs().max())
+            step = float(expected.double().abs().max()) * (
+                torch.finfo(mine.dtype).eps if mine.is_floating_point() else 1
+            )
             difference = float((mine.double() - expected.double()).abs().max()) / step
             found[name] = max(found.get(name, 0.0), difference)
     sys.stdout.write(json.dumps(found))
