@@ -121,6 +121,8 @@ class FakeGpu(TorchDispatchMode):
         found = func(*args, **kwargs)
         if func in PADDINGS and found.is_cuda:
             found = found.new_empty(found.shape)
+        if func is aten.convolution.default and found.is_cuda and found.ndim == 4:
+            found = found.new_empty(found.shape).to(memory_format=_order(args[0], args[1]))
         self._note(func, args, kwargs, tensors, found)
         return self._pin(found) if pinned else found
 
@@ -188,8 +190,8 @@ def _bytes(one: Tensor) -> int:
 
 def _reorders(func: Any, args: Any, found: Any) -> bool:
     name = func._schema.name.removeprefix("aten::")
-    if name == "convolution":  # cuDNN works in the order of the weights
-        return not args[0].is_contiguous(memory_format=_order(args[1])) and not _is_small(args[0])
+    if name == "convolution":
+        return not args[0].is_contiguous(memory_format=_order(args[0], args[1])) and not _is_small(args[0])
     if func in PADDINGS:
         return not args[0].is_contiguous()
     if name not in ("clone", "_to_copy", "copy_"):
@@ -199,9 +201,14 @@ def _reorders(func: Any, args: Any, found: Any) -> bool:
     return same and _steps(source) != _steps(found)
 
 
-def _order(weight: Tensor) -> torch.memory_format:
-    last = weight.ndim == 4 and weight.is_contiguous(memory_format=torch.channels_last)
-    return torch.channels_last if last and not weight.is_contiguous() else torch.contiguous_format
+def _order(*tensors: Tensor) -> torch.memory_format:
+    """The order in which cuDNN works: channels-last if the images or the weights are."""
+    last = any(
+        one.ndim == 4 and one.is_contiguous(memory_format=torch.channels_last)
+        for one in tensors
+        if not one.is_contiguous()
+    )
+    return torch.channels_last if last else torch.contiguous_format
 
 
 def _is_small(images: Tensor) -> bool:

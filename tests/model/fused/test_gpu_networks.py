@@ -31,7 +31,7 @@ def likelihoods(flow: MSFlow, features: Sequence[Tensor]) -> list[Tensor]:
     return [-0.5 * z.square().mean(1) for z in copy.deepcopy(flow).double()([one.double() for one in features])[0]]
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=10)
 @given(
     scales=st.lists(st.tuples(st.integers(1, 6), st.integers(1, 4), sides, sides), min_size=1, max_size=4),
     condition=st.sampled_from([0, 4, 8]),
@@ -60,7 +60,7 @@ def small_flow() -> tuple[MSFlow, list[Tensor]]:
 
 def test_what_a_network_is_made_from_stays_as_it_is() -> None:
     flow, x = small_flow()
-    plain = pyramid("resnet18")
+    plain = pyramid("tf_efficientnet_lite0")
     before = [{name: value.clone() for name, value in one.state_dict().items()} for one in (flow, plain)]
     given = [one.clone() for one in x]
     GpuPyramid(plain, torch.bfloat16)
@@ -97,7 +97,7 @@ def test_the_flow_can_be_compiled_as_a_whole() -> None:
     ("backbone", "padding"),
     [
         *((name, how) for name in ("resnet18", "tf_efficientnet_lite0") for how in ("reflect", "zeros")),
-        *((name, "reflect") for name in ("mobilenetv2_100", "resnet26", "mobilenetv3_small_050", "densenet121")),
+        *((name, "reflect") for name in ("mobilenetv2_100", "mobilenetv3_small_050", "densenet121")),
     ],
 )
 def test_the_features_are_as_exact_as_those_of_the_pyramid(backbone: str, padding: str) -> None:
@@ -193,15 +193,15 @@ class Beside(FakeGpu):
             self.traffic += sum(one.nbytes for known, one in pairs if known.alias_info is not None)
 
 
-def networks(backbone: str, size: tuple[int, int]) -> tuple[GpuPyramid, GpuFlow]:
+def networks(backbone: str, size: tuple[int, int], blocks: Sequence[int] = (2, 5, 8)) -> tuple[GpuPyramid, GpuFlow]:
     plain = Pyramid(backbone)
     sizes = [(-(-size[0] // stride), -(-size[1] // stride)) for stride in (8, 16, 32)]
-    return GpuPyramid(plain, torch.bfloat16), GpuFlow(MSFlow(plain.channels), sizes, torch.bfloat16)
+    return GpuPyramid(plain, torch.bfloat16), GpuFlow(MSFlow(plain.channels, blocks), sizes, torch.bfloat16)
 
 
 @pytest.mark.parametrize("backbone", NAMED[:-1])
 def test_nothing_on_a_gpu_waits_or_copies(backbone: str) -> None:
-    made = networks(backbone, (96, 128))
+    made = networks(backbone, (96, 128), (1, 2, 1))
     with FakeGpu() as gpu, torch.inference_mode():
         features, flow = map(fake_cuda, made)
         for batch in (1, 3, 8):

@@ -55,6 +55,7 @@ class _Merger:
         self.model, self.graph, self.dtype = model, model.graph, dtype
         self.modules: dict[str, nn.Module] = dict(model.named_modules(remove_duplicate=False))
         self.calls = Counter(id(self.module(node)) for node in self.graph.nodes if node.op == "call_module")
+        self.read = {str(node.target).rpartition(".")[0] for node in self.graph.nodes if node.op == "get_attr"}
         self.made = 0
 
     def enter(self) -> None:
@@ -87,9 +88,10 @@ class _Merger:
         return None
 
     def _convolution(self, node: Any) -> nn.Conv2d | None:
-        """The convolution of a node, if it is called nowhere else."""
+        """The convolution of a node, if it is called nowhere else and nobody reads its weights."""
         module = self.module(node)
-        return module if isinstance(module, nn.Conv2d) and self.calls[id(module)] == 1 else None
+        alone = isinstance(module, nn.Conv2d) and self.calls[id(module)] == 1 and str(node.target) not in self.read
+        return module if alone else None  # type: ignore[return-value]  # it is one
 
     def _ends(self, node: fx.Node) -> bool:
         """Whether a convolution has anything behind it that a tail can take."""
