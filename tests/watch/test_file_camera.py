@@ -48,6 +48,7 @@ def test_every_nth_frame_arrives_under_the_cameras_name(video: Path, every: int)
     status = camera.status()
     assert (status.frames_read, status.frames_sampled, status.decode_errors) == (COUNT, len(wanted), 0)
     assert (status.state, status.fault, status.lag, status.segment) == (State.STOPPED, None, None, 0)
+    assert status.decoder == "cpu"
     assert status.info is not None
     assert (status.info.name, status.info.width, status.info.height, status.info.codec) == ("gate", 64, 48, "h264")
 
