@@ -87,7 +87,9 @@ def plane_tensors(frame: VideoFrame) -> list[Tensor]:
     return [from_dlpack(plane.__dlpack__()) for plane in frame.planes]
 
 
-def shrink_planes(planes: Sequence[Tensor], size: tuple[int, int], siting: tuple[float, float]) -> Tensor:
+def shrink_planes(
+    planes: Sequence[Tensor], size: tuple[int, int], siting: tuple[float, float], kind: torch.dtype | None = None
+) -> Tensor:
     """Returns uint8 3 x h x w: planes stretched to a height and width, each pixel the mean over its area.
 
     Chroma that has fewer samples than the result is brought up by linear interpolation, as libswscale does.
@@ -96,29 +98,33 @@ def shrink_planes(planes: Sequence[Tensor], size: tuple[int, int], siting: tuple
         planes: luma, and chroma in two planes or as pairs in one; of 8 bits, or of 10 in the highest bits of 16.
         size: height and width; at most those of the luma.
         siting: that of `video.reading.colour.chroma_siting`.
+        kind: what is computed in. None: float16 on a card, which holds the values of either exactly and is off by a
+            fifth of a grey level at most in the end; else float32.
     """
-    luma, chroma = _levels(planes[0])[None], [_levels(plane) for plane in planes[1:]]
+    kind = kind or (torch.float16 if planes[0].is_cuda else torch.float32)
+    luma, chroma = _levels(planes[0], kind)[None], [_levels(plane, kind) for plane in planes[1:]]
     pairs = chroma[0].permute(2, 0, 1) if len(chroma) == 1 else torch.stack(chroma)  # 2 H' W'
     made = [_shrunk(luma, size, (0.0, 0.0)), _shrunk(pairs, size, siting)]
     return torch.cat(made).round_().clamp_(0, 255).to(torch.uint8)  # 3 h w
 
 
-def _levels(plane: Tensor) -> Tensor:
+def _levels(plane: Tensor, kind: torch.dtype) -> Tensor:
     """The values in grey levels of 8 bits."""
     if plane.dtype == torch.uint8:
-        return plane.float()
-    return plane.view(torch.int16).int().bitwise_and_(0xFFFF).float().div_(256)  # few operations know uint16
+        return plane.to(kind)
+    values = plane.view(torch.int16).int().bitwise_and_(0xFFFF)  # few operations know uint16
+    return values.float().div_(256).to(kind)
 
 
 def _shrunk(planes: Tensor, size: tuple[int, int], siting: tuple[float, float]) -> Tensor:
     height, width = planes.shape[1:]
-    down = _weights(size[0], height, siting[1], planes.device)  # h H
-    across = _weights(size[1], width, siting[0], planes.device)  # w W
+    down = _weights(size[0], height, siting[1], planes.device, planes.dtype)  # h H
+    across = _weights(size[1], width, siting[0], planes.device, planes.dtype)  # w W
     return down @ (planes @ across.T)  # n h w
 
 
 @lru_cache(KEPT)
-def _weights(count: int, samples: int, shift: float, device: torch.device) -> Tensor:
+def _weights(count: int, samples: int, shift: float, device: torch.device, kind: torch.dtype) -> Tensor:
     """The shares of samples in each of `count` means, count x samples; `shift` is where samples lie, in samples."""
     step = samples / count
     centres = (torch.arange(count, dtype=torch.float64) + 0.5) * step - shift
@@ -131,7 +137,7 @@ def _weights(count: int, samples: int, shift: float, device: torch.device) -> Te
     shares /= shares.sum(1, keepdim=True)
     weights = torch.zeros(count, samples, dtype=torch.float64)
     weights.index_add_(1, places.long().clamp_(0, samples - 1), shares)
-    return weights.float().to(device)
+    return weights.to(device, kind)
 
 
 def _device_of(frame: VideoFrame) -> torch.device:

@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 
 from msflow_stream.config.settings import InputSettings
 from msflow_stream.scenes import card_frames
-from msflow_stream.scenes.card_frames import CardFrames, card_of, plane_tensors, shrink_planes
+from msflow_stream.scenes.card_frames import CardFrames, _shrunk, card_of, plane_tensors, shrink_planes
 from msflow_stream.scenes.preparation import DevicePreparation, prepare
 from msflow_stream.types import Image
 from msflow_stream.video import pixels as pixels_module
@@ -30,18 +30,29 @@ def smooth(height: int, width: int) -> Image:
     return np.rint(127.5 + 90 * np.stack(waves, 2)).astype(np.uint8)
 
 
-def decoded(layout: str, size: tuple[int, int] = (480, 640)) -> VideoFrame:
+def decoded(layout: str, size: tuple[int, int] = (240, 320)) -> VideoFrame:
     frame = VideoFrame.from_ndarray(smooth(*size), format="rgb24").reformat(format="yuv420p")
     frame.colorspace, frame.color_range = 1, 1
     return frame if layout == "yuv420p" else frame.reformat(format=layout)
 
 
 @pytest.mark.parametrize("layout", ["nv12", "p010le", "yuv420p", "yuv422p", "yuv444p"])
-@pytest.mark.parametrize("size", [(480, 640), (448, 600), (256, 256), (224, 320), (37, 51)])
-def test_small_planes_are_those_of_the_processor_within_a_grey_level(layout: str, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("size", [(240, 320), (224, 300), (128, 128), (112, 160), (37, 51)])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16], ids=["float32", "float16, as on a card"])
+def test_small_planes_are_those_of_the_processor_within_a_grey_level(
+    layout: str, size: tuple[int, int], kind: torch.dtype
+) -> None:
     frame, converter = decoded(layout), FrameConverter()
-    found = shrink_planes(plane_tensors(frame), size, converter.siting(frame)).numpy().astype(int)
+    found = shrink_planes(plane_tensors(frame), size, converter.siting(frame), kind).numpy().astype(int)
     np.testing.assert_allclose(found, converter.planes(frame, size), atol=1)
+
+
+def test_float16_is_off_by_a_fifth_of_a_grey_level_at_most() -> None:
+    values = torch.randint(0, 256, (3, 270, 480), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    values[1] |= 192  # bright: its steps are the largest
+    values[2] = 255
+    half, single = (_shrunk(values.to(kind), (64, 96), MIDDLE).float() for kind in (torch.float16, torch.float32))
+    assert (half - single).abs().max() < 0.2
 
 
 def test_pixels_are_the_means_over_their_areas() -> None:
@@ -82,7 +93,7 @@ def test_frames_on_the_device_of_a_batch_stay_there_and_are_prepared_as_others_a
 
 
 @pytest.mark.usefixtures("card")
-@pytest.mark.parametrize(("size", "device"), [((480, 642), CPU), ((96, 128), torch.device("cuda", 1))])
+@pytest.mark.parametrize(("size", "device"), [((240, 322), CPU), ((96, 128), torch.device("cuda", 1))])
 def test_frames_that_are_smaller_or_elsewhere_are_the_processor_s(size: tuple[int, int], device: torch.device) -> None:
     assert CardFrames(device).small(DecodedPixels(decoded("nv12"), FrameConverter()), size) is None
 
