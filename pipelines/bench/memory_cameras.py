@@ -16,7 +16,7 @@ from msflow_stream.datasets.synthetic import SyntheticScene
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.scene_cache import SceneCache
 from msflow_stream.scoring.inference import Inference
-from msflow_stream.scoring.scorer import ScoreRequest, score_batch
+from msflow_stream.scoring.scorer import IN_FLIGHT, ScoreRequest, score_batch
 from msflow_stream.stream.contract import Deliver, Limits
 from msflow_stream.stream.runner import StreamRunner
 from msflow_stream.types import Frame, FrameScore, UserError
@@ -24,15 +24,25 @@ from msflow_stream.types import Frame, FrameScore, UserError
 from .machine import Spent, spent
 
 IMAGES = 8
+STARTING = 0.1  # seconds that the threads of live cameras have before the first frame
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """Cameras that show frames at fixed times: how many, and seconds from a frame's arrival to its delivery."""
+    """Cameras that show frames at fixed times.
+
+    Attributes:
+        offered: frames of all cameras.
+        seconds: from the first frame to the last score.
+        latencies: seconds from a frame's arrival to the delivery of its score.
+        behind: by camera, seconds from when each delivered frame was due to that delivery: the arrival of a frame is
+            late, too, where cameras wait for the machine.
+    """
 
     offered: int
     seconds: float
     latencies: npt.NDArray[np.float64]
+    behind: Mapping[str, npt.NDArray[np.float64]]
 
     @property
     def delivered_per_s(self) -> float:
@@ -43,6 +53,16 @@ class Live:
     def dropped(self) -> float:
         """The share of the frames that a newer one took the place of."""
         return 1 - len(self.latencies) / self.offered
+
+    @property
+    def least_scored(self) -> float:
+        """The share of its frames that the camera with the fewest scores got."""
+        return min(len(times) for times in self.behind.values()) * len(self.behind) / self.offered
+
+    @property
+    def most_behind(self) -> float:
+        """Seconds that the camera with the latest score was behind live then; nan if a camera got none."""
+        return max((float(times.max()) if len(times) else float("nan")) for times in self.behind.values())
 
     def percentile(self, percent: float) -> float:
         """Returns a percentile of the latencies in milliseconds; nan if no frame was delivered."""
@@ -67,7 +87,8 @@ class MemoryCameras:
         self, cache: SceneCache, names: Sequence[str], count: int, batch: int, inference: Inference | None = None
     ) -> None:
         self.scenes: dict[str, Scene] = {f"camera {i}": cache.get(names[i % len(names)]) for i in range(count)}
-        self._images = images(next(iter(self.scenes.values())).settings.input.size)
+        first = next(iter(self.scenes.values()))
+        self._images, self._device = images(first.settings.input.size), cache.device
         self._batch, self._inference = batch, inference
 
     def all_at_once(self, frames: int) -> Spent:
@@ -80,20 +101,28 @@ class MemoryCameras:
         """Returns what becomes of frames that come `rate` times a second from each camera; the newest waits."""
         arrived: dict[tuple[str, int], float] = {}
         latencies: list[float] = []
+        behind: dict[str, list[float]] = {name: [] for name in self.scenes}
         count, each = len(self.scenes), max(1, round(rate * seconds))
-        begin = time.perf_counter()
+        begin = time.perf_counter() + STARTING
+        phases = {name: i / count for i, name in enumerate(self.scenes)}
 
-        def shown(name: str, phase: float) -> Iterator[Frame]:
+        def due(name: str, index: int) -> float:
+            return begin + (phases[name] + index) / rate
+
+        def shown(name: str) -> Iterator[Frame]:
             for frame in self._frames(name, each):
-                time.sleep(max(0.0, begin + (phase + frame.index) / rate - time.perf_counter()))
+                time.sleep(max(0.0, due(name, frame.index) - time.perf_counter()))
                 arrived[name, frame.index] = time.perf_counter()
                 yield frame
 
         def deliver(name: str, frame: Frame, _: FrameScore | None) -> None:
-            latencies.append(time.perf_counter() - arrived[name, frame.index])
+            now = time.perf_counter()
+            latencies.append(now - arrived[name, frame.index])
+            behind[name].append(now - due(name, frame.index))
 
-        self._run({name: shown(name, i / count) for i, name in enumerate(self.scenes)}, deliver, live=True)
-        return Live(count * each, time.perf_counter() - begin, np.array(latencies))
+        self._run({name: shown(name) for name in self.scenes}, deliver, live=True)
+        times = {name: np.array(values) for name, values in behind.items()}
+        return Live(count * each, time.perf_counter() - begin, np.array(latencies), times)
 
     def _run(self, sources: Mapping[str, Iterator[Frame]], deliver: Deliver | None = None, live: bool = False) -> None:
         """Runs all sources to their ends.
@@ -106,7 +135,7 @@ class MemoryCameras:
             self._score,
             deliver or (lambda name, frame, score: None),
             lambda name, error: errors.append(error),
-            Limits(batch=self._batch),
+            Limits(batch=self._batch, scorers=1 if self._device.type == "cpu" else IN_FLIGHT),
         )
         with engine:
             for name, frames in sources.items():

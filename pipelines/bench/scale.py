@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from msflow_stream.config.loading import override
 from msflow_stream.config.settings import EngineSettings, Settings
 from msflow_stream.files import write_json
@@ -33,6 +35,9 @@ COLUMNS = [
     *("live: offered/s", "delivered/s", "dropped"),
 ]
 LATENCIES = {"p50": 50, "p95": 95, "p99": 99}
+WORST = ["slowest camera", "most behind live", "all within 1 s"]
+BEHIND = 1.0  # seconds: so far behind live a camera may be
+WARM_UP = 2.0  # seconds of live cameras before those that count, on a GPU: batches of all sizes are recorded then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +78,9 @@ class ScaleRow:
         live_offered_per_s, live_delivered_per_s: frames of cameras that show them at fixed times.
         live_dropped: the share of those whose place a newer one took before they were scored.
         latency_ms: from a live frame's arrival to the delivery of its score, by percentile.
+        slowest_camera_per_s: scored frames a second of the live camera that got the fewest.
+        behind_s: by live camera, how far behind live its latest score was: from when that frame was due.
+        keeps_up: whether every camera got all scores, each within BEHIND.
     """
 
     cameras: int
@@ -86,6 +94,9 @@ class ScaleRow:
     live_delivered_per_s: float
     live_dropped: float
     latency_ms: Mapping[str, float]
+    slowest_camera_per_s: float
+    behind_s: Mapping[str, float]
+    keeps_up: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +106,7 @@ class MemoryRow:
     Attributes:
         weights_bytes: of all scenes, what they share counted once (`SceneCache.nbytes`).
         resident_bytes: of the process.
+        gpu_bytes: of a GPU's memory, what torch holds for the process; None on the CPU.
         added_bytes, predicted_bytes: what the scenes after the first took, and what their number and weights let one
             expect.
     """
@@ -104,6 +116,7 @@ class MemoryRow:
     resident_bytes: int
     added_bytes: int
     predicted_bytes: int
+    gpu_bytes: int | None
 
 
 def bench_scale(settings: Settings, job: ScaleJob) -> tuple[list[ScaleRow], list[MemoryRow]]:
@@ -119,7 +132,8 @@ def bench_scale(settings: Settings, job: ScaleJob) -> tuple[list[ScaleRow], list
         raise UserError(
             f"{max(job.scenes)} scenes need as many cameras: give --cameras {max(job.scenes)} or fewer scenes"
         )
-    facts = machine_facts(choose_device(job.device))
+    device = choose_device(job.device)
+    facts = machine_facts(device)
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         names = _save_scenes(Path(name), settings, max(job.scenes))
         memory = [_memory_row(Path(name), names[:count], settings.engine, job) for count in sorted(set(job.scenes))]
@@ -129,9 +143,9 @@ def bench_scale(settings: Settings, job: ScaleJob) -> tuple[list[ScaleRow], list
         taken = in_turn(
             {case: partial(one.all_at_once, job.frames) for case, one in cameras.items()}, job.repeats, "at once"
         )
-        live = {case: one.live(job.rate, job.seconds) for case, one in cameras.items()}
+        live = {case: _live(one, job, device) for case, one in cameras.items()}
     each = {case: _per_frame(values, job.frames) for case, values in taken.items()}
-    rows = [_row(case, each, live[case]) for case in cases]
+    rows = [_row(case, each, live[case], job.rate) for case in cases]
     _print(rows, memory, settings, job, facts)
     if job.out is not None:
         figures = {"rows": [asdict(row) for row in rows], "memory": [asdict(row) for row in memory]}
@@ -153,7 +167,13 @@ def _per_frame(rounds: Sequence[Spent], frames: int) -> Spent:
     )
 
 
-def _row(case: tuple[int, int], each: Mapping[tuple[int, int], Spent], live: Live) -> ScaleRow:
+def _live(cameras: MemoryCameras, job: ScaleJob, device: torch.device) -> Live:
+    if device.type == "cuda":
+        cameras.live(job.rate, WARM_UP)
+    return cameras.live(job.rate, job.seconds)
+
+
+def _row(case: tuple[int, int], each: Mapping[tuple[int, int], Spent], live: Live, rate: float) -> ScaleRow:
     own, one_scene = each[case], each.get((case[0], 1))
     return ScaleRow(
         cameras=case[0],
@@ -167,6 +187,9 @@ def _row(case: tuple[int, int], each: Mapping[tuple[int, int], Spent], live: Liv
         live_delivered_per_s=live.delivered_per_s,
         live_dropped=live.dropped,
         latency_ms={name: live.percentile(percent) for name, percent in LATENCIES.items()},
+        slowest_camera_per_s=live.least_scored * rate,
+        behind_s={name: float(times.max()) if len(times) else float("nan") for name, times in live.behind.items()},
+        keeps_up=live.least_scored == 1 and live.most_behind <= BEHIND,
     )
 
 
@@ -185,7 +208,8 @@ def _measure_memory(folder: Path, names: Sequence[str], engine: EngineSettings, 
     MemoryCameras(cache, names, len(names), job.batch, inference).all_at_once(len(names) * job.batch)
     now = resident_memory()
     predicted = int(TIMES_ITS_WEIGHTS * (cache.nbytes - weights)) + BESIDE * (len(names) - 1)
-    return MemoryRow(len(names), cache.nbytes, now, now - resident, predicted)
+    gpu = torch.cuda.memory_reserved(cache.device) if cache.device.type == "cuda" else None
+    return MemoryRow(len(names), cache.nbytes, now, now - resident, predicted, gpu)
 
 
 def _print(
@@ -204,6 +228,9 @@ def _print(
             f"{row.live_delivered_per_s:.1f}",
             f"{100 * row.live_dropped:.0f} %",
             *(f"{value:.0f} ms" for value in row.latency_ms.values()),
+            f"{row.slowest_camera_per_s:.2f}/s",
+            f"{1000 * max(row.behind_s.values()):.0f} ms",
+            "yes" if row.keeps_up else "no",
         ]
         for row in rows
     ]
@@ -212,11 +239,29 @@ def _print(
         f"{machine_line(facts)}. {settings.model.backbone} at {height}x{width}, batches of up to {job.batch}. ms/frame "
         f"and frames/s: {job.frames} frames of the input's size that wait in memory, through the stream of `watch` "
         f"without decoding and resizing, medians of {job.repeats} rounds in turn. Live: {job.rate:g} frames/s of each "
-        f"camera over {job.seconds:g} s, the newest waits; from arrival to delivery.",
+        f"camera over {job.seconds:g} s, the newest waits; from arrival to delivery. Behind live: from when a frame "
+        "was due to its delivery, the latest of all cameras; the last column: every frame of every camera was scored, "
+        "and delivered so soon.",
     ]
-    print_markdown(f"{settings.model.backbone}, cameras and scenes", [*COLUMNS, *LATENCIES], cells, notes)
-    cells = [[str(row.scenes), *(f"{value / MEBI:.1f}" for value in list(asdict(row).values())[1:])] for row in memory]
-    columns = ["scenes", "weights (MiB)", "process (MiB)", "scenes after the first (MiB)", "predicted (MiB)"]
-    note = f"Predicted: {TIMES_ITS_WEIGHTS} times the weights and {BESIDE // MEBI} MiB for each scene after the first."
+    print_markdown(f"{settings.model.backbone}, cameras and scenes", [*COLUMNS, *LATENCIES, *WORST], cells, notes)
+    cells = [
+        [
+            str(row.scenes),
+            *(number(None if value is None else value / MEBI, 1) for value in list(asdict(row).values())[1:]),
+        ]
+        for row in memory
+    ]
+    columns = [
+        "scenes",
+        "weights (MiB)",
+        "process (MiB)",
+        "scenes after the first (MiB)",
+        "predicted (MiB)",
+        "GPU (MiB)",
+    ]
+    note = (
+        f"Predicted: {TIMES_ITS_WEIGHTS} times the weights and {BESIDE // MEBI} MiB for each scene after the first, as "
+        "measured on CPUs. GPU: what PyTorch holds of its memory, recordings included."
+    )
     title = f"{settings.model.backbone}, memory of a process that has scored with each scene"
     print_markdown(title, columns, cells, [note])

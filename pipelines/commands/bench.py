@@ -183,7 +183,8 @@ def bench_pipeline(
     "scale",
     epilog="Examples:\n\n"
     "msflow-stream bench scale\n\n"
-    "msflow-stream bench scale --cameras 1,4,16 --scenes 1,16 --json scale.json",
+    "msflow-stream bench scale --cameras 1,4,16 --scenes 1,16 --json scale.json\n\n"
+    "msflow-stream bench scale --cameras 64 --scenes 1,64 --batch 32 --seconds 30 --device cuda",
 )
 def bench_scale(
     cameras: Annotated[str, typer.Option(help="Numbers of cameras, such as 1,4,16.")] = "1,4,13,64",

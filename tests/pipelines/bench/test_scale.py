@@ -37,6 +37,9 @@ def test_bench_scale_measures_all_combinations(command: Command, tmp_path: Path,
         assert row["latency_ms"]["p50"] <= row["latency_ms"]["p95"] <= row["latency_ms"]["p99"]
         assert 0 <= row["live_dropped"] < 1
         assert row["core_ms_per_frame"] > 0
+        assert len(row["behind_s"]) == row["cameras"]
+        assert 0 < row["slowest_camera_per_s"] <= 5
+        assert row["keeps_up"] == (row["slowest_camera_per_s"] == 5 and max(row["behind_s"].values()) <= 1)
     assert rows[3, 2]["ratio_to_one_scene"] == pytest.approx(rows[3, 2]["ms_per_frame"] / rows[3, 1]["ms_per_frame"])
     assert rows[3, 2]["core_ratio_to_one_scene"] == pytest.approx(
         rows[3, 2]["core_ms_per_frame"] / rows[3, 1]["core_ms_per_frame"]
@@ -45,6 +48,7 @@ def test_bench_scale_measures_all_combinations(command: Command, tmp_path: Path,
     assert one["predicted_bytes"] == 0
     assert two["predicted_bytes"] > two["weights_bytes"] - one["weights_bytes"] > 0
     assert two["resident_bytes"] > two["weights_bytes"]
+    assert two["gpu_bytes"] is None
     assert outcome.out.count("\n| ") == 5 + 4  # two tables with their heads and rules
 
 
@@ -66,10 +70,16 @@ def test_live_cameras_offer_their_frames_in_time(cache: SceneCache) -> None:
     assert live.seconds >= 0.4
     assert 0 < len(live.latencies) <= 10
     assert (live.latencies > 0).all()
+    assert set(live.behind) == {"camera 0", "camera 1"}
+    assert sum(len(times) for times in live.behind.values()) == len(live.latencies)
+    assert live.most_behind >= live.latencies.max()  # a frame arrives when it is due, or later
 
 
 def test_percentiles_and_drops_are_those_of_the_frames() -> None:
-    live = Live(offered=200, seconds=4.0, latencies=np.arange(1, 101) / 1000)
+    behind = {"gate": np.arange(1, 81) / 1000, "yard": np.full(20, 1.5)}
+    live = Live(offered=200, seconds=4.0, latencies=np.arange(1, 101) / 1000, behind=behind)
     assert live.percentile(50) == pytest.approx(50.5)
     assert live.dropped == 0.5
     assert live.delivered_per_s == 25
+    assert live.least_scored == 0.2  # of the yard's 100 frames
+    assert live.most_behind == 1.5
