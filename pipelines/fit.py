@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -122,7 +122,8 @@ def fit_frames(
     folder.parent.mkdir(parents=True, exist_ok=True)
     scene = Scene.new(folder.name, settings, pyramid).to(choose_device(job.device))
     started = time.monotonic()
-    with feature_cache(settings.fit, folder.parent, scene.device) as cache, progress() as bars, log_pass as write:
+    room = feature_cache(settings.fit, folder.parent, scene.device)
+    with _memory_of_gpu(), room as cache, progress() as bars, log_pass as write:
         footage = _read(scene, frames(), cache, bars, title)
         flow_fit = FlowFit(scene, footage, checkpoints)
         if job.resume and checkpoints.passes:
@@ -228,14 +229,21 @@ def _run(flow_fit: FlowFit, bars: Progress, console: Console, log_pass: Callable
             bars.update(task, description=line, completed=done.number * frames)
             if not bars.console.is_terminal:  # a log wants lines
                 bars.console.print(line)
-    except torch.OutOfMemoryError:
-        raise UserError("the GPU's memory is full: set a smaller fit.batch, input.size or fit.cache_memory") from None
     except KeyboardInterrupt:
         console.print(f"stopped: {len(flow_fit.passes)} of {passes} passes are complete")
         return True
     finally:
         bars.remove_task(task)
     return False
+
+
+@contextmanager
+def _memory_of_gpu() -> Iterator[None]:
+    """Has one line said when a GPU's memory is full."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise UserError("the GPU's memory is full: set a smaller fit.batch, input.size or fit.cache_memory") from None
 
 
 def _tensorboard(folder: Path | None) -> AbstractContextManager[Callable[[Pass], None]]:

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from msflow_stream.config.settings import EngineSettings
 from msflow_stream.datasets.synthetic import SyntheticScene
 from msflow_stream.results.wording import every, span
 from msflow_stream.scenes.folder import FORMAT
@@ -29,6 +30,7 @@ from msflow_stream.scenes.thresholds import (
     read_normal_scores,
     write_normal_scores,
 )
+from msflow_stream.scoring.engine_choice import make_inference
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import UserError
 from msflow_stream.video.reading.video_reader import VideoReader
@@ -74,7 +76,8 @@ def calibrated(workplace: Workplace, footage: Path, tmp_path_factory: pytest.Tem
 @pytest.fixture(scope="module")
 def normal(workplace: Workplace, footage: Path) -> list[NormalScore]:
     """The scores of the whole footage."""
-    scorer, found = Scorer(Scene.load(workplace.scenes / "gate"), "cpu"), []
+    engine = EngineSettings(name="torch", precision="float32")
+    scorer, found = Scorer(Scene.load(workplace.scenes / "gate"), "cpu", inference=make_inference(engine)), []
     for path in sorted(footage.glob("*.mp4")):
         with VideoReader(path, every=5) as reader:
             scores = list(scorer(reader))
