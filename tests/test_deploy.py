@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from tests.support.command import Command
@@ -47,6 +48,48 @@ def test_what_the_container_copies_is_there() -> None:
     names = [name for line in copied for name in line.split()]
     assert {"setup.py", "pipelines", "configs"} <= set(names)
     assert [name for name in names if not (REPOSITORY / name).exists()] == []
+
+
+def container_environment() -> dict[str, str]:
+    lines = re.findall(r"^ENV (.*)$", DOCKERFILE.read_text(), re.MULTILINE)
+    return dict(pair.split("=", 1) for line in lines for pair in shlex.split(line))
+
+
+def unit_settings(name: str) -> list[str]:
+    return re.findall(rf"^{name}=(.*)$", UNIT.read_text(), re.MULTILINE)
+
+
+def test_the_container_gets_the_parts_of_the_driver_that_are_used() -> None:
+    assert set(container_environment()["NVIDIA_DRIVER_CAPABILITIES"].split(",")) == {"compute", "utility", "video"}
+
+
+def test_what_is_compiled_for_the_machine_is_kept_where_the_user_may_write() -> None:
+    container = {name: value for name, value in container_environment().items() if "CACHE" in name}
+    assert set(container) == {"XDG_CACHE_HOME", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR"}
+    owned = re.findall(r"chown watch (.*)$", DOCKERFILE.read_text(), re.MULTILINE)[0].split()
+    kept = re.findall(r"^VOLUME (.*)$", DOCKERFILE.read_text(), re.MULTILINE)[0].split()
+    assert all(any(Path(value).is_relative_to(folder) for folder in owned) for value in container.values())
+    assert set(owned) == set(kept) == {"/data", "/cache"}
+    service = dict(pair.split("=", 1) for line in unit_settings("Environment") for pair in shlex.split(line))
+    assert set(service) == set(container)
+    (folder,) = unit_settings("CacheDirectory")  # which systemd makes for the user, below %C
+    places = {
+        name: Path(value, *(["msflow-stream"] if name == "XDG_CACHE_HOME" else [])) for name, value in service.items()
+    }
+    assert all(place.is_relative_to(f"%C/{folder}") for place in places.values())
+
+
+def test_the_container_for_gpus_has_a_compiler_and_says_what_driver_it_needs() -> None:
+    text = DOCKERFILE.read_text()
+    (step,) = (
+        step for step in re.split(r"^(?=RUN )", text.replace("\\\n", ""), flags=re.MULTILINE) if "apt-get" in step
+    )
+    assert re.search(r'"\$VARIANT" = cuda .*apt-get install .* g\+\+', step)
+    if torch.version.cuda is None:
+        pytest.skip("a PyTorch for CPUs")
+    driver = {"13": "580", "12": "525"}[torch.version.cuda.split(".")[0]]  # the oldest, by NVIDIA's table
+    assert f"driver {driver} or newer" in text
+    assert f"driver {driver} or newer" in UNIT.read_text()
 
 
 def test_systemd_understands_the_unit(tmp_path: Path) -> None:
