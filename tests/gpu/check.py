@@ -138,6 +138,7 @@ def bootstrap(arguments: Sequence[str]) -> None:
     from msflow_stream.cores import share_cores
 
     share_cores()
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # whoever asks for a GPU early leaves it to the processes
     found = [str(ROOT)]
     if "--wheels" in arguments[:-1]:
         from tests.gpu.wheels import install

@@ -6,21 +6,26 @@
     assert gpu.synchronisations == []
 
 Operations on tensors of two devices, or of types that do not go together, fail as they do on a GPU. What the host would
-have to wait for is noted, and answered with a value that is made up.
+have to wait for is noted, and answered with a value that is made up. Streams are there in name only.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from types import TracebackType
+from contextlib import ExitStack, nullcontext
+from types import SimpleNamespace, TracebackType
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from msflow_stream.scoring import transfers
+from msflow_stream.scoring.engines import recording
 
 CUDA = torch.device("cuda:0")
 aten = torch.ops.aten
@@ -64,6 +69,7 @@ class FakeGpu(TorchDispatchMode):
 
     Attributes:
         synchronisations: operations that make the host wait for the GPU, copies of pageable memory among them.
+        waits: how often the host waited for an event or a stream, which has to be so once to read results.
         downloads, uploads: bytes of each copy to the host, and to the GPU.
         layout_copies: operations that do nothing but put the values of a tensor in another order.
         traffic: bytes that operations on the GPU read and write.
@@ -73,12 +79,13 @@ class FakeGpu(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self._pinned: dict[int, object] = {}  # storages, which are kept: an address is not used twice
-        self._fake, self._entered = FakeTensorMode(allow_non_fake_inputs=True), 0
+        self._fake, self._entered, self._patches = FakeTensorMode(allow_non_fake_inputs=True), 0, ExitStack()
         self.begin()
 
     def begin(self) -> None:
         """Counts from nought."""
         self.synchronisations: list[str] = []
+        self.waits = 0
         self.downloads: list[int] = []
         self.uploads: list[int] = []
         self.layout_copies: list[str] = []
@@ -87,6 +94,11 @@ class FakeGpu(TorchDispatchMode):
 
     def __enter__(self) -> FakeGpu:
         if not self._entered:
+            for name, stand_in in self._cuda().items():
+                self._patches.enter_context(patch.object(torch.cuda, name, stand_in))
+            self._patches.enter_context(patch.object(Tensor, "record_stream", lambda *_: None))
+            for kept in (transfers._streams, recording._ended):
+                self._patches.enter_context(patch.dict(kept, clear=True))  # type: ignore[call-overload]
             self._fake.__enter__()
         self._entered += 1
         super().__enter__()
@@ -99,6 +111,7 @@ class FakeGpu(TorchDispatchMode):
         self._entered -= 1
         if not self._entered:
             self._fake.__exit__(kind, error, trace)
+            self._patches.close()
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: Any = (), kwargs: dict[str, Any] | None = None
@@ -125,6 +138,26 @@ class FakeGpu(TorchDispatchMode):
             found = found.new_empty(found.shape).to(memory_format=_order(args[0], args[1]))
         self._note(func, args, kwargs, tensors, found)
         return self._pin(found) if pinned else found
+
+    def _cuda(self) -> dict[str, Any]:
+        """What is asked of `torch.cuda` about streams, events and memory."""
+
+        def wait() -> None:
+            self.waits += 1
+
+        def event(*_: Any, **__: Any) -> Any:
+            return SimpleNamespace(synchronize=wait, record=lambda *_: None, wait=lambda *_: None, query=lambda: True)
+
+        def stream(*_: Any, **__: Any) -> Any:
+            return SimpleNamespace(
+                synchronize=wait, wait_stream=lambda _: None, wait_event=lambda _: None, record_event=event
+            )
+
+        none = {name: lambda *_: 0 for name in ("memory_reserved", "memory_allocated", "empty_cache")}
+        within = {"stream": lambda _: nullcontext(), "device": lambda _: nullcontext()}
+        synchronize = {"synchronize": lambda *_: wait()}
+        room = {"mem_get_info": lambda *_: (2**37, 2**37)}
+        return {"Stream": stream, "current_stream": stream, "Event": event, **none, **within, **synchronize, **room}
 
     def _pin(self, one: Tensor) -> Tensor:
         self._pinned[one.untyped_storage()._cdata] = one.untyped_storage()

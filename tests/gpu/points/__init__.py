@@ -22,15 +22,15 @@ class Point:
 
 
 POINTS = (
-    Point("machine", "versions, the decoder's library, bandwidth, peaks by precision", 25, 15),
-    Point("precision", "scores of each precision beside those of float64 on the CPU", 75, 40),
-    Point("replay", "recorded graphs give what the same steps give one by one", 60, 20),
-    Point("preparation", "frames prepared on the device are those that the CPU prepares", 25, 15),
-    Point("threads", "captures at a time, reloads and evictions while others score", 85, 25),
-    Point("robustness", "areas, mixed scenes, waiting flows, no memory left", 40, 20),
-    Point("fit", "a fit in every precision, and one that was interrupted", 55, 25),
-    Point("speed", "the bench: plain and every engine, transfers, kernels", 65, 20),
-    Point("decoding", "NVDEC gives the frames that the CPU decodes", 20, 10),
-    Point("pytest", "the tests that need a GPU", 30, 15),
+    Point("machine", "versions, the decoder's library, bandwidth, peaks by precision", 25, 30),
+    Point("precision", "scores of each precision beside those of float64 on the CPU", 75, 90),
+    Point("replay", "recorded graphs give what the same steps give one by one", 60, 60),
+    Point("preparation", "frames prepared on the device are those that the CPU prepares", 25, 30),
+    Point("threads", "captures at a time, reloads and evictions while others score", 85, 60),
+    Point("robustness", "areas, mixed scenes, waiting flows, no memory left", 40, 60),
+    Point("fit", "a fit in every precision, and one that was interrupted", 55, 60),
+    Point("speed", "the bench: plain and every engine, transfers, kernels", 65, 40),
+    Point("decoding", "NVDEC gives the frames that the CPU decodes", 20, 20),
+    Point("pytest", "the tests that need a GPU", 30, 40),
 )
 TOTAL = 470.0  # seconds, all points together

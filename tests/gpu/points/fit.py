@@ -48,7 +48,7 @@ def check(at: At) -> None:
 
 
 def _scene(at: At, device: str, precision: str) -> Scene:
-    own = (f"fit.passes={PASSES}", "fit.batch=4", "fit.learning_rate=1e-3", f"fit.precision={precision}")
+    own = (f"fit.passes={PASSES}", "fit.batch=4", f"fit.precision={precision}")
     return Scene.new("gate", settings_for(at, SMALL, *own)).to(device)
 
 

@@ -15,7 +15,8 @@ VERDICTS = {"PASSED": "PASS", "FAILED": "FAIL", "ERROR": "FAIL", "SKIPPED": "SKI
 
 def check(at: At) -> None:
     """Runs them."""
-    command = [sys.executable, "-m", "pytest", "tests/gpu", "-m", "gpu", "-v", "-p", "no:cacheprovider", "--no-header"]
+    plain = ["-o", "addopts=--strict-markers", "-v", "-p", "no:cacheprovider", "--no-header"]
+    command = [sys.executable, "-m", "pytest", "tests/gpu", "-m", "gpu", *plain]
     try:
         ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=max(1.0, at.left), check=False)
         said = ran.stdout
