@@ -24,7 +24,7 @@ from msflow_stream.scoring.engines.base import Engine, FeatureGraph, Run
 from msflow_stream.scoring.engines.recording import GPU, RecordedRun
 from msflow_stream.scoring.inference import ImageBatch, Prepared, SceneBatch, measure_by_features, stacked
 from msflow_stream.scoring.scene_functions import SceneFunctions, maps_of
-from msflow_stream.scoring.transfers import fetched, sent_up
+from msflow_stream.scoring.transfers import fetched, scoring_on, sent_up
 from msflow_stream.types import Pixels, UserError
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,8 @@ class EngineInference:
         if self.most is not None and count > self.most:
             return _joined(parts, chain.from_iterable(map(self.measure_images, _portions(parts, self.most))))
         try:
-            return self._measured(parts)
+            with scoring_on(parts[0].scene.device):
+                return self._measured(parts)
         except torch.OutOfMemoryError:
             if count == 1:
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from threading import Lock
 
 import torch
@@ -55,6 +56,11 @@ def _copied(flat: Tensor) -> Tensor:
     flat.record_stream(aside)
     aside.record_event().synchronize()
     return host
+
+
+def scoring_on(device: torch.device) -> AbstractContextManager[object]:
+    """Has a GPU compute what this thread tells it in the stream of scores, so that no frame's decoder waits behind it."""
+    return torch.cuda.stream(stream_of(device, "scores")) if device.type == "cuda" else nullcontext()
 
 
 def stream_of(device: torch.device, work: str) -> torch.cuda.Stream:

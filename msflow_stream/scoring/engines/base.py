@@ -98,7 +98,9 @@ class NotInstalledError(UserError):
 
 def missing(package: str, extra: str | None) -> NotInstalledError:
     """Returns the error of an engine whose package is not installed."""
-    return NotInstalledError(f"{package} is not installed: pip install 'msflow-stream[{extra}]', or use another --engine")
+    return NotInstalledError(
+        f"{package} is not installed: pip install 'msflow-stream[{extra}]', or use another --engine"
+    )
 
 
 def check_precision(precision: EnginePrecision, device: torch.device) -> None:
