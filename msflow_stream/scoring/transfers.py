@@ -59,7 +59,7 @@ def _copied(flat: Tensor) -> Tensor:
 
 
 def scoring_on(device: torch.device) -> AbstractContextManager[object]:
-    """Has a GPU compute what this thread tells it in the stream of scores, so that no frame's decoder waits behind it."""
+    """Has a GPU do what this thread tells it in the stream of scores: no decoder waits behind it."""
     return torch.cuda.stream(stream_of(device, "scores")) if device.type == "cuda" else nullcontext()
 
 
