@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from msflow_stream.scenes.checkpoints import CheckpointStore, FileCheckpoints
+from msflow_stream.scenes.checkpoints import FileCheckpoints
 from msflow_stream.scenes.feature_cache import feature_cache
 from msflow_stream.scenes.features import NormalFeatures, extract
 from msflow_stream.scenes.scene import Scene
@@ -31,6 +31,11 @@ def check(at: At) -> None:
             found = _losses(at, str(at.device), precision)
             error = abs(found[-1] - expected[-1]) / max(1.0, abs(expected[-1]))
             case.below(error, CLOSE, f"losses {_text(found)}, the last differs from the CPU's by")
+    if at.cuda:  # without, the tests compare them
+        with at.case("features in the machine's memory", needs=2) as case:
+            inside, outside = (_losses(at, str(at.device), "float32", *own) for own in ((), ("fit.cache_memory=1e-6",)))
+            error = max(abs(a - b) / max(1.0, abs(b)) for a, b in zip(outside, inside, strict=True))
+            case.below(error, 5e-3, f"losses {_text(outside)} differ from those of features on the GPU by")
     with at.case("resume from a file", needs=2) as case, tempfile.TemporaryDirectory() as folder:
         whole = _losses(at, str(at.device), "auto")
         scene, footage = _footage(at, str(at.device), "auto")
@@ -47,22 +52,22 @@ def check(at: At) -> None:
         case.below(error, 5e-3, f"losses {_text(losses)} differ from those of an uninterrupted fit by")
 
 
-def _scene(at: At, device: str, precision: str) -> Scene:
-    own = (f"fit.passes={PASSES}", "fit.batch=4", f"fit.precision={precision}")
+def _scene(at: At, device: str, precision: str, *overrides: str) -> Scene:
+    own = (f"fit.passes={PASSES}", "fit.batch=4", f"fit.precision={precision}", *overrides)
     return Scene.new("gate", settings_for(at, SMALL, *own)).to(device)
 
 
-def _footage(at: At, device: str, precision: str) -> tuple[Scene, NormalFeatures]:
-    scene = _scene(at, device, precision)
+def _footage(at: At, device: str, precision: str, *overrides: str) -> tuple[Scene, NormalFeatures]:
+    scene = _scene(at, device, precision, *overrides)
     cache = feature_cache(scene.settings.fit, device=scene.device)
     *_, found = extract(scene, [frames(COUNT if at.cuda else 8)], cache, 0.25)
     return scene, found
 
 
-def _losses(at: At, device: str, precision: str, checkpoints: CheckpointStore | None = None) -> list[float]:
-    scene, footage = _footage(at, device, precision)
+def _losses(at: At, device: str, precision: str, *overrides: str) -> list[float]:
+    scene, footage = _footage(at, device, precision, *overrides)
     with footage.cache:
-        return [done.loss for done in FlowFit(scene, footage, checkpoints).run()]
+        return [done.loss for done in FlowFit(scene, footage).run()]
 
 
 def _text(losses: list[float]) -> str:
