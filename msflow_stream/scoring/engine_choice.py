@@ -24,7 +24,7 @@ from msflow_stream.video.sources import expand_sources, open_source
 
 log = logging.getLogger(__name__)
 
-TRIALS, EIGHT_BITS = "engines.json", "int8"  # in a cache folder
+TRIALS = "engines.json"  # in a cache folder
 SINCE_AMPERE = ("tf32", "bf16")  # precisions that older GPUs lack
 FRAMES, BATCH = 64, 4  # normal frames that show the ranges of numbers; so many at once
 APART = 5  # of the frames that would be scored, every so manieth: neighbours look alike
@@ -39,7 +39,7 @@ class EngineChooser:
 
     Args:
         settings: those of the engine.
-        cache: folder that remembers trials, and keeps networks in eight bits; no folder does if None.
+        cache: folder that remembers trials, and keeps what engines take long to make; no folder does if None.
         streams: frames that are scored at a time by engines that can; 1 for frames that come one by one.
     """
 
@@ -94,7 +94,7 @@ class EngineChooser:
     def _of(self, name: EngineName, precision: EnginePrecision, streams: int | None = None) -> Engine:
         key = (name, precision, streams or self._streams)
         if key not in self._made:
-            self._made[key] = ENGINES[name].make(precision, self._cache and self._cache / EIGHT_BITS, key[2])
+            self._made[key] = ENGINES[name].make(precision, self._cache, key[2])
         return self._made[key]
 
     def _fastest(self, scene: Scene, engines: Sequence[Engine]) -> Engine:

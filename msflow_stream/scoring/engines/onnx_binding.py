@@ -43,7 +43,11 @@ class BoundSession:
         self._lock = Lock()
 
     def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """Returns the session's outputs (B x ..) on its device."""
+        """Returns the session's outputs (B x ..) on its device.
+
+        Raises:
+            RuntimeError: what onnxruntime raises.
+        """
         given = [one.to(self._device, torch.float32).contiguous() for one in inputs]
         count = len(given[0])
         found = [torch.empty((count, *shape), dtype=torch.float32, device=self._device) for shape in self._shapes]
@@ -62,7 +66,10 @@ class BoundSession:
         ):
             for name, one in zip(names, tensors, strict=True):
                 bind(name, self._device.type, self._device.index or 0, np.float32, tuple(one.shape), one.data_ptr())
-        self._session.run_with_iobinding(binding, self._options)
+        try:
+            self._session.run_with_iobinding(binding, self._options)
+        except Exception as error:  # onnxruntime's own are of no common kind
+            raise RuntimeError(f"onnxruntime: {error}") from error
 
     @contextmanager
     def _in_order(self) -> Iterator[None]:

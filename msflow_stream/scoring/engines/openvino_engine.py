@@ -25,6 +25,7 @@ from msflow_stream.types import UserError
 
 log = logging.getLogger(__name__)
 
+EIGHT_BITS = "int8"  # in a cache folder
 HINTS = {"float32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
 
 
@@ -100,7 +101,7 @@ class OpenVinoEngine(Engine):
             raise missing("openvino", self.info.extra) from None
         if precision == "int8":
             check_quantiser()
-        self._core, self._cache = openvino.Core(), cache
+        self._core, self._cache = openvino.Core(), cache and cache / EIGHT_BITS
         self.streams = min(streams, torch.get_num_threads())
 
     def compile(self, graph: nn.Module, example: Sequence[Tensor], samples: Samples) -> Run:

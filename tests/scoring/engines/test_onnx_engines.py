@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -16,15 +18,18 @@ from torch.nn import functional as F
 from msflow_stream.config.engines import EnginePrecision
 from msflow_stream.model.fused import FusedFlow, FusedPyramid
 from msflow_stream.scenes.scene import Scene
+from msflow_stream.scoring.engine_inference import EngineInference
 from msflow_stream.scoring.engines.base import FeatureGraph, LikelihoodGraph
 from msflow_stream.scoring.engines.onnx_binding import BoundSession
 from msflow_stream.scoring.engines.onnx_engine import OnnxRuntimeEngine, export_graph, pooled
 from msflow_stream.scoring.engines.tensorrt_engine import CUDA, MOST, TENSORRT, TensorRtEngine
+from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import UserError
 from tests.support.fake_gpu import CUDA as FAKE_CUDA
 from tests.support.fake_gpu import FakeGpu, fake_cuda
-from tests.support.footage import small_settings
+from tests.support.footage import frames, small_settings
 
+REAL: Any = import_module("onnxruntime") if find_spec("onnxruntime") else None
 CPU, SECOND = torch.device("cpu"), torch.device("cuda:1")
 TAKEN = [TENSORRT, CUDA, "CPUExecutionProvider"]
 
@@ -98,7 +103,7 @@ def test_the_work_of_a_session_comes_after_what_torch_was_told_and_before_what_i
     run = BoundSession(Noted(), shapes, CPU, most=4, stream=own)
     run(inputs(6))
     assert told == ["session after torch", "session works", "session works", "torch after session"]
-    with pytest.raises(Exception, match="dimension"):
+    with pytest.raises(RuntimeError, match=r"onnxruntime: .*dimension"):
         run([one[..., :4] for one in inputs(2)])
     assert told[-1] == "torch after session"
 
@@ -172,6 +177,22 @@ class FakeStream:
     def __init__(self, device: torch.device) -> None:
         self.cuda_stream = 4711
 
+    def wait_stream(self, other: FakeStream) -> None:
+        pass
+
+
+class Posing(FakeRuntime):
+    """The real onnxruntime of a CPU, which says that it has TensorRT and has taken it."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(REAL, name)
+
+    def InferenceSession(self, source: bytes, options: Any, providers: list[Any]) -> Any:
+        super().InferenceSession(source, options, providers)
+        session = REAL.InferenceSession(source, providers=["CPUExecutionProvider"])
+        session.get_providers = lambda: self.taken
+        return session
+
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeRuntime]:
@@ -188,10 +209,30 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeRuntime]:
     return made
 
 
+def test_a_scene_scores_through_the_engine_of_tensorrt(
+    install: Callable[..., FakeRuntime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    runtime = Posing()
+    install()
+    monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
+    monkeypatch.setattr(torch.cuda, "current_stream", FakeStream)
+    runtime.RunOptions = REAL.RunOptions
+    scene, engine = Scene.new("gate", small_settings("score.kind=paper")), TensorRtEngine("fp16")
+    inference = EngineInference(lambda _: engine)
+    batches = [list(frames(count)) for count in (1, 3, 40)]
+    for batch in batches:
+        found, expected = (Scorer(scene, "cpu", None, one).score(batch) for one in (inference, None))
+        assert [one.surprise for one in found] == pytest.approx([one.surprise for one in expected], rel=1e-4)
+        assert [one.score for one in found] == pytest.approx([one.score for one in expected], rel=1e-4)
+    inputs = [made[TENSORRT]["trt_profile_max_shapes"].count("in") for made in runtime.made]
+    assert inputs == [1, len(scene.pyramid.channels)]  # one network for features, one for the flow, for all batches
+
+
 def built(engine: TensorRtEngine, source: bytes = b"a network") -> BoundSession:
     with FakeGpu():
         example = [torch.empty(2, 3, 64, 96, device=SECOND), torch.empty(2, 8, 16, 24, device=SECOND)]
-        return engine.run(source, [(16, 24)], example)
+    return engine.run(source, [(16, 24)], example)
 
 
 def test_tensorrt_is_told_the_gpu_the_stream_and_all_batch_sizes(
