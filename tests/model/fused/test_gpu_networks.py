@@ -31,7 +31,7 @@ def likelihoods(flow: MSFlow, features: Sequence[Tensor]) -> list[Tensor]:
     return [-0.5 * z.square().mean(1) for z in copy.deepcopy(flow).double()([one.double() for one in features])[0]]
 
 
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=8)
 @given(
     scales=st.lists(st.tuples(st.integers(1, 6), st.integers(1, 4), sides, sides), min_size=1, max_size=4),
     condition=st.sampled_from([0, 4, 8]),
@@ -86,7 +86,7 @@ def test_a_lower_precision_costs_less_than_casts_on_the_way_do(dtype: torch.dtyp
 
 
 def test_the_flow_can_be_compiled_as_a_whole() -> None:
-    own, x = GpuFlow(MSFlow([8], [1], 0), [(4, 3)], torch.float32), [noise(2, 8, 4, 3)]
+    own, x = GpuFlow(MSFlow([8], [1], 0, fusion=False), [(4, 3)], torch.float32), [noise(2, 8, 4, 3)]
     with torch.no_grad():
         compiled: Any = torch.compile(own, backend="aot_eager", fullgraph=True)
         for found, expected in zip(compiled(x), own(x), strict=True):
@@ -160,16 +160,18 @@ class Branches(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.first, self.twice = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect")
-        self.left, self.right = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect")
-        self.act = nn.SiLU()
+        self.left, self.other = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 1)
+        self.right = nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect")
+        self.last, self.act = copy.deepcopy(self.right), nn.SiLU()
 
     def forward(self, images: Tensor) -> list[Tensor]:
         x = self.first(images)
         y = F.relu(x) + x  # x is read twice
         z = self.act(self.twice(y)) + self.twice(F.relu6(y))
-        left, right = self.left(z), self.right(z)
+        left, right = self.other(z), self.right(z)
         both = torch.add(left, right, alpha=2)  # not a plain sum
-        return [both.relu(), self.left.bias + z.mean((2, 3)), F.relu(self.right(z.relu()) + z)]
+        wide = self.left(z.mean((2, 3), keepdim=True)) + z  # of two sizes
+        return [both.relu() + wide, self.other.bias + z.mean((2, 3)), F.relu(self.last(z.relu()) + z)]
 
 
 def test_what_only_looks_like_a_tail_is_left_alone() -> None:
@@ -219,5 +221,5 @@ def test_a_wide_network_moves_a_third_of_what_casts_on_the_way_do() -> None:
         gpu.begin()
         flow(features(torch.empty(32, 3, 512, 512, device=CUDA)))
     assert gpu.synchronisations == gpu.layout_copies == []
-    assert gpu.traffic < 21e9, gpu.traffic
+    assert gpu.traffic < 18.3e9  # 55.1e9 by FusedPyramid and FusedFlow under autocast, with 33 layout copies
     assert gpu.calls["msflow.finish.default"] == 41  # one per convolution but two pairs that are summed, and the images

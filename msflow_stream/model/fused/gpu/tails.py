@@ -35,7 +35,7 @@ class Tail(nn.Module):
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """Returns B C H' W', channels-last."""
         if residual is not None:
-            residual = residual.expand_as(x)
+            x, residual = torch.broadcast_tensors(x, residual)  # type: ignore[no-untyped-call]
         found: Tensor = finish(x, self.bias, residual, self.activation, self.padding, self.dtype, self.channels)
         return found
 

@@ -27,7 +27,7 @@ def operation(shape: Callable[..., Any] | None = None, changes: Iterable[str] = 
     def register(plain: Function) -> Function:
         name = plain.__name__
         made: Any = torch.library.custom_op(f"msflow::{name}", plain, mutates_args=tuple(changes), device_types="cpu")
-        made.register_kernel("cuda")(lambda *arguments: _launcher(name, plain)(*arguments))
+        made.register_kernel("cuda")(lambda *arguments: _launcher(name, plain, arguments[0].device)(*arguments))
         made.register_fake(shape or (lambda *arguments: None))
         made.__doc__ = plain.__doc__
         registered: Function = made
@@ -36,19 +36,19 @@ def operation(shape: Callable[..., Any] | None = None, changes: Iterable[str] = 
     return register
 
 
-def _launcher(name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
-    module = _launchers()
+def _launcher(name: str, plain: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
+    module = _launchers(device)
     launcher: Callable[..., Any] = plain if module is None else getattr(module, name)
     return launcher
 
 
 @cache
-def _launchers() -> ModuleType | None:
+def _launchers(device: torch.device) -> ModuleType | None:
     """The kernels, if there is a Triton that can compile one: it needs a C compiler and a folder to write to."""
     try:
         module = import_module(LAUNCHERS)
-        module.probe()
+        module.probe(device)
     except Exception as error:  # whatever a compiler fails with
-        log.warning("no kernels of our own on this GPU, networks take longer: %s: %s", type(error).__name__, error)
+        log.warning("no kernels by Triton on %s, networks take longer: %s: %s", device, type(error).__name__, error)
         return None
     return module

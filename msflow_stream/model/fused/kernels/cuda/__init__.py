@@ -11,7 +11,7 @@ from msflow_stream.model.fused.kernels.cuda.images import finish
 __all__ = ["add_crossed_", "couple_", "finish", "gather", "log_likelihood", "norm_relu_", "pool_", "probe"]
 
 
-def probe() -> None:
-    """Compiles and runs a kernel on the GPU in use; raises whatever is in the way."""
-    columns = torch.zeros(1, dtype=torch.int32, device="cuda")
-    gather(torch.zeros(1, 1, device="cuda"), columns, None, torch.float32)
+def probe(device: torch.device) -> None:
+    """Compiles a kernel and runs it on a GPU; raises whatever is in the way."""
+    columns = torch.zeros(1, dtype=torch.int32, device=device)
+    gather(torch.zeros(1, 1, device=device), columns, None, torch.float32)
