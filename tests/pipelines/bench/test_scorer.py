@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from msflow_stream.config.engines import ENGINES, HOME, EnginePrecision
+from msflow_stream.config.engines import ENGINES, HOME, EngineInfo, EnginePrecision
 from msflow_stream.model.fused import FusedMeasures
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.engines.base import Run, Samples
@@ -29,6 +29,7 @@ from pipelines.bench.plain import operations
 from pipelines.bench.scorer import ScorerJob, ScorerRow, bench_scorer, prepared_images
 from tests.support.command import Command
 from tests.support.footage import small_settings
+from tests.support.recorder import SimulatedGpu
 
 KEYS = [
     "engine",
@@ -186,6 +187,18 @@ def test_results_that_stay_on_the_device_are_the_same(scene: Scene) -> None:
     assert found.keys() == expected.keys() - {(ways.UNFUSED, "float32")}
     for key, one in found.items():
         assert ways.largest_difference([one], [expected[key]]) < 1e-6
+
+
+def test_an_engine_that_records_gives_all_that_a_scene_takes_at_once(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = SimulatedGpu()
+    monkeypatch.setattr(EngineInfo, "make", lambda self, precision: engine)
+    images = prepared_images(scene, 3)
+    plain, *_, recorded = (one for one in ways.Variants(scene, [], False).all(["torch"]))
+    found, expected = (one.measure(one.given(images)) for one in (recorded, plain))
+    assert ways.largest_difference([found], [expected]) < 1e-4
+    assert (4, 3, 64, 96) in engine.record.recorded  # type: ignore[attr-defined]  # three images, filled up to four
 
 
 def test_a_profile_names_what_takes_the_time(scene: Scene, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
