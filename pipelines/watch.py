@@ -106,7 +106,7 @@ def _watch(job: WatchJob, redactor: Redactor, console: Console | None) -> None:
         stack.callback(router.close, ROUTER_SECONDS)
         streams = 1 if len(file.cameras) == 1 else STREAMS  # of a single camera, only the newest frame waits
         inference = make_inference(job.engine, capacity_bytes=job.scene_bytes, streams=streams)
-        cache = SceneCache(job.scenes, job.device, inference.prepare, flows_on_cpu=job.scene_bytes is not None)
+        cache = SceneCache(job.scenes, job.device, inference.prepare)
         watcher = Watcher(
             file.cameras,
             scenes=cache,

@@ -28,13 +28,13 @@ class _Held:
 class SceneCache:
     """Scenes of one folder, loaded when they are asked for; may be used from several threads.
 
-    Scenes whose pyramids are the same function share one: their frames can go through it together.
+    Scenes whose pyramids are the same function share one: their frames can go through it together. Flows stay in the
+    CPU's memory: an inference has on the device what it makes of those that it scores with.
 
     Args:
         folder: holds a folder per scene.
         device: auto, cpu, cuda, cuda:1 and so on.
         prepare: called with every scene that was loaded, before anyone gets it.
-        flows_on_cpu: whether flows stay in the CPU's memory, for an inference that moves them to the device in turns.
 
     Raises:
         UserError: a device that this machine lacks.
@@ -45,10 +45,8 @@ class SceneCache:
         folder: Path,
         device: str = "auto",
         prepare: Callable[[Scene], None] = lambda scene: None,
-        flows_on_cpu: bool = False,
     ) -> None:
         self.folder, self.device, self._prepare = folder, choose_device(device), prepare
-        self._flows_wait = flows_on_cpu
         self._held: dict[str, _Held] = {}
         self._pyramids: WeakValueDictionary[str, Pyramid] = WeakValueDictionary()  # gone with their last scene
         self._lock = Lock()  # of changes; who asks for a scene that is held does not wait for one that is loaded
@@ -112,10 +110,7 @@ class SceneCache:
         pyramid = self._pyramids.setdefault(_function(scene), scene.pyramid)
         # By its folder's name, the one it is asked for by: folders are copied and renamed.
         shared = replace(scene, name=name, pyramid=pyramid)
-        if self._flows_wait:
-            shared.pyramid.to(self.device)
-        else:
-            shared.to(self.device)
+        shared.pyramid.to(self.device)
         self._prepare(shared)
         return _Held(shared, stamp or "")
 

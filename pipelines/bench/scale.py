@@ -138,7 +138,7 @@ def bench_scale(settings: Settings, job: ScaleJob) -> tuple[list[ScaleRow], list
         names = _save_scenes(Path(name), settings, max(job.scenes))
         memory = [_memory_row(Path(name), names[:count], settings.engine, job) for count in sorted(set(job.scenes))]
         inference = make_inference(settings.engine, capacity_bytes=job.scene_bytes)
-        cache = SceneCache(Path(name), job.device, inference.prepare, flows_on_cpu=job.scene_bytes is not None)
+        cache = SceneCache(Path(name), job.device, inference.prepare)
         cameras = {(c, s): MemoryCameras(cache, names[:s], c, job.batch, inference) for c, s in cases}
         taken = in_turn(
             {case: partial(one.all_at_once, job.frames) for case, one in cameras.items()}, job.repeats, "at once"
@@ -202,7 +202,7 @@ def _measure_memory(folder: Path, names: Sequence[str], engine: EngineSettings, 
     """Measures the memory of this process, which should have done nothing else yet."""
     settle_memory()  # as `watch` does
     inference = make_inference(engine, capacity_bytes=job.scene_bytes)
-    cache = SceneCache(folder, job.device, inference.prepare, flows_on_cpu=job.scene_bytes is not None)
+    cache = SceneCache(folder, job.device, inference.prepare)
     MemoryCameras(cache, names[:1], 1, job.batch, inference).all_at_once(2 * job.batch)
     weights, resident = cache.nbytes, resident_memory()
     MemoryCameras(cache, names, len(names), job.batch, inference).all_at_once(len(names) * job.batch)

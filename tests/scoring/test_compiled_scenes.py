@@ -126,11 +126,10 @@ def test_scores_are_the_same_with_little_room(
     assert narrow.scenes.made > among
 
 
-@pytest.mark.parametrize("waits", [False, True])
-def test_flows_of_a_bank_can_wait_on_the_cpu(tmp_path: Path, waits: bool) -> None:
+def test_flows_of_a_bank_wait_on_the_cpu(tmp_path: Path) -> None:
     Scene.new("gate", small_settings()).save(tmp_path / "gate")
-    bank = SceneCache(tmp_path, "cpu", flows_on_cpu=waits)
+    bank = SceneCache(tmp_path, "cpu")
     bank.device = torch.device("meta")  # in the place of a GPU
     scene = bank.get("gate")
     assert scene.device.type == "meta"
-    assert next(scene.flow.parameters()).device.type == ("cpu" if waits else "meta")
+    assert next(scene.flow.parameters()).device.type == "cpu"

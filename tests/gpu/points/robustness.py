@@ -91,7 +91,7 @@ def _with_waiting_flows(at: At, folder: Path, scenes: Sequence[Scene]) -> float:
     for scene in scenes:
         scene.save(folder / scene.name)
     inference = inference_of(engine_for(at), capacity_bytes=1)
-    cache = SceneCache(folder, str(at.device), inference.prepare, flows_on_cpu=True)
+    cache = SceneCache(folder, str(at.device), inference.prepare)
     waiting = [cache.get(scene.name) for scene in scenes]
     found = score_batch(_requests(waiting, areas=False), inference)
     if at.cuda and any(one.is_cuda for scene in waiting for one in scene.flow.parameters()):

@@ -82,7 +82,7 @@ def _scoring_beside_changes(at: At, folder: Path) -> None:
         pyramid, bytes_each = scene.pyramid, weights_bytes(scene.flow)
         scene.save(folder / name)
     inference = inference_of(engine_for(at), capacity_bytes=int(2.5 * bytes_each))
-    cache = SceneCache(folder, str(at.device), inference.prepare, flows_on_cpu=True)
+    cache = SceneCache(folder, str(at.device), inference.prepare)
     serial = {name: score_batch(_requests(cache.get(name)), inference) for name in names}
     at.synchronise()
     stop, levels, counts = Event(), list[float](), dict.fromkeys(("batches", "reloads"), 0)
