@@ -92,7 +92,11 @@ def measures_by(inference: Inference, scene: Scene, images: Tensor) -> Measures:
 
 def engine_for(at: At, precision: EnginePrecision = "float32") -> Engine:
     """Returns PyTorch's engine; without a GPU, what it does on one, on the CPU and recorded by computing again."""
-    return ENGINES["torch"].make(precision) if at.cuda else SimulatedGpu()
+    if at.cuda:
+        return ENGINES["torch"].make(precision)
+    engine = SimulatedGpu()
+    engine.precision = precision
+    return engine
 
 
 def inference_of(engine: Engine, capacity_bytes: int | None = None) -> EngineInference:

@@ -31,6 +31,6 @@ POINTS = (
     Point("fit", "a fit in every precision, and one that was interrupted", 55, 60),
     Point("speed", "the bench: plain and every engine, transfers, kernels", 65, 40),
     Point("decoding", "NVDEC gives the frames that the CPU decodes", 20, 20),
-    Point("pytest", "the tests that need a GPU", 30, 40),
+    Point("pytest", "the tests that need a GPU", 120, 40),
 )
 TOTAL = 470.0  # seconds, all points together

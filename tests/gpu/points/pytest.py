@@ -24,6 +24,8 @@ def check(at: At) -> None:
         said = error.stdout.decode() if isinstance(error.stdout, bytes) else error.stdout or ""
         at.skip("the rest of the tests", f"cut: they take longer than {at.point}'s time")
     found = re.findall(r"^tests/(\S+\.py::.+?) (PASSED|FAILED|ERROR|SKIPPED|XFAIL)", said, re.MULTILINE)
+    if found and not at.needs_cuda(f"{len(found)} tests"):
+        return
     for name, verdict in found:
         if VERDICTS[verdict] == "SKIP":
             at.skip(name, "skipped by itself")
