@@ -46,7 +46,7 @@ class Load:
         """Large enough that starting the work takes no time beside it."""
         if device.type == "cpu":
             return cls()
-        return cls(matrix=8192, channels=512, side=128, batch=32, copied_bytes=2**30, times=10)
+        return cls(matrix=8192, channels=512, side=128, batch=8, copied_bytes=2**29, times=10)
 
 
 class Peaks:
