@@ -41,6 +41,8 @@ def changed(value: Tensor, change: Callable[[Tensor], None]) -> Tensor:
 def flow_cases() -> Iterator[Case]:
     for dtype, rows, channels, count in ((TYPES[0], 37, 8, 3), (TYPES[1], 70, 42, 25), (TYPES[2], 9, 600, 280)):
         x, columns, shift = noise(rows, channels, dtype=dtype), drawn(channels, count), noise(count)
+        some = torch.cat([columns[:-1], columns.new_full((1,), -1)])  # with zeros at the end
+        yield f"gather {count}", lambda ops, x=x, c=some, d=dtype: ops.gather(x, c, None, d)
         for given in (shift, None):
             yield f"gather {count}", lambda ops, x=x, c=columns, g=given, d=dtype: ops.gather(x, c, g, d)
         r, bias, stored = noise(rows, 2 * count, dtype=dtype), noise(2 * count), noise(rows, channels)
@@ -56,7 +58,7 @@ def flow_cases() -> Iterator[Case]:
 
 def norm_cases() -> Iterator[Case]:
     for dtype, images, period, channels in ((TYPES[0], 3, 7, 5), (TYPES[1], 2, 15, 76), (TYPES[2], 11, 1, 300)):
-        x, constant = noise(images * period, channels, dtype=dtype), noise(period, channels)
+        x, constant = noise(images * period, channels + channels % 2, dtype=dtype), noise(period, channels)
         for norm in ((noise(channels), noise(channels).flip(0)), (None, None)):
             given = constant, *norm, 1e-5
             yield f"norm_relu {channels}", lambda ops, x=x, g=given: changed(x, lambda o: ops.norm_relu_(o, *g))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from msflow_stream.model.fused.fusion import Size
 from msflow_stream.model.tensors import as_images, as_pixels
+
+ALIGNED = 16  # bytes that kernels of convolutions read at a time
 
 
 class PixelConvolution(nn.Module):
@@ -29,3 +32,15 @@ class PixelConvolution(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Returns (B H W) C'."""
         return as_pixels(torch.conv2d(as_images(pixels, self.size), self.weight, padding=1)).contiguous()
+
+
+def aligned(channels: int, dtype: torch.dtype) -> int:
+    """Returns how many channels there have to be so that every pixel begins where kernels begin to read."""
+    step = ALIGNED // dtype.itemsize
+    return -(-channels // step) * step
+
+
+def widened(weight: Tensor, inputs: int, outputs: int | None = None) -> Tensor:
+    """Returns the weights of a convolution with zeros for more inputs and outputs."""
+    more = 0 if outputs is None else outputs - weight.shape[0]
+    return F.pad(weight.detach(), (0, 0, 0, 0, 0, inputs - weight.shape[1], 0, more))

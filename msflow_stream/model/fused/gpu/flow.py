@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from msflow_stream.model.fused.centred_norm import CentredNorm
 from msflow_stream.model.fused.channel_order import FixedColumns, fix_columns
 from msflow_stream.model.fused.flow import FusedFlow
 from msflow_stream.model.fused.fusion import Size
-from msflow_stream.model.fused.gpu.convolution import PixelConvolution
+from msflow_stream.model.fused.gpu.convolution import PixelConvolution, aligned, widened
 from msflow_stream.model.fused.gpu.fusion import GpuFusion
 from msflow_stream.model.fused.kernels import couple_, gather, log_likelihood, norm_relu_
 from msflow_stream.model.fusion import OUTPUT_LIMIT
@@ -117,10 +118,12 @@ class _Block(nn.Module):
         self.clamp = block.clamp
         inputs, outputs = passive.argsort(), active.argsort()  # ascending columns lie beside one another in memory
         rows = torch.cat([outputs, outputs + len(outputs)])  # of s and of t
-        self.register_buffer("passive", passive[inputs].int(), persistent=False)
+        read, hidden = aligned(len(inputs), dtype), aligned(block.conv1.out_channels, dtype)
+        columns = F.pad(passive[inputs].int(), (0, read - len(inputs)), value=-1)
+        self.register_buffer("passive", columns, persistent=False)
         self.register_buffer("active", active[outputs].int(), persistent=False)
-        self.conv1 = PixelConvolution(block.conv1.weight[:, inputs], size, dtype)
-        self.conv2 = PixelConvolution(block.conv2.weight[rows], size, dtype)
+        self.conv1 = PixelConvolution(widened(block.conv1.weight[:, inputs], read, hidden), size, dtype)
+        self.conv2 = PixelConvolution(widened(block.conv2.weight[rows], hidden), size, dtype)
         self.register_buffer("constant", as_pixels(block.constant).contiguous(), persistent=False)
         self.register_buffer("bias", block.conv2.bias.detach()[rows], persistent=False)
         norm = block.norm.norm if isinstance(block.norm, CentredNorm) else None

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from msflow_stream.model.fused.gpu.tails import Padding, Tail, take_padding, widen
+from msflow_stream.model.fused.gpu.convolution import aligned, widened
+from msflow_stream.model.fused.gpu.tails import Padding, Tail, take_padding
 from msflow_stream.model.fused.kernels import Activation
 
 MODULES: dict[type[nn.Module], Activation] = {
@@ -63,8 +64,9 @@ class _Merger:
         images = next(node for node in self.graph.nodes if node.op == "placeholder")
         readers, padding, channels = list(images.users), self._take_margin(images), 0
         convolution = self._convolution(readers[0]) if len(readers) == 1 else None
-        if convolution is not None and self.dtype.itemsize == 2:
-            channels = widen(convolution)
+        if convolution is not None and convolution.groups == 1:
+            channels = convolution.in_channels = aligned(convolution.in_channels, self.dtype)
+            convolution.weight = nn.Parameter(widened(convolution.weight, channels), requires_grad=False)
         tail = Tail(None, "none", padding, self.dtype, channels)
         with self.graph.inserting_after(images):
             node = self._call(tail, images)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from msflow_stream.model.fused.kernels import Activation, finish
 
 Padding = tuple[int, int]
-ALIGNED = 8  # channels of 16 bits that are read at a time
 
 
 class Tail(nn.Module):
@@ -67,17 +65,3 @@ def take_padding(convolution: nn.Conv2d) -> Padding:
     y, x = convolution.padding
     convolution.padding, convolution.padding_mode = (0, 0), "zeros"
     return y, x
-
-
-def widen(convolution: nn.Conv2d) -> int:
-    """Gives a convolution inputs of zeros until it has a multiple of ALIGNED; returns how many inputs it has then.
-
-    A few channels of 16 bits, such as an image's three, miss the kernels that read 16 bytes at a time.
-    """
-    count = convolution.in_channels
-    if convolution.groups == 1:
-        count = -(-count // ALIGNED) * ALIGNED
-        empty = 0, 0, 0, 0, 0, count - convolution.in_channels
-        convolution.weight = nn.Parameter(F.pad(convolution.weight.detach(), empty), requires_grad=False)
-        convolution.in_channels = count
-    return count

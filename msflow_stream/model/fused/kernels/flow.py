@@ -19,11 +19,11 @@ def gather(x: Tensor, columns: Tensor, shift: Tensor | None, dtype: torch.dtype)
 
     Args:
         x: N C of any float type.
-        columns: int32, K.
+        columns: int32, K; -1 stands for zeros.
         shift: float32, K; or none.
         dtype: of the result.
     """
-    picked = x.index_select(1, columns).float()
+    picked = x.index_select(1, columns.clamp(min=0)).float().masked_fill_(columns < 0, 0)
     return (picked if shift is None else picked + shift).to(dtype)
 
 
@@ -32,16 +32,17 @@ def norm_relu_(x: Tensor, constant: Tensor, weight: Tensor | None, bias: Tensor 
     """Changes x to `relu(layer_norm(x + constant))`, over the channels; without a weight, to `relu(x + constant)`.
 
     Args:
-        x: N C.
+        x: N C, and perhaps further channels, which are left alone.
         constant: float32, P C, repeated along N, a multiple of P.
         weight: float32, C.
         bias: float32, C.
         eps: of the norm.
     """
-    values = x.view(-1, *constant.shape).float() + constant
+    own = x[:, : constant.shape[1]]
+    values = own.reshape(-1, *constant.shape).float() + constant
     if weight is not None:
         values = F.layer_norm(values, weight.shape, weight, bias, eps)
-    x.copy_(values.relu_().view_as(x))
+    own.copy_(values.relu_().view_as(own))
 
 
 @operation(changes=["stored"])

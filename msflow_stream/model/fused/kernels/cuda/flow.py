@@ -23,7 +23,8 @@ def gather_kernel(
     row, channel = tl.arange(0, ROWS), program % PARTS * WIDTH + tl.arange(0, WIDTH)
     inside = (first + row < rows)[:, None] & (channel < K)[None, :]
     column = tl.load(columns + channel, mask=channel < K, other=0)
-    value = tl.load(x + first * C + (row[:, None] * C + column[None, :]), mask=inside, other=0).to(tl.float32)
+    held = inside & (column >= 0)[None, :]
+    value = tl.load(x + first * C + (row[:, None] * C + column[None, :]), mask=held, other=0).to(tl.float32)
     if SHIFTED:
         value += tl.load(shift + channel, mask=channel < K, other=0)[None, :]
     tl.store(out + first * K + (row[:, None] * K + channel[None, :]), value.to(out.dtype.element_ty), mask=inside)
@@ -32,13 +33,14 @@ def gather_kernel(
 @triton.jit(do_not_specialize=["rows"])
 def norm_relu_kernel(
     x, constant, weight, bias, rows, period, eps,
-    C: tl.constexpr, NORM: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr, PARTS: tl.constexpr,
+    C: tl.constexpr, PITCH: tl.constexpr, NORM: tl.constexpr,
+    ROWS: tl.constexpr, WIDTH: tl.constexpr, PARTS: tl.constexpr,
 ):  # fmt: skip
     """`x = relu(layer_norm(x + constant))`; a program has all channels of its rows."""
     first = tl.program_id(0).to(tl.int64) * ROWS
     row, channel = tl.arange(0, ROWS), tl.arange(0, WIDTH)
     inside = (first + row < rows)[:, None] & (channel < C)[None, :]
-    at = x + first * C + (row[:, None] * C + channel[None, :])
+    at = x + first * PITCH + (row[:, None] * PITCH + channel[None, :])
     place = ((first % period).to(tl.int32) + row) % period
     value = tl.load(at, mask=inside, other=0).to(tl.float32)
     value += tl.load(constant + (place[:, None] * C + channel[None, :]), mask=inside, other=0)
@@ -99,11 +101,13 @@ def gather(x: Tensor, columns: Tensor, shift: Tensor | None, dtype: torch.dtype)
 
 def norm_relu_(x: Tensor, constant: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> None:
     """Changes what the operation does."""
-    (rows, channels), period = x.shape, constant.shape[0]
+    (rows, pitch), (period, channels) = x.shape, constant.shape
     own = whole_rows(channels)
     norm = constant if weight is None else weight, constant if bias is None else bias
     with on_device_of(x):
-        norm_relu_kernel[own.programs(rows)](x, constant, *norm, rows, period, eps, channels, weight is not None, *own)
+        norm_relu_kernel[own.programs(rows)](
+            x, constant, *norm, rows, period, eps, channels, pitch, weight is not None, *own
+        )
 
 
 def couple_(stored: Tensor, r: Tensor, bias: Tensor, columns: Tensor, factor: float, arctangent: bool) -> None:
