@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch._C._profiler import _ExperimentalConfig
 from torch.autograd import DeviceType  # type: ignore[attr-defined]
 from torch.profiler import ProfilerActivity, profile
 
@@ -41,7 +42,9 @@ def profile_kernels(work: Callable[[], object], device: torch.device, most: int 
     on_gpu = device.type == "cuda"
     work()
     synchronise(device)
-    with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]) as taken:
+    activity = ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU
+    threads = None if on_gpu else _ExperimentalConfig(profile_all_threads=True)
+    with profile(activities=[activity], experimental_config=threads) as taken:
         for _ in range(TIMES):
             work()
         synchronise(device)
