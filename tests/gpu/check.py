@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import faulthandler
-import json
 import multiprocessing
 import os
 import sys
@@ -29,10 +28,12 @@ WARM = ["torch", "timm", "msflow_stream.scoring.scorer", "pipelines.bench.varian
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the points, prints a line for each check, writes the report, and returns 0 if nothing failed."""
+    from msflow_stream.files import write_json
     from tests.gpu.points import POINTS, TOTAL
 
     options = _options(arguments, [point.name for point in POINTS])
-    start, checks = time.monotonic(), []
+    start, checks = time.monotonic(), list[dict[str, Any]]()
+    report: dict[str, Any] = {"cpu": options.cpu, "checks": checks}
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(WARM)
     for point in POINTS:
@@ -42,13 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seconds = min(seconds, TOTAL - (time.monotonic() - start) - GRACE)
         print(f"----  {point.name}: {point.claim} (at most {max(seconds, 0):.0f} s)", flush=True)
         checks += _run(context, point.name, options.cpu, seconds)
-    taken = time.monotonic() - start
+        report["seconds"] = round(time.monotonic() - start, 1)
+        write_json(options.out, report)  # what is known so far, whatever comes
     counted = Counter(check["verdict"] for check in checks)
-    print(
-        f"----  {', '.join(f'{counted[one]} {one}' for one in ('PASS', 'FAIL', 'SKIP'))} in {taken:.0f} s", flush=True
-    )
-    report = {"machine": _machine(options.cpu), "cpu": options.cpu, "seconds": round(taken, 1), "checks": checks}
-    options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    said = ", ".join(f"{counted[one]} {one}" for one in ("PASS", "FAIL", "SKIP"))
+    print(f"----  {said} in {time.monotonic() - start:.0f} s", flush=True)
+    write_json(options.out, {"machine": _machine(options.cpu), **report})
     return 1 if counted["FAIL"] else 0
 
 

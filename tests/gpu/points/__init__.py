@@ -33,4 +33,4 @@ POINTS = (
     Point("decoding", "NVDEC gives the frames that the CPU decodes", 20, 20),
     Point("pytest", "the tests that need a GPU", 120, 40),
 )
-TOTAL = 470.0  # seconds, all points together
+TOTAL = 450.0  # seconds, all points together

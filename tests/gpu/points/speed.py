@@ -56,6 +56,7 @@ def check(at: At) -> None:
                 case.measured(1000 * taken, "with transfers", f" ms ({text})")
                 if count == batch:
                     seconds[precision] = taken
+    at.skip("compile and tensorrt", "they take minutes to make their code: `bench scorer` has them")
     if not at.needs_cuda("times as fast", "share of the bf16 peak", "kernels", "layout copies"):
         return
     best = min(PRECISIONS, key=lambda one: seconds.get(one, float("inf")))
