@@ -23,21 +23,15 @@ from tests.support.footage import frames, small_settings
 THREE_STAGES = ("model.stages=[1,2,3]", "model.blocks=[1,1,1]", "score.kind=paper")
 CASES: list[tuple[str, EnginePrecision]] = [
     ("tf_efficientnet_lite0", "float32"),
-    ("tf_efficientnet_lite0", "bf16"),
     ("mobilenetv2_100", "fp16"),
     ("wide_resnet50_2", "bf16"),
 ]
 
 
-def again(run: Run, inputs: Sequence[Tensor]) -> Recording:
-    """A recording whose replay does everything again."""
+def once(run: Run, inputs: Sequence[Tensor]) -> Recording:
+    """A recording of what there is to see without values: a replay has nothing to do."""
     own = [one.clone() for one in inputs]
-    outputs = run(own)
-
-    def replay() -> None:
-        run(own)
-
-    return Recording(own, outputs, replay, 0)
+    return Recording(own, run(own), lambda: None, 0)
 
 
 class Noting(TorchEngine):
@@ -46,7 +40,7 @@ class Noting(TorchEngine):
     def __init__(self, precision: EnginePrecision, own: bool = True) -> None:
         super().__init__("float32")
         self.precision, self.own = precision, own
-        self.record = again  # type: ignore[method-assign]
+        self.record = once  # type: ignore[method-assign]
         self.graphs: list[nn.Module] = []
         self.runs: list[RecordedRun] = []
 
@@ -106,12 +100,14 @@ def check(subject: OnFakeGpu) -> None:
     with FakeGpu() as gpu:
         subject.move()
         assert subject.scenes[0].device == CUDA
-        for counts, areas in (((1,), False), ((3,), True), ((8,), False), ((2, 1), True), ((5, 3), False)):
+        for counts, areas in (((1,), False), ((3,), True), ((8,), False), ((5, 3), True)):
             for number in range(2):  # recorded, then replayed
                 parts = subject.parts(counts, areas)
                 gpu.begin()
                 measures = subject.inference.measure_images(parts)
-                if number == 0:
+                if number == 0:  # maps for several scenes are made then, and go up
+                    made = [one for one in gpu.synchronisations if not one.endswith("cpu to cuda:0")]
+                    assert made == [], (counts, areas)
                     continue
                 assert gpu.synchronisations == [], (counts, areas)
                 assert (gpu.waits, len(gpu.downloads)) == (1, 1), (counts, areas)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -18,8 +19,11 @@ def check(at: At) -> None:
     plain = ["-o", "addopts=--strict-markers", "-v", "-p", "no:cacheprovider", "--no-header"]
     command = [sys.executable, "-m", "pytest", "tests/gpu", "-m", "gpu", *plain]
     try:
-        ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=max(1.0, at.left), check=False)
-        said = ran.stdout
+        unbuffered = {**os.environ, "PYTHONUNBUFFERED": "1"}  # what was said counts, should the time be up
+        limit = max(1.0, at.left)
+        said = subprocess.run(
+            command, cwd=ROOT, env=unbuffered, capture_output=True, text=True, timeout=limit, check=False
+        ).stdout
     except subprocess.TimeoutExpired as error:
         said = error.stdout.decode() if isinstance(error.stdout, bytes) else error.stdout or ""
         at.skip("the rest of the tests", f"cut: they take longer than {at.point}'s time")
