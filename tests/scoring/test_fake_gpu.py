@@ -40,7 +40,7 @@ class Noting(TorchEngine):
     def __init__(self, precision: EnginePrecision, own: bool = True) -> None:
         super().__init__("float32")
         self.precision, self.own = precision, own
-        self.record = once  # type: ignore[method-assign]
+        self.record = once
         self.graphs: list[nn.Module] = []
         self.runs: list[RecordedRun] = []
 

@@ -98,7 +98,7 @@ class FakeGpu(TorchDispatchMode):
                 self._patches.enter_context(patch.object(torch.cuda, name, stand_in))
             self._patches.enter_context(patch.object(Tensor, "record_stream", lambda *_: None))
             for kept in (transfers._streams, recording._ended):
-                self._patches.enter_context(patch.dict(kept, clear=True))  # type: ignore[call-overload]
+                self._patches.enter_context(patch.dict(kept, clear=True))
             self._fake.__enter__()
         self._entered += 1
         super().__enter__()

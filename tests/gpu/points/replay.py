@@ -43,7 +43,7 @@ def _check_precision(at: At, scene: Scene, images: Sequence[Tensor], precision: 
                 grown = torch.cuda.memory_reserved(at.device) - before if at.cuda else 0
                 expected = measures_by(eager, scene, _many(images[1], count))
                 largest = max(float(one.abs().max()) for one in expected[:-1])
-                text = f"max difference to steps one by one, beside scores up to {largest:.3g},"
+                text = f"of scores up to {largest:.3g}, max difference to steps one by one"
                 case.below(relative_error(other, expected), BOUNDS[precision], text)
             with at.case(f"{precision} batch {count}, replays") as case:
                 moved, still = _change(first, other), _change(first, again)
@@ -65,7 +65,7 @@ def _without_recordings(at: At, precision: EnginePrecision) -> Engine:
 
     engine = engine_for(at, precision)
     assert isinstance(engine, TorchEngine)
-    engine.record = refuse  # type: ignore[method-assign]
+    engine.record = refuse
     return engine
 
 

@@ -111,7 +111,7 @@ def _scoring_beside_changes(at: At, folder: Path) -> None:
     with at.case("scores beside reloads and evictions", needs=12) as case:
         timer = threading.Timer(seconds, stop.set)
         timer.start()
-        jobs: list[Callable[[], float]] = [*(lambda n=n: score(n) for n in range(WORKERS)), reload]  # type: ignore[misc]
+        jobs: list[Callable[[], float]] = [*(lambda n=n: score(n) for n in range(WORKERS)), reload]
         start = time.monotonic()
         try:
             with ThreadPoolExecutor(len(jobs)) as pool:
