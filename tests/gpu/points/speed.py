@@ -11,12 +11,12 @@ from statistics import median
 
 import torch
 from torch import Tensor
-from torch.profiler import ProfilerActivity, profile
 
 from msflow_stream.config.engines import EnginePrecision
 from msflow_stream.machine import tf32
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.inference import ImageBatch
+from pipelines.bench.kernels import profile_kernels
 from pipelines.bench.plain import operations, plain_model
 from tests.gpu.report import At
 from tests.gpu.subjects import SMALL, engine_for, frames, inference_of, measures_by, new_scene, on, prepared
@@ -24,7 +24,7 @@ from tests.gpu.subjects import SMALL, engine_for, frames, inference_of, measures
 BACKBONE, SIDE, BATCHES = "wide_resnet50_2", 512, (1, 8, 32)
 PRECISIONS: tuple[EnginePrecision, ...] = ("float32", "tf32", "bf16", "fp16")
 TIMES, KERNELS = 10.0, 25  # as fast as IEEE's plain way at least; kernels shown
-LAYOUT = re.compile(r"nchwToNhwc|nhwcToNchw|transpose|permute|direct_copy", re.IGNORECASE)
+LAYOUT = re.compile(r"nchwToNhwc|nhwcToNchw|transpose|permute|direct_copy|aten::copy_", re.IGNORECASE)
 Work = Callable[[], object]
 
 
@@ -57,7 +57,8 @@ def check(at: At) -> None:
                 if count == batch:
                     seconds[precision] = taken
     at.skip("compile and tensorrt", "they take minutes to make their code: `bench scorer` has them")
-    if not at.needs_cuda("times as fast", "share of the bf16 peak", "kernels", "layout copies"):
+    _kernels(at, scene, images[:batch])
+    if not at.needs_cuda("times as fast", "share of the bf16 peak"):
         return
     best = min(PRECISIONS, key=lambda one: seconds.get(one, float("inf")))
     with at.case("times as fast as the plain way in IEEE float32") as case:
@@ -65,7 +66,6 @@ def check(at: At) -> None:
     with at.case("share of the bf16 peak") as case:
         peak = _peak(at)
         case.measured(100 * work * batch / seconds["bf16"] / peak, f"of {peak / 1e12:.0f} TFLOP/s", " % (aim: 50 %)")
-    _kernels(at, scene, images[:batch])
 
 
 def _per_frame(seconds: float, count: int) -> str:
@@ -99,23 +99,17 @@ def _peak(at: At) -> float:
 
 
 def _kernels(at: At, scene: Scene, images: Tensor) -> None:
-    """What one batch in bf16 does on the GPU, kernel by kernel."""
-    inference = inference_of(engine_for(at, "bf16"))
-    for _ in range(3):
-        measures_by(inference, scene, images)
-    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
-        measures_by(inference, scene, images)
-        at.synchronise()
-    found = [one for one in profiler.key_averages() if one.self_device_time_total > 0]
-    kernels = sorted(found, key=lambda one: -one.self_device_time_total)
-    total = sum(one.self_device_time_total for one in kernels) / 1000
+    """What one batch does on the GPU, kernel by kernel; without one, operator by operator."""
+    inference = inference_of(engine_for(at, "bf16" if at.cuda else "float32"))
+    rows = profile_kernels(lambda: measures_by(inference, scene, images), at.device, most=10**6)
+    total = sum(one.milliseconds for one in rows)
     with at.case("kernels") as case:
-        case.measured(total, f"{sum(one.count for one in kernels)} of them take", " ms of the GPU")
-    for number, one in enumerate(kernels[:KERNELS], 1):
+        case.measured(total, f"{sum(one.calls for one in rows):.0f} of them take", " ms of a batch")
+    for number, one in enumerate(rows[: KERNELS if at.cuda else 5], 1):
         with at.case(f"kernel {number}") as case:
-            taken = one.self_device_time_total / 1000
-            case.measured(taken, f"{one.key[:90]}: {one.count} times,", f" ms ({100 * taken / total:.0f} %)")
+            text = f"{one.name[:90]}: {one.calls:.3g} times,"
+            case.measured(one.milliseconds, text, f" ms ({100 * one.share:.0f} %)")
     with at.case("layout copies") as case:
-        copies = [one for one in kernels if LAYOUT.search(one.key)]
-        taken = sum(one.self_device_time_total for one in copies) / 1000
-        case.measured(sum(one.count for one in copies), f"{taken:.2g} of {total:.3g} ms; kernels that only reorder:")
+        copies = [one for one in rows if LAYOUT.search(one.name)]
+        taken = sum(one.milliseconds for one in copies)
+        case.measured(sum(one.calls for one in copies), f"{taken:.2g} of {total:.3g} ms; kernels that only reorder:")
