@@ -54,6 +54,12 @@ def test_a_frame_of_any_layout_looks_the_same(layout: str, width: int, height: i
     assert np.abs(shown - pixels.image()).max() <= 6
 
 
+def test_a_frame_of_a_card_s_layout_looks_the_same_every_time() -> None:
+    frame = decoded("p010le", 1366, 768)
+    images = [DecodedPixels(frame, CONVERTER).image() for _ in range(12)]
+    assert all(np.array_equal(image, images[0]) for image in images)
+
+
 @pytest.mark.parametrize("layout", ["yuv420p", "yuvj420p"])
 def test_planes_of_the_usual_layout_are_the_decoder_s_to_the_bit_and_others_memory(layout: str) -> None:
     frame = decoded(layout)

@@ -110,7 +110,8 @@ class FrameConverter:
         if frame.format.name not in PLANAR:
             return frame
         with self._scaler("planar") as scaler:
-            return scaler.reformat(frame, format=PLANAR[frame.format.name], threads=self._threads)
+            # With more threads, libswscale's rows of p010le that are no multiple of 8 wide run into one another.
+            return scaler.reformat(frame, format=PLANAR[frame.format.name], threads=1)
 
     @contextmanager
     def _scaler(self, purpose: object) -> Iterator[VideoReformatter]:
