@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from threading import RLock
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -23,12 +24,22 @@ SPARE = 0.05  # of a GPU's memory: with less free, nothing more is recorded
 AGREES = 1e-2  # of the largest value: by so much a replay may differ from what it recorded
 GPU = RLock()  # torch allows one recording per process; recordings share their memory, so replays come in turn
 
-_pools: dict[torch.device, Any] = {}  # handles
+_failed: list[torch.cuda.CUDAGraph] = []  # kept: torch's allocators may go on asking them what they record
 _ended: dict[torch.device, torch.cuda.Event] = {}
 
 
 class RecordingError(RuntimeError):
     """A recording that would not do what it recorded."""
+
+
+class _Pool(NamedTuple):
+    """Memory that recordings share: torch's handle of it, which dies with the last of these graphs."""
+
+    handle: Any
+    graphs: WeakSet[torch.cuda.CUDAGraph]
+
+
+_pools: dict[torch.device, _Pool] = {}
 
 
 class Recording(NamedTuple):
@@ -113,23 +124,53 @@ def _warmed_up(run: Run, inputs: Sequence[Tensor]) -> list[Tensor]:
 
 def _captured(graph: torch.cuda.CUDAGraph, run: Run, inputs: Sequence[Tensor], device: torch.device) -> list[Tensor]:
     """What `run` returned while it was recorded; the stream is the caller's, so a failure leaves none behind."""
-    if device not in _pools:
-        _pools[device] = torch.cuda.graph_pool_handle()
+    pool, kept = _pool_of(device)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*CUDA Graph is empty.*")
         # thread_local: other threads take memory and make scenes ready meanwhile.
-        graph.capture_begin(pool=_pools[device], capture_error_mode="thread_local")
+        graph.capture_begin(pool=pool.handle, capture_error_mode="thread_local")
+        del kept
         try:
             outputs = run(inputs)
         except BaseException:
             with suppress(RuntimeError, Warning):
-                graph.capture_end()
+                _end(graph, device)
             raise
         try:
-            graph.capture_end()
+            _end(graph, device)
         except Warning as error:
             raise RecordingError(str(error)) from None
+    pool.graphs.add(graph)
     return outputs
+
+
+def _pool_of(device: torch.device) -> tuple[_Pool, list[torch.cuda.CUDAGraph]]:
+    """The memory for a new recording, and those that share it, to be held until it has begun."""
+    pool = _pools.get(device)
+    kept = [] if pool is None else list(pool.graphs)
+    if pool is None or not kept:
+        pool = _pools[device] = _Pool(torch.cuda.graph_pool_handle(), WeakSet())
+    return pool, kept
+
+
+def _end(graph: torch.cuda.CUDAGraph, device: torch.device) -> None:
+    try:
+        graph.capture_end()
+    except RuntimeError:
+        _forget(graph, device)
+        raise
+
+
+def _forget(graph: torch.cuda.CUDAGraph, device: torch.device) -> None:
+    """Tells torch's allocator that a recording is over whose end failed: else it would free no memory from then on."""
+    try:
+        graph.pool()
+    except RuntimeError:  # as long as it has not ended
+        _failed.append(graph)
+        handle = _pools.pop(device).handle
+        with suppress(RuntimeError):
+            torch._C._cuda_endAllocateToPool(device.index, handle)
+        torch._C._cuda_releasePool(device.index, handle)
 
 
 def _agree(found: Tensor, expected: Tensor) -> bool:

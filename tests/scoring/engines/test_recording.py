@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -151,14 +152,17 @@ class FakeCuda:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.said: list[Any] = []
-        self.empty = False
+        self.empty = self.broken = False
+        self.handles = 0
         self.streams: list[str] = []
         for name in ("device", "stream"):
             monkeypatch.setattr(torch.cuda, name, getattr(self, name))
         monkeypatch.setattr(recording, "stream_of", lambda device, work: self._stream(f"{work} on {device}"))
         monkeypatch.setattr(torch.cuda, "current_stream", lambda device: self._stream(f"current of {device}"))
-        monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: self)
-        monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 7))
+        monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: FakeGraph(self))
+        monkeypatch.setattr(torch.cuda, "graph_pool_handle", self._handle)
+        for name in ("_cuda_endAllocateToPool", "_cuda_releasePool"):
+            monkeypatch.setattr(torch._C, name, lambda *given, name=name: self.said.append((name, *given)))
         monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
         monkeypatch.setattr(recording, "_pools", {})
         monkeypatch.setattr(recording, "_agree", lambda found, expected: True)
@@ -182,16 +186,34 @@ class FakeCuda:
         nothing.wait_stream = nothing.synchronize = lambda *_: None
         return nothing
 
+    def _handle(self) -> tuple[int, int]:
+        self.handles += 1
+        return 0, self.handles
+
+
+class FakeGraph:
+    """A torch.cuda.CUDAGraph that notes what is asked of it."""
+
+    def __init__(self, cuda: FakeCuda) -> None:
+        self._cuda = cuda
+
     def capture_begin(self, pool: tuple[int, int], capture_error_mode: str) -> None:
-        self.said.append(("begin", self.streams[-1], pool, capture_error_mode))
+        self._cuda.said.append(("begin", self._cuda.streams[-1], pool, capture_error_mode))
 
     def capture_end(self) -> None:
-        self.said.append("end")
-        if self.empty:
+        self._cuda.said.append("end")
+        if self._cuda.broken:
+            raise RuntimeError("operation failed due to a previous error during capture")
+        if self._cuda.empty:
             warnings.warn("The CUDA Graph is empty. This usually means ...", stacklevel=1)
 
+    def pool(self) -> tuple[int, int]:
+        if self._cuda.broken:
+            raise RuntimeError("without a preceding successful capture")
+        return 0, 1
+
     def replay(self) -> None:
-        self.said.append("replay")
+        self._cuda.said.append("replay")
 
 
 @pytest.fixture
@@ -209,7 +231,7 @@ def test_a_recording_is_made_on_the_device_of_its_inputs(cuda: FakeCuda) -> None
     device = torch.device("cuda:1")
     assert cuda.said == [
         ("device", device),
-        ("begin", "recording on cuda:1", (0, 7), "thread_local"),
+        ("begin", "recording on cuda:1", (0, 1), "thread_local"),
         "end",
         "replay",
         ("device left", device),
@@ -218,6 +240,23 @@ def test_a_recording_is_made_on_the_device_of_its_inputs(cuda: FakeCuda) -> None
     assert made.nbytes == 2 * 2 * 3 * 4
     on_second_gpu(squares)
     assert [one for one in cuda.said if one[0] == "begin"][1] == cuda.said[1]  # the same pool of memory
+
+
+def test_when_all_recordings_are_gone_the_next_gets_memory_of_a_new_handle(cuda: FakeCuda) -> None:
+    on_second_gpu(squares)  # not kept
+    gc.collect()
+    on_second_gpu(squares)
+    assert [one[2] for one in cuda.said if one[0] == "begin"] == [(0, 1), (0, 2)]
+
+
+def test_after_an_end_that_fails_torch_can_free_memory_and_record_again(cuda: FakeCuda) -> None:
+    cuda.broken = True
+    with pytest.raises(RuntimeError, match="due to a previous error"):
+        on_second_gpu(squares)
+    assert cuda.said[-2:] == [("_cuda_endAllocateToPool", 1, (0, 1)), ("_cuda_releasePool", 1, (0, 1))]
+    cuda.broken = False
+    on_second_gpu(squares)
+    assert [one[2] for one in cuda.said if one[0] == "begin"] == [(0, 1), (0, 2)]
 
 
 def test_a_recording_of_nothing_is_an_error(cuda: FakeCuda) -> None:
