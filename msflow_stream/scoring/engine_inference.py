@@ -101,7 +101,7 @@ class EngineInference:
             with scoring_on(parts[0].scene.device):
                 return self._measured(parts)
         except torch.OutOfMemoryError:
-            if count == 1:
+            if count == 1 and self.most == 1:  # recordings were let go of already
                 raise
         self._make_room(count)  # out here: the error holds what took the memory
         return self.measure_images(parts)
@@ -161,15 +161,19 @@ class EngineInference:
 
     def _make_room(self, count: int) -> None:
         """Lets go of recordings, and takes no more than half as many images at a time from now on."""
-        self.most = max(1, count // 2)
-        log.warning("the GPU's memory is too small for %d frames at a time: %d from now on", count, self.most)
+        self.most = min(self.most or count, max(1, count // 2))  # another thread may have met less room
+        if count > 1:
+            log.warning("the GPU's memory is too small for %d frames at a time: %d from now on", count, self.most)
+        else:
+            log.warning("the GPU's memory is too small for a frame: what was recorded is let go of")
         for functions in self.scenes.all():
             functions.release()
         for runs in list(self._features.values()):
             for run in list(runs.values()):
                 if isinstance(run, RecordedRun):
                     run.release()
-        torch.cuda.empty_cache()
+        with GPU:  # torch refuses it while something is recorded
+            torch.cuda.empty_cache()
 
     def _preparation(self, device: torch.device) -> DevicePreparation:
         made = self._preparations.get(device)  # without the lock: every frame is here, while networks are made
@@ -199,6 +203,12 @@ class EngineInference:
         return runs[size]
 
     def _functions(self, scene: Scene) -> SceneFunctions:
+        # In the stream of scores: what is let go of later may still be in use there, and its memory is taken again
+        # only after that.
+        with scoring_on(scene.device):
+            return self._made(scene)
+
+    def _made(self, scene: Scene) -> SceneFunctions:
         features, engine = self._run_features(scene), self._choose(scene)
         self._streams = max(self._streams, engine.streams)
         return SceneFunctions(

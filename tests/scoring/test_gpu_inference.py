@@ -132,6 +132,22 @@ def test_where_there_is_no_memory_for_a_single_frame_that_is_the_error(scenes: l
         score_batch(requests(scenes[:1], 3), inference)
 
 
+def test_what_was_recorded_makes_room_for_a_single_frame(scenes: list[Scene]) -> None:
+    engine = Narrow(2)
+    inference = inference_of(engine)
+    asked = requests(scenes[:1], 1)
+    expected = score_batch(asked, inference)
+    release = inference._make_room
+
+    def make_room(count: int) -> None:
+        release(count)
+        engine.room = 2
+
+    inference._make_room = make_room  # type: ignore[method-assign]
+    engine.room = 0
+    same(score_batch(asked, inference), expected)
+
+
 def test_recordings_count_as_memory_of_scenes(scenes: list[Scene]) -> None:
     weights = weights_bytes(scenes[0].flow)
     inference = inference_of(SimulatedGpu(Recorder(nbytes=weights)), capacity_bytes=8 * weights)
