@@ -108,11 +108,11 @@ def bench_scorer(scenes: Sequence[Scene], job: ScorerJob) -> list[ScorerRow]:
     """Times every variant to score prepared images for each of the scenes, prints a table for each, and writes JSON.
 
     Raises:
-        UserError: an engine of a name that there is not.
+        UserError: an engine of a name that there is not, or not on this device.
     """
-    check_engines(job.engines)  # before anything takes time
-    check_profiled(job.profiled)
     device = choose_device(job.device)
+    check_engines(job.engines, device)  # before anything takes time
+    check_profiled(job.profiled, device)
     peaks = Peaks(device, job.load)
     rows: list[ScorerRow] = []
     profiles: list[Profile] = []

@@ -193,8 +193,8 @@ def _nothing(_: Any) -> Any:
     raise AssertionError("this variant failed before")
 
 
-def check_engines(names: Sequence[str]) -> None:
-    """Refuses names that no engine has.
+def check_engines(names: Sequence[str], device: torch.device) -> None:
+    """Refuses names that no engine has, and engines that do not score on the device.
 
     Raises:
         UserError: there is one.
@@ -202,10 +202,13 @@ def check_engines(names: Sequence[str]) -> None:
     for name in names:
         if name not in ENGINES:
             raise UserError(f"there is no engine {name!r}, only {', '.join(ENGINES)}")
+        if device.type not in ENGINES[name].devices:
+            there = " or ".join(ENGINES[name].devices)
+            raise UserError(f"the engine {name} does not score here: use --device {there}, or another --engine")
 
 
-def check_profiled(names: Sequence[str]) -> None:
-    """Refuses what is no ENGINE:PRECISION.
+def check_profiled(names: Sequence[str], device: torch.device) -> None:
+    """Refuses what is no ENGINE:PRECISION, and a precision that the device lacks.
 
     Raises:
         UserError: there is one.
@@ -214,6 +217,8 @@ def check_profiled(names: Sequence[str]) -> None:
         engine, _, precision = name.partition(":")
         if engine not in (PLAIN, UNFUSED, *ENGINES) or precision not in get_args(EnginePrecision)[1:]:
             raise UserError(f"--profile {name!r} is none of a variant: give it as torch:bf16 or {PLAIN}:float32")
+        if precision == "tf32" and device.type == "cpu":
+            raise UserError(f"--profile {name}: tf32 is a precision of NVIDIA GPUs: use --device cuda")
 
 
 def largest_difference(found: Sequence[Measured], expected: Sequence[Measured]) -> float:

@@ -207,7 +207,7 @@ def test_a_profile_names_what_takes_the_time(scene: Scene, capsys: pytest.Captur
         repeats=1,
         device="cpu",
         out=tmp_path / "f.json",
-        engines=("tensorrt",),  # which no CPU has: the plain variant alone
+        engines=TIMED,
         transfers=False,
         profiled=("plain:float32",),
         load=LOAD,
@@ -225,6 +225,13 @@ def test_a_profile_names_what_takes_the_time(scene: Scene, capsys: pytest.Captur
 def test_a_profile_of_what_there_is_not_is_said(scene: Scene) -> None:
     with pytest.raises(UserError, match=r"--profile 'steam:bf16' .*give it as torch:bf16"):
         bench_scorer([scene], ScorerJob(profiled=("steam:bf16",)))
+
+
+def test_what_a_device_does_not_do_is_refused_before_anything_takes_time(scene: Scene) -> None:
+    with pytest.raises(UserError, match="engine tensorrt does not score here: use --device cuda"):
+        bench_scorer([scene], ScorerJob(device="cpu", engines=("tensorrt",)))
+    with pytest.raises(UserError, match="--profile torch:tf32: tf32 is a precision of NVIDIA GPUs"):
+        bench_scorer([scene], ScorerJob(device="cpu", profiled=("torch:tf32",)))
 
 
 def test_peaks_are_of_work_done_several_times_and_of_bytes_both_ways() -> None:
