@@ -15,7 +15,7 @@ from msflow_stream.model.fused.resize import Preparation
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.engines.base import missing
 from msflow_stream.scoring.engines.onnx_engine import to_onnx
-from msflow_stream.scoring.engines.openvino_engine import save_openvino
+from msflow_stream.scoring.engines.openvino_engine import save_openvino, shared_core
 from msflow_stream.types import APPEARANCE_KINDS
 
 Target = Literal["onnx", "openvino", "torch"]
@@ -60,10 +60,10 @@ def write_openvino(model: Standalone, path: Path) -> None:
         UserError: OpenVINO is not installed.
     """
     try:
-        import openvino
+        core = shared_core()
     except ImportError:
         raise missing("openvino", "openvino") from None
-    made = openvino.Core().read_model(to_onnx(model, [model.example], [INPUT], OUTPUTS))
+    made = core.read_model(to_onnx(model, [model.example], [INPUT], OUTPUTS))
     save_openvino(made, path)
 
 

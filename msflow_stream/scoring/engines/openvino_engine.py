@@ -9,6 +9,7 @@ import tempfile
 from collections import deque
 from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
@@ -96,12 +97,11 @@ class OpenVinoEngine(Engine):
     ) -> None:
         super().__init__(precision)
         try:
-            import openvino
+            self._core, self._cache = shared_core(), cache and cache / EIGHT_BITS
         except ImportError:
             raise missing("openvino", self.info.extra) from None
         if precision == "int8":
             check_quantiser()
-        self._core, self._cache = openvino.Core(), cache and cache / EIGHT_BITS
         self.streams = min(streams, torch.get_num_threads())
 
     def compile(self, graph: nn.Module, example: Sequence[Tensor], samples: Samples) -> Run:
@@ -139,6 +139,27 @@ class OpenVinoEngine(Engine):
 
     def _lacks(self, why: str) -> UserError:
         return UserError(f"OpenVINO does not score in {self.precision} here ({why}): use --precision float32")
+
+
+def shared_core() -> Any:
+    """Returns the OpenVINO of this process.
+
+    There is one, and it is kept to the end: it gives the thread that first compiles a stack for signals, and when one
+    of several is let go, the thread is left with a stack that is gone. The next Ctrl-C would be a crash.
+
+    Raises:
+        ImportError: OpenVINO is not installed.
+    """
+    import openvino
+
+    return _kept(openvino)
+
+
+@cache
+def _kept(openvino: Any) -> Any:
+    core = openvino.Core()
+    core.get_property("CPU", "FULL_DEVICE_NAME")  # takes up what it needs for the CPU, before anyone else's does
+    return core
 
 
 class _Streams:

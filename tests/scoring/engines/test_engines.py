@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -321,3 +322,32 @@ def test_a_precision_that_an_engine_lacks_names_those_it_has(name: EngineName, p
 def test_tensorrt_on_a_cpu_is_refused(scene: Scene) -> None:
     with pytest.raises(UserError, match="tensorrt needs an NVIDIA GPU"):
         EngineChooser(EngineSettings(name="tensorrt"))(scene)
+
+
+ENGINES_COME_AND_GO = """
+import gc, os, signal
+import torch
+from msflow_stream.scoring.engines.openvino_engine import OpenVinoEngine
+
+class Graph(torch.nn.Module):
+    def forward(self, images):
+        return (images * 2,)
+
+signals = []
+signal.signal(signal.SIGINT, lambda number, frame: signals.append(number))
+for _ in range(2):
+    engines = [OpenVinoEngine(), OpenVinoEngine()]
+    runs = [engine.compile(Graph(), [torch.ones(2, 3, 4, 4)], list) for engine in engines]
+    while engines:
+        del engines[0], runs[0]
+        gc.collect()
+os.kill(os.getpid(), signal.SIGINT)
+assert signals == [signal.SIGINT]
+"""
+
+
+def test_ctrl_c_is_no_crash_after_engines_were_let_go() -> None:
+    """As after a trial. OpenVINO gives threads a stack for signals, and takes it away with the last that uses it."""
+    pytest.importorskip("openvino")
+    done = subprocess.run([sys.executable, "-c", ENGINES_COME_AND_GO], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
