@@ -86,6 +86,8 @@ def calibrate(folder: Path, job: CalibrateJob, console: Console | None = None) -
     console = console or Console()
     if not (math.isfinite(job.rate) and job.rate > 0):
         raise UserError(f"false alarms per hour are a number above 0, not {job.rate}")
+    if not job.normal and (job.engine or job.precision):
+        raise UserError("--engine and --precision score normal footage: give it with --normal SOURCE")
     settings = stored_settings(read_record(folder))
     score, least = settings.score, settings.event.min_duration
     scores, before = _score(folder, job) if job.normal else _kept(folder)

@@ -97,13 +97,16 @@ class EngineInference:
         count = sum(len(part.images) for part in parts)
         if self.most is not None and count > self.most:
             return _joined(parts, chain.from_iterable(map(self.measure_images, _portions(parts, self.most))))
-        try:
-            with scoring_on(parts[0].scene.device):
-                return self._measured(parts)
-        except torch.OutOfMemoryError:
-            if count == 1 and self.most == 1:  # recordings were let go of already
-                raise
-        self._make_room(count)  # out here: the error holds what took the memory
+        for again in (True, False):  # memory can be short for a moment, as while another thread records
+            try:
+                with scoring_on(parts[0].scene.device):
+                    return self._measured(parts)
+            except torch.OutOfMemoryError:
+                if count == 1 and not again:
+                    raise
+            self._let_go_of_recordings()  # out here: the error holds what took the memory
+        self.most = min(self.most or count, max(1, count // 2))  # another thread may have met less room
+        log.warning("the GPU's memory is too small for %d frames at a time: %d from now on", count, self.most)
         return self.measure_images(parts)
 
     def maps(self, scene: Scene, features: list[Tensor], score: ScoreSettings) -> Maps:
@@ -159,13 +162,8 @@ class EngineInference:
         features = [one.to(part.scene.device, non_blocking=True) for one in part.features]
         return self.scenes.get(part.scene).likelihoods(features)
 
-    def _make_room(self, count: int) -> None:
-        """Lets go of recordings, and takes no more than half as many images at a time from now on."""
-        self.most = min(self.most or count, max(1, count // 2))  # another thread may have met less room
-        if count > 1:
-            log.warning("the GPU's memory is too small for %d frames at a time: %d from now on", count, self.most)
-        else:
-            log.warning("the GPU's memory is too small for a frame: what was recorded is let go of")
+    def _let_go_of_recordings(self) -> None:
+        log.warning("the GPU's memory is full: what was recorded is let go of")
         for functions in self.scenes.all():
             functions.release()
         for runs in list(self._features.values()):

@@ -148,12 +148,22 @@ class Scorer:
             return
         with ThreadPoolExecutor(IN_FLIGHT, "score") as pool:  # the next batch is prepared while the GPU computes
             begun: deque[Future[list[FrameScore]]] = deque()
-            for batch in batches:
+            error: Exception | None = None
+            while True:
+                try:
+                    batch = next(batches)
+                except StopIteration:
+                    break
+                except Exception as caught:  # what came before it is scored
+                    error = caught
+                    break
                 begun.append(pool.submit(self.score, batch))
                 if len(begun) == IN_FLIGHT:
                     yield from begun.popleft().result()
             for last in begun:
                 yield from last.result()
+            if error is not None:
+                raise error
 
     def score(self, frames: Sequence[Frame]) -> list[FrameScore]:
         """Returns the scores of one batch."""

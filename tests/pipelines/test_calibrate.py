@@ -271,6 +271,11 @@ def test_a_rate_that_is_none_is_refused(scene: Path, rate: float) -> None:
         run(scene, rate)
 
 
+def test_an_engine_without_footage_is_refused(scene: Path) -> None:
+    with pytest.raises(UserError, match="give it with --normal SOURCE"):
+        calibrate(scene, CalibrateJob(rate=0.1, precision="bf16"))
+
+
 def test_cameras_and_missing_files_are_refused(scene: Path) -> None:
     before = files(scene)
     with pytest.raises(UserError, match="live and has no end") as error:

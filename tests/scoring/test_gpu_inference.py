@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import cycle
 
 import numpy as np
@@ -113,7 +113,7 @@ def test_where_memory_is_too_small_batches_become_smaller_and_scoring_goes_on(
     asked = requests(scenes[:among], 9, areas=True)
     expected = score_batch(asked)
     same(score_batch(asked, inference), expected)
-    said = [record.getMessage() for record in caplog.records if "memory" in record.getMessage()]
+    said = [record.getMessage() for record in caplog.records if "too small" in record.getMessage()]
     assert said == [
         "the GPU's memory is too small for 9 frames at a time: 4 from now on",
         "the GPU's memory is too small for 4 frames at a time: 2 from now on",
@@ -137,13 +137,13 @@ def test_what_was_recorded_makes_room_for_a_single_frame(scenes: list[Scene]) ->
     inference = inference_of(engine)
     asked = requests(scenes[:1], 1)
     expected = score_batch(asked, inference)
-    release = inference._make_room
+    release = inference._let_go_of_recordings
 
-    def make_room(count: int) -> None:
-        release(count)
+    def make_room() -> None:
+        release()
         engine.room = 2
 
-    inference._make_room = make_room  # type: ignore[method-assign]
+    inference._let_go_of_recordings = make_room  # type: ignore[method-assign]
     engine.room = 0
     same(score_batch(asked, inference), expected)
 
@@ -221,3 +221,19 @@ def test_batches_that_overlap_keep_their_order(scenes: list[Scene], monkeypatch:
     found = list(scorer(frames(10)))
     same(found, expected)
     assert len(scorer.threads) >= 2
+
+
+def test_a_source_that_fails_costs_no_score_of_what_came_before(
+    scenes: list[Scene], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Scorer, "overlaps", True)
+    settings = scenes[0].settings.score.model_copy(update={"batch": 2})
+
+    def failing() -> Iterator[Frame]:
+        yield from frames(4)
+        raise ZeroDivisionError
+
+    found: list[FrameScore] = []
+    with pytest.raises(ZeroDivisionError):
+        found.extend(Scorer(scenes[0], "cpu", settings, inference_of(SimulatedGpu()))(failing()))
+    assert [score.index for score in found] == [0, 5, 10, 15]

@@ -194,6 +194,7 @@ class RecordedRun:
     def __init__(self, run: Run, record: Record = record_cuda_graph, sizes: Sequence[int] = SIZES) -> None:
         self._run, self._record, self._sizes = run, record, tuple(sizes)
         self._recordings: dict[tuple[object, ...], Recording | None] = {}  # None: runs as it is
+        self._refused: set[int] = set()  # sizes for which memory was short, as was said
 
     @property
     def nbytes(self) -> int:
@@ -225,13 +226,15 @@ class RecordedRun:
     def _recording(self, size: int, inputs: Sequence[Tensor]) -> Recording | None:
         key = (size, *((one.shape[1:], one.dtype) for one in inputs))
         if key not in self._recordings:
+            if not _has_room(inputs[0].device):  # asked again with the next batch
+                if size not in self._refused:
+                    log.warning("batches of %d are not recorded as a CUDA graph: the GPU's memory is nearly full", size)
+                self._refused.add(size)
+                return None
             self._recordings[key] = self._made(size, inputs)
         return self._recordings[key]
 
     def _made(self, size: int, inputs: Sequence[Tensor]) -> Recording | None:
-        if not _has_room(inputs[0].device):
-            log.warning("batches of %d are not recorded as a CUDA graph: the GPU's memory is nearly full", size)
-            return None
         try:
             return self._record(self._run, [_filled_up(one, size) for one in inputs])
         except RuntimeError as error:

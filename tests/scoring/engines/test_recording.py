@@ -94,15 +94,19 @@ def test_what_cannot_be_recorded_runs_as_it_is_and_says_so_once(
     )
 
 
-def test_with_little_memory_nothing_more_is_recorded(
+def test_with_little_memory_nothing_more_is_recorded_until_there_is_more(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(recording, "_has_room", lambda device: False)
     recorder = Recorder()
     run = RecordedRun(squares, recorder)
-    assert torch.equal(run([numbers(2)])[0], numbers(2) ** 2)
+    with monkeypatch.context() as little:
+        little.setattr(recording, "_has_room", lambda device: False)
+        for _ in range(2):
+            assert torch.equal(run([numbers(2)])[0], numbers(2) ** 2)
     assert recorder.recorded == []
-    assert "memory is nearly full" in caplog.text
+    assert [record.getMessage().rpartition(": ")[2] for record in caplog.records] == ["the GPU's memory is nearly full"]
+    assert torch.equal(run([numbers(2)])[0], numbers(2) ** 2)
+    assert recorder.recorded == [(2, 3)]
 
 
 def test_what_is_let_go_is_recorded_anew() -> None:
