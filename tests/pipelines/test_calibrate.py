@@ -106,8 +106,8 @@ def run(scene: Path, rate: float, *normal: Path, plot: Path | None = None) -> tu
         normal=[str(path) for path in normal],
         plot=plot,
         device="cpu",
-        engine="torch",
-        precision="float32",
+        engine="torch" if normal else None,
+        precision="float32" if normal else None,
     )
     return calibrate(scene, job, Console(file=out, width=200)), out.getvalue()
 
