@@ -1,10 +1,10 @@
-# make demo | test | lint | gpu | peers: the first call makes .venv and installs; later calls go straight to work.
+# make demo | test | lint | docs | cluster | gpu | peers: the first call makes .venv and installs; later calls go straight to work.
 PYTHON ?= python3
 VENV ?= .venv
 PEERS_VENV ?= .peers-venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format gpu gpu-wheels clean peers
+.PHONY: demo test lint format docs cluster gpu gpu-wheels clean peers
 
 demo: $(READY)
 	$(VENV)/bin/msflow-stream demo --overwrite
@@ -21,6 +21,14 @@ lint: $(READY)
 format: $(READY)
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
+
+# The documentation, in docs/build/html; a warning is an error.
+docs: $(READY)
+	$(VENV)/bin/python -m sphinx -W -q -b html docs docs/build/html
+
+# Tests on three nodes of Ray, on this machine: some minutes.
+cluster: $(READY)
+	$(VENV)/bin/python -m pytest -m cluster tests/cluster
 
 # Checks a GPU, in at most 8 minutes; ARGS=--cpu does what says something without one.
 gpu: $(READY)

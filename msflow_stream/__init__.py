@@ -1,14 +1,23 @@
 """Finds violations in fixed-camera video with one MSFlow model per scene.
 
-The names below are what a program needs to fit and to score; they are imported when they are first used, since torch
-takes seconds. With the first, threads are set up to share the machine's cores with others (`cores.share_cores`), unless
-torch is there already.
+Example::
+
+    import msflow_stream as ms
+
+    scene = ms.fit("normal.mp4")
+    for score in ms.score("today.mp4", scene):
+        print(score.time, score.combined)
+
+The names of `__all__` are the package's public ones. They are imported when they are first used, since torch takes
+seconds. With the first, threads are set up to share the machine's cores with others (`cores.share_cores`), unless torch
+is there already.
 """
 
 from __future__ import annotations
 
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from msflow_stream.cores import share_cores
@@ -20,6 +29,7 @@ if TYPE_CHECKING:
     from msflow_stream.types import Earlier, Event, Frame, FrameScore, Motion, UserError, Why
     from msflow_stream.video.motion import grey
     from msflow_stream.video.reading.video_reader import VideoReader
+    from pipelines.api import Scores, fit, load, score
 
 __version__ = "0.1.0"
 
@@ -31,11 +41,15 @@ __all__ = [
     "Motion",
     "Scene",
     "Scorer",
+    "Scores",
     "UserError",
     "VideoReader",
     "Why",
+    "fit",
     "fit_scene",
     "grey",
+    "load",
+    "score",
 ]
 
 _HOMES = {
@@ -45,6 +59,7 @@ _HOMES = {
     "fit_scene": "scenes.training",
     "grey": "video.motion",
     **dict.fromkeys(("Earlier", "Event", "Frame", "FrameScore", "Motion", "UserError", "Why"), "types"),
+    **dict.fromkeys(("Scores", "fit", "load", "score"), "pipelines.api"),
 }
 
 
@@ -54,4 +69,15 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if "torch" not in sys.modules:
         share_cores()
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(_module(_HOMES[name])), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, for those who complete as they type."""
+    return [*__all__, "__version__"]
+
+
+def _module(home: str) -> str:
+    """Returns a module's full name: in a checkout the jobs are beside the package, in a wheel in it."""
+    inside = f"{__name__}.{home}"
+    return home if home.startswith("pipelines.") and find_spec(f"{__name__}.pipelines") is None else inside

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, MutableMapping
+from contextlib import suppress
 from pathlib import Path
 
+ADJUSTMENT = Path("/proc/self/oom_score_adj")
 MEMBERSHIP, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")  # each says how OpenMP's threads wait
 COUNTS = ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")  # OpenBLAS takes OpenMP's where it has none of its own
@@ -15,6 +17,12 @@ COUNTS = ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")  # OpenBLAS takes OpenMP'
 def usable_cores() -> int:
     """CPU cores that affinity and the quotas of control groups leave to this process; part of a core counts as one."""
     return min([_affine_cores(), *(max(1, math.ceil(one)) for one in _quotas())])
+
+
+def computing_threads() -> int:
+    """Threads that computations have: those that the environment names, or one for each core."""
+    given = os.environ.get(COUNTS[0], "").split(",")[0]
+    return int(given) if given.isdecimal() and int(given) else usable_cores()
 
 
 def share_cores(environment: MutableMapping[str, str] | None = None) -> None:
@@ -43,6 +51,20 @@ def stand_back(niceness: int) -> None:
     """
     if hasattr(os, "nice"):
         os.nice(max(0, niceness - os.nice(0)))
+
+
+def stand_back_entirely() -> None:
+    """Has this process run on cores that nobody else wants, where the system knows of such a thing; else, go last."""
+    stand_back(15)
+    if hasattr(os, "SCHED_IDLE"):
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def spare_others(share: int) -> None:
+    """Has Linux end this process before others where memory runs out, by a share of it from 0 to 1000."""
+    with suppress(OSError):
+        ADJUSTMENT.write_text(str(share))
 
 
 def _affine_cores() -> int:

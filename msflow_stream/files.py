@@ -35,6 +35,35 @@ def make_folder(folder: Path) -> None:
         raise UserError(f"cannot create the folder {folder}: {error.strerror}; choose another one") from None
 
 
+@contextmanager
+def held_lock(folder: Path) -> Iterator[bool]:
+    """Holds the lock of a folder, `.lock` in it; False where another process holds it.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    import fcntl  # not on every system
+
+    path = folder / ".lock"
+    while True:
+        with path.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            if _is_open_at(path, lock.fileno()):  # else the folder was moved away meanwhile
+                yield True
+                return
+
+
+def _is_open_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
 def file_hash(path: Path) -> str:
     """Returns the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from time import time
+from typing import Self
 from urllib.parse import unquote, urlsplit
 
 MASK = "***"
@@ -129,6 +133,42 @@ class RedactingFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Returns the text of a record without secrets."""
         return self._redactor(self._inner.format(record))
+
+
+class LogLines(logging.Handler):
+    """The latest lines of the log, for people who have no terminal. A context manager: from its beginning to its end.
+
+    Args:
+        redactor: hides the secrets in them.
+        seconds: age beyond which a line is forgotten.
+        most: the number of lines that are kept at most.
+    """
+
+    def __init__(self, redactor: Redactor, seconds: float = 3600.0, most: int = 2000) -> None:
+        super().__init__()
+        self.setFormatter(RedactingFormatter(logging.Formatter("%(message)s"), redactor))
+        self._seconds = seconds
+        self._lines: deque[tuple[float, str, str, str]] = deque(maxlen=most)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keeps a line."""
+        self._lines.append((record.created, record.levelname, record.name, self.format(record)))
+
+    def lines(self) -> list[dict[str, str]]:
+        """Returns the lines, the oldest first: time (ISO 8601, in UTC), level, logger and text."""
+        since = time() - self._seconds
+        return [
+            {"time": datetime.fromtimestamp(at, UTC).isoformat(), "level": level, "logger": name, "text": text}
+            for at, level, name, text in list(self._lines)
+            if at >= since
+        ]
+
+    def __enter__(self) -> Self:
+        logging.getLogger().addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger().removeHandler(self)
 
 
 class Outage:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from importlib import import_module
 from typing import ClassVar, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
@@ -209,6 +210,7 @@ class FrameScore(Scored):
         map: the anomaly map, float16 h x w.
         reused: the frame showed nothing new and took the scores and the map of an earlier one.
         why: the parts of the combined score; None where there is none.
+        excepted: the places of soft exceptions that count there: boxes x, y, width, height as shares of the view.
     """
 
     source: str
@@ -220,6 +222,12 @@ class FrameScore(Scored):
     map: npt.NDArray[np.float16]
     reused: bool = False
     why: Why | None = None
+    excepted: tuple[tuple[float, float, float, float], ...] = ()
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows; only there is what draws it imported."""
+        shown: str = import_module("msflow_stream.results.notebook").score_html(self)
+        return shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,11 +318,29 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseMark:
+    """The mark of what a node made while it held the lease of a camera.
+
+    Attributes:
+        fence: the number of the lease.
+        at: when it was made, by the clock of the database that gave the lease.
+    """
+
+    fence: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class EventMessage:
-    """A message about an event: that it opened, how it is now, or that it is over."""
+    """A message about an event: that it opened, how it is now, or that it is over.
+
+    Attributes:
+        lease: marks it for the store where many machines watch; None on one machine.
+    """
 
     kind: Literal["open", "update", "close"]
     event: Event
+    lease: LeaseMark | None = None
 
 
 @dataclass(frozen=True, slots=True)

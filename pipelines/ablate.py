@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -31,7 +31,15 @@ from msflow_stream.scoring.scorer import MapView, Scorer, all_maps
 from msflow_stream.series import batched
 from msflow_stream.types import UserError
 
+from .storage.copies import local_copy
+from .storage.places import Place, place
+from .storage.urls import Spec, absolute, joined
+from .storage.weights import pyramid_at, weights_at, with_weights_at
 from .terminal.progress import number, progress, table
+from .units import Failed, Here, Unit, UnitRunner
+
+Metrics = dict[str, float | None]
+Measured = tuple[str, str, Metrics]  # names of a variant and a class, and what they have
 
 BLOCKS = {1: 2, 2: 5, 3: 8, 4: 8}  # of a stage, wherever it is used
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnext50_32x4d", "wide_resnet50_2")
@@ -54,6 +62,8 @@ class Variant:
     changes: tuple[str, ...] = ()
     view: MapView = all_maps
 
+
+Pair = tuple[Variant, Settings]
 
 TABLES: dict[str, tuple[Variant, ...]] = {
     "stages": tuple(
@@ -94,44 +104,135 @@ class AblateJob:
     Attributes:
         table: a key of TABLES.
         data: name of the data set.
-        root: its folder.
-        out: folder for TABLE.json, which a run that was stopped goes on from.
+        root: its folder, or the URL of one.
+        out: folder for TABLE.json, or the URL of one, which a run that was stopped goes on from.
         classes: or scenes; all if empty.
         device: such as auto, cpu or cuda.
     """
 
     table: str
     data: str
-    root: Path
-    out: Path
+    root: Spec
+    out: Spec
     classes: Sequence[str] = ()
     device: str = "auto"
 
 
-def ablate(job: AblateJob, settings: Settings, console: Console | None = None) -> dict[str, dict[str, float | None]]:
+def ablate(
+    job: AblateJob, settings: Settings, console: Console | None = None, runner: UnitRunner | None = None
+) -> dict[str, Metrics]:
     """Makes a table of the paper and returns it: metrics of every variant, as means over classes.
 
+    Here a class that fails ends the run; on a cluster the others are done first.
+
     Raises:
-        UserError: an unknown table, no such data, or a file of other settings in `out`.
+        UserError: an unknown table, no such data, a file of other settings in `out`, or a class that failed.
     """
-    console = console or Console()
+    console, runner = console or Console(), runner or Here()
     if job.table not in TABLES:
         raise UserError(f"no table {job.table!r}: there are {', '.join(TABLES)}")
-    variants = [(variant, _settings(settings, variant)) for variant in TABLES[job.table]]
-    path = job.out / f"{job.table}.json"
-    units = find_units(job.data, job.root, job.classes)
-    facts = {"data": job.data, "root": str(job.root.resolve()), "settings": settings.model_dump(mode="json")}
-    done = _read(path, facts)
-    job.out.mkdir(parents=True, exist_ok=True)
-    for unit in units:
-        left = [pair for pair in variants if unit.name not in done.get(pair[0].name, {})]
-        for _, group in groupby(left, key=lambda pair: _pyramid_key(pair[1])):  # who shares features stands together
-            for name, metrics in _group(unit, list(group), job.device):
-                done.setdefault(name, {})[unit.name] = metrics
-                write_json(path, facts | {"results": done, "versions": versions()})
-    means = {variant.name: _mean([done[variant.name][one.name] for one in units]) for variant, _ in variants}
+    out = place(job.out if isinstance(runner, Here) else absolute(job.out))
+    with local_copy(job.root) as root:
+        units = find_units(job.data, root, job.classes)
+        done = _Done(job, out, settings, [unit.name for unit in units])
+        _run(units, job, settings, done, console, runner)
+    variants = [variant.name for variant in TABLES[job.table]]
+    means = {name: _mean([done.results[name][one.name] for one in units]) for name in variants}
     _print(console, job, means, settings)
+    out.forget()
     return means
+
+
+class _Done:
+    """The metrics that are there, by variant and class, kept in TABLE.json."""
+
+    def __init__(self, job: AblateJob, out: Place, settings: Settings, classes: Sequence[str]) -> None:
+        """Reads what an earlier run left.
+
+        Raises:
+            UserError: it is of something else.
+        """
+        self._out, self._table, self._classes = out, job.table, classes
+        root = str(absolute(job.root))
+        self._facts = {"data": job.data, "root": root, "settings": settings.model_dump(mode="json")}
+        self.results = _read(out.fetch_file(self._file), self._facts)
+        out.folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def _file(self) -> str:
+        return f"{self._table}.json"
+
+    def add(self, variant: str, name: str, metrics: Metrics) -> None:
+        """Keeps the metrics of a variant for a class; in which order they come does not matter."""
+        found = self.results.setdefault(variant, {})
+        found[name] = metrics
+        self.results[variant] = {one: found[one] for one in sorted(found, key=self._place)}
+        order = [one.name for one in TABLES[self._table] if one.name in self.results]
+        results = {one: self.results[one] for one in order}
+        write_json(self._out.folder / self._file, self._facts | {"results": results, "versions": versions()})
+        self._out.publish_file(self._file)
+
+    def _place(self, name: str) -> int:
+        return self._classes.index(name) if name in self._classes else -1
+
+
+def _run(
+    units: Sequence[EvaluationUnit],
+    job: AblateJob,
+    settings: Settings,
+    done: _Done,
+    console: Console,
+    runner: UnitRunner,
+) -> None:
+    """Has every variant measured that is not, for every class."""
+    here, share, failed = isinstance(runner, Here), runner.share(job.device), list[str]()
+    variants = [(variant, _settings(settings, variant)) for variant in TABLES[job.table]]
+    work: list[Unit] = []
+    for unit in units:
+        left = [pair for pair in variants if unit.name not in done.results.get(pair[0].name, {})]
+        # Who shares features stands together; on a cluster, who shares a fit.
+        for _, group in groupby(left, key=lambda pair: _pyramid_key(pair[1]) if here else _flow_key(pair[1])):
+            pairs = list(group)
+            key = f"{unit.name}, {pairs[0][0].name}"
+            if here:
+                work.append(Unit(key, _keep_group, (unit, pairs, job.device, done.add)))
+            else:
+                args = (job.data, absolute(job.root), unit.name, _everywhere(pairs), share.device)
+                work.append(Unit(key, _measure_group, args, share.cpus, share.gpus))
+
+    def note(one: Unit, answer: list[Measured] | Failed) -> None:
+        if not isinstance(answer, Failed):
+            for measured in answer:
+                done.add(*measured)
+        elif answer.error is not None:  # here, it ends the run
+            raise answer.error
+        else:
+            failed.append(one.key)
+            console.print(f"[red]{one.key} failed:[/] {answer.text}", highlight=False)
+
+    runner.run(work, note, f"table {job.table}")
+    if failed:
+        raise UserError(f"{len(failed)} of {len(work)} failed, the reasons are above: the same command goes on")
+
+
+def _everywhere(group: Sequence[Pair]) -> list[Pair]:
+    return [(variant, with_weights_at(settings)) for variant, settings in group]
+
+
+def _keep_group(
+    unit: EvaluationUnit, group: Sequence[Pair], device: str, keep: Callable[[str, str, Metrics], None]
+) -> list[Measured]:
+    """Measures variants that share their features, and keeps each as soon as it is done."""
+    for variant, metrics in _group(unit, group, device):
+        keep(variant, unit.name, metrics)
+    return []
+
+
+def _measure_group(data: str, root: Spec, name: str, group: Sequence[Pair], device: str) -> list[Measured]:
+    """Returns what variants of a class have that share their features."""
+    with local_copy(root) as folder:
+        (unit,) = find_units(data, folder, [name])
+        return [(variant, name, metrics) for variant, metrics in _group(unit, group, device)]
 
 
 def _settings(settings: Settings, variant: Variant) -> Settings:
@@ -153,11 +254,11 @@ def _flow_key(settings: Settings) -> str:
 
 def _group(
     unit: EvaluationUnit, group: Sequence[tuple[Variant, Settings]], device: str
-) -> Iterator[tuple[str, dict[str, float | None]]]:
+) -> Iterator[tuple[str, Metrics]]:
     """Metrics of variants that share their features."""
     first = group[0][1]
     chosen = choose_device(device)
-    pyramid_of = Scene.new(unit.name, first).to(chosen)
+    pyramid_of = Scene.new(unit.name, first, pyramid_at(first, weights_at(first))).to(chosen)
     with (
         feature_cache(first.fit, device=chosen) as fit_cache,
         feature_cache(first.fit) as test_cache,
@@ -201,7 +302,7 @@ def _metrics(
     cases: Sequence[tuple[str, EvaluationCase]],
     cache: Cache,
     view: MapView,
-) -> dict[str, float | None]:
+) -> Metrics:
     collector = MetricsCollector(unit.is_video, scorer.settings.smoothing)
     for positions in batched(range(len(cases)), scorer.settings.batch):
         part = [cases[position] for position in positions]
@@ -211,15 +312,15 @@ def _metrics(
     return collector.metrics()
 
 
-def _mean(metrics: Sequence[dict[str, float | None]]) -> dict[str, float | None]:
-    result: dict[str, float | None] = {}
+def _mean(metrics: Sequence[Metrics]) -> Metrics:
+    result: Metrics = {}
     for key in metrics[0]:
         known = [value for one in metrics if (value := one.get(key)) is not None]
         result[key] = fmean(known) if known else None
     return result
 
 
-def _read(path: Path, facts: dict[str, Any]) -> dict[str, dict[str, dict[str, float | None]]]:
+def _read(path: Path, facts: dict[str, Any]) -> dict[str, dict[str, Metrics]]:
     """The results of an earlier run."""
     if not path.exists():
         return {}
@@ -229,9 +330,9 @@ def _read(path: Path, facts: dict[str, Any]) -> dict[str, dict[str, dict[str, fl
     return dict(content["results"])
 
 
-def _print(console: Console, job: AblateJob, means: dict[str, dict[str, float | None]], settings: Settings) -> None:
+def _print(console: Console, job: AblateJob, means: dict[str, Metrics], settings: Settings) -> None:
     columns = [key for key in COLUMNS if key in next(iter(means.values()))]
     rows = [[name, *(number(values.get(key)) for key in columns)] for name, values in means.items()]
     title = f"{job.table}, {job.data}, {settings.model.backbone} at {settings.input.size[0]}x{settings.input.size[1]}"
-    caption = f"last pass of {settings.fit.passes}, seed {settings.fit.seed}; also in {job.out / job.table}.json"
+    caption = f"last pass of {settings.fit.passes}, seed {settings.fit.seed}; also in {joined(job.out, job.table)}.json"
     console.print(table(title, [job.table, *(COLUMNS[key] for key in columns)], rows, caption))

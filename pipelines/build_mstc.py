@@ -19,23 +19,35 @@ from rich.table import Table
 from msflow_stream.datasets import mstc
 from msflow_stream.datasets.clips import holds, visible
 from msflow_stream.datasets.mstc import TEST, TRAIN, VideoRow
-from msflow_stream.datasets.shanghaitech import EVERY, shanghaitech
+from msflow_stream.datasets.shanghaitech import EVERY
 from msflow_stream.files import write_json
 from msflow_stream.types import UserError
 from msflow_stream.video.reading.image_folder import image_files
 
+from .build_mstc_units import campus_videos, video_units
 from .build_mstc_video import BuildJob, MstcVideo, is_whole, remove, write_video
+from .storage.copies import local_copy
+from .storage.places import place
+from .storage.urls import Spec, absolute, is_url, last_part, parent
 from .terminal.progress import progress, table
+from .units import Failed, Here, Unit, UnitRunner
 
 
-def build_mstc(source: Path, out: Path, job: BuildJob | None = None, console: Console | None = None) -> list[VideoRow]:
+def build_mstc(
+    source: Spec,
+    out: Spec,
+    job: BuildJob | None = None,
+    console: Console | None = None,
+    runner: UnitRunner | None = None,
+) -> list[VideoRow]:
     """Builds mSTC, or goes on with it: what is complete in `out` is not done again.
 
     Args:
-        source: ShanghaiTech Campus as published.
-        out: a new folder, or one that was begun with the same settings.
+        source: ShanghaiTech Campus as published, a folder or the URL of one.
+        out: a new folder, or one that was begun with the same settings; or a URL, at which it is once it is complete.
         job: what to write.
         console: for results.
+        runner: where videos are written; here if None, by as many threads as the job says.
 
     Raises:
         UserError: another tree than ShanghaiTech Campus, `out` is something else, or, after all are done, the number
@@ -44,19 +56,36 @@ def build_mstc(source: Path, out: Path, job: BuildJob | None = None, console: Co
     job, console = job or BuildJob(), console or Console()
     if job.index_only and job.quality is not None:
         raise UserError("--index-only writes no images: give it without --quality")
-    videos = [
-        MstcVideo(scene.name, split, clip, out)
-        for scene in shanghaitech(source)
-        for split, clips in ((TRAIN, scene.fit), (TEST, scene.test))
-        for clip in clips
-    ]
-    facts = _claim(out, source, job)
+    if job.index_only and is_url(source):
+        raise UserError("--index-only points into the source: that is a folder then, not a URL")
+    if is_url(out) and (job.index_only or not isinstance(runner or Here(), Here)):
+        raise UserError("an index, and a cluster, write to a folder that all machines see: give no URL to write to")
+    at, name = place(parent(out)), last_part(str(out))
+    if is_url(out) and not (at.folder / name).exists() and at.is_complete(name, mstc.FACTS):
+        at.fetch(name, mstc.FACTS)
+    with local_copy(source) as folder:
+        rows = _built(source, folder, at.folder / name if is_url(out) else Path(out), job, console, runner)
+    at.publish(name, mstc.FACTS)
+    at.forget(name)
+    return rows
+
+
+def _built(
+    source: Spec, folder: Path, out: Path, job: BuildJob, console: Console, runner: UnitRunner | None
+) -> list[VideoRow]:
+    """Builds mSTC of a source that is in a folder of this machine."""
+    videos = list(campus_videos(folder, out))
+    facts = _claim(out, folder, job)
     known = {(row.split, row.video): row for row in mstc.read_videos(out)}
     noted = {video: known[key] for video in videos if (key := (video.split, video.clip.name)) in known}
     rows = {video: row for video, row in noted.items() if is_whole(video, row, job)}
     if rows:
         console.print(f"{len(rows)} of {len(videos)} videos are complete already")
-    _build([video for video in videos if video not in rows], rows, job, console)
+    left = [video for video in videos if video not in rows]
+    if runner is None or isinstance(runner, Here):
+        _build(left, rows, job, console)
+    else:
+        _build_on(runner, absolute(source), left, rows, job, console)
     for video in [video for video in rows if not is_whole(video, rows[video], job)]:  # counted again, on the disk
         del rows[video]
         remove(video)
@@ -107,6 +136,31 @@ def _build(videos: Sequence[MstcVideo], rows: dict[MstcVideo, VideoRow], job: Bu
             pool.shutdown(cancel_futures=True)
 
 
+def _build_on(
+    runner: UnitRunner,
+    source: Spec,
+    videos: Sequence[MstcVideo],
+    rows: dict[MstcVideo, VideoRow],
+    job: BuildJob,
+    console: Console,
+) -> None:
+    """Builds videos on a cluster, noting them as `_build` does."""
+    if not videos:
+        return
+    out = videos[0].out
+    units = video_units(source, out.resolve(), videos, job)
+    of = dict(zip(units, videos, strict=True))
+
+    def note(unit: Unit, row: VideoRow | Failed) -> None:
+        if isinstance(row, Failed):
+            _say_failed(console, of[unit], row.text)
+        else:
+            rows[of[unit]] = row
+            mstc.write_videos(out, rows.values())
+
+    runner.run(units, note, "building mSTC")
+
+
 def _say_failed(console: Console, video: MstcVideo, why: str) -> None:
     console.print(f"[red]failed:[/] {video.split} {video.clip.name}: {escape(why)}", highlight=False, soft_wrap=True)
 
@@ -122,9 +176,9 @@ def _manifest(
         else:
             files = image_files(source)[::EVERY] if source.is_dir() else [source] * kept
         way = _way(video.out, files[0].parent)
-        for place, file in enumerate(files):
-            label = labels[place] if labels else 0
-            yield video.scene, video.split, video.clip.name, place * EVERY, label, f"{way}/{file.name}"
+        for position, file in enumerate(files):
+            label = labels[position] if labels else 0
+            yield video.scene, video.split, video.clip.name, position * EVERY, label, f"{way}/{file.name}"
 
 
 def _way(start: Path, end: Path) -> str:

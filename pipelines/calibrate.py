@@ -3,46 +3,46 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from torch import Tensor
 
 from msflow_stream.config.engines import EngineName, EnginePrecision
-from msflow_stream.config.settings import EngineSettings, EventSettings, Settings
+from msflow_stream.config.settings import EngineSettings, Settings
 from msflow_stream.logs import redact
 from msflow_stream.results.figures import tail_plot
 from msflow_stream.results.wording import calibration_wording
-from msflow_stream.scenes.calibration import Calibration, CalibrationBasis
-from msflow_stream.scenes.folder import read_record
-from msflow_stream.scenes.normal import event_times
-from msflow_stream.scenes.scene import Scene, stored_settings
-from msflow_stream.scenes.tails.fitting import supported_rate
+from msflow_stream.scenes.calibration import Calibration
+from msflow_stream.scenes.folder import RECORD, read_record, stored_settings
+from msflow_stream.scenes.recalibration import GAP, SEED, kept_scores, recalibrated
+from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.thresholds import (
     CalibratedKind,
     NormalScore,
     NormalStatistics,
-    calibrate_kind,
-    kinds_of,
-    quantiles,
-    read_normal_scores,
+    event_times,
     save_calibration,
-    with_thresholds,
 )
 from msflow_stream.scoring.engine_choice import images_of, make_inference
 from msflow_stream.scoring.scorer import Scorer
 from msflow_stream.types import ScoreKind, UserError
-from msflow_stream.video.sources import expand_sources, is_live, open_source
+from msflow_stream.video.sources import is_live, open_source
 
+from .normal_kept import keep_normal, kept_file, kept_folder, kept_normal
+from .storage.copies import local_copy
+from .storage.places import place
+from .storage.sources import expanded, local_sources
+from .storage.urls import Spec, absolute, is_url, last_part, located, parent
 from .terminal.progress import progress
 from .terminal.tables import diagnostics
-
-SEED = 0  # of what is drawn for intervals and tests: the same scores give the same figures
+from .units import Failed, Here, Unit, UnitRunner, Warm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class CalibrateJob:
     rate: float
     normal: Sequence[str] = ()
     plot: Path | None = None
-    gap: float = EventSettings().cool_down
+    gap: float = GAP
     device: str = "auto"
     engine: EngineName | None = None
     precision: EnginePrecision | None = None
@@ -77,31 +77,38 @@ class Calibrated:
     sentences: list[str]
 
 
-def calibrate(folder: Path, job: CalibrateJob, console: Console | None = None) -> Calibrated:
-    """Replaces the thresholds of the scene in `folder`, and prints how sure they are.
+def calibrate(
+    scene: Spec, job: CalibrateJob, console: Console | None = None, runner: UnitRunner | None = None
+) -> Calibrated:
+    """Replaces a scene's thresholds, and prints how sure they are.
+
+    Args:
+        scene: its folder, or the URL of one.
+        job: the footage, and the alarms that are wanted.
+        console: for results.
+        runner: where sources are scored; here if None, one after another.
 
     Raises:
         UserError: no such scene, no normal scores, bad sources.
     """
-    console = console or Console()
+    console, runner = console or Console(), runner or Here()
     if not (math.isfinite(job.rate) and job.rate > 0):
         raise UserError(f"false alarms per hour are a number above 0, not {job.rate}")
     if not job.normal and (job.engine or job.precision):
         raise UserError("--engine and --precision score normal footage: give it with --normal SOURCE")
+    at, name = place(parent(scene)), last_part(str(scene))
+    at.fetch(name, RECORD)
+    folder = at.folder / name
     settings = stored_settings(read_record(folder))
-    score, least = settings.score, settings.event.min_duration
-    scores, before = _score(folder, job) if job.normal else _kept(folder)
-    random = np.random.default_rng(SEED)
-    found = {
-        kind: calibrate_kind(scores, kind, job.rate, score.smoothing, least, job.gap, random)
-        for kind in kinds_of(scores)
-    }
-    calibration = with_thresholds(before, found, _basis(scores, found, job, settings))
+    scores, before = _score(scene, job, settings, console, runner) if job.normal else kept_scores(folder)
+    made = recalibrated(scores, before, job.rate, settings, job.gap)
+    calibration, found = made.calibration, made.found
     if job.plot is not None:
-        tail_plot(job.plot, f"scene {folder.name}", found, job.rate, random)
+        tail_plot(job.plot, f"scene {name}", found, job.rate, np.random.default_rng(SEED))
     save_calibration(folder, calibration)
-    said = calibration_wording(calibration, found, score.kind, _seen(folder, job, scores))
-    console.print(diagnostics(f"scene {folder.name}: thresholds for {job.rate:g} false alarms per hour", found))
+    at.publish(name, RECORD)
+    said = calibration_wording(calibration, found, settings.score.kind, _seen(folder, job, scores))
+    console.print(diagnostics(f"scene {name}: thresholds for {job.rate:g} false alarms per hour", found))
     for line in said:
         console.print(f"- {line}", highlight=False, markup=False, soft_wrap=True)
     if job.plot is not None:
@@ -109,53 +116,119 @@ def calibrate(folder: Path, job: CalibrateJob, console: Console | None = None) -
     return Calibrated(calibration, found, said)
 
 
-def _kept(folder: Path) -> tuple[list[NormalScore], Calibration]:
-    """The scores that the fit kept, and the calibration whose other parts stay."""
-    scores, calibration = read_normal_scores(folder), read_record(folder)["calibration"]
-    if not scores or calibration is None:
-        raise UserError(f"{folder} holds no normal scores: give normal footage with --normal SOURCE")
-    before = Calibration.model_validate(calibration)
-    fitted = read_record(folder)["fit"].get("held_out_frames") == 0
-    return scores, before.model_copy(update={"frames": 0 if fitted else len(scores), "quantiles": quantiles(scores)})
-
-
-def _score(folder: Path, job: CalibrateJob) -> tuple[list[NormalScore], Calibration]:
+def _score(
+    scene: Spec, job: CalibrateJob, settings: Settings, console: Console, runner: UnitRunner
+) -> tuple[list[NormalScore], Calibration]:
     """The scores of the footage that was given, and a calibration from it."""
-    specs = expand_sources(job.normal)
+    specs = expanded(job.normal)
     for spec in specs:
-        if is_live(spec):
+        if not is_url(spec) and is_live(spec):
             raise UserError(f"{redact(spec)} is live and has no end: record it, and give the recordings")
-    scene, normal = Scene.load(folder), NormalStatistics()
-    own = scene.settings.engine
-    engine = EngineSettings(name=job.engine or own.name, precision=job.precision or own.precision)
-    scorer = Scorer(scene, job.device, inference=make_inference(engine, images_of(job.normal)))
-    motion_every = None if scorer.scene.motion is None else scorer.settings.every
-    with progress() as bars:
-        task = bars.add_task(f"scoring {len(specs)} source{'s' * (len(specs) > 1)}", total=None)
-        for spec in specs:
-            with open_source(spec, scorer.settings.every, job.image_rate, motion_every=motion_every) as reader:
-                for one in scorer(reader):
-                    normal.add(NormalScore(one.source, one.index, one.time, one.scores), one.map)
-                    bars.advance(task)
-    if not normal.scores:
+    if isinstance(runner, Here):
+        found = _score_here(scene, specs, job, runner)
+    else:
+        found = _score_on(runner, absolute(scene), [str(absolute(located(one))) for one in specs], job, console)
+    scores = [score for normal in found for score in normal.scores]
+    if not scores:
         raise UserError("the normal footage has no frames")
-    return normal.scores, normal.calibration(*event_times(scorer.scene.settings))
+    whole = NormalStatistics(scores, [peak for normal in found for peak in normal.peaks])
+    return scores, whole.calibration(*event_times(settings))
 
 
-def _basis(
-    scores: Sequence[NormalScore], found: dict[ScoreKind, CalibratedKind], job: CalibrateJob, settings: Settings
-) -> CalibrationBasis:
-    hours = found["paper"].record.hours
-    return CalibrationBasis(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        asked=job.rate,
-        supported=supported_rate(hours) if hours else None,
-        hours=hours,
-        sources=dict(Counter(one.source for one in scores)),
-        smoothing=settings.score.smoothing,
-        min_duration=settings.event.min_duration,
-        gap=job.gap,
-    )
+def _score_here(scene: Spec, specs: Sequence[str], job: CalibrateJob, runner: Here) -> list[NormalStatistics]:
+    """The scores of each source; one that fails ends the job."""
+    found: list[NormalStatistics] = []
+
+    def note(unit: Unit, normal: NormalStatistics | Failed) -> None:
+        if isinstance(normal, Failed):
+            raise normal.error or UserError(normal.text)
+        found.append(normal)
+
+    warm = Warm(warm_scorer, (scene, job.device, job.engine, job.precision, specs))
+    with progress() as bars:
+        advance = partial(
+            bars.advance, bars.add_task(f"scoring {len(specs)} source{'s' * (len(specs) > 1)}", total=None)
+        )
+        runner.run([Unit(spec, score_normal, (spec, job.image_rate, advance), warm=warm) for spec in specs], note)
+    return found
+
+
+def _score_on(
+    runner: UnitRunner, scene: Spec, specs: Sequence[str], job: CalibrateJob, console: Console
+) -> list[NormalStatistics]:
+    """The scores of each source, from a cluster; those that are done are kept for the same command again.
+
+    Raises:
+        UserError: sources that failed; thresholds from a part of the footage are not those that were asked for.
+    """
+    found: dict[str, NormalStatistics] = {}
+
+    def note(unit: Unit, normal: NormalStatistics | Failed) -> None:
+        if isinstance(normal, Failed):
+            console.print(f"[red]{unit.key} failed:[/] {normal.text}", highlight=False)
+        else:
+            found[unit.key] = normal
+
+    share = runner.share(job.device)
+    warm = Warm(warm_scorer, (scene, share.device, job.engine, job.precision, specs))
+    facts = f"{share.device}, {job.engine}, {job.precision}, {job.image_rate}"
+    args = (job.image_rate, scene, facts)
+    units = [Unit(spec, score_and_keep, (spec, *args), share.cpus, share.gpus, warm) for spec in specs]
+    runner.run(units, note, "scoring normal footage")
+    if len(found) < len(specs):
+        raise UserError(f"{len(specs) - len(found)} of {len(specs)} sources failed, the thresholds stay as they are")
+    if isinstance(scene, Path):
+        shutil.rmtree(kept_folder(scene), ignore_errors=True)
+    return [found[spec] for spec in specs]
+
+
+def warm_scorer(
+    scene: Spec,
+    device: str,
+    engine: EngineName | None,
+    precision: EnginePrecision | None,
+    normal: Sequence[str],
+) -> Scorer:
+    """Returns what scores normal footage; `normal` is all of it, for an engine that wants to see some first."""
+
+    def images(loaded: Scene) -> Sequence[Tensor]:
+        with local_sources(normal) as specs:
+            return images_of(specs)(loaded)
+
+    at, name = place(parent(scene)), last_part(str(scene))
+    at.fetch(name, RECORD)
+    loaded = Scene.load(at.folder / name)
+    own = loaded.settings.engine
+    chosen = EngineSettings(name=engine or own.name, precision=precision or own.precision)
+    return Scorer(loaded, device, inference=make_inference(chosen, images))
+
+
+def score_normal(
+    scorer: Scorer, spec: str, image_rate: Fraction, advance: Callable[[], None] = lambda: None
+) -> NormalStatistics:
+    """Returns the scores of a source of normal footage; `advance` is called after each frame."""
+    normal = NormalStatistics()
+    motion_every = None if scorer.scene.motion is None else scorer.settings.every
+    with (
+        local_copy(located(spec)) as path,
+        open_source(str(path), scorer.settings.every, image_rate, motion_every=motion_every) as reader,
+    ):
+        for one in scorer(reader):
+            normal.add(NormalScore(one.source, one.index, one.time, one.scores), one.map)
+            advance()
+    return normal
+
+
+def score_and_keep(scorer: Scorer, spec: str, image_rate: Fraction, scene: Spec, facts: str) -> NormalStatistics:
+    """Returns the scores of a source, and keeps them beside the scene's folder for the same command again."""
+    if is_url(scene) or is_url(spec):
+        return score_normal(scorer, spec, image_rate)
+    path = kept_file(Path(scene), Path(spec), (facts,))
+    normal = kept_normal(path)
+    if normal is None:
+        normal = score_normal(scorer, spec, image_rate)
+        keep_normal(path, normal)
+    return normal
 
 
 def _seen(folder: Path, job: CalibrateJob, scores: Sequence[NormalScore]) -> list[str]:

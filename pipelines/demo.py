@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 
 from msflow_stream.config.loading import load
@@ -26,6 +27,13 @@ from .score_source import ScoreJob
 from .terminal.progress import progress
 
 SIZE, RATE = (320, 240), Fraction(25)
+CAMERAS = """\
+# The demo's clip as if it were a camera: watch it, and judge its events in a browser.
+cameras:
+  walkway:
+    url: today.mp4
+    scene: walkway
+"""
 MORE_NORMAL = 2.0  # times as much normal footage as there is to score
 NORMAL_TRAFFIC, TEST_TRAFFIC = 1, 2  # seeds: other people walk by in the test clip
 
@@ -67,7 +75,10 @@ def demo(
     scorer = Scorer(Scene.load(scene), device)
     results, evaluation = score([str(out / "today.mp4")], scorer, job, console)
     run = results[0].folder
+    (out / "cameras.yaml").write_text(CAMERAS, encoding="utf-8")
     console.print(f"watch [bold]{run / OVERLAY}[/], look at {run / TIMELINE}, read {run / SCORES}")
+    command = f"msflow-stream watch {out / 'cameras.yaml'} --scenes {out / 'scenes'} --out {out / 'watched'} --console"
+    console.print(f"judge its events in a browser: {escape(command)}", soft_wrap=True)
     if evaluation is None:
         raise AssertionError("a run with labels has an evaluation")
     auroc = evaluation.result()["pooled"]

@@ -9,9 +9,10 @@ from typing import Literal
 from rich.console import Console
 from rich.markup import escape
 
+from msflow_stream.events.evidence.event_files import evidence_folder, mark_kept
 from msflow_stream.events.evidence.event_folder import KEEP
-from msflow_stream.events.store import EventFilter, EventStore, Label, StoredEvent
-from msflow_stream.events.store.export import snapshot, to_coco, to_csv, to_full_json
+from msflow_stream.events.store import UNCHANGED, EventFilter, EventStore, Label, StoredEvent
+from msflow_stream.events.store.export import to_coco, to_csv, to_full_json
 from msflow_stream.files import replaced
 from msflow_stream.logs import one_line
 from msflow_stream.types import Box, Event, Track, UserError
@@ -46,9 +47,13 @@ def show(store_url: str, id: str, folder: Path, console: Console) -> None:
     rows = [*zip(COLUMNS, _cells(stored), strict=True), ("scene", event.scene), ("version", str(event.version))]
     rows.append(("of the source", f"{clock(event.start)} to {'now' if event.end is None else clock(event.end)}"))
     rows.append(("peak at", f"{clock(event.peak_time)}, frame {event.peak_index}"))
+    if stored.labelled_at is not None:
+        when = stored.labelled_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        rows.append(("labelled", f"by {stored.labelled_by} at {when}"))
+    rows += [("note", line) for line in (stored.note or "").splitlines()]
     rows += [("region", _box(box)) for box in event.regions]
     rows += [(f"track {track.number}", _track(track)) for track in event.tracks]
-    files = sorted(_evidence(folder, event).glob("*"))
+    files = sorted(evidence_folder(folder, event).glob("*"))
     kept = stored.kept or any(path.name == KEEP for path in files)
     rows.append(("evidence", "is kept" if kept else "goes when it is old"))
     rows += [("file", str(path)) for path in files]
@@ -80,12 +85,13 @@ def export(store_url: str, which: EventFilter, form: Format, out: Path | None, f
         console.print(f"left out, as the snapshot is gone: {_count(left_out)}")
 
 
-def label(store_url: str, id: str, value: Label | None, console: Console) -> None:
-    """Notes what a person says of an event; None takes it back."""
+def label(store_url: str, id: str, value: Label | None, note: str | None, console: Console) -> None:
+    """Notes what a person says of an event; None takes the label back, and leaves the note as it is."""
     with _open(store_url) as store:
-        stored = store.label(id, value)
+        stored = store.label(id, value, note=UNCHANGED if note is None else note)
     said = "has no label now" if value is None else f"is labelled {value}"
-    console.print(f"{_plain(stored.event.id)} {said}", highlight=False)
+    noted = f", with the note: {stored.note}" if note and stored.note else ""
+    console.print(_plain(f"{stored.event.id} {said}{noted}"), highlight=False, soft_wrap=True)
 
 
 def keep(store_url: str, id: str, kept: bool, folder: Path, console: Console) -> None:
@@ -95,19 +101,10 @@ def keep(store_url: str, id: str, kept: bool, folder: Path, console: Console) ->
     """
     with _open(store_url) as store:
         stored = store.keep(id, kept)
-    evidence = _evidence(folder, stored.event)
-    if not kept:
-        (evidence / KEEP).unlink(missing_ok=True)
-    elif evidence.is_dir():
-        (evidence / KEEP).touch()
+    there = mark_kept(folder, stored.event, kept)
     said = "is kept" if kept else "is no longer kept: it goes when it is old"
-    missing = "" if evidence.is_dir() else f"; there is no evidence of it in {folder}"
+    missing = "" if there else f"; there is no evidence of it in {folder}"
     console.print(_plain(f"{stored.event.id} {said}{missing}"), highlight=False, soft_wrap=True)
-
-
-def _evidence(folder: Path, event: Event) -> Path:
-    """Returns the folder of an event's files, in the one that `watch` or `score` writes."""
-    return (folder / snapshot(event)).parent
 
 
 def _open(store_url: str) -> EventStore:

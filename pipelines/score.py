@@ -7,6 +7,7 @@ from contextlib import nullcontext
 
 from rich.console import Console
 
+from msflow_stream.config.settings import ScoreSettings
 from msflow_stream.evaluation.clip_truth import ClipTruth, Evaluation, find_truth
 from msflow_stream.evaluation.event_quality import EventQuality
 from msflow_stream.events.detection.triggers import triggers_of
@@ -14,6 +15,7 @@ from msflow_stream.events.store.run_events import RunEvents
 from msflow_stream.logs import redact
 from msflow_stream.results.source_results import SourceResult
 from msflow_stream.results.wording import trigger_wording
+from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.scorer import Scorer, check_kind
 from msflow_stream.types import UserError
 from msflow_stream.video.sources import expand_sources, is_live, open_source, source_name
@@ -38,7 +40,7 @@ def score(
     check_kind(scorer.scene, scorer.settings)
     specs = expand_sources(sources)
     truths = {spec: _check(spec, job, alone=len(specs) == 1) for spec in specs}
-    evaluation = _evaluation(scorer, job) if job.labels or job.masks else None
+    evaluation = new_evaluation(scorer.scene, scorer.settings, job) if job.labels or job.masks else None
     results: list[SourceResult] = []
     with nullcontext() if job.store is None else RunEvents(job.store) as stored:
         with progress() as bars:
@@ -52,7 +54,7 @@ def score(
                 if results[-1].interrupted:
                     console.print(f"stopped in source {len(results)} of {len(specs)}; what was scored is written")
                     break
-        _print(console, results)
+        print_results(console, results)
         if evaluation is not None:
             print_evaluation(console, evaluation)
             evaluation.save(job.out)
@@ -75,13 +77,14 @@ def _check(spec: str, job: ScoreJob, alone: bool) -> ClipTruth | None:
     return find_truth(spec, source_name(spec), frames, job.labels, job.masks, alone)
 
 
-def _evaluation(scorer: Scorer, job: ScoreJob) -> Evaluation:
-    settings, calibration = scorer.settings, scorer.scene.calibration
-    thresholds = trigger_wording(triggers_of(job.event, settings, calibration), settings, calibration)
-    return Evaluation(job.frames, settings.smoothing, EventQuality(f"scene {scorer.scene.name}: {thresholds}"))
+def new_evaluation(scene: Scene, settings: ScoreSettings, job: ScoreJob) -> Evaluation:
+    """Returns an evaluation without clips as yet."""
+    thresholds = trigger_wording(triggers_of(job.event, settings, scene.calibration), settings, scene.calibration)
+    return Evaluation(job.frames, settings.smoothing, EventQuality(f"scene {scene.name}: {thresholds}"))
 
 
-def _print(console: Console, results: Sequence[SourceResult]) -> None:
+def print_results(console: Console, results: Sequence[SourceResult], out: object = None) -> None:
+    """Prints a table of what was written, into `out` if that is not where it was written."""
     reused = any(result.reused for result in results)
     rows = [
         [
@@ -95,6 +98,6 @@ def _print(console: Console, results: Sequence[SourceResult]) -> None:
         ]
         for result in results
     ]
-    title = f"in {results[0].folder.parent}"
+    title = f"in {out or results[0].folder.parent}"
     scored = ["scored", "of them reused"] if reused else ["scored"]
     console.print(table(title, ["source", "frames", *scored, "events", "damaged packets", "frames/s"], rows))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from rich.progress import Progress
 
 from msflow_stream.config.cameras import Decode
-from msflow_stream.config.settings import EventSettings
+from msflow_stream.config.settings import EventSettings, ScoreSettings
 from msflow_stream.evaluation.clip_truth import ClipTruth
 from msflow_stream.evaluation.metrics.frames import Frames
 from msflow_stream.files import write_json
@@ -32,13 +32,18 @@ from msflow_stream.stream.contract import Deliver, Limits
 from msflow_stream.stream.runner import StreamRunner
 from msflow_stream.stream.signals import stops_on_signals
 from msflow_stream.types import Frame, FrameScore, UserError
+from msflow_stream.video.motion import MOTION_SIZE
+from msflow_stream.video.reading.image_folder import ImageFolderReader
+from msflow_stream.video.reading.source_info import SourceInfo
 from msflow_stream.video.sources import Reader, is_live, open_source, source_name
 from msflow_stream.video.writing.encoders import ENCODERS, X264, EncoderChoice, Preset
 
 log = logging.getLogger(__name__)
 
 HELD_BYTES = 128 * 2**20  # of frames that wait, and of a batch: a 4K video makes smaller batches instead
-FILL_SECONDS = 0.5  # a file's batch waits for so long until it is full
+MOST_BYTES = 4 * HELD_BYTES  # of a batch of frames with more bits, or more colour, than nearly all
+FILL_SECONDS = 3600.0  # a file's batch is full, or its last: how fast it is read makes no difference to its scores
+CODED, RGB = 1.5, 3.0  # bytes of a pixel, as most videos have them, and of an image
 STOP_SECONDS = 10.0  # that what is on its way may take after Ctrl-C
 
 
@@ -83,8 +88,18 @@ class ScoreJob:
     decode: Decode = "auto"
 
 
-def score_source(spec: str, scorer: Scorer, job: ScoreJob, truth: ClipTruth | None, bars: Progress) -> SourceResult:
+def score_source(
+    spec: str, scorer: Scorer, job: ScoreJob, truth: ClipTruth | None, bars: Progress, origin: str | None = None
+) -> SourceResult:
     """Scores one source into its folder, and returns its results.
+
+    Args:
+        spec: the source.
+        scorer: scores its frames.
+        job: the way it is done.
+        truth: labels and masks.
+        bars: shows how far it is.
+        origin: where the source is for everybody, if `spec` is a copy.
 
     Raises:
         UserError: it cannot be read; what was scored until then is left in a folder named NAME.partial.
@@ -107,7 +122,7 @@ def score_source(spec: str, scorer: Scorer, job: ScoreJob, truth: ClipTruth | No
             decode=job.decode,
             card=card_of(scorer.scene.device),
         ) as reader:
-            result = _run(spec, reader, partial, scorer, job, truth, bars)
+            result = _run(spec, reader, partial, scorer, job, truth, bars, origin)
     except BaseException:
         _clear_if_empty(partial)
         raise
@@ -118,7 +133,14 @@ def score_source(spec: str, scorer: Scorer, job: ScoreJob, truth: ClipTruth | No
 
 
 def _run(
-    spec: str, reader: Reader, partial: Path, scorer: Scorer, job: ScoreJob, truth: ClipTruth | None, bars: Progress
+    spec: str,
+    reader: Reader,
+    partial: Path,
+    scorer: Scorer,
+    job: ScoreJob,
+    truth: ClipTruth | None,
+    bars: Progress,
+    origin: str | None,
 ) -> SourceResult:
     info = reader.info
     task = bars.add_task(info.name, total=_expected(reader, job))
@@ -143,7 +165,7 @@ def _run(
         bars.update(task, completed=delivered)
 
     with outputs:
-        interrupted = _stream(reader, scorer, job.skip_static, deliver)
+        interrupted = stream(reader, reader.info, scorer, job, deliver)
     bars.remove_task(task)
     if not outputs.rows:
         raise UserError(f"{info.name}: stopped before a frame was scored, nothing is written")
@@ -161,7 +183,7 @@ def _run(
     )
     if result.lost:
         log.warning("%s: evidence is missing, or not whole (%s)", info.name, _counted(result.lost))
-    _write_record(partial, spec, reader, scorer, job, outputs, result)
+    _write_record(partial, origin or _origin(spec, reader), reader, scorer, job, outputs, result)
     _draw_timeline(partial, info.name, scorer, truth, result)
     return result
 
@@ -176,26 +198,34 @@ def _expected(reader: Reader, job: ScoreJob) -> int | None:
     return min((limit for limit in limits if limit), default=None)
 
 
-def _stream(reader: Reader, scorer: Scorer, skip_static: bool, deliver: Deliver) -> bool:
-    """Runs one source through the stream; True if a signal ended it, after what was on its way is delivered.
+def frames_at_once(info: SourceInfo, settings: ScoreSettings, with_overlay: bool, pixel_bytes: float = CODED) -> int:
+    """Returns how many frames of a file are scored at a time: as many as there is memory for, with those between."""
+    frame = int(info.width * info.height * pixel_bytes)
+    held = frame * (settings.every if with_overlay else 1) + MOTION_SIZE[0] * MOTION_SIZE[1]
+    return max(1, min(settings.batch, HELD_BYTES // held))
+
+
+def stream(frames: Iterable[Frame], info: SourceInfo, scorer: Scorer, job: ScoreJob, deliver: Deliver) -> bool:
+    """Runs one source's frames through the stream; True if a signal ended it, after what was on its way is delivered.
 
     Raises:
         Exception: what the source failed with.
     """
     every, failures = scorer.settings.every, list[Exception | None]()
-    if reader.info.live:  # a camera's score is wanted now, a file's frames can wait for a full batch
+    if info.live:  # a camera's score is wanted now, a file's frames can wait for a full batch
         limits = Limits(batch=1)
     else:
-        batch = scorer.settings.batch
+        colours = RGB if isinstance(frames, ImageFolderReader) else CODED
+        batch = frames_at_once(info, scorer.settings, job.overlay, colours)
         limits = Limits(
             batch=batch,
-            batch_bytes=HELD_BYTES,
+            batch_bytes=MOST_BYTES,
             wait=FILL_SECONDS,
             queue_frames=batch * every,
             queue_bytes=HELD_BYTES,
-            scorers=IN_FLIGHT if scorer.overlaps and not skip_static else 1,
+            scorers=IN_FLIGHT if scorer.overlaps and not job.skip_static else 1,
         )
-    gate = StaticGate() if skip_static else None
+    gate = StaticGate() if job.skip_static else None
     score = ReusingScorer(scorer.score, frame_of=lambda frame: frame, gate_of=lambda _: gate, key_of=lambda _: None)
     runner = StreamRunner(
         lambda batch: score([frame for _, frame in batch]),
@@ -204,11 +234,16 @@ def _stream(reader: Reader, scorer: Scorer, skip_static: bool, deliver: Deliver)
         limits,
     )
     with stops_on_signals(runner, STOP_SECONDS) as stopping, runner:
-        runner.add(reader.info.name, reader, reader.info.live, sampled=lambda frame: frame.index % every == 0)
+        runner.add(info.name, frames, info.live, sampled=lambda frame: frame.index % every == 0)
     for error in failures:
         if error is not None:
             raise error
     return stopping.is_set()
+
+
+def _origin(spec: str, reader: Reader) -> str:
+    """Returns a source as run.json names it."""
+    return redact(spec) if reader.info.live else str(Path(spec).resolve())
 
 
 def _counted(lost: Mapping[str, int]) -> str:
@@ -217,7 +252,7 @@ def _counted(lost: Mapping[str, int]) -> str:
 
 def _write_record(
     folder: Path,
-    spec: str,
+    source: str,
     reader: Reader,
     scorer: Scorer,
     job: ScoreJob,
@@ -229,7 +264,7 @@ def _write_record(
     write_json(
         folder / RUN,
         {
-            "source": redact(spec) if info.live else str(Path(spec).resolve()),
+            "source": source,
             "scene": scorer.scene.name,
             "settings": scorer.settings.model_dump(mode="json"),
             "event": job.event.model_dump(mode="json"),

@@ -2,85 +2,51 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
+import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from random import Random
+from threading import Lock
 
-import torch
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.markup import escape
 
 from msflow_stream.config.cameras import Camera, Cameras
 from msflow_stream.config.cameras_file import load_cameras, load_file
-from msflow_stream.config.engines import STREAMS
-from msflow_stream.config.settings import EngineSettings
-from msflow_stream.files import make_folder
-from msflow_stream.logs import Redactor
+from msflow_stream.files import held_lock, make_folder
+from msflow_stream.logs import LogLines, Redactor
 from msflow_stream.machine import choose_device, settle_memory
 from msflow_stream.scenes.card_frames import card_of
 from msflow_stream.scenes.folder import scene_folder
 from msflow_stream.scenes.scene import Scene
-from msflow_stream.scenes.scene_cache import SceneCache
-from msflow_stream.scoring.engine_choice import make_inference
-from msflow_stream.scoring.scorer import IN_FLIGHT
-from msflow_stream.stream.contract import Limits
 from msflow_stream.stream.signals import on_signals, stops_on_signals
 from msflow_stream.types import UserError
 from msflow_stream.video.cards import Card
 from msflow_stream.watch.areas import area_mask
-from msflow_stream.watch.camera_outputs import WatchOutputs
-from msflow_stream.watch.event_router import EventRouter, secrets_of
+from msflow_stream.watch.camera import is_learning
+from msflow_stream.watch.event_router import store_url
 from msflow_stream.watch.probe import Probe, probe
 from msflow_stream.watch.report import WatchReport
-from msflow_stream.watch.watcher import Watcher
-from msflow_stream.web.server import HealthServer
+from msflow_stream.web.server import WebServer
+from msflow_stream.web.watch_app import WatchDesk, private_app, public_app
+from msflow_stream.web.watch_record import WatchRecord, socket_path
 
-from .terminal.log_setup import LogKind, logged
+from .console_process import ConsoleProcess
+from .machine_watch import STOP_SECONDS, MachineWatch, WatchJob, hide_secrets, machine_watch
+from .terminal.log_setup import logged
 from .terminal.progress import table
 from .terminal.status_table import StatusTable
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS, CLOSE_SECONDS, ROUTER_SECONDS = 5.0, 2.5, 1.5  # of the 10 s of a stop: frames on their way, files, alerts
+MOST_ASKED = 200  # connections of the console, which waits for at most 80 frames
 AT_ONCE = 16  # cameras that are opened at the same time
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchJob:
-    """The request to `watch`.
-
-    Attributes:
-        cameras: the cameras file.
-        scenes: the folder of the scenes.
-        written: what is written of each camera, and where.
-        device: auto, cpu, cuda, cuda:1 and so on.
-        batch: frames scored at once, at most.
-        address: host and port of metrics and health; None for none.
-        logs: lines for people or JSON.
-        table: whether a terminal shows how every camera is doing.
-        engine: what runs the networks of the scenes.
-        scene_bytes: of weights of scenes that are ready to score; None: no end to it.
-    """
-
-    cameras: Path
-    scenes: Path
-    written: WatchOutputs
-    device: str = "auto"
-    batch: int = 8
-    address: tuple[str, int] | None = None
-    logs: LogKind = "text"
-    table: bool = True
-    engine: EngineSettings = field(default_factory=EngineSettings)
-    scene_bytes: int | None = None
 
 
 def watch(job: WatchJob, console: Console | None = None) -> None:
@@ -98,81 +64,116 @@ def watch(job: WatchJob, console: Console | None = None) -> None:
 
 
 def _watch(job: WatchJob, redactor: Redactor, console: Console | None) -> None:
-    file = load_file(job.cameras)
-    _hide_secrets(redactor, file)
+    file = first_file(job)
+    hide_secrets(redactor, file)
     with ExitStack() as stack:
         stack.enter_context(held_alone(job.written.out))
-        router = EventRouter(file, job.written.out, Random())
-        stack.callback(router.close, ROUTER_SECONDS)
-        streams = 1 if len(file.cameras) == 1 else STREAMS  # of a single camera, only the newest frame waits
-        inference = make_inference(job.engine, capacity_bytes=job.scene_bytes, streams=streams)
-        cache = SceneCache(job.scenes, job.device, inference.prepare)
-        watcher = Watcher(
-            file.cameras,
-            scenes=cache,
-            outputs=job.written,
-            router=router,
-            random=Random(),
-            limits=Limits(batch=job.batch, scorers=_scorers(cache.device, file)),
-            inference=inference,
+        lines = stack.enter_context(LogLines(redactor))
+        machine = stack.enter_context(machine_watch(job, file))
+        watcher, reloading = machine.watcher, Lock()
+
+        def reread() -> None:
+            with reloading:
+                reload(machine, job, redactor)
+
+        desk = WatchDesk(
+            report=machine.report,
+            alive=watcher.stuck,
+            out=job.written.out,
+            frames=machine.frames,
+            log=lines,
+            reload=reread,
+            alerts=machine.router,
         )
-
-        def report() -> WatchReport:
-            return replace(watcher.report(), alerts=router.report())
-
-        if job.address is not None:
-            server = stack.enter_context(HealthServer(*job.address, report, watcher.stuck))
-            log.info("metrics and health: %s", server.url)
+        stack.enter_context(answering(job, desk))
+        if job.console is not None:
+            stack.enter_context(ConsoleProcess(job.written.out, job.console, store_url(file, job.written.out)))
         if console is not None:
-            stack.enter_context(status_shown(report, console))
-        interrupted = run(watcher, lambda: reload(watcher, router, job, redactor))
+            stack.enter_context(status_shown(machine.report, console))
+        stack.enter_context(machine.supervisor)
+        interrupted = run(machine, reread)
     if watcher.failures and not interrupted:
         raise UserError(f"all cameras have ended; failed: {'; '.join(watcher.failures.values())}")
 
 
-def _scorers(device: torch.device, file: Cameras) -> int:
-    """A GPU gets the next batch while the scores of the last are looked at; what skips frames wants them in order."""
-    gated = any(camera.skip_static for camera in file.cameras.values())
-    return 1 if device.type == "cpu" or gated else IN_FLIGHT
+def first_file(job: WatchJob) -> Cameras:
+    """Returns the cameras file; beside a console it may be missing, and cameras are added there.
+
+    Raises:
+        UserError: it cannot be used, or has no cameras, and there is no console to add any.
+    """
+    if job.console is not None and not job.cameras.exists():
+        make_folder(job.cameras.absolute().parent)
+        with os.fdopen(os.open(job.cameras, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
+            new.write("cameras: {}\n")
+    return checked_file(job)
 
 
-def run(watcher: Watcher, reread: Callable[[], None]) -> bool:
+def checked_file(job: WatchJob) -> Cameras:
+    """Returns the cameras file as it is now.
+
+    Raises:
+        UserError: as `first_file`.
+    """
+    file = load_file(job.cameras)
+    if not file.cameras and job.console is None:
+        raise UserError(f"{job.cameras} has no cameras: add one, or give --console and add one there")
+    return file
+
+
+@contextmanager
+def answering(job: WatchJob, desk: WatchDesk) -> Iterator[None]:
+    """Answers those who ask how the watch is doing, and its console, which the record in the folder leads to.
+
+    Raises:
+        UserError: it cannot listen.
+    """
+    with ExitStack() as stack:
+        url = None
+        if job.address is not None:
+            url = stack.enter_context(WebServer(public_app(desk.report, desk.alive, desk.nodes), job.address)).url
+            log.info("metrics and health: %s", url)
+        path = stack.enter_context(socket_path(job.written.out))
+        stack.enter_context(WebServer(private_app(desk), path, name="console socket", most=MOST_ASKED))
+        stack.callback(desk.frames.close)  # first of all: nobody waits any longer
+        WatchRecord(
+            pid=os.getpid(),
+            socket=str(path),
+            cameras=str(job.cameras.absolute()),
+            scenes=str(job.scenes.absolute()),
+            started=datetime.now(UTC).isoformat(),
+            http=url,
+        ).write(job.written.out)
+        yield
+
+
+def run(machine: MachineWatch, reread: Callable[[], None]) -> bool:
     """Watches until the end; True if it was asked to end."""
-    with on_signals({signal.SIGHUP: reread}), stops_on_signals(watcher.runner, STOP_SECONDS) as stopping:
-        try:
-            with watcher.runner:
-                watcher.start()
-                log.info("cameras watched: %d", len(watcher.report().cameras))
-                watcher.runner.join()
-        finally:
-            log.info("stopping: what is open is finished")
-            watcher.close(CLOSE_SECONDS)
+
+    def obey() -> None:
+        with suppress(UserError):  # which is in the log
+            reread()
+
+    runner = machine.watcher.runner
+    with on_signals({signal.SIGHUP: obey}), stops_on_signals(runner, STOP_SECONDS) as stopping:
+        machine.watch()
     return stopping.is_set()
 
 
-def reload(watcher: Watcher, router: EventRouter, job: WatchJob, redactor: Redactor) -> None:
-    """Reads the cameras file again; one that cannot be used changes nothing."""
+def reload(machine: MachineWatch, job: WatchJob, redactor: Redactor) -> None:
+    """Reads the cameras file again, and the scenes that have changed.
+
+    Raises:
+        UserError: one cannot be used; nothing was changed.
+    """
     try:
-        file = load_file(job.cameras)
-        _hide_secrets(redactor, file)
-        router.reroute(file)
-        watcher.reload(file.cameras)
+        file = checked_file(job)
+        hide_secrets(redactor, file)
+        machine.follow(file, file.cameras)
     except UserError as error:
-        watcher.failed_reloads += 1
+        machine.watcher.failed_reloads += 1
         log.error("the cameras stay as they are: %s", error)
-
-
-def _hide_secrets(redactor: Redactor, file: Cameras) -> None:
-    """Hides from now on what the cameras file holds of credentials."""
-    redactor.add_credentials(urls_of(file))
-    redactor.add(secrets_of(file))
-
-
-def urls_of(file: Cameras) -> list[str]:
-    """Returns all addresses, which may hold credentials."""
-    urls = [camera.url for camera in file.cameras.values()]
-    urls += [camera.restream for camera in file.cameras.values() if camera.restream is not None]
-    return [url.get_secret_value() for url in [*urls, *([] if file.store is None else [file.store])]]
+        raise
 
 
 @contextmanager
@@ -183,15 +184,13 @@ def held_alone(folder: Path) -> Iterator[None]:
         UserError: it cannot be made or written to, or another process watches into it.
     """
     make_folder(folder)
-    try:
-        lock = (folder / ".lock").open("w")
-    except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror}; choose another --out") from None
-    with lock:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another watch writes to {folder}: stop it, or choose another --out") from None
+            held = stack.enter_context(held_lock(folder))
+        except OSError as error:
+            raise UserError(f"cannot write to {folder}: {error.strerror}; choose another --out") from None
+        if not held:
+            raise UserError(f"another watch writes to {folder}: stop it, or choose another --out")
         yield
 
 
@@ -235,6 +234,8 @@ def _probed(item: tuple[str, Camera], card: Card | None) -> Probe | UserError:
 
 def _scene_trouble(camera: Camera, scenes: Path) -> str | None:
     try:
+        if is_learning(camera, scenes):
+            return None
         for name in camera.scenes:
             scene = Scene.load(scene_folder(scenes, name))
             area_mask(camera.watch, camera.ignore, scene.settings.input.size)

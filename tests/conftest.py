@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 os.environ |= dict.fromkeys(ONE_THREAD, "1")  # before torch is imported, and for the commands that tests start
@@ -15,6 +16,23 @@ import torch  # noqa: E402
 
 from msflow_stream.cores import usable_cores  # noqa: E402
 from tests.support.command import Command  # noqa: E402
+
+FIRST = (  # the files that take longest: begun last, one of them would keep one worker busy and the others waiting
+    "pipelines/test_watch_learning.py",
+    "web/browser/test_teaching.py",
+    "web/browser/test_learning.py",
+    "pipelines/test_watch_faults.py",
+    "web/browser/test_work.py",
+    "pipelines/test_record.py",
+    "pipelines/test_watch_events.py",
+    "pipelines/test_watch.py",
+    "pipelines/test_watch_console.py",
+    "pipelines/test_watch_alert_faults.py",
+    "pipelines/test_fit.py",
+    "pipelines/bench/test_contention.py",
+    "teaching/fitting/test_candidate.py",
+    "scoring/engines/test_engines.py",
+)
 
 torch.set_num_threads(1)
 hypothesis.settings.register_profile("any machine", deadline=None)  # no test passes or fails by how long it took
@@ -30,3 +48,9 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 def pytest_xdist_auto_num_workers() -> int:
     """Returns more workers than cores: tests wait for servers, cameras and processes for half of their time."""
     return usable_cores() + 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the files that take longest first."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(FIRST)))

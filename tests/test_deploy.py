@@ -84,7 +84,7 @@ def test_the_container_for_gpus_has_a_compiler_and_says_what_driver_it_needs() -
     (step,) = (
         step for step in re.split(r"^(?=RUN )", text.replace("\\\n", ""), flags=re.MULTILINE) if "apt-get" in step
     )
-    assert re.search(r'"\$VARIANT" = cuda .*apt-get install .* g\+\+', step)
+    assert re.search(r'"\$VARIANT" = cuda \]; then packages="g\+\+"; fi;.* apt-get install [^;]* \$packages', step)
     if torch.version.cuda is None:
         pytest.skip("a PyTorch for CPUs")
     driver = {"13": "580", "12": "525"}[torch.version.cuda.split(".")[0]]  # the oldest, by NVIDIA's table

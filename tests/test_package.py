@@ -68,3 +68,16 @@ def test_its_command_makes_the_demo(installed: Installed) -> None:
 def test_the_settings_that_come_with_it_are_found(installed: Installed, data: str) -> None:
     code = f"from msflow_stream.pipelines import packaged_config as c; print(c({data!r}).read_text())"
     assert run([installed.python, "-c", code], installed.folder).strip()
+
+
+def test_the_console_comes_with_its_pages_and_assets(installed: Installed) -> None:
+    web = REPOSITORY / "msflow_stream" / "web"
+    own = {
+        str(path.relative_to(web))
+        for folder in ("static", "templates")
+        for path in (web / folder).rglob("*")
+        if path.is_file()
+    }
+    there = installed.packages / "msflow_stream" / "web"
+    assert [name for name in sorted(own) if not (there / name).is_file()] == []
+    assert "static/vendor/uPlot.LICENSE" in own

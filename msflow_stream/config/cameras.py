@@ -8,11 +8,23 @@ from datetime import time
 from random import Random
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    SecretStr,
+    Tag,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from msflow_stream.config.alerts import Alert, AlertName
 from msflow_stream.config.fields import ClockTime, Seconds
+from msflow_stream.config.learning import Learn
 from msflow_stream.config.settings import Section
+from msflow_stream.config.teaching import Teaching
 
 NAME = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?$"  # of a folder, on any system
 FILE_SCHEME = "file://"
@@ -25,6 +37,17 @@ Point = tuple[Share, Share]  # x, y: shares of the picture
 Polygon = Annotated[tuple[Point, ...], Field(min_length=3)]
 SceneName = Annotated[str, Field(min_length=1)]
 Decode = Literal["auto", "cpu", "cuda"]
+NAMED, LEARNT = "its name", "learn"  # the two ways to say which scene; a mistake's place has them
+
+
+def _way(scene: Any) -> str:
+    return LEARNT if isinstance(scene, dict | Learn) else NAMED
+
+
+AnyScene = Annotated[
+    Annotated[SceneName, Tag(NAMED)] | Annotated[Learn, Tag(LEARNT)],
+    Discriminator(_way),
+]
 
 
 def shown_key(key: str) -> str:
@@ -136,6 +159,12 @@ class CameraSettings(Section):
         description="areas that count, each a polygon of [x, y] as shares of the picture; all of it if empty",
     )
     ignore: tuple[Polygon, ...] = Field(default=(), description="areas that do not count, likewise")
+    privacy: tuple[Polygon, ...] = Field(
+        default=(),
+        description="areas, likewise, that are black in every recording, clip, image and stream that is made; they are "
+        "scored like all others (ignore them too if they should not count), and places of events are written as they "
+        "are. Clips then show the scored frames only, coded anew. What was recorded before stays as it is",
+    )
     alerts: tuple[AlertName, ...] | None = Field(
         default=None, description="names of the alerts that its events go to; null: all that there are"
     )
@@ -148,7 +177,9 @@ class Camera(CameraSettings):
         description="rtsp, rtsps, http, https (HLS too), rtmp, udp, tcp or srt address, video file or folder of images "
         "(relative to this file), or a webcam's number"
     )
-    scene: SceneName | None = Field(default=None, description="name of its scene; or give a schedule")
+    scene: AnyScene | None = Field(
+        default=None, description="name of its scene, or for how long to learn one; or give a schedule"
+    )
     schedule: tuple[Shift, ...] = Field(
         default=(), description="scenes by time of day, each from its start until the next one's, around the clock"
     )
@@ -166,12 +197,24 @@ class Camera(CameraSettings):
     @property
     def scenes(self) -> tuple[str, ...]:
         """All scenes that the camera ever needs."""
-        return (self.scene,) if self.scene else tuple(dict.fromkeys(shift.scene for shift in self.schedule))
+        if self.scene is not None:
+            return (self.scene_name,)
+        return tuple(dict.fromkeys(shift.scene for shift in self.schedule))
+
+    @property
+    def scene_name(self) -> str:
+        """The name of its scene, where it has no schedule."""
+        return (self.scene.name or "") if isinstance(self.scene, Learn) else self.scene or ""
+
+    @property
+    def learn(self) -> Learn | None:
+        """The way that its scene is learnt; None where it names scenes that there are."""
+        return self.scene if isinstance(self.scene, Learn) else None
 
     def scene_at(self, now: time) -> str:
         """Returns the scene at a time of day."""
         if self.scene is not None:
-            return self.scene
+            return self.scene_name
         begun = [shift for shift in self.schedule if shift.start <= now]
         return (begun or self.schedule)[-1].scene  # before the first start, the last one's goes on over midnight
 
@@ -183,12 +226,32 @@ class Cameras(Section):
         default=CameraSettings(), description="what every camera inherits unless it says otherwise"
     )
     cameras: dict[Name, Camera] = Field(
-        min_length=1,
         description="the cameras by name; each gets a folder of its name",
         json_schema_extra={"propertyNames": {"pattern": NAME}},
     )
     alerts: dict[AlertName, Alert] = Field(default={}, description="where events are told, by name")
+    teaching: Teaching = Field(default=Teaching(), description="what becomes of labelled events")
     store: SecretStr | None = Field(
         default=None,
         description="database of events, sqlite:/// or postgresql://; null: events.db in the output folder",
     )
+
+    @field_validator("cameras")
+    @classmethod
+    def _scenes_to_learn_have_names(cls, cameras: dict[str, Camera]) -> dict[str, Camera]:
+        named = {name: _named(name, camera) for name, camera in cameras.items()}
+        learners: dict[str, str] = {}
+        for name, camera in named.items():
+            if camera.learn is not None and learners.setdefault(camera.scene_name, name) != name:
+                raise ValueError(
+                    f"{learners[camera.scene_name]} and {name} would both learn the scene {camera.scene_name}: "
+                    "give one of them a `name` of its own"
+                )
+        return named
+
+
+def _named(name: str, camera: Camera) -> Camera:
+    """Returns the camera with a name for the scene that it learns: its own, unless it has another."""
+    if camera.learn is None or camera.learn.name is not None:
+        return camera
+    return camera.model_copy(update={"scene": camera.learn.model_copy(update={"name": name})})

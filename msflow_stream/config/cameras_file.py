@@ -12,8 +12,20 @@ import yaml
 from pydantic import SecretStr, ValidationError
 
 from msflow_stream.config.alerts import keys_of, placed
-from msflow_stream.config.cameras import FILE_SCHEME, Backoff, Camera, Cameras, CameraSettings, Shift, shown_key
+from msflow_stream.config.cameras import (
+    FILE_SCHEME,
+    LEARNT,
+    NAMED,
+    Backoff,
+    Camera,
+    Cameras,
+    CameraSettings,
+    Shift,
+    shown_key,
+)
+from msflow_stream.config.learning import Learn
 from msflow_stream.config.loading import Place, first_mistake, nearest
+from msflow_stream.config.teaching import Teaching
 from msflow_stream.types import UserError
 
 REFERENCE = re.compile(r"\$\{([^}]*)\}")
@@ -35,9 +47,22 @@ def load_file(path: Path, environment: Mapping[str, str] = os.environ) -> Camera
             or secret that is missing. The line is named, the value is not: it could be a secret.
     """
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError:
+        raise UserError(f"{path}: this is not YAML") from None
+    return load_text(text, path, environment)
+
+
+def load_text(text: str, path: Path, environment: Mapping[str, str] = os.environ) -> Cameras:
+    """Reads the text of a cameras file as `load_file` does, as if it stood at a path.
+
+    Raises:
+        UserError: as `load_file`.
+    """
+    try:
+        root = yaml.compose(text, yaml.SafeLoader)
     except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         raise UserError(f"{path}{f', line {mark.line + 1}' if mark else ''}: this is not YAML") from None
@@ -145,6 +170,8 @@ def _explain(error: ValidationError, lines: dict[Place, int], file: Path) -> str
     at = mistake.place
     if at[:1] == ("alerts",) and len(at) > 2:
         at = (*at[:2], *at[3:])  # its type is no key of the file
+    elif at[0:1] == ("cameras",) and at[2:3] == ("scene",) and at[3:4] in ((NAMED,), (LEARNT,)):
+        at = (*at[:3], *at[4:])  # nor is the way to say which scene
     named = at
     while at and at not in lines:  # what comes from the defaults, or is missing, is not in the file at that place
         at = ("defaults", *at[2:]) if len(at) > 2 and ("defaults", *at[2:]) in lines else at[:-1]
@@ -152,7 +179,7 @@ def _explain(error: ValidationError, lines: dict[Place, int], file: Path) -> str
     if mistake.unknown:
         key = str(mistake.place[-1])
         message = f"{name} is unknown: did you mean {nearest(key, _known(mistake.place))!r}?"
-    elif mistake.place == ("cameras",):
+    elif mistake.place == ("cameras",) and mistake.found is not None:
         message = "cameras: should hold at least one camera: its name, and below it at least url and scene"
     else:
         message = f"{name or 'the file'}: {mistake.message}"
@@ -163,10 +190,14 @@ def _known(at: Place) -> Iterator[str]:
     """Yields the keys that are valid where an unknown one is."""
     if len(at) == 1:
         yield from Cameras.model_fields
+    elif at[0] == "teaching":
+        yield from Teaching.model_fields
     elif at[0] == "alerts":
         yield from keys_of(str(at[2]))
     elif "schedule" in at:
         yield from Shift.model_fields
+    elif "scene" in at[:-1]:
+        yield from Learn.model_fields
     elif "backoff" in at[:-1]:
         yield from Backoff.model_fields
     else:

@@ -23,11 +23,17 @@ class Section(BaseModel):
 class InputSettings(Section):
     """The preparation of a frame's pixels for the backbone; stored with the scene."""
 
-    size: tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]] = (256, 384)  # height, width
-    # area: of what was decoded, in one cheap step; the others: Pillow's, of the whole image, for stills.
-    resize: Literal["area", "lanczos", "box", "bilinear"] = "area"
-    mean: Colour | None = None  # None: that of the backbone's training, which the fit finds
-    std: Colour | None = None  # the same
+    size: tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]] = Field(
+        default=(256, 384), description="height and width that frames are brought to"
+    )
+    resize: Literal["area", "lanczos", "box", "bilinear"] = Field(
+        default="area",
+        description="area: of what was decoded, in one step; the others: Pillow's, of the whole image, for stills",
+    )
+    mean: Colour | None = Field(
+        default=None, description="mean of each colour; null: that of the backbone's training, which the fit finds"
+    )
+    std: Colour | None = Field(default=None, description="deviation of each colour; null: likewise")
 
     @property
     def normalisation(self) -> tuple[Colour, Colour]:
@@ -44,18 +50,31 @@ class InputSettings(Section):
 class ModelSettings(Section):
     """The backbone and the flows over it."""
 
-    backbone: str = "tf_efficientnet_lite0"
-    weights: str = "pretrained"  # of the default backbone installed, of others downloaded; or random, or a file
-    weights_seed: int = 0  # for random weights
-    stages: Annotated[tuple[Annotated[int, Field(ge=1, le=4)], ...], Field(min_length=1)] = (1, 2, 3)
-    padding: Literal["reflect", "zeros"] = "reflect"
-    pool: Literal["avg", "max", "none"] = "avg"
-    pool_kernel: Literal[1, 3, 5, 7] = 3
-    blocks: tuple[Annotated[int, Field(ge=1)], ...] = (2, 5, 8)
-    condition_channels: Annotated[int, Field(ge=0, multiple_of=4)] = 64  # 0: no position condition
-    clamp: Annotated[float, Field(gt=0)] = 1.9
-    fusion: bool = True
-    norm: Literal["layer", "batch", "none"] = "layer"
+    backbone: str = Field(
+        default="tf_efficientnet_lite0", description="frozen network that gives the features: a CNN of timm"
+    )
+    weights: str = Field(
+        default="pretrained",
+        description="pretrained: of the default backbone installed, of others downloaded; random; or a file",
+    )
+    weights_seed: int = Field(default=0, description="seed of random weights")
+    stages: tuple[Annotated[int, Field(ge=1, le=4)], ...] = Field(
+        default=(1, 2, 3), min_length=1, description="stages of the backbone whose features are used"
+    )
+    padding: Literal["reflect", "zeros"] = Field(
+        default="reflect", description="padding of the backbone's convolutions"
+    )
+    pool: Literal["avg", "max", "none"] = Field(default="avg", description="pooling of the features")
+    pool_kernel: Literal[1, 3, 5, 7] = Field(default=3, description="size of the pooling's window")
+    blocks: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(2, 5, 8), description="coupling blocks of the flow of each stage"
+    )
+    condition_channels: int = Field(
+        default=64, ge=0, multiple_of=4, description="channels that tell a flow the position; 0: none"
+    )
+    clamp: float = Field(default=1.9, gt=0, description="bound of the logarithm of a coupling's scale")
+    fusion: bool = Field(default=True, description="whether a flow joins the stages at the end")
+    norm: Literal["layer", "batch", "none"] = Field(default="layer", description="norm in the couplings' networks")
 
     @model_validator(mode="after")
     def _one_block_count_per_stage(self) -> ModelSettings:
@@ -81,31 +100,51 @@ class FitSettings(Section):
     passes lowered the loss and did not find more; 8 leave room for scenes with less footage.
     """
 
-    passes: Annotated[int, Field(ge=1)] = 8
-    batch: Annotated[int, Field(ge=1)] = 8  # frames per step; on CPUs every 4 of them have a thread, up to the cores
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.12  # linear from a tenth of the learning rate
-    milestones: tuple[Fraction, ...] = (0.7, 0.9)  # where the learning rate falls to a third
-    clip: Annotated[float, Field(gt=0)] = 2.0  # gradient norm
-    precision: Precision = "auto"  # of the convolutions; auto: bfloat16 on GPUs, float16 on those without; else float32
-    on_divergence: Literal["stop", "rewind"] = "stop"  # rewind: back to the last pass with half the learning rate
-    seed: int = 9826
-    holdout: Annotated[float, Field(ge=0, le=0.5)] = 0.1  # last part of each source, kept for the threshold
-    cache_dtype: Literal["float16", "float32"] = "float32"
-    cache_memory: Annotated[float, Field(gt=0)] | None = None  # GiB; None: a quarter of the machine's
+    passes: int = Field(default=8, ge=1, description="passes over the frames")
+    batch: int = Field(
+        default=8, ge=1, description="frames per step; on CPUs every 4 of them have a thread, up to the cores"
+    )
+    learning_rate: float = Field(default=1e-4, gt=0, description="learning rate at its highest")
+    warmup: float = Field(
+        default=0.12, ge=0, lt=1, description="share of the passes in which the learning rate rises, from a tenth of it"
+    )
+    milestones: tuple[Fraction, ...] = Field(
+        default=(0.7, 0.9), description="shares of the passes after which the learning rate falls to a third"
+    )
+    clip: float = Field(default=2.0, gt=0, description="largest norm of the gradient")
+    precision: Precision = Field(
+        default="auto",
+        description="precision of the convolutions; auto: bfloat16 on GPUs, float16 on those without; else float32",
+    )
+    on_divergence: Literal["stop", "rewind"] = Field(
+        default="stop", description="rewind: back to the last pass with half the learning rate"
+    )
+    seed: int = Field(default=9826, description="seed of the flow's first weights and of the order of frames")
+    holdout: float = Field(
+        default=0.1, ge=0, le=0.5, description="share of each source, its last part, that is kept for the threshold"
+    )
+    cache_dtype: Literal["float16", "float32"] = Field(default="float32", description="type of the cached features")
+    cache_memory: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="GiB of features in memory, others are on disk; null: a quarter of the machine's"
+    )
+    keep: int = Field(
+        default=1500, ge=0, description="frames whose features stay beside the scene, to teach it more; 0: none"
+    )
 
 
 class ScoreSettings(Section):
     """The way from maps to scores and alarms."""
 
-    kind: ScoreKind = "combined"  # which score thresholds, alarms and events use
-    aggregation: Literal["add", "mul"] = "add"  # which map of a single image localises
-    alignment: Literal["corners", "centres"] = "centres"  # of maps with the image: the paper's corners shift them
-    top_k: Fraction = 0.03
-    batch: Annotated[int, Field(ge=1)] = 8
-    every: Annotated[int, Field(ge=1)] = 5  # frames are sampled where index % every == 0
-    smoothing: Annotated[float, Field(ge=0)] = 0.5  # seconds, time constant of the causal mean; 0: none
-    threshold: FiniteFloat | None = None  # None: the scene's own
+    kind: ScoreKind = Field(default="combined", description="score that thresholds, alarms and events use")
+    aggregation: Literal["add", "mul"] = Field(default="add", description="map of a single image that localises")
+    alignment: Literal["corners", "centres"] = Field(
+        default="centres", description="places of the features in the image; the paper's corners shift them"
+    )
+    top_k: Fraction = Field(default=0.03, description="share of the pixels, the highest, that make a score")
+    batch: int = Field(default=8, ge=1, description="frames scored at once")
+    every: int = Field(default=5, ge=1, description="frames are scored whose index is a multiple of this")
+    smoothing: float = Field(default=0.5, ge=0, description="time constant of the causal mean, in seconds; 0: none")
+    threshold: FiniteFloat | None = Field(default=None, description="threshold of the score; null: the scene's own")
 
 
 class EventSettings(Section):
@@ -121,12 +160,21 @@ class EventSettings(Section):
     violations of UCSD Ped2's clips stayed one event each (by the speed of optical flow).
     """
 
-    triggers: Annotated[tuple[ScoreKind, ...], Field(min_length=1)] | None = (
-        None  # None: score.kind, and surprise unless it is combined
+    triggers: Annotated[tuple[ScoreKind, ...], Field(min_length=1)] | None = Field(
+        default=None, description="scores that raise events; null: score.kind, and surprise unless it is combined"
     )
-    leave: Annotated[float, Field(ge=0, le=1)] = 0.8  # of the way from the normal median to the threshold
-    min_duration: Annotated[FiniteFloat, Field(ge=0)] = 0.4  # seconds
-    cool_down: Annotated[FiniteFloat, Field(ge=0)] = 2.0  # seconds
+    leave: float = Field(
+        default=0.8,
+        ge=0,
+        le=1,
+        description="share of the way from the normal median to the threshold that ends activity",
+    )
+    min_duration: FiniteFloat = Field(
+        default=0.4, ge=0, description="seconds above the threshold after which an event begins"
+    )
+    cool_down: FiniteFloat = Field(
+        default=2.0, ge=0, description="seconds without activity after which an event is over"
+    )
 
     @field_validator("triggers")
     @classmethod
@@ -142,14 +190,20 @@ class EngineSettings(Section):
     A fit is always PyTorch's; it sets thresholds by scores of PyTorch in float32 on a CPU, by the engine's on a GPU.
     """
 
-    name: EngineName = "auto"  # auto: the fastest that is installed, by a short trial on this machine
-    precision: EnginePrecision = "auto"  # auto: the fastest that leaves the scores as they are; never int8
+    name: EngineName = Field(
+        default="auto", description="engine; auto: the fastest that is installed, by a short trial on this machine"
+    )
+    precision: EnginePrecision = Field(
+        default="auto", description="precision; auto: the fastest that leaves the scores as they are, never int8"
+    )
 
 
 class SceneSettings(Section):
     """The storage of a scene."""
 
-    dtype: Literal["float32", "float16"] = "float32"  # of the weights in model.safetensors
+    dtype: Literal["float32", "float16"] = Field(
+        default="float32", description="type of the weights in model.safetensors"
+    )
 
 
 class Settings(Section):

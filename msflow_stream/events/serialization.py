@@ -14,12 +14,15 @@ from msflow_stream.types import Event, EventMessage
 
 
 def to_json(message: EventMessage) -> dict[str, Any]:
-    """Returns the JSON object: `kind`, and `event` with its times of arrival as ISO 8601 in UTC.
+    """Returns the JSON object: `kind`, `event` with its times of arrival as ISO 8601 in UTC, and `lease` if it has one.
 
     >>> to_json(EventMessage("open", event))
     {'kind': 'open', 'event': {'id': 'gate-00000005', ..., 'start_wall': '2026-01-02T03:04:05Z', ...}}
     """
-    return {"kind": message.kind, "event": event_to_json(message.event)}
+    values: dict[str, Any] = {"kind": message.kind, "event": event_to_json(message.event)}
+    if message.lease is not None:
+        values["lease"] = {"fence": message.lease.fence, "at": message.lease.at.astimezone(UTC).isoformat()}
+    return values
 
 
 def encode(message: EventMessage) -> str:

@@ -8,10 +8,10 @@ from typing import Literal
 
 import numpy as np
 import torch
-from FrEIA.framework import SequenceINN
-from FrEIA.modules import AllInOneBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from msflow_stream.model.blocks import AllInOneBlock, SequenceINN
 
 Norm = Literal["layer", "batch", "none"]
 

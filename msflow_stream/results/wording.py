@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from msflow_stream.config.settings import ScoreSettings
 from msflow_stream.events.detection.triggers import Trigger, default_triggers
 from msflow_stream.scenes.calibration import Calibration, CalibrationBasis
-from msflow_stream.scenes.tails.fitting import BEYOND, CONFIDENCE, FEWEST, Interval, ThresholdEstimate
+from msflow_stream.scenes.tails.fitting import BEYOND, CONFIDENCE, FEWEST, Interval, ThresholdEstimate, supported_rate
 from msflow_stream.scenes.thresholds import CalibratedKind
 from msflow_stream.types import ScoreKind
 
@@ -40,13 +40,32 @@ def calibration_wording(
         lines.append(f"Given here and fitted before, by their names: {', '.join(seen)}. Fitted frames score lower.")
     fitted = [one.fit for one in found.values() if one.fit is not None]
     if fitted and basis.supported is not None and basis.asked < basis.supported:
-        lines.append(_too_short(basis, basis.supported))
+        lines.append(_too_short(basis.asked, basis.hours, basis.supported))
     lines += [line for kind, one in found.items() for line in _about(kind, one, basis)]
     if len(fitted) > 1:
         kinds = default_triggers(judged_by)
         together = "the rate is that of all alarms together" if len(kinds) == 1 else "each with that rate of its own"
         lines.append(f"Events are triggered by {' and '.join(kinds)}, unless settings say otherwise: {together}.")
     return lines
+
+
+def calibration_summary(calibration: Calibration, judged_by: ScoreKind) -> str:
+    """Returns the same in one sentence, for a log: what is promised, and of how much footage.
+
+    Args:
+        calibration: a calibration with a basis.
+        judged_by: the kind of score that the scene is judged by.
+    """
+    basis = calibration.basis
+    assert basis is not None
+    kinds = [kind for kind in default_triggers(judged_by) if kind in calibration.thresholds]
+    limits = [limit for kind in kinds if (limit := calibration.limits.get(kind)) is not None]
+    rates = [limit.rate for limit in limits if limit.rate is not None]
+    levels = ", ".join(f"{kind} above {figure(calibration.thresholds[kind])}" for kind in kinds)
+    promise = f"false alarms {every(max(rates))}" if rates else "at no known rate of false alarms"
+    short = basis.supported is not None and basis.asked < basis.supported
+    asked = f"; {every(basis.asked)} was asked for, which takes more footage" if short else ""
+    return f"calibrated on {span(basis.hours)} of normal scores: {levels}, {promise}{asked}"
 
 
 def _footage(basis: CalibrationBasis) -> str:
@@ -57,10 +76,20 @@ def _footage(basis: CalibrationBasis) -> str:
     )
 
 
-def _too_short(basis: CalibrationBasis, supported: float) -> str:
-    more = 1 / (BEYOND * basis.asked) - basis.hours
+def support_wording(rate: float, hours: float) -> str:
+    """Returns whether so much normal footage supports a rate of false alarms, and how much more is needed."""
+    if not hours:
+        return "The normal footage has no length, so no rate can be told."
+    supported = supported_rate(hours)
+    if rate < supported:
+        return _too_short(rate, hours, supported)
+    return f"{span(hours)} of normal footage supports {every(rate)} (at best {every(supported)})."
+
+
+def _too_short(rate: float, hours: float, supported: float) -> str:
+    more = 1 / (BEYOND * rate) - hours
     return (
-        f"That is too short for {every(basis.asked)}: footage supports one alarm in {BEYOND} times its length, so that "
+        f"That is too short for {every(rate)}: footage supports one alarm in {BEYOND} times its length, so that "
         f"{span(more)} more is needed (--normal). The thresholds are those for the best that it supports, "
         f"{every(supported)}."
     )

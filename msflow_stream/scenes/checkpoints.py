@@ -7,13 +7,12 @@ import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
-
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from msflow_stream.files import file_hash, replaced
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +68,8 @@ class FileCheckpoints:
 
     def save(self, number: int, checkpoint: Checkpoint) -> None:
         """Writes the checkpoint and removes those that are older than the one before it."""
+        from safetensors.torch import save_file  # slow, here and below
+
         self.folder.mkdir(parents=True, exist_ok=True)
         content, checksum = self._paths(number)
         tensors = {name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()}
@@ -81,6 +82,9 @@ class FileCheckpoints:
 
     def newest(self) -> Checkpoint | None:
         """Returns the newest one that is not damaged; the damaged are named in a warning and removed."""
+        from safetensors import safe_open
+        from safetensors.torch import load_file
+
         for number in reversed(self._numbers()):
             content, checksum = self._paths(number)
             if content.exists() and checksum.read_bytes() == _checksum(content):

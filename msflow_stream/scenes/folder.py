@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from msflow_stream.config.settings import Settings
+from msflow_stream.scenes.exchange import RECORD as RECORD
+from msflow_stream.scenes.exchange import complete_exchange, complete_exchanges
 from msflow_stream.types import UserError
 
 FORMAT = 4  # of scene.json; raised when an older program could not read a newer scene
+LOOKS = 3  # for a scene that is not there, while others change it
 OWN_AREA = 4  # the format from which on `area` is our own way of resizing; before, it was Pillow's `box`
-WEIGHTS, RECORD = "model.safetensors", "scene.json"
+WEIGHTS = "model.safetensors"
 
 
 def scene_folder(scenes: Path, name: str) -> Path:
@@ -31,7 +37,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         UserError: no such scene (the nearest ones are named), or a newer format.
     """
     try:
-        content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        content = json.loads(_record_text(folder))
         version = int(content["format"])
     except FileNotFoundError:
         known = ", ".join(list_scenes(folder.parent)) or "none"
@@ -45,6 +51,19 @@ def read_record(folder: Path) -> dict[str, Any]:
     return dict(content)
 
 
+def _record_text(folder: Path) -> str:
+    """Returns the text of scene.json. For an instant there is none while versions change places: that is waited for.
+
+    Raises:
+        OSError: there is none, or it cannot be read.
+    """
+    for _ in range(LOOKS):
+        with suppress(FileNotFoundError):
+            return (folder / RECORD).read_text(encoding="utf-8")
+        complete_exchange(folder)
+    return (folder / RECORD).read_text(encoding="utf-8")
+
+
 def _name_resizing(content: dict[str, Any]) -> None:
     given = content.get("settings", {}).get("input")
     if given is not None:
@@ -53,4 +72,28 @@ def _name_resizing(content: dict[str, Any]) -> None:
 
 def list_scenes(folder: Path) -> list[str]:
     """Lists the names of the scenes in a folder."""
+    complete_exchanges(folder)
     return sorted(path.parent.name for path in folder.glob(f"*/{RECORD}") if not path.parent.name.startswith("."))
+
+
+def stored_settings(content: dict[str, Any]) -> Settings:
+    """Returns the settings in a scene's record; what it does not know of is as it was when it was fitted.
+
+    Raises:
+        ValidationError: they are none.
+    """
+    stored = dict(content["settings"])
+    stored["score"] = {"kind": "paper", "alignment": "corners", **stored.get("score", {})}
+    return Settings.model_validate(stored)
+
+
+def fit_identity(content: dict[str, Any]) -> str:
+    """Returns what tells a scene's scores from those of another fit, or of other settings for them.
+
+    The calibration does not matter, nor do thresholds, events and engines: the same frames have the same scores.
+    """
+    settings = stored_settings(content).model_dump(mode="json")
+    settings["score"].pop("threshold")
+    scoring = {name: settings[name] for name in ("input", "model", "score")}
+    facts = [content.get("weights_sha256"), content.get("joint"), content.get("most_motion"), scoring]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

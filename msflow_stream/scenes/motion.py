@@ -22,6 +22,9 @@ SHARE = 0.1  # of the scene's speed that is normal in any direction
 STILL = 0.003  # widths per second: what is slower does not move
 SLOW = 0.01  # widths per second: the speed of a scene is no less
 TOP = 0.005  # of the places make the score
+UNUSUAL = 0.5  # of what normal footage does not exceed: faster places make a blob
+GAP = 2  # places around a blob that are its, too: what moves is blurred, and may be in pieces
+SIZES = 22  # kinds of size of a blob, each of the root of two times as many places as the one before
 
 
 class MotionMeasure(NamedTuple):
@@ -38,6 +41,18 @@ class MotionMeasure(NamedTuple):
     moved: Motion | None
 
 
+class TaughtMotion(NamedTuple):
+    """Motion that people labelled normal: what moves so and is as large is usual there, and nothing else.
+
+    Attributes:
+        usual: PLACES x DIRECTIONS, in image widths per second; 0 where nothing was taught.
+        sizes: PLACES x SIZES, whether a blob of that size belongs there.
+    """
+
+    usual: Floats
+    sizes: npt.NDArray[np.bool_]
+
+
 class MotionModel:
     """The speed that is normal at every place of a view in every direction, the root of a mean square.
 
@@ -49,10 +64,11 @@ class MotionModel:
     Args:
         usual: PLACES x DIRECTIONS, in image widths per second, above 0.
         most: value of the score that normal footage does not exceed, for words.
+        taught: what people labelled normal; None: nothing.
     """
 
-    def __init__(self, usual: Floats, most: float = 1.0) -> None:
-        self.usual, self.most = usual, most
+    def __init__(self, usual: Floats, most: float = 1.0, taught: TaughtMotion | None = None) -> None:
+        self.usual, self.most, self.taught = usual, most, taught
 
     def measure(self, field: Floats, area: npt.NDArray[np.bool_] | None = None) -> MotionMeasure:
         """Returns how unusual a motion field (PLACES x 3) is.
@@ -61,13 +77,41 @@ class MotionModel:
             field: as `motion_field` returns it.
             area: PLACES, those that count; all if None.
         """
-        ratios = _velocities(field) @ UNIT_VECTORS / self.usual  # PLACES DIRECTIONS
-        heat = np.maximum(ratios.max(-1), 0.0)
+        speeds = speeds_of(field)
+        heat = self._unusual(speeds)
         if area is not None:
             heat *= area
+        if self.taught is not None:
+            heat = self._as_taught(self.taught, speeds, heat)
         count = max(1, int(TOP * heat.size))
         score = float(np.partition(heat.ravel(), -count)[-count:].mean())
         return MotionMeasure(score, heat, self._moved(field, heat))
+
+    def blobs(self, speeds: Floats) -> Floats:
+        """Returns how large what moves is at every place (PLACES), in places that are unusually fast together.
+
+        Args:
+            speeds: PLACES x DIRECTIONS, as `speeds_of` returns them.
+        """
+        return self._blobs(self._unusual(speeds))
+
+    def _unusual(self, speeds: Floats) -> Floats:
+        return np.asarray((speeds / self.usual).max(-1), np.float32)
+
+    def _blobs(self, heat: Floats) -> Floats:
+        fast = (heat > UNUSUAL * self.most).astype(np.uint8)
+        near = cv2.dilate(fast, np.ones((2 * GAP + 1, 2 * GAP + 1), np.uint8))
+        count, labels = cv2.connectedComponents(near)
+        sizes = np.bincount(labels.ravel(), fast.ravel(), count)
+        sizes[0] = 0  # what is no blob
+        return np.asarray(sizes[labels], np.float32)
+
+    def _as_taught(self, taught: TaughtMotion, speeds: Floats, heat: Floats) -> Floats:
+        """The unusualness, where what moves by a taught way is as large as what was taught: no more than that was."""
+        sizes = self._blobs(heat)
+        kinds = np.take_along_axis(taught.sizes, size_kinds(sizes)[..., None], -1)[..., 0]
+        known = (speeds / np.maximum(self.usual, taught.usual)).max(-1)
+        return np.where(kinds & (sizes > 0), known, heat)
 
     def _moved(self, field: Floats, heat: Floats) -> Motion | None:
         row, column = np.unravel_index(int(heat.argmax()), heat.shape)
@@ -98,7 +142,7 @@ class MotionFit:
 
     def add(self, field: Floats) -> None:
         """Adds the motion field (PLACES x 3) of a normal frame."""
-        speeds = np.maximum(_velocities(field) @ UNIT_VECTORS, 0.0)
+        speeds = speeds_of(field)
         fastest = speeds.max(-1)
         self._squares += np.square(speeds)
         self._fastest += np.square(fastest)
@@ -114,6 +158,16 @@ class MotionFit:
         squares = near * np.stack([_spread(one) for one in np.moveaxis(self._squares, -1, 0)], -1)
         usual = np.sqrt((squares + SUPPORT * scene) / support) + SHARE * max(float(np.sqrt(scene)), SLOW)
         return MotionModel(usual.astype(np.float32))
+
+
+def size_kinds(sizes: Floats) -> npt.NDArray[np.int64]:
+    """Returns which of the SIZES blobs of so many places are."""
+    return np.asarray(np.minimum(2 * np.log2(np.maximum(sizes, 1)), SIZES - 1), np.int64)
+
+
+def speeds_of(field: Floats) -> Floats:
+    """Returns the speed in every direction (PLACES x DIRECTIONS) of a motion field (PLACES x 3), 0 or more."""
+    return np.asarray(np.maximum(_velocities(field) @ UNIT_VECTORS, 0.0), np.float32)
 
 
 def _velocities(field: Floats) -> Floats:

@@ -9,13 +9,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from msflow_stream.config.settings import Settings
 from msflow_stream.scenes.feature_cache import feature_cache
 from msflow_stream.scenes.features import NormalFeatures, extract
-from msflow_stream.scenes.joint import Joint
+from msflow_stream.scenes.joint import Joint, Logistic
 from msflow_stream.scenes.motion import MotionFit, MotionMeasure, MotionModel
 from msflow_stream.scenes.scene import Measures, Scene
-from msflow_stream.scenes.thresholds import NormalScore, NormalStatistics
+from msflow_stream.scenes.thresholds import NormalScore, NormalStatistics, event_times
 from msflow_stream.series import batched
 from msflow_stream.types import Frame, Scores
 
@@ -36,7 +35,20 @@ def learn_normal(scene: Scene, footage: NormalFeatures, measure: MeasureFeatures
         footage: normal frames.
         measure: scores batches of features: a scene's own modules, or a scorer.
     """
-    scene.motion, scene.joint = normal_motion(footage), None  # maps are those of single images until it is there
+    scene.motion = normal_motion(footage)
+    return learn_joint(scene, footage, measure)
+
+
+def learn_joint(
+    scene: Scene, footage: NormalFeatures, measure: MeasureFeatures, motion: Logistic | None = None
+) -> NormalStatistics:
+    """Gives a scene that knows its motion its joint score; returns scores as `learn_normal` does.
+
+    Args:
+        scene, footage, measure: as there.
+        motion: what normal motion is in the joint score, where that is known; learnt if None.
+    """
+    scene.joint = None  # maps are those of single images until it is there
     held_out = footage.held_out or footage.fitted
     telling = held_out if len(held_out) >= ENOUGH else list(range(len(footage.frames)))
     normal, scores, warmth = NormalStatistics(), list[Scores](), list[float]()
@@ -51,6 +63,8 @@ def learn_normal(scene: Scene, footage: NormalFeatures, measure: MeasureFeatures
                 for position, one, heat in zip(part, measures.scores(), measures.map.numpy(), strict=True)
             ]
         scene.joint = Joint.of(scores, warmth)
+        if scene.joint is not None and motion is not None:
+            scene.joint = scene.joint.model_copy(update={"motion": motion})
         places = {position: place for place, position in enumerate(telling)}
         for position in held_out:
             place = places[position]
@@ -65,11 +79,6 @@ def warmest(heat: npt.NDArray[np.float16]) -> float:
     values = heat.astype(np.float32).ravel()
     count = max(1, int(TOP * len(values)))
     return float(np.partition(values, -count)[-count:].mean())
-
-
-def event_times(settings: Settings) -> tuple[float, float]:
-    """Returns the seconds that scores are smoothed over, and that they must be above a threshold to be an event."""
-    return settings.score.smoothing, settings.event.min_duration
 
 
 def learn_from(scene: Scene, frames: Iterable[Frame]) -> None:

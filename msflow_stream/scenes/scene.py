@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,15 +26,18 @@ from msflow_stream.model.aggregate import Maps, anomaly_maps, top_k_mean, watche
 from msflow_stream.model.msflow import MSFlow
 from msflow_stream.model.pyramid import Pyramid, load_weights
 from msflow_stream.scenes.calibration import Calibration
-from msflow_stream.scenes.folder import FORMAT, RECORD, WEIGHTS, read_record
+from msflow_stream.scenes.exchange import scene_changing, scene_identity
+from msflow_stream.scenes.folder import FORMAT, RECORD, WEIGHTS, read_record, stored_settings
 from msflow_stream.scenes.joint import Joint
-from msflow_stream.scenes.motion import MotionMeasure, MotionModel
+from msflow_stream.scenes.motion import MotionMeasure, MotionModel, TaughtMotion
 from msflow_stream.scenes.preparation import prepare, with_normalisation
 from msflow_stream.types import Pixels, Scores, UserError, Why
 
 log = logging.getLogger(__name__)
 
-USUAL_MOTION = "motion.usual"  # in the file of weights
+USUAL_MOTION = "motion.usual"  # in the file of weights, as are those of what was taught
+TAUGHT_MOTION = ("motion.taught_usual", "motion.taught_sizes")
+INCOMPLETE = "{} is not a complete scene ({}); fit it again"
 GONE = "embedded"  # a backbone of the first versions
 
 
@@ -95,6 +99,11 @@ class Scene:
             pyramid = _pyramid(model, load_weights(model.backbone, model.weights))
             _try(pyramid, settings)
         return cls(name, settings, pyramid, _flow(pyramid.channels, model, settings.fit.seed))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows; only there is what draws it imported."""
+        shown: str = import_module("msflow_stream.results.notebook").scene_html(self)
+        return shown
 
     @property
     def device(self) -> torch.device:
@@ -200,6 +209,7 @@ class Scene:
             tensors |= {f"flow.{k}": v for k, v in self.flow.state_dict().items()}
             if self.motion is not None:
                 tensors[USUAL_MOTION] = torch.from_numpy(self.motion.usual)
+                tensors |= dict(zip(TAUGHT_MOTION, map(torch.from_numpy, self.motion.taught or ()), strict=False))
             save_file({name: _stored(value, self.settings.scene.dtype) for name, value in tensors.items()}, weights)
             content = {
                 "format": FORMAT,
@@ -216,9 +226,10 @@ class Scene:
             mode = (staging / RECORD).stat().st_mode & 0o777
             weights.chmod(mode)  # safetensors and mkdtemp make things private: a service is another user
             staging.chmod(mode | (mode & 0o444) >> 2)
-            if folder.exists():
-                folder.rename(old)
-            staging.replace(folder)
+            with scene_changing(folder):
+                if folder.exists():
+                    folder.rename(old)
+                staging.replace(folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
@@ -230,18 +241,13 @@ class Scene:
         Raises:
             UserError: not a scene, a newer format, a backbone that is gone, or weights that are not those of the fit.
         """
-        content = read_record(folder)
+        content, tensors = _read(folder)
         try:
             settings = stored_settings(content)
             calibration = Calibration.model_validate(content["calibration"]) if content["calibration"] else None
             joint = Joint.model_validate(content["joint"]) if content.get("joint") else None
-            if file_hash(folder / WEIGHTS) != content["weights_sha256"]:
-                raise UserError(
-                    f"{folder / WEIGHTS} is damaged: its hash is not the one in {RECORD}; fit the scene again"
-                )
-            tensors = load_file(folder / WEIGHTS)
-        except (KeyError, ValidationError, OSError) as error:
-            raise UserError(f"{folder} is not a complete scene ({type(error).__name__}); fit it again") from None
+        except (KeyError, ValidationError) as error:
+            raise UserError(INCOMPLETE.format(folder, type(error).__name__)) from None
         if settings.model.backbone == GONE:
             raise UserError(
                 f"{folder} was fitted with the backbone {GONE!r}, which is no more: fit it again with "
@@ -254,20 +260,39 @@ class Scene:
             flow.load_state_dict(_below("flow.", tensors))
         except RuntimeError:
             raise UserError(f"{folder} has weights of another architecture than its settings; fit it again") from None
-        usual = tensors.get(USUAL_MOTION)
-        motion = None if usual is None else MotionModel(usual.float().numpy(), float(content["most_motion"]))
+        motion = _motion(tensors, content)
         return cls(content["name"], settings, pyramid, flow, calibration, motion, joint, content["fit"]).to(device)
 
 
-def stored_settings(content: dict[str, Any]) -> Settings:
-    """Returns the settings in a scene's record; what it does not know of is as it was when it was fitted.
+def _motion(tensors: dict[str, Tensor], content: dict[str, Any]) -> MotionModel | None:
+    usual, parts = tensors.get(USUAL_MOTION), [tensors[name] for name in TAUGHT_MOTION if name in tensors]
+    if usual is None:
+        return None
+    taught = TaughtMotion(parts[0].float().numpy(), parts[1].numpy()) if parts else None
+    return MotionModel(usual.float().numpy(), float(content["most_motion"]), taught)
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Returns the record and the weights of one scene, though another may take its place meanwhile.
 
     Raises:
-        ValidationError: they are none.
+        UserError: as `Scene.load`.
     """
-    stored = dict(content["settings"])
-    stored["score"] = {"kind": "paper", "alignment": "corners", **stored.get("score", {})}
-    return Settings.model_validate(stored)
+    while True:
+        identity, content = scene_identity(folder), read_record(folder)
+        problem, tensors = None, {}
+        try:
+            if file_hash(folder / WEIGHTS) == content["weights_sha256"]:
+                tensors = load_file(folder / WEIGHTS)
+            else:
+                problem = f"{folder / WEIGHTS} is damaged: its hash is not the one in {RECORD}; fit the scene again"
+        except (KeyError, OSError) as error:
+            problem = INCOMPLETE.format(folder, type(error).__name__)
+        if scene_identity(folder) != identity:
+            continue
+        if problem is not None:
+            raise UserError(problem)
+        return content, tensors
 
 
 def _measures(maps: Maps, score: ScoreSettings) -> Measures:

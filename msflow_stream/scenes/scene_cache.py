@@ -7,22 +7,27 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
+from typing import Any
 from weakref import WeakValueDictionary
+
+from pydantic import ValidationError
 
 from msflow_stream.files import file_hash
 from msflow_stream.machine import choose_device
 from msflow_stream.model.pyramid import Pyramid
 from msflow_stream.model.tensors import weights_bytes
-from msflow_stream.scenes.folder import RECORD, scene_folder
+from msflow_stream.scenes.calibration import Calibration
+from msflow_stream.scenes.folder import RECORD, read_record, scene_folder
 from msflow_stream.scenes.scene import Scene
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A scene in memory, and the hash of the scene.json it came from (in which the hash of its weights is)."""
+    """A scene in memory, and hash and content of the scene.json it came from (in which the hash of its weights is)."""
 
     scene: Scene
     stamp: str
+    content: dict[str, Any]
 
 
 class SceneCache:
@@ -71,10 +76,25 @@ class SceneCache:
                 self._held[name] = held
         return held.scene
 
-    def reload(self, names: Iterable[str]) -> list[str]:
-        """Loads those of the scenes that were fitted again since, or were not held; returns their names.
+    def load_beside(self, name: str, folder: Path) -> Scene:
+        """Returns a scene of another folder that goes by the name of one of these, such as a later version of it.
 
-        Who has the scene of before keeps it.
+        It shares a pyramid with those that are held, but is not held itself, nor prepared.
+
+        Raises:
+            UserError: as `Scene.load`.
+        """
+        scene = Scene.load(folder)
+        with self._lock:
+            pyramid = self._pyramids.setdefault(_function(scene), scene.pyramid)
+        pyramid.to(self.device)
+        return replace(scene, name=name, pyramid=pyramid)
+
+    def reload(self, names: Iterable[str]) -> list[str]:
+        """Loads those of the scenes that were fitted or calibrated again since, or were not held; returns their names.
+
+        Who has the scene of before keeps it. One that was only calibrated again keeps its networks, and what was made
+        ready of them.
 
         Raises:
             UserError: one cannot be loaded; then nothing has changed.
@@ -82,7 +102,9 @@ class SceneCache:
         with self._lock:
             held = {name: self._held.get(name) for name in names}
             found = {
-                name: self._load(name) for name, old in held.items() if old is None or old.stamp != self._stamp(name)
+                name: self._recalibrated(name, old) or self._load(name)
+                for name, old in held.items()
+                if old is None or old.stamp != self._stamp(name)
             }
             self._held.update(found)
         return list(found)
@@ -104,15 +126,34 @@ class SceneCache:
         except OSError:  # it is for Scene.load to say what is wrong
             return None
 
+    def _recalibrated(self, name: str, held: _Held | None) -> _Held | None:
+        """Returns the scene with its new calibration; None where anything else of it is another."""
+        if held is None:
+            return None
+        stamp, content = self._stamp(name), read_record(scene_folder(self.folder, name))
+        if _without_calibration(content) != _without_calibration(held.content) or not content["calibration"]:
+            return None
+        try:
+            calibration = Calibration.model_validate(content["calibration"])
+        except ValidationError:  # it is for Scene.load to say what is wrong
+            return None
+        return _Held(replace(held.scene, calibration=calibration), stamp or "", content)
+
     def _load(self, name: str) -> _Held:
         stamp = self._stamp(name)  # before: a scene that is replaced meanwhile is then loaded again, not missed
+        content = read_record(scene_folder(self.folder, name))
         scene = Scene.load(scene_folder(self.folder, name))
         pyramid = self._pyramids.setdefault(_function(scene), scene.pyramid)
         # By its folder's name, the one it is asked for by: folders are copied and renamed.
         shared = replace(scene, name=name, pyramid=pyramid)
         shared.pyramid.to(self.device)
         self._prepare(shared)
-        return _Held(shared, stamp or "")
+        return _Held(shared, stamp or "", content)
+
+
+def _without_calibration(content: dict[str, Any]) -> dict[str, Any]:
+    """Returns a record without its calibration, and without who applied that and when."""
+    return {key: value for key, value in content.items() if key not in ("calibration", "applied")}
 
 
 def _function(scene: Scene) -> str:

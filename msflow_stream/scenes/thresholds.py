@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from msflow_stream.config.settings import Settings
 from msflow_stream.files import replaced
 from msflow_stream.scenes.calibration import Calibration, CalibrationBasis
+from msflow_stream.scenes.exchange import scene_changing
 from msflow_stream.scenes.folder import FORMAT, RECORD, read_record
 from msflow_stream.scenes.tails.excursions import NormalRecord, Series
 from msflow_stream.scenes.tails.fitting import (
@@ -32,6 +34,11 @@ COLUMNS = ["source", "index", "time", *SCORE_COLUMNS]
 WITHOUT_MOTION = COLUMNS[: -len(SCORE_COLUMNS) + len(APPEARANCE_KINDS)]  # of scenes from before there was motion
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 MAP_QUANTILES = (0.99, 0.9999)  # of normal map values: where the overlay's heat begins, and half of where it is full
+
+
+def event_times(settings: Settings) -> tuple[float, float]:
+    """Returns the seconds that scores are smoothed over, and that they must be above a threshold to be an event."""
+    return settings.score.smoothing, settings.event.min_duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +218,8 @@ def save_calibration(folder: Path, calibration: Calibration) -> None:
     Raises:
         UserError: no such scene.
     """
-    content = read_record(folder)
-    content |= {"format": FORMAT, "calibration": calibration.model_dump(mode="json")}
-    with replaced(folder / RECORD) as partial:
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    with scene_changing(folder):
+        content = read_record(folder)
+        content |= {"format": FORMAT, "calibration": calibration.model_dump(mode="json")}
+        with replaced(folder / RECORD) as partial:
+            partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -22,10 +22,11 @@ from msflow_stream.scenes.feature_cache import feature_cache
 from msflow_stream.scenes.features import NormalFeatures, extract
 from msflow_stream.scenes.gradients import BatchGradients, Likelihood, PlainLikelihood, can_fuse, can_split
 from msflow_stream.scenes.losses import Pass
-from msflow_stream.scenes.normal import event_times, learn_normal
+from msflow_stream.scenes.normal import learn_normal
 from msflow_stream.scenes.parts import Workers
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.steps import DivergenceError, Steps
+from msflow_stream.scenes.thresholds import event_times
 from msflow_stream.series import batched
 from msflow_stream.types import Frame, UserError
 
@@ -182,7 +183,7 @@ class FlowFit:
     @property
     def _identity(self) -> dict[str, Any]:
         """The settings and footage that a fit must share with the one that it goes on from."""
-        may_change = {"learning_rate", "on_divergence", "cache_memory"}  # the first two: after a divergence
+        may_change = {"learning_rate", "on_divergence", "cache_memory", "keep"}  # the first two: after a divergence
         left_out: dict[str, Any] = {"score": True, "event": True, "scene": True, "fit": may_change}
         settings = self.scene.settings.model_dump(mode="json", exclude=left_out)
         return {"settings": settings, "footage": self.footage.digest, "frames": len(self.footage.frames)}

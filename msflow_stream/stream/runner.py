@@ -105,13 +105,17 @@ class StreamRunner:
         feed = SourceFeed(name, queue, interrupt)
         return self._admit(feed, partial(feed.read, frames))
 
-    def attach(self, name: str, interrupt: Callable[[], None] | None = None) -> SourceFeed | None:
+    def attach(
+        self, name: str, interrupt: Callable[[], None] | None = None, sampled: Sampled | None = None
+    ) -> SourceFeed | None:
         """Takes a live source that has a thread of its own; None if the run takes no more sources.
 
         It calls `put` of what is returned with each frame, with rising indices, and `close` after the last. Arguments
         as for `add`.
         """
-        feed = SourceFeed(name, self._queue(name, live=True), interrupt)
+        queue = self._queue(name, live=True)
+        queue.sampled = sampled or queue.sampled
+        feed = SourceFeed(name, queue, interrupt)
         return feed if self._admit(feed) else None
 
     def _queue(self, name: str, live: bool) -> FrameQueue:

@@ -71,6 +71,11 @@ def motion_field(now: Grey, earlier: Earlier, aspect: float) -> Floats | None:
     return np.dstack([velocity, share]).astype(np.float32)
 
 
+def changed_share(now: Grey, earlier: Earlier) -> float:
+    """Returns the share of the view that differs from a short moment before by more than noise and exposure."""
+    return float(_changed(*_equally_bright(earlier.image, now)).mean())
+
+
 def _by_place(values: npt.NDArray[Any]) -> Floats:
     """Means over the pixels of every place and its neighbours."""
     return np.asarray(cv2.blur(cv2.resize(values, PLACES[::-1], interpolation=cv2.INTER_AREA), (3, 3)), np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from threading import Lock
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -62,6 +62,17 @@ class Planes(NamedTuple):
             return np.ascontiguousarray(self.values[0])
         levels = np.clip((np.arange(256) - black) * (255 / (white - black)), 0, 255)
         return np.asarray(cv2.LUT(self.values[0], np.rint(levels).astype(np.uint8)), np.uint8)
+
+
+@runtime_checkable
+class CodedPixels(Pixels, Protocol):
+    """Pixels that become small, or an encoder's, without their image in full."""
+
+    def planes(self, size: tuple[int, int]) -> Planes:
+        """Returns the image stretched to a height and width."""
+
+    def planar(self) -> VideoFrame:
+        """Returns a new frame of luma and chroma, for an encoder."""
 
 
 class DecodedPixels:
@@ -169,14 +180,14 @@ def shrink(pixels: Image | Pixels, size: tuple[int, int]) -> Planes:
     This is the one way by which frames become small, those of videos, cameras and folders of images. What is still as
     it was decoded becomes small without its image in full.
     """
-    if isinstance(pixels, DecodedPixels):
+    if isinstance(pixels, CodedPixels):
         return pixels.planes(size)
     return _of_image(pixels if isinstance(pixels, np.ndarray) else pixels.image(), size)
 
 
 def planar(pixels: Image | Pixels, converter: FrameConverter) -> VideoFrame:
     """Returns pixels as a new frame of luma and chroma, for an encoder; what is as it was decoded keeps its colours."""
-    if isinstance(pixels, DecodedPixels):
+    if isinstance(pixels, CodedPixels):
         return pixels.planar()
     return planar_image(pixels if isinstance(pixels, np.ndarray) else pixels.image(), converter)
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from msflow_stream.types import UserError
-
-Polygon = Sequence[tuple[float, float]]  # x, y: shares of the image's width and height
+from msflow_stream.video.polygons import Polygon, inside
 
 
 def area_mask(
@@ -37,19 +35,5 @@ def area_mask(
 def _union(polygons: Sequence[Polygon], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
     mask = np.zeros(size, np.bool_)
     for polygon in polygons:
-        mask |= _inside(polygon, size)
-    return mask
-
-
-def _inside(polygon: Polygon, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Returns the pixels inside: those to whose centre the line from the left border crosses an odd number of edges."""
-    height, width = size
-    xs, ys = (np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height  # centres
-    mask = np.zeros(size, np.bool_)
-    for ends in pairwise([*polygon, polygon[0]]):
-        # Downwards whichever way the polygon goes: of two that share an edge, one has the pixel.
-        (x0, y0), (x1, y1) = sorted(ends, key=lambda point: (point[1], point[0]))
-        rows = np.flatnonzero((y0 <= ys) & (ys < y1))
-        crossing = x0 + (ys[rows] - y0) / (y1 - y0) * (x1 - x0) if len(rows) else ys[rows]
-        mask[rows] ^= xs > crossing[:, None]
+        mask |= inside(polygon, size)
     return mask

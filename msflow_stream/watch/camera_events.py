@@ -10,7 +10,7 @@ from msflow_stream.events.detection.detector import EventDetector
 from msflow_stream.events.evidence.thread import ThreadedEvidence
 from msflow_stream.events.recovery import OpenEventJournal
 from msflow_stream.series import SmoothedScore
-from msflow_stream.types import EventMessage, Frame, ScoreRow
+from msflow_stream.types import EventMessage, Frame, FrameScore, ScoreRow
 from msflow_stream.video.drawing.overlay import OverlayStyle
 from msflow_stream.watch.event_router import EventRouter
 
@@ -27,7 +27,12 @@ class CameraEvents:
         folder: the folder of what is written of the camera.
         router: the router that the messages of events go to.
         evidence: the evidence that the frames go to, None for none.
+
+    Attributes:
+        open_event: the id of the event that lasts; None where none does.
     """
+
+    open_event: str | None = None
 
     def __init__(self, name: str, folder: Path, router: EventRouter, evidence: ThreadedEvidence | None) -> None:
         self._name, self._router, self._evidence = name, router, evidence
@@ -38,9 +43,21 @@ class CameraEvents:
             self._send(message)
 
     def write(
-        self, frame: Frame, scored: SmoothedScore, row: ScoreRow, style: OverlayStyle, detector: EventDetector
+        self,
+        frame: Frame,
+        drawn: FrameScore,
+        scored: SmoothedScore,
+        row: ScoreRow,
+        style: OverlayStyle,
+        detector: EventDetector,
     ) -> None:
-        """Follows the next scored frame; another detector than before is for another scene, and begins anew."""
+        """Follows the next scored frame; another detector than before is for another scene, and begins anew.
+
+        Args:
+            frame: as evidence may show it.
+            drawn: its score as it may be drawn on it.
+            scored: its score as it is.
+        """
         if detector is not self._detector:
             self._end()
             self._detector = detector
@@ -51,15 +68,16 @@ class CameraEvents:
         messages = detector.update(scored)
         self._journal.remember(detector.open_event)
         if self._evidence is not None:
-            self._evidence.write(frame, scored.score, row)
+            self._evidence.write(frame, drawn, row)
         for message in messages:
             self._send(message)
 
     def _send(self, message: EventMessage) -> None:
+        self.open_event = None if message.kind == "close" else message.event.id
         if self._evidence is not None:
             self._evidence.event(message)
-        self._router.publish(message, self._name)
-        self._journal.forget(message)
+        if self._router.publish(message, self._name):
+            self._journal.forget(message)
 
     def _end(self) -> None:
         if self._detector is not None:

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from msflow_stream.events.alerts.delivery import AlertReport
 from msflow_stream.stream.counters import Snapshot, SourceCounts
-from msflow_stream.types import ScoreRow
+from msflow_stream.teaching.learning import Phase
+from msflow_stream.types import ScoreKind, ScoreRow
 from msflow_stream.video.live.states import CameraStatus
 
 Alive = Callable[[], str | None]  # why the process does not make progress, None where it does
@@ -26,6 +27,13 @@ class CameraReport:
         last, last_wall: its latest score and when that frame came; None before the first.
         lost: frames that sinks could not keep, by "sink:cause", such as {"recorder:disk": 3}.
         reused: frames that showed nothing new and took the score of an earlier one.
+        kind: the kind of score that is compared with its threshold.
+        event: id of the event that lasts; None where none does.
+        phase: watching, or what comes before that while its scene is learnt.
+        phase_done, phase_of: seconds of footage or of normal scores that there are, and that are wanted.
+        drift: kinds of drift; None where that was not looked at yet.
+        phase_text: what holds the phase up, or why it failed, in words.
+        node: the node that watches it, where there are several; "" where there is one, or it has none.
     """
 
     name: str
@@ -36,6 +44,14 @@ class CameraReport:
     last_wall: datetime | None
     lost: Mapping[str, int]
     reused: int = 0
+    kind: ScoreKind | None = None
+    event: str | None = None
+    phase: Phase = "watching"
+    phase_done: float = 0.0
+    phase_of: float = 0.0
+    phase_text: str = ""
+    drift: frozenset[str] | None = None
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +82,15 @@ class WatchReport:
 def ready(report: WatchReport) -> list[str]:
     """Returns why the watch is not ready; empty once it is.
 
-    It is ready once a camera has given a frame and something was scored, so that the models are loaded. It stays so
-    when cameras fail later: that is theirs to mend, and said by their states, not by a restart of this process.
+    It is ready once a camera has given a frame and something was scored, so that the models are loaded; where all
+    cameras still learn, frames are enough. It stays so when cameras fail later: that is theirs to mend, and said by
+    their states, not by a restart of this process.
     """
     if not report.cameras:
         return ["no camera is watched"]
     if all(camera.status.segment is None for camera in report.cameras):
         return ["no camera has given a picture yet"]
-    if not any(report.stream.batches.values()):
+    if not any(report.stream.batches.values()) and any(camera.phase == "watching" for camera in report.cameras):
         return ["nothing was scored yet"]
     return []
 

@@ -19,6 +19,8 @@ from prometheus_client.registry import Collector
 
 from msflow_stream.events.alerts.delivery import AlertReport
 from msflow_stream.stream.counters import LATENCY_BOUNDS, NEWER_FRAME, Latency, Snapshot, SourceCounts
+from msflow_stream.teaching.drift.finding import KINDS
+from msflow_stream.teaching.learning import PHASES
 from msflow_stream.video.cards import Decoder
 from msflow_stream.video.live.faults import Fault
 from msflow_stream.video.live.states import State
@@ -51,6 +53,23 @@ def _reading(cameras: Sequence[CameraReport]) -> Iterator[Metric]:
     yield count("msflow_frames_read", "Frames that arrived from the camera.", lambda c: c.status.frames_read)
     yield count("msflow_frames_sampled", "Frames handed on to be scored.", lambda c: c.status.frames_sampled)
     yield count("msflow_decode_errors", "Damaged packets and frames.", lambda c: c.status.decode_errors)
+    yield mark(
+        "msflow_camera_phase",
+        "1 for the present phase: a scene is learnt before it is watched with.",
+        ("phase",),
+        lambda c: {(phase,): float(phase == c.phase) for phase in PHASES},
+    )
+    yield mark(
+        "msflow_drift",
+        "1 where the camera's days drift away from what was learnt, by kind.",
+        ("kind",),
+        lambda c: {} if c.drift is None else {(kind,): float(kind in c.drift) for kind in KINDS},
+    )
+    yield gauge(
+        "msflow_camera_phase_done_ratio",
+        "Share of the footage or the normal scores of the phase that there is.",
+        lambda c: min(1.0, c.phase_done / c.phase_of) if c.phase_of else None,
+    )
     yield count("msflow_reconnects", "Attempts to connect again.", lambda c: c.status.reconnects)
     yield mark("msflow_camera_state", "1 for the present state.", ("state",), lambda c: _marks(State, c.status.state))
     yield mark("msflow_camera_fault", "1 for the present trouble.", ("fault",), lambda c: _marks(Fault, c.status.fault))
@@ -163,12 +182,16 @@ class WatchCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yields the metric families of the present report."""
-        report = self._report()
-        yield from camera_metrics(report.cameras)
-        yield _batches(report.stream.batches)
-        yield _stages(report.stream)
-        yield from _alerts(report.alerts)
-        yield from _process(report)
+        yield from watch_metrics(self._report())
+
+
+def watch_metrics(report: WatchReport) -> Iterator[Metric]:
+    """Yields all metric families of a report."""
+    yield from camera_metrics(report.cameras)
+    yield _batches(report.stream.batches)
+    yield _stages(report.stream)
+    yield from _alerts(report.alerts)
+    yield from _process(report)
 
 
 def _batches(batches: Mapping[int, int]) -> Metric:

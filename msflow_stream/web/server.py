@@ -1,49 +1,84 @@
-"""The HTTP server that Prometheus, probes and people ask how the watch is doing."""
+"""The web server: an ASGI application, served in a thread, at an address or at a socket in a folder."""
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
+import os
 import socket
 import threading
-from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from waitress.server import create_server
-from waitress.wasyncore import close_all
+from starlette.types import ASGIApp
+from uvicorn import Config, Server
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from msflow_stream.types import UserError
-from msflow_stream.watch.report import Alive, WatchReport
-from msflow_stream.web.pages import Pages
+
+log = logging.getLogger(__name__)
 
 LOCAL = "127.0.0.1"
-THREADS = 4  # a probe is answered while a scrape is
-LIMITS = {  # on what a stranger may cost
-    "channel_timeout": 30,  # seconds
-    "max_request_header_size": 16384,
-    "max_request_body_size": 4096,
-}
+LOOPBACK = ["127.0.0.1", "::1"]  # the peers that may say for whom they ask: reverse proxies on this machine
+REQUEST_SECONDS = 30.0  # in which a request's head must come
+CLOSE_SECONDS = 5  # for what is being answered
+HEAD_BYTES = 32 * 2**10
 
 
-class HealthServer:
-    """A server of `Pages`, with threads of its own. A context manager, to be used once.
+class WebServer:
+    """A server of an application, with a thread of its own. A context manager, to be used once.
 
-    >>> with HealthServer(None, 9465, report, alive) as server:  # doctest: +SKIP
+    >>> with WebServer(app, ("127.0.0.1", 9840)) as server:  # doctest: +SKIP
     ...     print(server.url)
 
     Args:
-        host: an address or name of this machine, None for 127.0.0.1. What listens elsewhere is for all to read.
-        port: 0 for any free one.
-        report, alive: as for Pages.
+        app: what is served.
+        where: host and port of this machine, or the path of a socket that only this user may reach. A host of None is
+            127.0.0.1; what listens elsewhere is for all to reach. Port 0 is any free one.
+        name: what errors call it, and its thread's name.
+        sockets: whether the application has WebSockets.
+        behind_proxy: whether a peer on this machine may say for whom it asks, by `X-Forwarded-For` and `-Proto`.
+        most: connections at once; while there are as many, all that is asked is answered by 503. None: any number.
+
+    Attributes:
+        host, port: the address, "" and 0 for a socket.
     """
 
     def __init__(
-        self, host: str | None, port: int, report: Callable[[], WatchReport], alive: Alive | None = None
+        self,
+        app: ASGIApp,
+        where: tuple[str | None, int] | Path,
+        *,
+        name: str = "health server",
+        sockets: bool = False,
+        behind_proxy: bool = False,
+        most: int | None = None,
     ) -> None:
-        self.host, self.port = (host or LOCAL).removeprefix("[").removesuffix("]"), port
-        self._pages = Pages(report, alive)
-        self._server: Any = None  # waitress has no types
+        self._where, self._name = where, name
+        self.host, self.port = "", 0
+        if not isinstance(where, Path):
+            self.host, self.port = (where[0] or LOCAL).removeprefix("[").removesuffix("]"), where[1]
+        protocol: Literal["wsproto", "none"] = "wsproto" if sockets else "none"
+        self._config = Config(
+            app,
+            loop="asyncio",
+            http=PromptProtocol,
+            ws=protocol,
+            ws_max_size=64 * 2**10,  # bytes of a message that comes in
+            ws_per_message_deflate=False,  # JPEGs become no smaller
+            log_config=None,
+            log_level="error",  # a peer that went away or talks nonsense is no trouble of ours
+            access_log=False,
+            server_header=False,
+            proxy_headers=behind_proxy,
+            forwarded_allow_ips=LOOPBACK,
+            timeout_graceful_shutdown=CLOSE_SECONDS,
+            limit_concurrency=most,
+            h11_max_incomplete_event_size=HEAD_BYTES,
+        )
+        self._server: ReadyServer | None = None
         self._thread: threading.Thread | None = None
 
     @property
@@ -51,39 +86,36 @@ class HealthServer:
         """The address at which it is found."""
         return f"http://{_shown(self.host)}:{self.port}/"
 
+    @property
+    def runs(self) -> bool:
+        """True until it has ended, or failed."""
+        return self._thread is not None and self._thread.is_alive()
+
     def start(self) -> None:
         """Listens and returns; `port` is then the real one.
 
         Raises:
             UserError: it cannot listen there.
         """
-        listener = _listen(self.host, self.port)
-        self.port = listener.getsockname()[1]
-        # Else it warns whenever more than THREADS ask at once.
-        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-        self._server = create_server(
-            self._pages,
-            sockets=[listener],
-            threads=THREADS,
-            ident="",
-            log_socket_errors=False,  # an asker that went away is no trouble of ours
-            asyncore_use_poll=True,  # select() fails once many cameras have taken the first 1024 descriptors
-            **LIMITS,
-        )
-        self._thread = threading.Thread(target=self._server.run, name="health", daemon=True)
+        if isinstance(self._where, Path):
+            listener = _listen_at(self._where)
+        else:
+            listener = _listen(self.host, self.port, self._name)
+            self.port = listener.getsockname()[1]
+        self._server = ReadyServer(self._config)
+        self._thread = threading.Thread(target=self._server.run, args=([listener],), name=self._name, daemon=True)
         self._thread.start()
+        self._server.ready.wait()
 
     def close(self) -> None:
-        """Ends; what is being answered is finished, within 5 s."""
-        if self._thread is not None:
-            self._server.trigger.pull_trigger(self._shut)
-            self._thread.join()
-            self._thread = None
-
-    def _shut(self) -> None:
-        """Closes all, in the server's thread, which ends when it has nothing left to listen to."""
-        self._server.task_dispatcher.shutdown()
-        close_all(self._server._map)
+        """Ends; what is being answered is finished, within 5 s. Twice is fine."""
+        if self._server is None or self._thread is None:
+            return
+        self._server.should_exit = True
+        self._thread.join()
+        self._thread = None
+        if isinstance(self._where, Path):
+            self._where.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         self.start()
@@ -95,18 +127,89 @@ class HealthServer:
         self.close()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+class ReadyServer(Server):
+    """A server that says when it answers.
+
+    Attributes:
+        ready: set once it does, or has failed to begin.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answers until it is to end."""
+        try:
+            super().run(sockets)
+        except (Exception, SystemExit):
+            log.exception("the web server has failed")
+        finally:
+            self.ready.set()
+            for one in sockets or []:
+                one.close()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begins to answer."""
+        await super().startup(sockets)
+        self.ready.set()
+
+
+class PromptProtocol(H11Protocol):
+    """HTTP that ends a connection on which no whole request comes for long: who says nothing holds nothing."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Begins, and begins to count the seconds."""
+        super().connection_made(transport)
+        self._answered: object = None  # the last request when it was looked at
+        self._look: asyncio.TimerHandle = self.loop.call_later(REQUEST_SECONDS, self._end_if_silent)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Ends."""
+        self._look.cancel()
+        super().connection_lost(exc)
+
+    def _end_if_silent(self) -> None:
+        if self not in self.connections:  # it has become a WebSocket
+            return
+        answered = self.cycle is None or self.cycle.response_complete
+        if answered and self.cycle is self._answered:
+            self.transport.close()
+            return
+        self._answered = self.cycle
+        self._look = self.loop.call_later(REQUEST_SECONDS, self._end_if_silent)
+
+
+def _listen(host: str, port: int, name: str) -> socket.socket:
     where = f"{_shown(host)}:{port}"
     if not 0 <= port <= 65535:
-        raise UserError(f"health server: {port} is no port; give one from 0 (any free one) to 65535")
+        raise UserError(f"{name}: {port} is no port; give one from 0 (any free one) to 65535")
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()  # so that :: means every address
         return socket.create_server(address[:2], family=family, dualstack_ipv6=both)
     except (socket.gaierror, UnicodeError):
-        raise UserError(f"health server: {host!r} is no address; give one of this machine, such as {LOCAL}") from None
+        raise UserError(f"{name}: {host!r} is no address; give one of this machine, such as {LOCAL}") from None
     except OSError as error:
-        raise UserError(f"health server: cannot listen at {where}: {_advice(error)}") from None
+        raise UserError(f"{name}: cannot listen at {where}: {_advice(error)}") from None
+
+
+def _listen_at(path: Path) -> socket.socket:
+    """Returns a socket in a folder; one that a dead program left there is replaced.
+
+    Raises:
+        UserError: there can be none.
+    """
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        path.unlink(missing_ok=True)
+        listener.bind(os.fspath(path))
+        path.chmod(0o600)  # before it listens: nobody else can have connected
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise UserError(f"cannot make the socket {path}: {error.strerror or error}") from None
+    return listener
 
 
 def _advice(error: OSError) -> str:

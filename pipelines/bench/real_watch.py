@@ -112,6 +112,11 @@ class RealWatch:
         self._process, self._log = process, log
         self._url = self._address(seconds)
 
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._process.pid
+
     def metrics(self) -> str:
         """Returns its metrics of this moment.
 

@@ -16,7 +16,7 @@ from msflow_stream import __version__
 from msflow_stream.cores import share_cores
 from msflow_stream.types import UserError
 
-from . import bench, demo, evaluate, events, fit, scenes, score, watch, weights
+from . import bench, console, demo, evaluate, events, fit, record, scenes, score, watch, weights, work
 
 app = typer.Typer(
     help="Finds violations in fixed-camera video: fit a scene on normal footage, then score videos and cameras.",
@@ -26,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (fit, score, watch, events, scenes, evaluate, weights, bench, demo):
+for commands in (record, fit, score, watch, console, events, scenes, evaluate, weights, bench, demo, work):
     app.add_typer(commands.app)
 
 

@@ -227,6 +227,63 @@ def bench_scale(
 
 
 @group.command(
+    "capacity",
+    epilog="Examples:\n\n"
+    "msflow-stream bench capacity --cameras 1000 --fps 5 --json node.json\n\n"
+    "msflow-stream bench capacity --cameras 300 --fps 2 --figures node.json\n\n"
+    "msflow-stream bench capacity --device cuda --measured-cameras 16 --record",
+)
+def bench_capacity(
+    cameras: Annotated[int, typer.Option(min=1, help="Number of cameras that is shown beside the usual ones.")] = 1000,
+    fps: Annotated[float, typer.Option(min=0.01, help="Frames per second of each camera that are scored.")] = 5.0,
+    figures: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON file with the figures of a node, as --json writes it; this node is measured if not given."
+        ),
+    ] = None,
+    measured_cameras: Annotated[
+        int, typer.Option(min=2, help="Cameras of a measured watch; so many that none of their frames are dropped.")
+    ] = 4,
+    seconds: Annotated[float, typer.Option(min=1, help="Seconds that each of three watches is measured.")] = 40.0,
+    height: Annotated[int, typer.Option(min=32, help="Height of the synthetic footage, which is 16:9.")] = 1080,
+    record: Annotated[bool, typer.Option("--record", help="Records overlay videos, as `watch --record`.")] = False,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed rounds of scorer and decoder.")] = 3,
+    batch: Annotated[int, typer.Option(min=1, help="Frames scored at once, at most.")] = 8,
+    engine: Engine = None,
+    precision: Precision = None,
+    set_: Overrides = None,
+    device: Device = "auto",
+    out: Figures = None,
+) -> None:
+    """Measures what a node watches, and prints what 10, 100, 1,000 and 10,000 cameras need, with the formula.
+
+    Memory, cores and files are those of the real `watch` over synthetic cameras; what is assumed is said to be, and can
+    be changed in the JSON file.
+    """
+    from msflow_stream.config.loading import load
+
+    from ..bench.capacity import CapacityJob
+    from ..bench.capacity import bench_capacity as run
+    from ..bench.capacity_measure import NodeMeasurement
+
+    named = {"--engine": engine, "--precision": precision}
+    measurement = NodeMeasurement(
+        fps=fps,
+        cameras=measured_cameras,
+        seconds=seconds,
+        height=height,
+        repeats=repeats,
+        device=device,
+        batch=batch,
+        record=record,
+        options=[part for option, value in named.items() if value is not None for part in (option, value)],
+    )
+    changes = ["model.weights=random", "fit.passes=1", *(set_ or ()), *engine_overrides(engine, precision)]
+    run(load(None, changes), CapacityJob(cameras=cameras, measurement=measurement, figures=figures, out=out))
+
+
+@group.command(
     "peers",
     epilog="Examples:\n\n"
     "make peers\n\n"

@@ -1,9 +1,9 @@
-"""`demo` and `info`: the first things to try."""
+"""`demo`, `doctor` and `info`: the first things to try."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -33,3 +33,22 @@ def info() -> None:
     from ..info import info as run
 
     run()
+
+
+@app.command(
+    epilog="Examples:\n\nmsflow-stream doctor\n\nmsflow-stream doctor --out /srv/watched --format json\n\n"
+    "Its exit code is 1 if anything is missing, else 0."
+)
+def doctor(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder that a watch would write to; its disk is looked at.")
+    ] = Path("watched"),
+    format_: Annotated[
+        Literal["table", "json"], typer.Option("--format", help="A table for people, or JSON for machines.")
+    ] = "table",
+) -> None:
+    """Says what is missing or slow on this machine, and how to mend it."""
+    from ..doctor import doctor as run
+
+    if not run(out, as_json=format_ == "json"):
+        raise typer.Exit(1)

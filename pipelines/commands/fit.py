@@ -11,8 +11,10 @@ from rich.console import Console
 from msflow_stream.cores import stand_back
 from msflow_stream.types import UserError
 
+from ..storage.urls import located
 from .options import (
     SCENES,
+    ClusterAddress,
     Config,
     Device,
     Engine,
@@ -20,33 +22,46 @@ from .options import (
     Overrides,
     Overwrite,
     Precision,
-    Scenes,
+    ScenesAt,
+    duration,
     frame_rate,
     scene_path,
+    scene_spec,
 )
 
 app = typer.Typer()
+INTERRUPTED = "interrupted"
 
 
 @app.command(
     epilog="Examples:\n\n"
     "msflow-stream fit normal.mp4 --scene gate\n\n"
     "msflow-stream fit normal.mp4 --scene gate --resume\n\n"
+    "msflow-stream fit rtsp://user:password@camera/stream --for 30m --scene gate\n\n"
     "msflow-stream fit --scenes-from training/videos --tensorboard logs\n\n"
+    "msflow-stream fit --scenes-from s3://campus/normal --scenes s3://campus/scenes --cluster auto\n\n"
     "msflow-stream fit footage/ --scene gate --set model.backbone=resnet18 --set model.weights=resnet18.safetensors"
 )
 def fit(
     sources: Annotated[
-        list[str] | None, typer.Argument(help="Normal footage: videos, folders of videos or of images, patterns.")
+        list[str] | None,
+        typer.Argument(help="Normal footage: videos, folders of videos or of images, patterns; with --for a camera."),
     ] = None,
     scene: Annotated[str | None, typer.Option("--scene", "-s", help="Name of the scene.")] = None,
     scenes_from: Annotated[
-        Path | None,
-        typer.Option(help="Folder of many scenes' footage, with a sub-folder or a name prefix (01_) for each."),
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Folder, or URL, of many scenes' footage, with a sub-folder or a name prefix (01_) for each.",
+        ),
+    ] = None,
+    length: Annotated[
+        str | None,
+        typer.Option("--for", metavar="TIME", help="Records a camera first, for so long: 30m, 2h or 90s."),
     ] = None,
     config: Config = None,
     set_: Overrides = None,
-    scenes: Scenes = SCENES,
+    scenes: ScenesAt = str(SCENES),
     device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Goes on with an unfinished fit.")] = False,
     overwrite: Overwrite = False,
@@ -56,13 +71,18 @@ def fit(
         int,
         typer.Option(min=0, max=19, help="How far others on this machine go first, such as a watch; 0: not at all."),
     ] = 10,
+    cluster: ClusterAddress = None,
 ) -> None:
-    """Fits a scene on normal footage of one camera view, or one scene for each of many views."""
+    """Fits a scene on normal footage of one camera view, or one scene for each of many views.
+
+    With --for a camera is recorded first, and the recording goes once the scene is there; `record` keeps one.
+    """
     stand_back(nice)  # before threads are started, which inherit it
     from msflow_stream.config.loading import load
 
-    from ..fit import FitJob, fit_many
-    from ..fit import fit as run
+    from ..cluster.session import running
+    from ..fit import FitJob, fit_camera
+    from ..fit_many import fit_at, fit_many
 
     if resume and overwrite:
         raise UserError("--resume goes on with a fit, --overwrite starts it again: give one of them")
@@ -70,16 +90,27 @@ def fit(
     job = FitJob(
         device=device, overwrite=overwrite, resume=resume, image_rate=frame_rate(image_rate), tensorboard=tensorboard
     )
-    if scenes_from is not None:
+    at = located(scenes)
+    if cluster is not None and scenes_from is None:
+        raise UserError("--cluster fits many scenes side by side: give it with --scenes-from")
+    if length is not None:
+        if scenes_from or not scene or sources is None or len(sources) != 1:
+            raise UserError("--for records one camera: give its address and --scene NAME, and no other source")
+        if not isinstance(at, Path):
+            raise UserError("--for records beside the scene: give --scenes a folder, not a URL")
+        seconds, folder = duration(length, "--for"), scene_path(at, scene)
+        whole = fit_camera(sources[0], seconds, folder, settings, job).state != INTERRUPTED
+    elif scenes_from is not None:
         if sources or scene:
             raise UserError("--scenes-from finds sources and names of scenes itself: give no others")
-        whole = fit_many(scenes_from, scenes, settings, job)
+        with running(cluster) as runner:
+            whole = fit_many(located(scenes_from), at, settings, job, runner)
     elif sources and scene:
-        whole = run(sources, scene_path(scenes, scene), settings, job).state != "interrupted"
+        whole = fit_at(sources, at, scene, settings, job).state != INTERRUPTED
     else:
         raise UserError("give sources and --scene NAME, or --scenes-from FOLDER")
     if not whole:
-        Console(stderr=True).print("the same command with --resume goes on from here")
+        Console(stderr=True).print(f"the same command{' with --resume' * (length is None)} goes on from here")
         raise KeyboardInterrupt
 
 
@@ -103,15 +134,17 @@ def calibrate(
     plot: Annotated[
         Path | None, typer.Option(help="PNG file for a plot of alarms per hour over the threshold.")
     ] = None,
-    scenes: Scenes = SCENES,
+    scenes: ScenesAt = str(SCENES),
     device: Device = "auto",
     engine: Engine = None,
     precision: Precision = None,
     image_rate: ImageRate = "25",
+    cluster: ClusterAddress = None,
 ) -> None:
     """Sets a scene's thresholds for a number of false alarms per hour, and says how sure that is."""
     from ..calibrate import CalibrateJob
     from ..calibrate import calibrate as run
+    from ..cluster.session import running
 
     job = CalibrateJob(
         rate=rate,
@@ -122,4 +155,5 @@ def calibrate(
         precision=precision,
         image_rate=frame_rate(image_rate),
     )
-    run(scene_path(scenes, scene), job)
+    with running(cluster) as runner:
+        run(scene_spec(scenes, scene), job, runner=runner)

@@ -21,9 +21,20 @@ Sources = Annotated[
 ]
 SceneName = Annotated[str, typer.Option("--scene", "-s", help="Name of the scene.")]
 Scenes = Annotated[Path, typer.Option("--scenes", help="Folder that holds the scenes.")]
+ScenesAt = Annotated[
+    str, typer.Option("--scenes", metavar="PATH", help="Folder, or URL of one, that holds the scenes.")
+]
 Config = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file of settings.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="One setting, such as fit.passes=8; may be repeated.")
+]
+ClusterAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="auto|HOST:PORT|ray://HOST:PORT",
+        help="Ray cluster that does the work: auto for the one that this machine belongs to.",
+    ),
 ]
 Device = Annotated[str, typer.Option(help="Device of the networks: auto, cpu, cuda or cuda:N.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replaces what is there.")]
@@ -33,6 +44,10 @@ EventCamera = Annotated[str | None, typer.Option(help="Events of this camera onl
 EventSince = Annotated[str | None, typer.Option(help="Events since a date or time, or since 2h or 7d ago.")]
 EventSeverity = Annotated[
     Literal["low", "medium", "high"] | None, typer.Option(help="Events of at least this severity.")
+]
+EventLabel = Annotated[
+    Literal["violation", "normal", "unsure", "none"] | None,
+    typer.Option(help="Events that a person gave this label; none: that nobody gave one."),
 ]
 EventId = Annotated[str, typer.Argument(help="Id of the event, or the beginning of it.")]
 WatchedOut = Annotated[Path, typer.Option("--out", "-o", help="Folder that `watch` or `score` writes to.")]
@@ -71,6 +86,7 @@ Batches = Annotated[
     typer.Option("--batch", min=1, help="Frames scored at once; may be repeated.", show_default="1 and 4"),
 ]
 SCENES, WATCHED = Path("scenes"), Path("watched")
+CONSOLE = "127.0.0.1:9841"
 GIB = 2**30
 
 
@@ -79,6 +95,13 @@ def scene_path(scenes: Path, name: str) -> Path:
     from msflow_stream.scenes.folder import scene_folder
 
     return scene_folder(scenes, name)
+
+
+def scene_spec(scenes: str, name: str) -> Path | str:
+    """Returns the folder of a scene, or its URL where the scenes are at one."""
+    from ..storage.urls import is_url, joined, located
+
+    return joined(located(scenes), scene_path(SCENES, name).name) if is_url(scenes) else scene_path(Path(scenes), name)
 
 
 def class_names(text: str | None) -> list[str]:
@@ -118,12 +141,18 @@ def events_store(store: str | None, out: Path) -> str:
     return store_address(store or str(out / "events.db"))
 
 
-def event_filter(camera: str | None, since: str | None, severity: Severity | None, limit: int | None) -> EventFilter:
+def event_filter(
+    camera: str | None,
+    since: str | None,
+    severity: Severity | None,
+    limit: int | None,
+    label: Literal["violation", "normal", "unsure", "none"] | None = None,
+) -> EventFilter:
     """Returns the filter that the options of `events` ask for."""
     from msflow_stream.events.store import EventFilter, parse_moment
 
     begin = None if since is None else parse_moment(since, datetime.now(UTC))
-    return EventFilter(camera=camera, since=begin, severity=severity, limit=limit)
+    return EventFilter(camera=camera, since=begin, severity=severity, label=label, limit=limit)
 
 
 def gib_to_bytes(gib: float | None) -> int | None:
@@ -133,12 +162,25 @@ def gib_to_bytes(gib: float | None) -> int | None:
 
 def http_address(text: str) -> tuple[str, int] | None:
     """Returns host and port of a text such as 0.0.0.0:9840, None for off."""
-    if text == "off":
-        return None
+    return None if text == "off" else host_and_port(text, "--http", ", or off")
+
+
+def host_and_port(text: str, option: str, otherwise: str = "") -> tuple[str, int]:
+    """Returns host and port of a text such as 0.0.0.0:9840; the error names the option, and what else it takes."""
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
-        raise UserError(f"--http takes HOST:PORT such as 0.0.0.0:9840, or off, not {text!r}")
+        raise UserError(f"{option} takes HOST:PORT such as 0.0.0.0:9840{otherwise}, not {text!r}")
     return host.strip("[]"), int(port)
+
+
+def duration(text: str, option: str) -> float:
+    """Returns the seconds in a text such as 30m, 2h or 90s; the error names the option."""
+    from msflow_stream.config.fields import duration_seconds
+
+    try:
+        return duration_seconds(text)
+    except ValueError as error:
+        raise UserError(f"{option} {error}, not {text!r}") from None
 
 
 def frame_rate(text: str) -> Fraction:

@@ -7,10 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from . import versions
 from .options import SCENES, Overrides, Overwrite, SceneName, Scenes, numbers, scene_path, size
 
 app = typer.Typer()
-group = typer.Typer(help="Lists fitted scenes and shows what is in them.", no_args_is_help=True)
+group = typer.Typer(
+    help="Lists and shows fitted scenes, teaches them, and goes from version to version.", no_args_is_help=True
+)
+group.add_typer(versions.app)
 app.add_typer(group, name="scenes")
 
 

@@ -9,6 +9,7 @@ import typer
 
 from .options import (
     SCENES,
+    ClusterAddress,
     Config,
     Counted,
     Device,
@@ -19,12 +20,14 @@ from .options import (
     Overwrite,
     Precision,
     SceneName,
-    Scenes,
     Sources,
     engine_overrides,
     frame_rate,
-    scene_path,
+    scene_spec,
     store_address,
+)
+from .options import (
+    duration as duration_of,
 )
 
 app = typer.Typer()
@@ -40,11 +43,13 @@ app = typer.Typer()
 def score(
     sources: Sources,
     scene: SceneName,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results, one sub-folder per source.")],
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="Folder for the results, one sub-folder per source; or a URL.")
+    ],
     labels: Annotated[
-        Path | None, typer.Option(help="Labels, 0 or 1 per frame as .npy, or a folder with one per clip.")
+        str | None, typer.Option(help="Labels, 0 or 1 per frame as .npy, or a folder with one per clip.")
     ] = None,
-    masks: Annotated[Path | None, typer.Option(help="Masks, T x H x W as .npy, or a folder with one per clip.")] = None,
+    masks: Annotated[str | None, typer.Option(help="Masks, T x H x W as .npy, or a folder with one per clip.")] = None,
     frames: Counted = "sampled",
     every: Annotated[
         int | None,
@@ -75,7 +80,7 @@ def score(
     duration: Annotated[float | None, typer.Option(min=0.001, help="Seconds of each source, at most.")] = None,
     config: Config = None,
     set_: Overrides = None,
-    scenes: Scenes = SCENES,
+    scenes: Annotated[str, typer.Option("--scenes", help="Folder that holds the scenes; or a URL.")] = str(SCENES),
     device: Device = "auto",
     decode: Annotated[
         Literal["auto", "cpu", "cuda"],
@@ -89,30 +94,40 @@ def score(
     ] = None,
     overwrite: Overwrite = False,
     image_rate: ImageRate = "25",
+    cluster: ClusterAddress = None,
+    chunk: Annotated[str, typer.Option(help="Length of the parts in which a cluster scores longer videos.")] = "10m",
 ) -> None:
     """Scores videos, image folders or a camera: overlay, scores, timeline, events; AUROC where labels exist.
 
     A camera is read until it ends or fails, and its clips are made of scored frames; `watch` is for days and nights.
+    With --cluster, and from or to URLs such as s3://bucket/folder, the same command goes on after any end.
     """
     from msflow_stream.config.loading import load_for_scoring
+    from msflow_stream.scenes.exchange import scene_identity
     from msflow_stream.scenes.scene import Scene
     from msflow_stream.scoring.engine_choice import images_of, make_inference
     from msflow_stream.scoring.scorer import Scorer
     from msflow_stream.video.writing.encoders import choose_encoder
 
+    from ..cluster.session import running
     from ..score import score as run
     from ..score_source import ScoreJob
+    from ..score_spread import ScorerFacts, SpreadJob
+    from ..score_units import score_units
+    from ..storage.copies import local_copy
+    from ..storage.places import place
+    from ..storage.urls import absolute, is_url, located
 
-    loaded = Scene.load(scene_path(scenes, scene))
+    scene_at = scene_spec(scenes, scene)
+    with local_copy(scene_at) as folder:
+        loaded, known = Scene.load(folder), scene_identity(folder)
     sampled = [] if every is None else [f"score.every={every}"]
     changes = [*(set_ or ()), *sampled, *engine_overrides(engine, precision)]
     settings = load_for_scoring(loaded.settings, config, changes)
-    normal = images_of(calibration) if calibration else None
-    scorer = Scorer(loaded, device, settings.score, make_inference(settings.engine, normal))
     job = ScoreJob(
-        out=out,
-        labels=labels,
-        masks=masks,
+        out=Path(out),
+        labels=None if labels is None else Path(labels),
+        masks=None if masks is None else Path(masks),
         frames=frames,
         overlay=overlay,
         save_maps=save_maps,
@@ -128,6 +143,23 @@ def score(
         overlay_encoder=choose_encoder(encoder),
         decode=decode,
     )
+    if cluster is not None or any(map(is_url, (*sources, out, scenes, labels or "", masks or ""))):
+        truth = [None if one is None else absolute(located(one)) for one in (labels, masks)]
+        facts = ScorerFacts(
+            absolute(scene_at), known, device, settings.score, settings.engine, tuple(calibration or ())
+        )
+        spread = SpreadJob(
+            score=job,
+            out=place(absolute(located(out))),
+            labels=truth[0],
+            masks=truth[1],
+            part_seconds=None if cluster is None else duration_of(chunk, "--chunk"),
+        )
+        with running(cluster) as runner:
+            score_units(sources, loaded, facts, spread, runner)
+        return
+    normal = images_of(calibration) if calibration else None
+    scorer = Scorer(loaded, device, settings.score, make_inference(settings.engine, normal))
     results, _ = run(sources, scorer, job)
     if results[-1].interrupted:
         raise KeyboardInterrupt

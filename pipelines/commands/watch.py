@@ -10,7 +10,20 @@ import typer
 
 from msflow_stream.types import UserError
 
-from .options import GIB, SCENES, Device, Engine, Precision, SceneMemory, Scenes, gib_to_bytes, http_address
+from .options import (
+    CONSOLE,
+    GIB,
+    SCENES,
+    ClusterAddress,
+    Device,
+    Engine,
+    Precision,
+    SceneMemory,
+    Scenes,
+    gib_to_bytes,
+    host_and_port,
+    http_address,
+)
 
 app = typer.Typer()
 
@@ -18,7 +31,9 @@ app = typer.Typer()
 @app.command(
     epilog="Examples:\n\n"
     "msflow-stream watch cameras.yaml --check\n\n"
+    "msflow-stream watch cameras.yaml --console\n\n"
     "msflow-stream watch cameras.yaml --out watched --record --preview --keep-days 14\n\n"
+    "msflow-stream watch cameras.yaml --cluster auto\n\n"
     "msflow-stream watch --schema > cameras.schema.json"
 )
 def watch(
@@ -53,6 +68,12 @@ def watch(
         float, typer.Option(min=0, help="GiB that stay free on the disk; with less left, the oldest recordings go.")
     ] = 1.0,
     http: Annotated[str, typer.Option(help="HOST:PORT of /metrics, /healthz and /readyz, or off.")] = "127.0.0.1:9840",
+    console: Annotated[
+        bool, typer.Option("--console", help="Serves the console, pages for a browser, in a process of its own.")
+    ] = False,
+    console_http: Annotated[
+        str | None, typer.Option(help="HOST:PORT of the console, which is then served.", show_default=CONSOLE)
+    ] = None,
     log: Annotated[
         Literal["text", "json"], typer.Option(help="Format of log lines: text for people, json for machines.")
     ] = "text",
@@ -62,6 +83,7 @@ def watch(
     engine: Engine = None,
     precision: Precision = None,
     scene_memory: SceneMemory = None,
+    cluster: ClusterAddress = None,
 ) -> None:
     """Watches cameras day and night: scores, recordings, metrics. SIGHUP reads the cameras file again."""
     if schema:
@@ -76,11 +98,17 @@ def watch(
 
         run_check(cameras, scenes, device=device)
         return
+    address = None
+    if console or console_http is not None:
+        address = host_and_port(console_http or CONSOLE, "--console-http")
+        from ..console_process import check_installed
+
+        check_installed()
     from msflow_stream.config.settings import EngineSettings
     from msflow_stream.files import Retention
     from msflow_stream.watch.camera_outputs import WatchOutputs
 
-    from ..watch import WatchJob
+    from ..machine_watch import WatchJob
     from ..watch import watch as run
 
     written = WatchOutputs(
@@ -100,9 +128,15 @@ def watch(
         device=device,
         batch=batch,
         address=http_address(http),
+        console=address,
         logs=log,
         table=table,
         engine=EngineSettings(name=engine or "auto", precision=precision or "auto"),
         scene_bytes=gib_to_bytes(scene_memory),
     )
+    if cluster is not None:
+        from ..cluster.watch_cluster import watch_cluster
+
+        watch_cluster(job, cluster)
+        return
     run(job)

@@ -34,8 +34,8 @@ class SpeedColumn(ProgressColumn):
         return Text(f"{speed:.1f} {self.unit}/s" if speed else "", style="cyan")
 
 
-def progress(unit: str = "frames") -> Progress:
-    """A progress display for tasks counted in `unit`; it vanishes when done."""
+def progress(unit: str = "frames", quiet: bool = False) -> Progress:
+    """A progress display for tasks counted in `unit`; it vanishes when done, and with `quiet` it never shows."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -44,8 +44,9 @@ def progress(unit: str = "frames") -> Progress:
         SpeedColumn(unit),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=Console(stderr=True, quiet=quiet),
         transient=True,
+        disable=quiet,
     )
 
 

@@ -61,7 +61,12 @@ def line(text: str, style: str = "") -> Text:
 
 
 def _state(camera: CameraReport, _: TableContext) -> Text:
-    return line(f"● {camera.status.state}", COLOURS[camera.status.state])
+    """The state of a camera; of one that runs and is not watched yet, the phase of its learning and its share."""
+    state = camera.status.state
+    if camera.phase == "watching" or state is not State.RUNNING:
+        return line(f"● {state}", COLOURS[state])
+    share = f" {camera.phase_done / camera.phase_of:.0%}" if camera.phase_of else ""
+    return line(f"● {camera.phase}{share}", "bold red" if camera.phase == "failed" else "cyan")
 
 
 def _why(camera: CameraReport, view: TableContext) -> Text:
@@ -126,6 +131,7 @@ def _count(number: int) -> Text:
     return line(short_number(number), "" if number else "dim")
 
 
+NODE = Column("node", lambda camera, _: line(camera.node or UNKNOWN), "left", soft=True)  # where there are several
 COLUMNS = (
     Column("camera", lambda camera, _: line(camera.name, "bold"), "left", soft=True),
     Column("scene", lambda camera, _: line(camera.scene), "left", soft=True, from_width=NARROW),
@@ -165,6 +171,8 @@ def status_table(report: WatchReport, now: datetime, width: int = NARROW, trend:
         trend.add(report, now)
     view = TableContext(now, width, trend)
     columns = [column for column in COLUMNS if width >= column.from_width]
+    if any(camera.node for camera in report.cameras):
+        columns.insert(1, NODE)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1 if width >= WIDE else 0, 0, 0), pad_edge=False, show_edge=False)
     for column in columns:
         # A column may be cut where it is allowed to wrap; its cells are texts that never do.

@@ -149,4 +149,6 @@ def size_text(number: int) -> str:
     >>> size_text(1_288_490_189)
     '1.2 GiB'
     """
+    if number < 2**20:
+        return f"{number / 2**10:.0f} KiB"
     return f"{number / 2**30:.1f} GiB" if number >= 2**30 else f"{number / 2**20:.0f} MiB"

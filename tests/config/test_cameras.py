@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel
 
 from msflow_stream.config.cameras import SCHEMES, Backoff, Camera, CameraSettings, Shift
-from msflow_stream.config.cameras_file import json_schema, load_cameras
+from msflow_stream.config.cameras_file import json_schema, load_cameras, load_file
 from msflow_stream.types import UserError
 from msflow_stream.video.sources import LIVE_SCHEMES
 from tests.support.data import REPOSITORY
@@ -47,11 +47,13 @@ def test_the_example_loads(example: dict[str, Camera], tmp_path: Path) -> None:
     assert {name: camera.url.get_secret_value() for name, camera in example.items()} == {
         "gate": "rtsp://viewer:pa$$@192.0.2.10:554/stream1",
         "yard": "rtsp://viewer:s3cret@192.0.2.11/stream",
+        "roof": "rtsp://viewer:pa$$@192.0.2.13/stream",
         "door": "https://192.0.2.12/live/index.m3u8",
         "desk": "0",
         "walk": str(tmp_path / "recordings" / "walk.mp4"),
     }
     assert example["yard"].scenes == ("yard-day", "yard-night")
+    assert example["roof"].learn is not None
     assert "s3cret" not in f"{example!r} {example['yard']} {example['yard'].model_dump_json()}"
 
 
@@ -124,7 +126,7 @@ def test_editors_are_told_what_every_key_is_for() -> None:
         "cameras: {a: {url: b, scene: c, evry: 3}}",
         "cameras: {a: {url: b, scene: c, every: 0}}",
         "cameras: {a: {scene: c}}",
-        "cameras: {}",
+        "cameras: []",
         "cameras: {../up: {url: b, scene: c}}",
         "cameras: {a: {url: b, schedule: [{start: dawn, scene: c}]}}",
         "defaults: {backoff: {frst: 1}}\ncameras: {a: {url: b, scene: c}}",
@@ -215,7 +217,7 @@ def test_a_schedule_goes_around_the_clock(hour: int, scene: str) -> None:
         (GATE + "    ignore: [[[0, 0], [1, 1]]]\n", "line 5: cameras.gate.ignore.0: "),
         (GATE + "    watch: [[[0, 0], [1, 1], [0, 2]]]\n", "line 5: cameras.gate.watch.0.2.1: "),
         (GATE + "  gate: {url: b, scene: c}\n", "FILE, line 5: gate is there twice"),
-        ("cameras: {}\n", "FILE, line 1: cameras: should hold at least one camera"),
+        ("cameras:\n", "FILE, line 1: cameras: should hold at least one camera"),
         ("cameras: [gate]\n", "FILE, line 1: cameras: should hold at least one camera"),
         ("cameras: &all {gate: *all}\n", "FILE: a part of it contains itself"),
         (f"cameras: {'[' * 600}\n", "FILE: this is nested too deeply"),
@@ -268,3 +270,17 @@ def test_a_missing_file_is_said(tmp_path: Path) -> None:
 def test_a_secret_is_in_no_message(tmp_path: Path, place: str) -> None:
     text = "cameras:\n  gate:\n    " + place.format("${PLANTED}") + "\n"
     assert "hunter2" not in complaint(tmp_path, text, {"PLANTED": "rtsp://u:hunter2@h/"})
+
+
+def test_what_becomes_of_labels_is_set_once_for_all_cameras(tmp_path: Path) -> None:
+    plain = load_file(written(tmp_path, GATE), {}).teaching
+    assert (plain.fit, plain.wait, plain.shadow, plain.promote, plain.most_bytes) == (
+        *("auto", 600.0, 3600.0, "by hand"),
+        2 * 2**30,
+    )
+    text = "teaching:\n  fit: by hand\n  wait: 5m\n  shadow: 2h\n  promote: auto\n" + GATE
+    found = load_file(written(tmp_path, text), {}).teaching
+    assert (found.fit, found.wait, found.shadow, found.promote) == ("by hand", 300.0, 7200.0, "auto")
+    assert "line 2" in complaint(tmp_path, "teaching:\n  shado: 2h\n" + GATE)
+    assert "did you mean 'shadow'?" in complaint(tmp_path, "teaching:\n  shado: 2h\n" + GATE)
+    assert "teaching.promote" in complaint(tmp_path, "teaching:\n  promote: always\n" + GATE)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msflow_stream.events.serialization import event_from_json, event_to_json, from_json, to_json
-from msflow_stream.types import Event, EventMessage, Reason, Track
+from msflow_stream.types import Event, EventMessage, LeaseMark, Reason, Track
 from tests.support.events import REASON
 
 WALL = datetime(2026, 1, 2, 3, 4, 5, 60_000, tzinfo=UTC)
@@ -154,3 +154,9 @@ def test_other_json_is_refused(values: object) -> None:
         from_json(values)
     with pytest.raises(ValueError, match="not an event's JSON"):
         event_from_json(values)
+
+
+def test_the_mark_of_a_lease_comes_along_and_messages_without_are_as_ever() -> None:
+    marked = EventMessage("open", EVENT, LeaseMark(7, WALL))
+    assert from_json(json.loads(json.dumps(to_json(marked)))) == marked
+    assert "lease" not in to_json(EventMessage("open", EVENT))

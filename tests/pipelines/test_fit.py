@@ -7,9 +7,9 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from PIL import Image
 from msflow_stream.config.settings import EngineSettings
 from msflow_stream.scenes.feature_cache import FeatureCache
 from msflow_stream.scenes.features import extract
+from msflow_stream.scenes.folder import list_scenes
 from msflow_stream.scenes.losses import Pass
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scenes.training import FlowFit
@@ -29,8 +30,8 @@ from msflow_stream.scoring.scorer import Scorer
 from pipelines.fit import PLAIN, _by_engine
 from tests.pipelines.conftest import Workplace
 from tests.support.command import Command
-from tests.support.data import REPOSITORY
 from tests.support.footage import frames, small_flags, small_settings
+from tests.support.prepared import prepared
 
 
 def test_a_fit_saves_a_scene_that_says_where_it_comes_from(
@@ -43,7 +44,7 @@ def test_a_fit_saves_a_scene_that_says_where_it_comes_from(
     assert (record["fit"]["frames"], record["fit"]["held_out_frames"], record["fit"]["passes"]) == (28, 2, 2)
     assert record["settings"]["fit"]["seed"] == 7
     assert record["fit"]["engine"] == "torch float32"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["gate"]
+    assert {path.name for path in tmp_path.iterdir()} == {"gate", ".gate.teach"}
 
 
 @pytest.mark.parametrize(("given", "niceness"), [([], 10), (["--nice", 0], 0), (["--nice", 19], 19)])
@@ -164,18 +165,14 @@ def signal_in_third_pass(number: int) -> None:
 
 def fit_until(number: int, workplace: Workplace, scenes: Path) -> subprocess.CompletedProcess[str]:
     """A fit in a process of its own, which gets a signal in its third pass."""
-    code = (
-        "import sys, cli\nfrom tests.pipelines.test_fit import signal_in_third_pass\n"
-        f"signal_in_third_pass({int(number)})\ncli.main()"
-    )
+    code = f"from tests.pipelines.test_fit import signal_in_third_pass\nsignal_in_third_pass({int(number)})"
     arguments = ["fit", str(workplace.folder / "normal.mp4"), *small_flags(f"fit.passes={PASSES}")]
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments, "--scenes", str(scenes), "--scene", "gate"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    arguments += ["--scenes", str(scenes), "--scene", "gate"]
+    with TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+        code_of_end = prepared().begin(arguments, out, err, before=code).wait(240)
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(arguments, code_of_end, out.read(), err.read())
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +213,7 @@ def test_ctrl_c_keeps_the_complete_passes_and_resume_goes_on(
     resumed = Scene.load(tmp_path / "gate").record
     assert resumed["passes"] == PASSES
     assert resumed["loss"][:2] == stopped["loss"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["gate"]
+    assert {path.name for path in tmp_path.iterdir()} == {"gate", ".gate.teach"}
     assert "complete already" in command(*arguments, *flags, "--resume").out
 
 
@@ -272,7 +269,7 @@ def test_many_scenes_in_one_call_finish_what_they_can(command: Command, workplac
     assert outcome.code == 2
     assert "1 of 3 scenes failed" in outcome.err
     assert "02_001.mp4" in outcome.out
-    assert sorted(path.name for path in scenes.iterdir()) == ["01", "back_door"]
+    assert list_scenes(scenes) == ["01", "back_door"]
     assert Scene.load(scenes / "01").record["sources"] == {"01_001": 15, "01_002": 15}
     alone = command("fit", video, "--scene", "alone", "--scenes", scenes, *small_flags("fit.passes=1"))
     assert alone.code == 0, alone.err
@@ -284,7 +281,7 @@ def test_many_scenes_in_one_call_finish_what_they_can(command: Command, workplac
     outcome = command(*arguments, "--resume")
     assert outcome.code == 0, outcome.err
     assert outcome.out.count("is complete already") == 2
-    assert sorted(path.name for path in scenes.iterdir()) == ["01", "02", "alone", "back_door"]
+    assert list_scenes(scenes) == ["01", "02", "alone", "back_door"]
 
 
 def test_a_found_name_stays_inside_the_folder_of_scenes(command: Command, workplace: Workplace, tmp_path: Path) -> None:
@@ -294,7 +291,7 @@ def test_a_found_name_stays_inside_the_folder_of_scenes(command: Command, workpl
     (scenes / "other").mkdir(parents=True)
     arguments = ["fit", "--scenes-from", footage, "--scenes", scenes, "--overwrite", *small_flags("fit.passes=1")]
     assert command(*arguments).code == 0
-    assert sorted(path.name for path in scenes.iterdir()) == ["_front", "other"]
+    assert {path.name for path in scenes.iterdir()} == {"_front", "._front.teach", "other"}
 
 
 def test_an_unfinished_fit_without_a_readable_checkpoint_is_not_begun_anew(

@@ -55,7 +55,9 @@ def watched(workplace: Workplace, folder: Path, walkway: Path, camera: RtspCamer
             "sending": one | {"restream": f"rtsp://me:{PASSWORD}@127.0.0.1:1/x"},
             "missing": {"url": str(folder / "missing.mp4"), "scene": "gate"},
         }
-        with Watching(folder, workplace.scenes, cameras, "--record", "--preview", "--log", "json") as watch:
+        with Watching(
+            folder, workplace.scenes, cameras, "--record", "--preview", "--log", "json", by_command=True
+        ) as watch:
             with Bystander(watch, "gate"):
                 watch.wait_for("msflow_frames_delivered_total", 60, camera="live")
                 watch.wait_for_state("file", "stopped")

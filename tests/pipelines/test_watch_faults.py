@@ -377,7 +377,7 @@ GOOD = "cameras: {gate: {url: x.mp4, scene: gate}}"
         (None, [], "cannot read cameras[red].yaml: No such file or directory"),
         ("a directory", [], "Is a directory"),
         ("\0\1\2", [], "this is not YAML"),
-        ("cameras: {}", [], "should hold at least one camera"),
+        ("cameras: {}", [], "cameras[red].yaml has no cameras: add one, or give --console"),
         ("cameras: {gate: {url: x.mp4, scene: gate, evry: 3}}", [], "line 1: cameras.gate.evry is unknown"),
         ("cameras: {gate: {url: x.mp4, scene: nowhere}}", [], "no scene 'nowhere'"),
         (GOOD, ["--out", "cameras[red].yaml/out"], "cannot create the folder cameras[red].yaml/out"),

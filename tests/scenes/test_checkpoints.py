@@ -221,7 +221,7 @@ def test_a_disk_that_is_full_leaves_the_checkpoints_before(
         path.write_bytes(b"half")
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("msflow_stream.scenes.checkpoints.save_file", full)
+    monkeypatch.setattr("safetensors.torch.save_file", full)
     for number in (2, 3):
         with pytest.raises(OSError, match="no space"):
             save(files, number)

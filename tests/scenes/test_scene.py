@@ -19,10 +19,12 @@ from msflow_stream.config.settings import InputSettings
 from msflow_stream.model.aggregate import Maps, anomaly_maps
 from msflow_stream.model.pyramid import normalisation
 from msflow_stream.scenes.folder import list_scenes
+from msflow_stream.scenes.motion import DIRECTIONS, SIZES, MotionModel, TaughtMotion
 from msflow_stream.scenes.preparation import prepare
 from msflow_stream.scenes.scene import Measures, Scene
 from msflow_stream.scenes.training import fit_scene
 from msflow_stream.types import UserError
+from msflow_stream.video.motion import PLACES
 from tests.support.footage import frames, small_settings
 
 IMAGENET = InputSettings(size=(32, 40), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -88,6 +90,23 @@ def test_a_loaded_scene_gives_the_same_numbers(fitted: Scene, tmp_path: Path) ->
         assert torch.equal(found, expected)
     assert loaded.settings == fitted.settings
     assert loaded.calibration == fitted.calibration
+
+
+@pytest.mark.parametrize("lessons", [0, 1])
+def test_what_was_taught_of_motion_is_kept(tmp_path: Path, lessons: int) -> None:
+    scene = Scene.new("gate", small_settings())
+    usual, speeds = (np.full((*PLACES, DIRECTIONS), speed, np.float32) for speed in (0.1, 0.3))
+    sizes = np.ones((*PLACES, SIZES), np.bool_)
+    sizes[3:, :, 5] = False
+    scene.motion = MotionModel(usual, 2.0, TaughtMotion(speeds, sizes) if lessons else None)
+    scene.save(tmp_path / "gate")
+    found = Scene.load(tmp_path / "gate").motion
+    assert found is not None
+    assert (found.usual == usual).all()
+    assert (found.taught is not None) == bool(lessons)
+    if found.taught is not None:
+        assert (found.taught.usual == speeds).all()
+        assert (found.taught.sizes == sizes).all()
 
 
 def test_a_scene_needs_its_weights_file_no_more(tmp_path: Path) -> None:

@@ -260,3 +260,24 @@ def test_who_asks_for_a_scene_that_is_held_does_not_wait_for_another(
         go_on.set()
         other.join()
     assert cache.get("night").name == "night"
+
+
+def test_a_scene_that_was_only_calibrated_again_keeps_its_networks(cache: SceneCache) -> None:
+    before = cache.get("day")
+    path = cache.folder / "day" / "scene.json"
+    content = json.loads(path.read_text())
+    calibration = {"frames": 5, "quantiles": {"paper": {"0.5": 0.1}}, "thresholds": {"paper": 0.7}, "map_range": [0, 1]}
+    path.write_text(json.dumps({**content, "calibration": calibration}))
+    assert cache.reload(["day", "night"]) == ["day", "night"]  # the second was not held
+    after = cache.get("day")
+    assert before.calibration is None
+    assert after.calibration is not None
+    assert after.calibration.thresholds == {"paper": 0.7}
+    assert (after.flow, after.pyramid) == (before.flow, before.pyramid)
+    path.write_text(json.dumps({**content, "calibration": {**calibration, "frames": "many"}}))
+    with pytest.raises(UserError, match="is not a complete scene"):
+        cache.reload(["day"])
+    assert cache.get("day") is after
+    path.write_text(json.dumps({**content, "weights_sha256": 64 * "0", "calibration": calibration}))
+    with pytest.raises(UserError, match="is damaged"):
+        cache.reload(["day"])

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +28,8 @@ SMALL = (
     "fit.passes=2",
 )
 SIZE, RATE = (96, 64), Fraction(25)
+Labels = npt.NDArray[np.uint8]
+Masks = npt.NDArray[Any]
 
 
 def small_settings(*overrides: str) -> Settings:
@@ -56,14 +60,25 @@ def _walkway(traffic: int) -> SyntheticScene:
 
 def write_clip(folder: Path, name: str, seconds: float, violations: Sequence[Violation] = (), traffic: int = 0) -> Path:
     """A video of the walkway with `labels/name.npy` and `masks/name.npy` beside it."""
-    scene = SyntheticScene(*SIZE, RATE, seed=0, traffic_seed=traffic)
-    path, labels, masks = folder / f"{name}.mp4", [], []
-    with VideoWriter(path, *SIZE, 1 / RATE, RATE) as writer:
-        for frame in scene.render(seconds, violations):
-            writer.write(frame.image, frame.index)
-            labels.append(frame.label)
-            masks.append(frame.mask)
-    for kind, content in (("labels", np.array(labels, np.uint8)), ("masks", np.stack(masks))):
+    video, labels, masks = _clip(seconds, tuple(violations), traffic)
+    path = folder / f"{name}.mp4"
+    path.write_bytes(video)
+    for kind, content in (("labels", labels), ("masks", masks)):
         (folder / kind).mkdir(exist_ok=True)
         np.save(folder / kind / f"{name}.npy", content)
     return path
+
+
+@lru_cache(32)
+def _clip(seconds: float, violations: tuple[Violation, ...], traffic: int) -> tuple[bytes, Labels, Masks]:
+    """A video file's content, its labels and its masks, drawn once: tests of one file want the same."""
+    scene = SyntheticScene(*SIZE, RATE, seed=0, traffic_seed=traffic)
+    labels, masks = list[int](), list[Masks]()
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.mp4"
+        with VideoWriter(path, *SIZE, 1 / RATE, RATE) as writer:
+            for frame in scene.render(seconds, violations):
+                writer.write(frame.image, frame.index)
+                labels.append(frame.label)
+                masks.append(frame.mask)
+        return path.read_bytes(), np.array(labels, np.uint8), np.stack(masks)

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import psycopg
 import pytest
@@ -17,7 +17,8 @@ from psycopg import sql
 
 USER, PASSWORD = "guard", "s3cret/@:%"
 DEBIAN = Path("/usr/lib/postgresql")
-SETTINGS = "listen_addresses=''\nfsync=off\nmax_connections=50\n"  # it is reached by a socket in its folder
+# It is reached by a socket in its folder, and takes little of the disk.
+SETTINGS = "listen_addresses=''\nfsync=off\nmax_connections=50\nmin_wal_size=4MB\nmax_wal_size=16MB\n"
 
 
 def programs() -> Path | None:
@@ -51,6 +52,11 @@ class PostgresServer:
     def url(self, database: str = "postgres", user: str = USER, password: str = PASSWORD) -> str:
         return f"postgresql://{user}:{quote(password, safe='')}@/{database}?host={self.folder}"
 
+    @property
+    def socket(self) -> Path:
+        """What a proxy may forward to."""
+        return self.folder / ".s.PGSQL.5432"
+
     def new_database(self) -> str:
         """The URL of an empty one."""
         self._count += 1
@@ -58,6 +64,12 @@ class PostgresServer:
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self.url(name)
+
+    def drop(self, database: str) -> None:
+        """Removes the database of that URL, whoever is connected."""
+        name = urlsplit(database).path.removeprefix("/")
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def start(self) -> None:
         """Returns once it can be reached, at the same address each time."""
@@ -77,7 +89,9 @@ class PostgresServer:
             for path in (self.folder, self.folder / "password"):
                 shutil.chown(path, self._user)
         password = f"--pwfile={self.folder / 'password'}"
-        self._run("initdb", "-U", USER, "--auth=scram-sha-256", password, "--encoding=UTF8", "--no-sync")
+        self._run(
+            "initdb", "-U", USER, "--auth=scram-sha-256", password, "--encoding=UTF8", "--no-sync", "--wal-segsize=1"
+        )
         with (self.folder / "data" / "postgresql.conf").open("a") as file:
             file.write(SETTINGS)
         self.start()
@@ -106,6 +120,12 @@ class PostgresServer:
             assert done.returncode == 0, f"{command}: {output.read().decode()}"
 
 
+def by_port(url: str, port: int) -> str:
+    """The same database, reached at a port of this machine, as of a proxy."""
+    before, _, rest = url.partition("@/")
+    return f"{before}@127.0.0.1:{port}/{rest.partition('?')[0]}"
+
+
 def _someone_else() -> str:
     return next(name for name in ("postgres", "nobody") if any(one.pw_name == name for one in pwd.getpwall()))
 
@@ -118,9 +138,12 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of a new database, of either kind."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/new/events.db"
+        yield f"sqlite:///{tmp_path}/new/events.db"
+        return
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    return server.new_database()
+    url = server.new_database()
+    yield url
+    server.drop(url)

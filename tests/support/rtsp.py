@@ -25,7 +25,7 @@ import gi
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import Gst, GstRtspServer
 Gst.init(None)
-needed = ("appsrc", "h264parse", "rtph264pay", "h265parse", "rtph265pay")
+needed = ("appsrc", "h264parse", "rtph264pay", "h265parse", "rtph265pay", "jpegparse", "rtpjpegpay", "rtppcmapay")
 missing = [name for name in needed if Gst.ElementFactory.find(name) is None]
 raise SystemExit(f"missing {missing}" if missing else 0)
 """
@@ -53,14 +53,16 @@ def need_server(python: str = PYTHON) -> None:
 
 
 def write_units(video: Path, path: Path, damaged: Collection[int] = ()) -> Path:
-    """Writes a raw H.264 or H.265 file's access units, each after its length, for the server.
+    """Writes a raw H.264, H.265 or MJPEG file's access units, each after its length, for the server.
 
     Of the `damaged` ones all but the first bytes, which say what kind of unit it is, are overwritten.
     """
     with av.open(str(video)) as container:
         stream = container.streams.video[0]
         packets = [packet for packet in container.demux(stream) if packet.size]
-        if stream.codec_context.extradata[:1] == b"\x01":  # an MP4's units have lengths where a stream has start codes
+        if (stream.codec_context.extradata or b"")[
+            :1
+        ] == b"\x01":  # an MP4's units have lengths where a stream has start codes
             filtered = BitStreamFilterContext(f"{stream.codec_context.name}_mp4toannexb", stream)
             packets = [one for packet in [*packets, None] for one in filtered.filter(packet)]
         units = [bytes(packet) for packet in packets]
@@ -85,7 +87,13 @@ class RtspCamera:
         loss: float = 0.0,
         rate: int = 25,
     ) -> None:
-        """`loss` is the share of RTP packets that get lost, which happens over UDP; `rate` is in frames per second."""
+        """Prepares.
+
+        Args:
+            encoding: H264, H265 or JPEG, with +sound for a camera that hears too.
+            loss: the share of RTP packets that get lost, which happens over UDP.
+            rate: frames per second.
+        """
         self._rate = rate
         self.port = 0
         self._loss = loss

@@ -4,8 +4,8 @@
 
 Prints the port once it listens (0 asks for a free one). Each line on stdin names a file of access units, made by
 `rtsp.write_units`, and perhaps, behind a tab, the frames per second, and plays it in a loop from now on; the first one
-has to come before the first client. Every client gets the same stream, as from a real camera. ENCODING is H264 or H265;
-LOSS is the share of RTP packets lost on the way.
+has to come before the first client. Every client gets the same stream, as from a real camera. ENCODING is H264, H265 or
+JPEG, with +sound for a camera that hears too; LOSS is the share of RTP packets lost on the way.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
 
 RATE = 25
 LAUNCH = (
-    "( appsrc name=source is-live=true format=time max-buffers=2 caps=video/x-{codec},stream-format=byte-stream,"
-    "alignment=au,framerate=25/1 ! {codec}parse ! rtp{codec}pay pt=96 config-interval=-1 "
-    "! identity name=pay0 drop-probability={loss} )"
+    "( appsrc name=source is-live=true format=time max-buffers=2 caps={caps},framerate=25/1 "
+    "! {codec}parse ! rtp{codec}pay {pay} ! identity name=pay0 drop-probability={loss} {sound})"
 )
+CODED = {"caps": "video/x-{codec},stream-format=byte-stream,alignment=au", "pay": "pt=96 config-interval=-1"}
+STILLS = {"caps": "image/jpeg", "pay": "pt=26"}
+SOUND = "audiotestsrc is-live=true ! alawenc ! rtppcmapay name=pay1 pt=8 "
 
 
 class Playlist:
@@ -61,7 +63,7 @@ def serve(port: str, encoding: str, loss: str, login: list[str]) -> None:
     server.set_address("127.0.0.1")
     server.set_service(port)
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(LAUNCH.format(codec=encoding.lower(), loss=loss))
+    factory.set_launch(launch(encoding, loss))
     factory.set_shared(True)
     if login:
         demand(server, factory, *login)
@@ -95,6 +97,13 @@ def serve(port: str, encoding: str, loss: str, login: list[str]) -> None:
     playlist.ready.wait()
     print(server.get_bound_port(), flush=True)  # noqa: T201
     loop.run()
+
+
+def launch(encoding: str, loss: str) -> str:
+    """Returns what makes the stream of an encoding."""
+    codec, _, sound = encoding.lower().partition("+")
+    kind = {name: text.format(codec=codec) for name, text in (STILLS if codec == "jpeg" else CODED).items()}
+    return LAUNCH.format(codec=codec, loss=loss, sound=SOUND if sound else "", **kind)
 
 
 def demand(server: object, factory: object, user: str, password: str) -> None:

@@ -4,19 +4,31 @@ import json
 import logging
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
 from email.message import Message
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.request import Request as Question
+from urllib.request import urlopen
 
 import pytest
+import wsproto.events
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+from wsproto import ConnectionType, WSConnection
 
 from msflow_stream.types import UserError
 from msflow_stream.watch.report import Alive, WatchReport
-from msflow_stream.web.server import HealthServer
+from msflow_stream.web import server as web_server
+from msflow_stream.web.server import WebServer
+from msflow_stream.web.watch_app import public_app
+from tests.support.watching import until
 from tests.web.reports import HOSTILE, SECRET, dark, nothing, of_all_sorts, report, running, unreachable
 
 PATIENCE = 10  # seconds
@@ -27,18 +39,20 @@ def no_thread_is_left() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
     left = [thread for thread in threading.enumerate() if thread not in before]
-    for thread in left:  # waitress's workers have said goodbye before they quite end
+    for thread in left:  # those that made answers have said goodbye before they quite end
         thread.join(PATIENCE)
     assert not [thread.name for thread in left if thread.is_alive()]
 
 
-def server(get: Callable[[], WatchReport] = of_all_sorts, alive: Alive | None = None) -> HealthServer:
-    return HealthServer(None, 0, get, alive)
+def server(
+    get: Callable[[], WatchReport] = of_all_sorts, alive: Alive | None = None, host: str | None = None, port: int = 0
+) -> WebServer:
+    return WebServer(public_app(get, alive), (host, port))
 
 
-def ask(one: HealthServer, path: str, method: str = "GET", accept: str = "*/*") -> tuple[int, str, Message]:
+def ask(one: WebServer, path: str, method: str = "GET", accept: str = "*/*") -> tuple[int, str, Message]:
     """Status, text and headers of an answer."""
-    request = Request(one.url.rstrip("/") + path, method=method, headers={"Accept": accept})
+    request = Question(one.url.rstrip("/") + path, method=method, headers={"Accept": accept})
     try:
         with urlopen(request, timeout=PATIENCE) as answer:
             return answer.status, answer.read().decode(), answer.headers
@@ -124,7 +138,7 @@ def test_the_index_leads_to_every_page() -> None:
             assert ask(one, path)[0] == 200
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/metrics/", "/metrics/../etc/passwd", "/%2e%2e/", "/healthz%0a"])
+@pytest.mark.parametrize("path", ["/nothing", "/metrics/", "/metrics/../etc/passwd", "/%2e%2e/", "/healthz%20"])
 def test_everything_else_is_not_found(path: str) -> None:
     with server() as one:
         assert ask(one, path)[0] == 404
@@ -134,7 +148,7 @@ def test_everything_else_is_not_found(path: str) -> None:
 def test_nothing_can_be_changed(method: str) -> None:
     with server() as one:
         status, _, headers = ask(one, "/metrics", method)
-    assert (status, headers["Allow"]) == (405, "GET, HEAD")
+    assert (status, set(headers["Allow"].split(", "))) == (405, {"GET", "HEAD"})
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/readyz"])
@@ -208,17 +222,20 @@ def test_who_goes_away_or_talks_nonsense_harms_nobody(caplog: pytest.LogCaptureF
             rude.sendall(b"GET /metrics HTTP/1.1\r\n")
         with socket.create_connection((one.host, one.port), timeout=PATIENCE) as odd:
             odd.sendall(b"\x16\x03\x01\x00\xff nonsense\r\n\r\n")
-            assert odd.recv(100).startswith(b"HTTP/1.0 400")
+            assert odd.recv(100).startswith(b"HTTP/1.1 400")
         with socket.create_connection((one.host, one.port), timeout=PATIENCE) as large:
             large.sendall(b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n")
-            assert large.recv(100).startswith(b"HTTP/1.1 413")
+            assert large.recv(100).startswith(b"HTTP/1.1 405"), "nobody waits for what is announced"
+        with socket.create_connection((one.host, one.port), timeout=PATIENCE) as long:
+            long.sendall(b"GET /metrics HTTP/1.1\r\nX: " + 100_000 * b"x")
+            assert long.recv(100).startswith(b"HTTP/1.1 400")
         assert ask(one, "/healthz")[0] == 200
     assert not caplog.records
 
 
 def test_a_port_in_use_is_said_with_what_to_do() -> None:
     with server() as one:
-        other = HealthServer(None, one.port, nothing)
+        other = server(nothing, port=one.port)
         with pytest.raises(UserError, match=rf"127\.0\.0\.1:{one.port}: the port is in use; give another one"):
             other.start()
         other.close()
@@ -237,14 +254,14 @@ def test_a_port_in_use_is_said_with_what_to_do() -> None:
 )
 def test_where_it_cannot_listen_is_said_with_what_to_do(host: str | None, port: int, advice: str) -> None:
     with pytest.raises(UserError) as caught:
-        HealthServer(host, port, nothing).start()
+        server(nothing, host=host, port=port).start()
     assert advice in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_it_is_for_this_machine_alone_unless_told_otherwise() -> None:
     for host in (None, ""):
-        assert HealthServer(host, 0, nothing).host == "127.0.0.1"
+        assert server(nothing, host=host).host == "127.0.0.1"
 
 
 @pytest.mark.parametrize("host", ["::1", "[::1]"])
@@ -253,7 +270,7 @@ def test_an_address_of_version_6_is_served(host: str) -> None:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError as error:
         pytest.skip(f"no IPv6 here ({error})")
-    with HealthServer(host, 0, nothing) as one:
+    with server(nothing, host=host) as one:
         assert one.url == f"http://[::1]:{one.port}/"
         assert ask(one, "/healthz")[0] == 200
 
@@ -261,7 +278,7 @@ def test_an_address_of_version_6_is_served(host: str) -> None:
 def test_its_port_is_free_once_it_is_closed() -> None:
     with server() as one:
         assert ask(one, "/healthz")[0] == 200
-    with HealthServer(None, one.port, nothing) as again:
+    with server(nothing, port=one.port) as again:
         assert ask(again, "/healthz")[0] == 200
     again.close()  # once more does no harm
 
@@ -283,3 +300,80 @@ def test_closing_finishes_the_answer_that_is_being_made() -> None:
         go_on.set()
         assert answer.result(PATIENCE)[0] == 200
         closing.result(PATIENCE)
+
+
+async def echoing(socket: WebSocket) -> None:
+    await socket.accept()
+    async for text in socket.iter_text():
+        await socket.send_text(text)
+
+
+async def proxied(request: Request) -> JSONResponse:
+    return JSONResponse({"scheme": request.url.scheme, "client": request.client.host if request.client else None})
+
+
+SITE = Starlette(routes=[WebSocketRoute("/live", echoing), Route("/whence", proxied)])
+
+
+def test_closing_does_not_wait_for_an_open_websocket() -> None:
+    with WebServer(SITE, (None, 0), sockets=True) as one, socket.create_connection((one.host, one.port)) as browser:
+        browser.settimeout(PATIENCE)
+        talk = WSConnection(ConnectionType.CLIENT)
+        browser.sendall(talk.send(wsproto.events.Request(host=one.host, target="/live")))
+        talk.receive_data(browser.recv(4096))
+        browser.sendall(talk.send(wsproto.events.TextMessage("hello")))
+        while not (said := [e.data for e in talk.events() if isinstance(e, wsproto.events.TextMessage)]):
+            talk.receive_data(browser.recv(4096))
+        assert said == ["hello"]
+        with ThreadPoolExecutor(1) as people:
+            people.submit(one.close).result(PATIENCE)
+
+
+def test_only_where_a_proxy_is_expected_is_it_believed() -> None:
+    told = {"X-Forwarded-For": "192.0.2.9", "X-Forwarded-Proto": "https"}
+    for behind, answer in (
+        (False, {"scheme": "http", "client": "127.0.0.1"}),
+        (True, {"scheme": "https", "client": "192.0.2.9"}),
+    ):
+        with (
+            WebServer(SITE, (None, 0), behind_proxy=behind) as one,
+            urlopen(Question(f"{one.url}whence", headers=told), timeout=PATIENCE) as said,
+        ):
+            assert json.loads(said.read()) == answer
+
+
+def test_who_sends_no_whole_request_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_server, "REQUEST_SECONDS", 0.1)
+    with server() as one:
+        for beginning in (b"", b"GET /heal", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /hea"):
+            with socket.create_connection((one.host, one.port), timeout=PATIENCE) as slow:
+                slow.sendall(beginning)
+                while slow.recv(4096):
+                    pass  # an answer to the whole one, and then the end
+
+
+def test_more_connections_than_are_expected_are_turned_away() -> None:
+    with WebServer(SITE, (None, 0), most=3) as one:
+        many = [socket.create_connection((one.host, one.port), timeout=PATIENCE) for _ in range(3)]
+        many[-1].sendall(b"GET /whence HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert many[-1].recv(4096).startswith(b"HTTP/1.1 503")
+        for each in many:
+            each.close()
+
+        def answered() -> bool:
+            with suppress(HTTPError), urlopen(f"{one.url}whence", timeout=PATIENCE) as said:
+                return bool(said.status == 200)
+            return False
+
+        until(answered, "it stays closed")
+
+
+def test_an_application_that_cannot_begin_leaves_nobody_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    @asynccontextmanager
+    async def broken_life(_: Starlette) -> AsyncIterator[None]:
+        raise RuntimeError("no")
+        yield
+
+    with WebServer(Starlette(lifespan=broken_life), (None, 0)) as one:
+        until(lambda: not one.runs, "it goes on")
+    assert "no" in caplog.text

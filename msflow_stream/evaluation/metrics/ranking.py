@@ -89,6 +89,10 @@ class StreamingAuroc:
         self._normal.merge(other._normal)
         self._anomalous.merge(other._anomalous)
 
+    def counts(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Returns the counts themselves, normal and anomalous, to be kept and to be filled again."""
+        return self._normal.counts, self._anomalous.counts
+
     def value(self) -> float | None:
         """Returns the AUROC so far, None where only one of the two labels occurred."""
         normal, anomalous = self._normal.ascending(), self._anomalous.ascending()

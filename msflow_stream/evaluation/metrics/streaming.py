@@ -25,26 +25,27 @@ def ascending_values() -> npt.NDArray[np.float16]:
 class ValueCounts:
     """Counts float16 values, each by 1 or by a weight.
 
-    The counts are float64: whole numbers are exact up to 2**53, 9e15 values.
+    Attributes:
+        counts: float64, by bit pattern: whole numbers are exact up to 2**53, 9e15 values.
     """
 
     def __init__(self) -> None:
-        self._counts = np.zeros(PATTERNS)  # by bit pattern: sorting 65536 counts is cheaper than sorting pixels
+        self.counts = np.zeros(PATTERNS)  # sorting 65536 counts is cheaper than sorting pixels
 
     def add(self, values: npt.NDArray[np.float16], weights: npt.NDArray[np.float64] | None = None) -> None:
         """Adds values of any shape, and a weight for each of them (1 where there are none)."""
         bits = np.ascontiguousarray(values).view(np.uint16).ravel()
         for start in range(0, len(bits), CHUNK):
             part = slice(start, start + CHUNK)
-            self._counts += np.bincount(bits[part], None if weights is None else weights[part], minlength=PATTERNS)
+            self.counts += np.bincount(bits[part], None if weights is None else weights[part], minlength=PATTERNS)
 
     def merge(self, other: ValueCounts) -> None:
         """Adds all that another one has counted."""
-        self._counts += other._counts
+        self.counts += other.counts
 
     def ascending(self) -> npt.NDArray[np.float64]:
         """Returns 65536 counts in ascending order of the values, both zeros counted as one."""
-        counts = self._counts[_ascending_patterns()]
+        counts = self.counts[_ascending_patterns()]
         minus_zero, zero = PATTERNS // 2 - 1, PATTERNS // 2
         counts[zero] += counts[minus_zero]
         counts[minus_zero] = 0

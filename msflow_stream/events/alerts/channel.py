@@ -13,7 +13,7 @@ from msflow_stream.config.alerts import Alert, AlertSettings
 from msflow_stream.config.cameras import Backoff
 from msflow_stream.events.alerts.delivery import AlertReport, DeliveryWorker
 from msflow_stream.events.alerts.queue import DeliveryQueue
-from msflow_stream.events.alerts.sinks.base import AlertSink, Delivery, SinkContext, Snapshot
+from msflow_stream.events.alerts.sinks.base import AlertMessage, AlertSink, Delivery, SinkContext, Snapshot
 from msflow_stream.logs import Redactor
 from msflow_stream.types import SEVERITIES, Event, EventMessage, UserError
 
@@ -82,6 +82,7 @@ class ChannelContext:
         backoff: the waits after failures; None: the usual ones.
         snapshot: gives the path of an event's snapshot, for mails.
         clock: local time, for filters by time.
+        node: as of `SinkContext`.
     """
 
     folder: Path
@@ -89,6 +90,7 @@ class ChannelContext:
     backoff: Backoff | None = None
     snapshot: Snapshot | None = None
     clock: Callable[[], datetime] = local_now
+    node: str = ""
 
 
 class AlertChannel:
@@ -110,17 +112,19 @@ class AlertChannel:
         self._filter = AlertFilter(alert, shared.clock)
         redactor = Redactor(any_url=True)
         redactor.add_addresses(alert.secrets())
-        self._sink = make_sink(alert, SinkContext(self._wanted(cameras), redactor, shared.snapshot))
+        self._sink = make_sink(alert, SinkContext(self._wanted(cameras), redactor, shared.snapshot, shared.node))
         self._queue = DeliveryQueue(shared.folder, name, alert.queue)
         self._worker = DeliveryWorker(
             self._queue,
             self._sink.write,
             random=Random(shared.random.getrandbits(64)),  # the generator of another thread is not to be used
+            try_out=self._sink.try_out,
             close=self._sink.close,
             backoff=shared.backoff,
             attempts=self._sink.attempts,
             give_up_after=alert.give_up_after,
             redactor=redactor,
+            sink=alert.sink.partition(":")[0].rpartition(".")[2],
         )
 
     def write(self, message: EventMessage, camera: str, routed: bool) -> None:
@@ -131,7 +135,7 @@ class AlertChannel:
             camera: the camera that it is about.
             routed: whether the camera's events go here; the end of an event that was begun here does in any case.
         """
-        event = message.event.id
+        message, event = replace(message, lease=None), message.event.id  # which is for the store alone
         followed = self._queue.follows(event)
         if not (followed or routed):
             return
@@ -148,6 +152,26 @@ class AlertChannel:
     def report(self) -> AlertReport:
         """Returns the figures since the start."""
         return self._worker.report()
+
+    def test(self, message: AlertMessage, timeout: float) -> None:
+        """Delivers a message about an event that is a test, whatever the filters and the messages that wait.
+
+        Raises:
+            UserError: it failed, without secrets, or took longer than so many seconds.
+        """
+        self._worker.test(message, timeout)
+
+    def retry_dead(self) -> int:
+        """Queues the dead letters again, and returns their number.
+
+        Raises:
+            UserError: they cannot be queued.
+        """
+        return self._worker.retry_dead()
+
+    def adopt(self, folder: Path, name: str) -> bool:
+        """Takes over what another channel of this name left in a folder, as `DeliveryQueue.adopt`."""
+        return self._worker.adopt(folder, name)
 
     def ask_to_close(self) -> None:
         """Asks for an end, and returns at once."""
@@ -181,7 +205,8 @@ class StoreChannel:
         """Starts to deliver what an earlier run left."""
         self.name = name
         random = Random(shared.random.getrandbits(64))
-        self._worker = DeliveryWorker(DeliveryQueue(shared.folder, name), write, random=random, backoff=shared.backoff)
+        queue = DeliveryQueue(shared.folder, name)
+        self._worker = DeliveryWorker(queue, write, random=random, backoff=shared.backoff, sink=name)
 
     def write(self, message: EventMessage, camera: str, routed: bool) -> None:
         """Queues the message, wherever its camera's events go."""
@@ -194,6 +219,18 @@ class StoreChannel:
     def report(self) -> AlertReport:
         """Returns the figures since the start."""
         return self._worker.report()
+
+    def retry_dead(self) -> int:
+        """Queues the dead letters again, and returns their number.
+
+        Raises:
+            UserError: they cannot be queued.
+        """
+        return self._worker.retry_dead()
+
+    def adopt(self, folder: Path, name: str) -> bool:
+        """Takes over what another channel of this name left in a folder, as `DeliveryQueue.adopt`."""
+        return self._worker.adopt(folder, name)
 
     def ask_to_close(self) -> None:
         """Asks for an end, and returns at once."""

@@ -6,15 +6,20 @@ import logging
 import threading
 import traceback
 from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
 from random import Random
+from time import monotonic
 
 from msflow_stream.config.cameras import Backoff
 from msflow_stream.events.alerts.queue import DeliveryQueue
 from msflow_stream.events.alerts.queue_file import QueuedMessage
-from msflow_stream.events.alerts.sinks.base import Delivery, GiveUp, Retry
+from msflow_stream.events.alerts.sinks.base import AlertMessage, Delivery, GiveUp, Retry
 from msflow_stream.logs import Outage, Redactor
-from msflow_stream.types import EventMessage
+from msflow_stream.types import EventMessage, UserError
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +38,8 @@ class AlertReport:
         given_up: messages that are among the dead letters.
         waiting: messages that wait at this moment.
         last_error: the reason of the last failed attempt, without secrets; None if none has failed.
+        dead: letters in the file of dead letters, of earlier runs too.
+        sink: the kind of the receiver, such as webhook.
     """
 
     delivered: int
@@ -40,6 +47,8 @@ class AlertReport:
     given_up: int
     waiting: int
     last_error: str | None
+    dead: int = 0
+    sink: str = ""
 
 
 class DeliveryWorker:
@@ -56,11 +65,13 @@ class DeliveryWorker:
         write: Delivery,
         *,
         random: Random,
+        try_out: Delivery | None = None,
         close: Callable[[], None] = lambda: None,
         backoff: Backoff | None = None,
         attempts: int | None = None,
         give_up_after: float = DAY,
         redactor: Redactor | None = None,
+        sink: str = "",
     ) -> None:
         """Starts the thread.
 
@@ -68,14 +79,17 @@ class DeliveryWorker:
             queue: the messages; closed with the worker.
             write: delivers one.
             random: draws the jitter of the waits.
+            try_out: delivers one about an event that is a test; None: `write` does.
             close: called in the thread, after the last delivery.
             backoff: the waits after failures.
             attempts: failed ones after which a message is given up; None: any number.
             give_up_after: seconds from when a message was added; then its next failed attempt is the last.
             redactor: takes secrets out of a text; None hides the credentials in URLs.
+            sink: what reports call the receiver.
         """
         self.name = queue.name
-        self._queue, self._write, self._close = queue, write, close
+        self._queue, self._write, self._try_out, self._close, self._sink = queue, write, try_out or write, close, sink
+        self._tries: SimpleQueue[tuple[AlertMessage, Future[None]]] = SimpleQueue()
         self._redactor = redactor or Redactor(any_url=True)
         self._random, self._backoff = random, backoff or Backoff()
         self._attempts, self._give_up_after = attempts, give_up_after
@@ -94,7 +108,40 @@ class DeliveryWorker:
     def report(self) -> AlertReport:
         """Returns the figures; never waits for the receiver."""
         queue = self._queue
-        return AlertReport(self._delivered, self._retried, queue.given_up, len(queue), self._last_error)
+        return AlertReport(
+            self._delivered, self._retried, queue.given_up, len(queue), self._last_error, queue.dead, self._sink
+        )
+
+    def test(self, message: AlertMessage, timeout: float) -> None:
+        """Delivers a message about an event that is a test, ahead of those that wait, in one attempt.
+
+        Raises:
+            UserError: it failed, or there was no answer within so many seconds.
+        """
+        done: Future[None] = Future()
+        self._tries.put((message, done))
+        self._added.set()
+        try:
+            done.result(timeout)
+        except TimeoutError:
+            done.cancel()
+            raise UserError(f"no answer within {timeout:g} s") from None
+
+    def retry_dead(self) -> int:
+        """Puts the dead letters into the queue again and returns their number.
+
+        Raises:
+            UserError: as `DeliveryQueue.retry_dead`.
+        """
+        queued = self._queue.retry_dead()
+        self._added.set()
+        return queued
+
+    def adopt(self, folder: Path, name: str) -> bool:
+        """Takes over what another queue of this name left in a folder, as `DeliveryQueue.adopt`."""
+        adopted = self._queue.adopt(folder, name)
+        self._added.set()
+        return adopted
 
     def ask_to_close(self) -> None:
         """Asks for an end after a last attempt to deliver what waits, and returns at once."""
@@ -119,6 +166,7 @@ class DeliveryWorker:
         """Delivers until the end, as the thread."""
         while not self._stopped.is_set():
             self._added.clear()
+            self._make_tries()
             queued = self._queue.first()
             if queued is not None:
                 self._deliver(queued)
@@ -167,7 +215,31 @@ class DeliveryWorker:
             if self._closing.is_set():
                 self._stopped.set()
             else:
-                self._closing.wait(self._backoff.delay(self._failures, self._random, slow))
+                self._pause(self._backoff.delay(self._failures, self._random, slow))
+
+    def _pause(self, seconds: float) -> None:
+        """Waits for so long, or for the end; what somebody wants tried is tried meanwhile."""
+        end = monotonic() + seconds
+        while not self._closing.is_set() and (left := end - monotonic()) > 0:
+            self._added.wait(left)
+            self._added.clear()
+            self._make_tries()
+
+    def _make_tries(self) -> None:
+        with suppress(Empty):
+            while True:
+                message, done = self._tries.get_nowait()
+                if not done.set_running_or_notify_cancel():
+                    continue
+                try:
+                    self._try_out(message)
+                except (GiveUp, Retry) as error:
+                    done.set_exception(UserError(self._redactor(str(error))))
+                except Exception as error:
+                    self._log_bug(error)
+                    done.set_exception(UserError(_bug(error)))
+                else:
+                    done.set_result(None)
 
     def _give_up(self, queued: QueuedMessage, reason: str) -> None:
         self._last_error = reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections import deque
@@ -13,7 +14,7 @@ from time import time
 from msflow_stream.events.alerts.queue_file import DeadLetters, QueuedMessage, QueueFile
 from msflow_stream.events.serialization import encode
 from msflow_stream.logs import Outage
-from msflow_stream.types import EventMessage
+from msflow_stream.types import EventMessage, UserError
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,11 @@ class DeliveryQueue:
         """The number of messages that were given up since the start."""
         with self._lock:
             return self._given_up
+
+    @property
+    def dead(self) -> int:
+        """The number of messages in the file of dead letters."""
+        return len(self._dead)
 
     def __len__(self) -> int:
         """Returns the number of messages that wait."""
@@ -126,6 +132,54 @@ class DeliveryQueue:
                 self._add_dead_letter(queued, reason)
                 self.remove(queued)
 
+    def retry_dead(self) -> int:
+        """Adds the dead letters again, as many as there is room for; returns how many.
+
+        They leave their file once they are on the disk as messages that wait. An event's beginning or end that comes so
+        late changes nothing of what its receiver follows.
+
+        Raises:
+            UserError: the disk cannot be read or written, or there is no room; nothing has changed.
+        """
+        with self._lock:
+            self._save()
+            if self._closed or self._unsaved or not self._loaded:
+                raise UserError(f"{self.name}: its queue cannot be written to the disk; the log says why")
+            try:
+                lines = self._dead.read()[: max(0, self._capacity - len(self))]
+                letters = [QueuedMessage(text, self._clock()) for text in map(_dead_message, lines) if text is not None]
+                if len(self._dead) and not lines:
+                    raise UserError(f"{self.name}: its queue is full; try again when fewer messages wait")
+                if letters and not self._file.save(letters, self._over):
+                    raise UserError(f"{self.name}: its queue cannot be written to the disk; the log says why")
+                self._saved += len(letters)
+                self._over.clear()
+                if lines:
+                    self._dead.put_aside(len(lines))
+            except (OSError, ValueError) as error:
+                raise UserError(f"{self.name}: its dead letters cannot be moved: {error}") from None
+            return len(letters)
+
+    def adopt(self, folder: Path, name: str) -> bool:
+        """Adds what another queue of this name left in a folder, messages and dead letters; False if it cannot be yet.
+
+        Args:
+            folder: the folder, in which no program has the queue open.
+            name: tells this folder from all others: what was added is not added again.
+        """
+        path, dead = folder / f"{self.name}.sqlite", folder / f"{self.name}.dead.jsonl"
+        with self._lock:
+            self._save()
+            if self._closed or self._unsaved or not self._loaded:
+                return False
+            if path.exists():
+                found = self._file.adopt(path, name, self._clock())
+                if found is None:
+                    return False
+                self._saved += found[0]
+                self._followed |= found[1]
+            return self._dead.adopt(dead)
+
     def close(self) -> None:
         """Closes the file; a message that found no room on the disk is given up, all others stay there."""
         with self._lock:
@@ -161,3 +215,12 @@ class DeliveryQueue:
     def _add_dead_letter(self, queued: QueuedMessage, reason: str) -> None:
         self._given_up += 1
         self._dead.add(queued.text, reason)
+
+
+def _dead_message(line: str) -> str | None:
+    """Returns the JSON of the message in a line of dead letters, None where there is none that could be delivered."""
+    try:
+        message = json.loads(line)["message"]
+        return None if isinstance(message, str) else json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+    except (ValueError, TypeError, KeyError):
+        return None

@@ -10,14 +10,15 @@ import json
 import logging
 import sqlite3
 from collections.abc import Callable, Collection, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from msflow_stream.events.alerts.sinks.base import AlertMessage
-from msflow_stream.files import append_line
+from msflow_stream.files import append_line, replaced
 from msflow_stream.logs import Outage
 
 logger = logging.getLogger(__name__)
@@ -26,11 +27,13 @@ T = TypeVar("T")
 
 FORGOTTEN_AFTER = 30 * 86_400.0  # seconds; an event whose end was never queued must not be followed for ever
 MAX_BYTES = 16 * 2**20  # of a file of dead letters
+DAMAGE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 KEPT = 3  # files of dead letters that are put aside
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS letters(number INTEGER PRIMARY KEY AUTOINCREMENT, added REAL NOT NULL, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS followed(event TEXT PRIMARY KEY, since REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS adopted(name TEXT PRIMARY KEY, at REAL NOT NULL);
 """
 
 
@@ -112,6 +115,30 @@ class QueueFile:
         self._outage.end(f"{self._path} is written again")
         return True
 
+    def adopt(self, path: Path, name: str, now: float) -> tuple[int, set[str]] | None:
+        """Adds all that is in another queue's file, which no program has open; once for each name.
+
+        Returns:
+            The number of messages and the events that are followed; None where they cannot be read or written.
+        """
+        try:
+            left = _left_in(path)
+        except (sqlite3.Error, OSError) as error:
+            logger.warning("%s cannot be read: %s", path, error)
+            return None
+
+        def work(db: sqlite3.Connection) -> tuple[int, set[str]]:
+            db.execute("DELETE FROM adopted WHERE at < ?", (now - FORGOTTEN_AFTER,))
+            new = db.execute("INSERT OR IGNORE INTO adopted VALUES (?, ?)", (name, now)).rowcount
+            if not new:
+                return 0, set()
+            db.executemany("INSERT INTO letters(added, body) VALUES (?, ?)", left["letters"])
+            db.executemany("INSERT OR IGNORE INTO followed VALUES (?, ?)", left["followed"])
+            db.executemany("INSERT OR IGNORE INTO adopted VALUES (?, ?)", left["adopted"])
+            return len(left["letters"]), {event for event, _ in left["followed"]}
+
+        return self._try(work)
+
     def forget(self, event: str) -> None:
         """Notes that the receiver does not follow this event any more."""
         self._try(lambda db: db.execute("DELETE FROM followed WHERE event = ?", (event,)))
@@ -142,7 +169,7 @@ class QueueFile:
         try:
             return _connect(self._path)
         except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", None) not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            if getattr(error, "sqlite_errorcode", None) not in DAMAGE:
                 raise
         damaged = self._path.with_name(f"{self._path.name}.damaged")
         self._path.replace(damaged)
@@ -171,6 +198,22 @@ def _connect(path: Path) -> sqlite3.Connection:
     return db
 
 
+def _left_in(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Returns the rows of each table, without the numbers of messages; none of a file that is damaged."""
+    columns = {"letters": "added, body", "followed": "event, since", "adopted": "name, at"}
+    try:
+        with closing(_connect(path)) as db:
+            return {
+                table: db.execute(f"SELECT {names} FROM {table} ORDER BY rowid").fetchall()
+                for table, names in columns.items()
+            }
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", None) not in DAMAGE:
+            raise
+        logger.warning("%s is damaged; the alerts in it are lost", path)
+        return {table: [] for table in columns}
+
+
 def _insert(db: sqlite3.Connection, message: QueuedMessage) -> int | None:
     if message.kind == "open":
         db.execute("DELETE FROM followed WHERE since < ?", (message.added - FORGOTTEN_AFTER,))
@@ -186,7 +229,52 @@ class DeadLetters:
     def __init__(self, path: Path, max_bytes: int = MAX_BYTES) -> None:
         """Makes the file at the first message; a file that would become larger is put aside."""
         self._path, self._max_bytes = path, max_bytes
+        self._counted: tuple[tuple[int, int], int] = (0, 0), 0  # time and size of the file, and its lines
         self._outage = Outage(logger)
+
+    def __len__(self) -> int:
+        """Returns the number of messages in the file; it is read again only when it has changed."""
+        try:
+            state = self._path.stat()
+            if self._counted[0] != (state.st_mtime_ns, state.st_size):
+                self._counted = (state.st_mtime_ns, state.st_size), self._path.read_bytes().count(b"\n")
+        except OSError:
+            return 0
+        return self._counted[1]
+
+    def read(self) -> list[str]:
+        """Returns the lines of the file.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
+
+    def put_aside(self, lines: int) -> None:
+        """Takes so many lines from the file's beginning into another one, NAME.retried, that of the last time goes.
+
+        Raises:
+            OSError: they cannot be moved; the file is as before.
+        """
+        content = self._path.read_bytes().splitlines(keepends=True)
+        self._path.with_name(f"{self._path.name}.retried").write_bytes(b"".join(content[:lines]))
+        if content[lines:]:
+            with replaced(self._path) as partial:
+                partial.write_bytes(b"".join(content[lines:]))
+        else:
+            self._path.unlink()
+
+    def adopt(self, path: Path) -> bool:
+        """Takes the lines of another file, which is removed; False where they cannot be moved."""
+        try:
+            if path.exists():
+                for line in path.read_text(encoding="utf-8").splitlines():
+                    append_line(self._path, line, self._max_bytes, KEPT)
+                path.unlink()
+        except (OSError, ValueError) as error:
+            logger.warning("%s: its dead letters cannot be moved: %s", path, error)
+            return False
+        return True
 
     def add(self, text: str, reason: str) -> None:
         """Adds a message's JSON; where that fails it is logged once, never raised."""

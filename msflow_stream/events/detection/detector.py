@@ -65,13 +65,18 @@ class EventDetector:
         """The open event, its end set to its last activity so far; what to remember in case of a crash."""
         return None if self._event is None else self._event.event(over=True)
 
-    def update(self, scored: SmoothedScore) -> list[EventMessage]:
-        """Returns the messages after the next scored frame; frames come in their order."""
+    def update(self, scored: SmoothedScore, regions: Sequence[Box] | None = None) -> list[EventMessage]:
+        """Returns the messages after the next scored frame; frames come in their order.
+
+        Args:
+            scored: the frame's scores and its map.
+            regions: the regions of its map, where they are known; None has them found.
+        """
         time = scored.score.time
         messages = self.close() if self._interrupted(time) else []
         for state in self._states:
             state.update(scored.score.scores.of(state.trigger.kind), scored.smoothed[state.trigger.kind])
-        boxes = self._regions(scored.score)
+        boxes = self._regions(scored.score, regions)
         own = self._event is not None and self._is_own(self._event, time, boxes)
         if self._event is not None and self._is_over(self._event, time, own):
             messages, own = messages + self._end(), False
@@ -168,9 +173,11 @@ class EventDetector:
         self._candidates = {kind: one for kind, one in self._candidates.items() if one.start > event.last}
         return [event.message("close", self._time)]
 
-    def _regions(self, score: FrameScore) -> tuple[Box, ...]:
+    def _regions(self, score: FrameScore, known: Sequence[Box] | None) -> Sequence[Box]:
         """Returns the regions of a frame with activity."""
-        return regions_of(score.map, self._level, self.size) if any(state.acting for state in self._states) else ()
+        if not any(state.acting for state in self._states):
+            return ()
+        return regions_of(score.map, self._level, self.size) if known is None else known
 
 
 class EventList:

@@ -196,6 +196,8 @@ def _distance(first: Box, second: Box) -> float:
 
 def _pairs(before: Sequence[Box], after: Sequence[Box]) -> dict[int, int]:
     """Returns index before to index after, each at most once: the largest intersection over union first."""
+    if not before or not after:
+        return {}
     first, second = (np.array(boxes, np.int64).reshape(-1, 4) for boxes in (before, after))
     shared = shared_pixels(first, second)
     smaller = np.minimum(first[:, None, 2:].prod(axis=-1), second[None, :, 2:].prod(axis=-1))

@@ -80,22 +80,23 @@ class TriggerState:
     Attributes:
         above: the smoothed score is above the threshold.
         striking: the frame's own score is above it, too.
-        acting: it has been above, and not below the release level since; and the frame's own score is not below it, so
-            that what the smoothing drags behind a peak is no activity.
+        held: it has been above, and not below the release level since.
+        acting: that, and the frame's own score is not below it, so that what the smoothing drags behind a peak is no
+            activity.
     """
 
     def __init__(self, trigger: Trigger, settings: EventSettings) -> None:
         self.trigger = trigger
-        self.above = self.striking = self.acting = self._held = False
+        self.above = self.striking = self.held = self.acting = False
         self._release_level = trigger.release_level(settings.leave)
 
     def update(self, score: float, smoothed: float) -> None:
         """Notes the next frame's own score, and the smoothed one."""
         self.above = smoothed > self.trigger.threshold
         self.striking = self.above and score > self.trigger.threshold
-        self._held = self.above or (self._held and smoothed >= self._release_level)
-        self.acting = self._held and score >= self._release_level
+        self.held = self.above or (self.held and smoothed >= self._release_level)
+        self.acting = self.held and score >= self._release_level
 
     def reset(self) -> None:
         """Forgets the frames so far: what comes next has nothing to do with them."""
-        self.above = self.striking = self.acting = self._held = False
+        self.above = self.striking = self.held = self.acting = False

@@ -30,6 +30,7 @@ class EvidenceSettings:
         recent_bytes: memory for the scored frames of the last seconds.
         retry_seconds: from a failure of the disk to the next attempt.
         rate_hint: about how many scored frames a second come.
+        no_packets: why no packets are copied, where there are none.
     """
 
     pre_roll: float = 5.0
@@ -38,6 +39,7 @@ class EvidenceSettings:
     recent_bytes: int = 32 * 2**20
     retry_seconds: float = 10.0
     rate_hint: float = 5.0
+    no_packets: str = "there are no packets"
 
     @property
     def memory_seconds(self) -> float:
@@ -64,7 +66,7 @@ class EventClip:
         if packets is not None and packets.obstacle is None:
             self._copied = CopiedClip(record.folder, packets, begin, settings.max_seconds)
         else:
-            self._code_anew("there are no packets" if packets is None else packets.obstacle or "")
+            self._code_anew(settings.no_packets if packets is None else packets.obstacle or "")
 
     @property
     def parts(self) -> list[ClipFile]:

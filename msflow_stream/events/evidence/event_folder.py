@@ -30,6 +30,7 @@ OURS = re.compile(
 
 EVIDENCE_KEY = "evidence"  # the key of event.json under which the files and the notes about them are
 CLOSED = "close"
+WHOLE = "whole"  # of the evidence: nothing more of it comes
 
 
 def write_event(folder: Path, message: EventMessage, evidence: Mapping[str, Any]) -> None:
@@ -156,6 +157,7 @@ class EventRecord:
             "clips": [asdict(part) for part in clips],
             "overlays": [asdict(part) for part in overlays],
             "notes": self._notes,
+            WHOLE: over,
         }
         try:
             write_event(self.folder, self.message, evidence)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from msflow_stream.events.evidence.event_clips import EventClip, EventOverlay, EvidenceSettings
 from msflow_stream.events.evidence.event_folder import SNAPSHOT, SNAPSHOT_OVERLAY, EventRecord
 from msflow_stream.events.evidence.recent_frames import RecentFrame, RecentFrames
@@ -17,7 +15,6 @@ from msflow_stream.video.drawing.overlay import Overlay, OverlayStyle
 from msflow_stream.video.packets.packet_ring import PacketRing
 
 PATIENCE = 5.0  # seconds of scored frames beyond the clips' end, after which packets are waited for no longer
-STRIP = 48  # lines of an image that is drawn on only for what the timeline remembers of it
 
 
 class Evidence:
@@ -113,7 +110,6 @@ def _write_snapshots(folder: Path, peak: RecentFrame, before: Sequence[RecentFra
 
 def _drawn(image: Image, peak: RecentFrame, before: Sequence[RecentFrame], style: OverlayStyle) -> Image:
     overlay = Overlay(style)
-    strip = np.zeros((STRIP, image.shape[1], 3), np.uint8)
     for one in before:
-        overlay.draw(strip, None, one.row.smoothed, one.time, alarm=False)
+        overlay.remember(one.time, one.row.smoothed, image.shape[1])
     return overlay.draw(image, peak.score, peak.row.smoothed, peak.time, alarm=bool(peak.row.alarm))

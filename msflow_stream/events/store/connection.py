@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -63,8 +63,12 @@ def database_file(url: URL) -> Path | None:
     return Path(url.database) if url.drivername == "sqlite" and url.database else None
 
 
-def make_engine(url: URL) -> Engine:
+def make_engine(url: URL, patience: Mapping[str, int] = PATIENCE, pre_ping: bool = True) -> Engine:
     """Returns an engine, which has not connected yet.
+
+    Args:
+        patience: parameters of libpq: how long a server is waited for.
+        pre_ping: whether a connection is tried before it is used again.
 
     Raises:
         UserError: its driver is not installed.
@@ -72,9 +76,9 @@ def make_engine(url: URL) -> Engine:
     if database_file(url) is not None:
         # pre_ping notices a server that was restarted; hide_parameters keeps values out of errors and logs.
         return create_engine(url, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
-    patience = {name: value for name, value in PATIENCE.items() if name not in url.query}
+    waits = {name: value for name, value in patience.items() if name not in url.query}
     try:
-        return create_engine(url, connect_args=patience, pool_pre_ping=True, hide_parameters=True)
+        return create_engine(url, connect_args=waits, pool_pre_ping=pre_ping, hide_parameters=True)
     except ImportError:
         raise UserError("PostgreSQL needs a driver: pip install 'msflow-stream[postgres]'") from None
 

@@ -20,7 +20,7 @@ from msflow_stream.types import Box, Event, EventMessage, UserError
 CSV_COLUMNS = (
     *("id", "source", "scene", "happened", "start_wall", "end_wall", "start", "end", "severity", "triggers"),
     *("peak_score", "peak_index", "peak_time", "probability", "regions", "version", "label", "kept"),
-    "why",
+    *("why", "note", "labelled_by", "labelled_at"),
 )
 VIOLATION = {"id": 1, "name": "violation", "supercategory": ""}
 
@@ -43,14 +43,19 @@ def to_csv(events: Sequence[StoredEvent]) -> str:
 
 
 def to_full_json(events: Sequence[StoredEvent]) -> str:
-    """Returns a list of messages, as `serialization.from_json` reads them, each with `happened`, `label` and `kept`."""
+    """Returns a list of messages, as `serialization.from_json` reads them, each with what StoredEvent adds."""
     return json.dumps([_full(stored) for stored in events], indent=2) + "\n"
 
 
 def _full(stored: StoredEvent) -> dict[str, Any]:
     message = EventMessage("open" if stored.event.end is None else "close", stored.event)
-    happened = stored.happened.isoformat().replace("+00:00", "Z")
-    return {**to_json(message), "happened": happened, "label": stored.label, "kept": stored.kept}
+    said = {"label": stored.label, "kept": stored.kept, "note": stored.note, "labelled_by": stored.labelled_by}
+    times = {"happened": _utc(stored.happened), "labelled_at": _utc(stored.labelled_at)}
+    return {**to_json(message), **said, **times}
+
+
+def _utc(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from FrEIA.modules import AllInOneBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from msflow_stream.model.blocks import AllInOneBlock
 from msflow_stream.model.flows import ChannelLayerNorm, position_condition
 from msflow_stream.model.fused.centred_norm import CentredNorm, centred
 from msflow_stream.model.fused.channel_order import BlockOrder, ChannelOrder, fold_permutations

@@ -14,10 +14,10 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
-from FrEIA.modules import AllInOneBlock
 from torch import Tensor
 from torch.nn import functional as F
 
+from msflow_stream.model.blocks import AllInOneBlock
 from msflow_stream.model.flows import position_condition
 from msflow_stream.model.fused.steps import Size, couple, halves, mix, norm
 from msflow_stream.model.fusion import ATAN_GAIN, OUTPUT_LIMIT, FusionNetwork

@@ -13,6 +13,7 @@ from av.video.frame import VideoFrame
 
 from msflow_stream.types import Frame, FrameScore, Image, Motion, Pixels, ScoreRow, UserError, Why
 from msflow_stream.video.drawing.canvas import Box, Canvas, LevelColours, LevelStain, Stain
+from msflow_stream.video.drawing.places import DashedOutline
 from msflow_stream.video.drawing.widgets import RED, Bar, Label, Point, TimelineCurve, arrow, border
 from msflow_stream.video.pixels import planar
 from msflow_stream.video.reading.colour import FrameConverter
@@ -86,6 +87,7 @@ class Overlay:
         self._glow: Stain | None = None
         self._glow_of: tuple[FrameScore, tuple[int, int]] | None = None
         self._converter = FrameConverter()
+        self._excepted = DashedOutline()
 
     def draw(self, image: Image, score: FrameScore | None, value: float | None, time: float, alarm: bool) -> Image:
         """Returns a new image with everything on it; the given one stays as it is.
@@ -115,12 +117,18 @@ class Overlay:
         """Returns a new frame for an encoder: the given one with its own score on it."""
         return self.draw_planar(frame.pixels, score, row.smoothed, frame.time, alarm=bool(row.alarm))
 
+    def remember(self, time: float, value: float, width: int) -> None:
+        """Adds a score to what the timeline shows, without an image; those to come are so wide."""
+        self._remember(time, value, self._style.history / width)
+
     def _draw(self, canvas: Canvas, score: FrameScore | None, value: float | None, time: float, alarm: bool) -> None:
         layout = self._layout
         if layout is None or canvas.size != layout.size:
             layout = self._layout = _Layout(self._style, *canvas.size)
         if score is not None:
             self._lay_glow(canvas, score)
+            if score.excepted:
+                self._excepted.draw(canvas, score.excepted)
             value = score.score if value is None else value
         if value is not None:
             self._remember(time, value, self._style.history / canvas.size[0])

@@ -12,6 +12,11 @@ from msflow_stream.video.pixels import sample
 FLAT = 3.0  # grey levels; the deviation of an image without texture, be it black, or blue for "no signal"
 
 
+def is_flat(pixels: npt.NDArray[np.uint8]) -> bool:
+    """Returns whether an image, or a sample of it, is without texture."""
+    return bool(pixels.std(axis=(0, 1)).max() < FLAT)
+
+
 class PictureCheck:
     """The check of a camera's sampled images.
 
@@ -32,7 +37,7 @@ class PictureCheck:
             return None
         pixels = sample(frame.pixels)  # enough to tell
         present = {
-            Fault.BLACK: bool(pixels.std(axis=(0, 1)).max() < FLAT),
+            Fault.BLACK: is_flat(pixels),
             Fault.FROZEN: self._before is not None and np.array_equal(pixels, self._before),
         }
         self._before = pixels

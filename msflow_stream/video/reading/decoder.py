@@ -19,6 +19,7 @@ from msflow_stream.video.reading.companions import CompanionRule
 from msflow_stream.video.reading.demuxer import Demuxer
 from msflow_stream.video.reading.frame_counter import FrameCounter
 from msflow_stream.video.reading.packet_skipping import PacketSkipper, Skip
+from msflow_stream.video.reading.video_parts import PartError, Start
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class Decoder:
         threads: bool,
         every: int = 1,
         motion_every: int | None = None,
+        starts: Sequence[Start] = (),
     ) -> None:
         """Takes an open container.
 
@@ -53,18 +55,22 @@ class Decoder:
             threads: decode with several threads; on a card, whose threads are its own, always with one.
             every: frames whose index is a multiple of this are wanted.
             motion_every: of these, those whose index is a multiple of this are wanted with their companions.
+            starts: key frames to begin with, the last one if it can be found; none for the beginning.
         """
         self._on_card = stream.codec_context.is_hwaccel
         threads = threads and not self._on_card
         cores = usable_cores() if threads else 1
         stream.thread_type = "AUTO" if threads else "NONE"
         stream.thread_count = 1 if cores == 1 else min(cores + 1, MOST_THREADS)  # FFmpeg's choice, but for quotas
+        if starts:
+            container.seek(starts[-1].seek, stream=stream)
         self._demuxer = Demuxer(container, stream)
         self.rate, self.time_base = self._demuxer.rate, self._demuxer.time_base
         self.damaged = self.skipped = 0
         self._stream, self._name = stream, name
         self._counter = FrameCounter()
         self._every, self._motion_every = every, motion_every
+        self._starts = {start.pts: start for start in starts}
         self._skipper: PacketSkipper | None = None
         self._ready: deque[tuple[VideoFrame | None, int, int | None]] = deque()
         self._errors = self._corrupt = 0
@@ -123,16 +129,28 @@ class Decoder:
             self._pass_absent()
         elif packet.size:  # an empty packet would put the decoder into its final flush
             if not self._asked:
+                self._find_start(packet)
                 self._skipper = self._choose_skipper()
             self._send_all(self._skipper.add(packet) if self._skipper else [(packet, Skip.NOTHING)])
         self._tally()
         return True
 
+    def _find_start(self, packet: Packet[VideoStream]) -> None:
+        """Learns from the first packet where in the file this is."""
+        if not self._starts:
+            return
+        start = None if packet.pts is None or packet.is_discard else self._starts.get(packet.pts)
+        if start is None:
+            raise PartError(f"{self._name}: none of the key frames that were looked for is found")
+        self._counter = FrameCounter(start.index)
+
     def _choose_skipper(self) -> PacketSkipper | None:
         """Called with the first packet at hand, as that tells whether there are timestamps."""
         self._asked = True
         rule = None if self._motion_every is None else CompanionRule(self.tick)
-        return PacketSkipper.of(self._stream.codec_context, self._every, rule, self._motion_every or 1)
+        return PacketSkipper.of(
+            self._stream.codec_context, self._every, rule, self._motion_every or 1, self._counter.passed
+        )
 
     def _send_all(self, packets: Iterable[tuple[Packet[VideoStream], Skip]]) -> None:
         for packet, skip in packets:

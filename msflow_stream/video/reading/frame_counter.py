@@ -30,8 +30,8 @@ class FrameCounter:
         start: pts of the source's first frame, None before it passed.
     """
 
-    def __init__(self) -> None:
-        self.passed = 0
+    def __init__(self, passed: int = 0) -> None:
+        self.passed = passed
         self.lost = 0
         self.start: int | None = None
         self._waiting: list[tuple[int, bool]] = []  # pts, and whether its frame is wanted

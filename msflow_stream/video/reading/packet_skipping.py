@@ -46,6 +46,7 @@ class PacketSkipper:
         top_layer: TopLayer | None = None,
         rule: CompanionRule | None = None,
         motion_every: int = 1,
+        first: int = 0,
     ) -> None:
         """Prepares for a stream's first packet.
 
@@ -56,6 +57,7 @@ class PacketSkipper:
                 no frame of its own temporal sub-layer is made from it; frames of higher ones may be.
             rule: the choice of companions, None where none are wanted.
             motion_every: of the wanted frames, those whose index is a multiple of this have one.
+            first: index of the first frame that comes.
         """
         self._every, self._skip, self._top_layer = every, skip, top_layer
         self._rule, self._with_companion = rule, lcm(every, motion_every)
@@ -63,13 +65,18 @@ class PacketSkipper:
         self._held: deque[tuple[Packet[VideoStream], Skip]] = deque()
         self._pending: list[int] = []  # pts, ascending, of frames whose index is not known yet
         self._known: list[int] = []  # pts, ascending, of frames whose index is known, as far back as is needed
-        self._first = 0  # index of the first of these
+        self._first = first  # index of the first of these
         self._horizon: int | None = None  # no later frame has a pts up to this
         self._stopped = False
 
     @classmethod
     def of(
-        cls, context: VideoCodecContext, every: int, rule: CompanionRule | None = None, motion_every: int = 1
+        cls,
+        context: VideoCodecContext,
+        every: int,
+        rule: CompanionRule | None = None,
+        motion_every: int = 1,
+        first: int = 0,
     ) -> PacketSkipper | None:
         """Returns one for a stream, None where everything is to be decoded.
 
@@ -79,7 +86,7 @@ class PacketSkipper:
         if every < 2 or name not in OF_CODEC or (name == "h264" and context.field_order != PROGRESSIVE):
             return None
         top_layer = TopLayer(context.extradata or b"") if name == "hevc" else None
-        return cls(every, OF_CODEC[name], top_layer, rule, motion_every)
+        return cls(every, OF_CODEC[name], top_layer, rule, motion_every, first)
 
     def add(self, packet: Packet[VideoStream]) -> Iterator[tuple[Packet[VideoStream], Skip]]:
         """Takes the next packet in decoding order, and yields those that are known now, with what may be left out."""

@@ -18,6 +18,7 @@ from msflow_stream.video.reading.companions import CompanionFinder
 from msflow_stream.video.reading.decoder import Decoder
 from msflow_stream.video.reading.open_file import exact_frames, first_video_stream, open_file
 from msflow_stream.video.reading.source_info import OneShot, ReadLimits, SourceInfo
+from msflow_stream.video.reading.video_parts import VideoPart
 
 
 class VideoReader(OneShot):
@@ -47,6 +48,7 @@ class VideoReader(OneShot):
         duration: float | None = None,
         decode: Decode = "cpu",
         card: Card | None = None,
+        part: VideoPart | None = None,
     ) -> None:
         """Opens the file and decodes its first frame.
 
@@ -58,6 +60,7 @@ class VideoReader(OneShot):
             max_frames: stop after this many source frames.
             duration: stop after this many seconds of the source.
             decode, card: what is to decode, and the card of the scene; see `DecoderChoice`.
+            part: the frames that are yielded; all if None.
 
         Raises:
             UserError: the file is missing, not a video, cut off, has no decoder or not one frame that can be decoded.
@@ -67,7 +70,7 @@ class VideoReader(OneShot):
         self.damaged = 0
         self.frames_read = 0
         self._path, self._limits = Path(path), ReadLimits(max_frames, duration)
-        self._threads, self._every, self._motion_every = threads, every, motion_every
+        self._threads, self._every, self._motion_every, self._part = threads, every, motion_every, part
         super().__init__(self._path.stem, "a reader is read once; open the file again")
         self._choice = DecoderChoice(self._path.stem, decode, card)
         self._converter = FrameConverter(threads, card)
@@ -93,7 +96,13 @@ class VideoReader(OneShot):
         try:
             self._stream = first_video_stream(self._container, self._path)
             self._decoder = Decoder(
-                self._container, self._stream, self._path.stem, self._threads, self._every, self._motion_every
+                self._container,
+                self._stream,
+                self._path.stem,
+                self._threads,
+                self._every,
+                self._motion_every,
+                self._part.starts if self._part else (),
             )
             first = self._decoder.peek()
             self.damaged = self._decoder.damaged
@@ -121,22 +130,23 @@ class VideoReader(OneShot):
             codec=stream.codec_context.codec.canonical_name,
             has_audio=bool(self._container.streams.audio),
             live=False,
-            start_pts=self._decoder.start_pts,
+            start_pts=self._part.start_pts if self._part else self._decoder.start_pts,
         )
 
     def _frames(self) -> Iterator[Frame]:
         finder = None if self._motion_every is None else CompanionFinder(self._decoder.tick, self._decoder.parts)
+        first = self._part.first if self._part else 0
         try:
             for frame, index, pts in self._decoded():
                 self.damaged = self._decoder.damaged
                 # Without timestamps, the frame's place in the source is the best clock there is.
                 ticks = None if pts is None else pts - self.info.start_pts
                 time = float(index / self.info.rate if ticks is None else ticks * self.info.time_base)
-                if self._limits.reached(index, time):
+                if self._limits.reached(index, time) or (self._part and index >= self._part.last):
                     return
                 self.frames_read = index + 1
                 companion = finder and finder.add(pts if self._decoder.timed else index, frame)
-                if frame is not None and index % self._every == 0:
+                if frame is not None and index % self._every == 0 and index >= first:
                     moves = index % (self._motion_every or 1) == 0
                     earlier = companion.earlier(self._converter) if companion and moves else None
                     pixels = DecodedPixels(frame, self._converter)

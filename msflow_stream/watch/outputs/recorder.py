@@ -93,7 +93,7 @@ class Recording:
 def frames_in(path: Path) -> int:
     """Returns how many whole frames are in a video file that may be cut off."""
     count = 0
-    with suppress(OSError, ValueError, IndexError), av.open(str(path.absolute())) as container:
+    with suppress(av.FFmpegError, OSError, IndexError), av.open(str(path.absolute())) as container:
         for packet in container.demux(video=0):
             count += bool(packet.size) and not packet.is_corrupt
     return count

@@ -53,7 +53,7 @@ def events() -> list[StoredEvent]:
     closed = event("a,1", source='gate, "north"', end=2.5, end_wall=WALL, version=4, severity="high", why=REASON)
     of_file = event("c", source="clip", start_wall=None, probability=None, triggers=("surprise",), end=1.0)
     return [
-        StoredEvent(closed, WALL, "violation", True),
+        StoredEvent(closed, WALL, "violation", True, "a bicycle, again", "ann", WALL),
         StoredEvent(event("b", regions=()), WALL, None, False),
         StoredEvent(of_file, WALL, "normal", False),
     ]
@@ -109,6 +109,9 @@ def test_csv_has_a_line_per_event_that_a_reader_gets_back(events: list[StoredEve
         "label": "violation",
         "kept": "1",
         "why": REASON.text,
+        "note": "a bicycle, again",
+        "labelled_by": "ann",
+        "labelled_at": "2026-01-02T03:04:05.060000Z",
     }
     assert (second["end"], second["label"], second["kept"], second["regions"], second["why"]) == ("", "", "0", "", "")
     assert (third["start_wall"], third["probability"]) == ("", "")

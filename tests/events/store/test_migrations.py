@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import sys
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -15,6 +16,7 @@ from msflow_stream.events.store import EventStore
 from msflow_stream.events.store.connection import MIGRATIONS, VERSION_TABLE, make_engine, migrate, read_address
 from msflow_stream.events.store.tables import Base, event_values
 from msflow_stream.types import UserError
+from msflow_stream.web.access.tables import UserRow
 from tests.support.events import REASON, WALL, event, message
 
 LATER = """
@@ -22,7 +24,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "later"
-down_revision = "0002"
+down_revision = "0005"
 
 
 def upgrade():
@@ -33,7 +35,7 @@ def upgrade():
 def later_migrations(folder: Path) -> Path:
     """Those of a later version of the program, which has a column more."""
     shutil.copytree(MIGRATIONS, folder)
-    (folder / "versions" / "r0003_plates.py").write_text(LATER)
+    (folder / "versions" / "r9999_plates.py").write_text(LATER)
     return folder
 
 
@@ -51,6 +53,7 @@ def test_the_migrations_make_the_tables_that_the_program_uses(store_url: str) ->
     engine = make_engine(read_address(store_url))
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
+        assert UserRow.metadata is Base.metadata
         assert compare_metadata(context, Base.metadata) == []
     engine.dispose()
 
@@ -71,7 +74,8 @@ def test_an_old_database_is_migrated_with_all_that_is_in_it(store_url: str, tmp_
 def test_a_database_from_before_events_had_reasons_goes_on_with_them(store_url: str, tmp_path: Path) -> None:
     migrations = tmp_path / "first"
     shutil.copytree(MIGRATIONS, migrations)
-    (migrations / "versions" / "r0002_why.py").unlink()
+    for later in sorted((migrations / "versions").glob("r*.py"))[1:]:
+        later.unlink()
     url = read_address(store_url)
     if url.database and url.drivername == "sqlite":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
@@ -92,6 +96,42 @@ def test_a_database_from_before_events_had_reasons_goes_on_with_them(store_url: 
         assert store.get("old").event.why is None
 
 
+def test_what_a_watch_of_an_earlier_version_writes_while_the_database_is_migrated_is_kept(
+    store_url: str, tmp_path: Path
+) -> None:
+    migrations = tmp_path / "earlier"
+    shutil.copytree(MIGRATIONS, migrations)
+    for later in sorted((migrations / "versions").glob("r*.py"))[2:]:
+        later.unlink()
+    url = read_address(store_url)
+    if url.database and url.drivername == "sqlite":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    migrate_to(store_url, migrations)
+    columns = {name: value for name, value in event_values(event("old")).items() if value is not None}
+    columns |= {"happened": WALL, "kept": False, "regions": "[]", "tracks": "[]", "triggers": "[]", "id": ""}
+    names, marks = (", ".join(wrap(name) for name in columns) for wrap in ('"{}"'.format, ":{}".format))
+    statement, engine = text(f"INSERT INTO events ({names}) VALUES ({marks})"), make_engine(url)
+    written, migrated = 0, Event()
+
+    def write() -> None:
+        nonlocal written
+        while not (migrated.is_set() and written % 5 == 0):
+            with engine.begin() as connection:
+                connection.execute(statement, {**columns, "id": f"e{written}"})
+            written += 1
+
+    watch = Thread(target=write)
+    watch.start()
+    with EventStore(store_url) as store:
+        store.open()
+        migrated.set()
+        watch.join(60)
+        assert written > 0
+        assert sorted(one.event.id for one in store.find()) == sorted(f"e{number}" for number in range(written))
+        store.decide(["e0"], "ann", label="unsure", note="old")
+    engine.dispose()
+
+
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(store_url: str, tmp_path: Path) -> None:
     with EventStore(store_url) as store:
         store.open()
@@ -107,7 +147,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(store_url: str, tm
     with EventStore(store_url) as store:
         store.save(message("old"))
     migrations = later_migrations(tmp_path / "later")
-    with (migrations / "versions" / "r0003_plates.py").open("a") as file:
+    with (migrations / "versions" / "r9999_plates.py").open("a") as file:
         file.write("    raise RuntimeError('half way')\n")
     with pytest.raises(RuntimeError, match="half way"):
         migrate_to(store_url, migrations)

@@ -171,7 +171,7 @@ def test_an_id_may_be_cut_short_as_long_as_it_is_clear(store_url: str) -> None:
 def test_a_label_that_there_is_not_is_refused(store_url: str) -> None:
     with EventStore(store_url) as store:
         store.save(message("a"))
-        with pytest.raises(UserError, match="'maybe' is no label: give normal or violation"):
+        with pytest.raises(UserError, match="'maybe' is no label: give violation, normal or unsure"):
             store.label("a", "maybe")  # type: ignore[arg-type]
 
 

@@ -6,14 +6,18 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import IO
 
 import pytest
 
 from msflow_stream.types import UserError
+from pipelines.bench import real_watch
 from pipelines.bench.contention import ContentionJob, LostRow, Site, summary, total
 from pipelines.bench.real_watch import cameras_showing
 from tests.support.command import Command
 from tests.support.footage import SMALL, small_flags, write_clip
+from tests.support.prepared import Forked, prepared
 
 PASSES = ["--passes", 1, "--seconds", 2, "--height", 64]
 
@@ -31,6 +35,18 @@ def in_turn(monkeypatch: pytest.MonkeyPatch, command: Command) -> list[list[str]
 
     monkeypatch.setattr(Site, "_run", run)
     return ran
+
+
+@pytest.fixture
+def prepared_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Watches begin at once; their processes are real."""
+
+    def begin(command: Sequence[str], stderr: IO[str]) -> Forked:
+        python, module, name, *arguments = command
+        assert (python, module, name) == (sys.executable, "-m", "pipelines.commands.app")
+        return prepared().begin(arguments, stderr)
+
+    monkeypatch.setattr(real_watch, "subprocess", SimpleNamespace(Popen=begin))
 
 
 @pytest.fixture
@@ -75,7 +91,9 @@ def test_fit_and_score_are_measured_alone_and_side_by_side(
     assert "together, of one alone" in outcome.out
 
 
-def test_a_watch_is_measured_while_a_scene_is_fitted(site: Site, in_turn: list[list[str]]) -> None:
+def test_a_watch_is_measured_while_a_scene_is_fitted(
+    site: Site, in_turn: list[list[str]], prepared_watches: None
+) -> None:
     site.fit(1)
     (rate,) = site.watch(1)
     assert rate > 0

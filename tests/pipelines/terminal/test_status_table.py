@@ -57,6 +57,16 @@ def test_every_camera_has_one_line(width: int) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
+def test_where_there_are_nodes_each_camera_says_its_own(width: int) -> None:
+    whole = report(replace(running(), node="north-1a2b3c4d"), replace(dark(), node="south-5e6f7a8b"), unreachable())
+    head, *lines = drawn(status_table(whole, NOW, width), width)
+    assert head.split()[:2] == ["camera", "node"]
+    assert [bool(re.search("(nor|sou)", line)) for line in lines[HEADER_LINES - 1 : -1]] == [True, True, False]
+    assert all(cell_len(line) <= width for line in (head, *lines))
+    assert "node" not in drawn(status_table(report(running()), NOW, width), width)[0].split()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
 def test_a_name_is_neither_markup_nor_command(width: int) -> None:
     whole = report(running(HOSTILE), replace(running("[red]door[/red]"), scene="[/]"))
     lines = drawn(status_table(whole, NOW, width), width)
@@ -66,6 +76,13 @@ def test_a_name_is_neither_markup_nor_command(width: int) -> None:
         assert "[red]door[/red]" in lines[3]
         assert "[/]" in lines[3]
         assert 'ga"te\\one {x="y"} 1  [31m[bold]Tür 門' in lines[2]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_camera_that_learns_says_how_far_it_is(width: int) -> None:
+    young = replace(running(), phase="learning", phase_done=12.9, phase_of=30.0)
+    assert "● learning 43%" in row(report(young), "gate", width)
+    assert "● failed" in row(report(replace(young, phase="failed", phase_of=0.0)), "gate", width)
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -117,13 +117,15 @@ def threads() -> Iterator[int]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("streams", [1, 2, 4])
+@pytest.mark.parametrize("streams", [2, 4])
 @pytest.mark.parametrize("name", ["torch", "openvino"])
 def test_scores_do_not_depend_on_how_many_frames_go_at_a_time(
     asked: list[ScoreRequest], threads: int, name: EngineName, streams: int
 ) -> None:
     pytest.importorskip(name)
-    expected = score_batch(asked, scoring(ENGINES[name].make("float32", streams=1)))
+    one_by_one = ENGINES[name].make("float32", streams=1)
+    assert one_by_one.streams == 1
+    expected = score_batch(asked, scoring(one_by_one))
     engine = ENGINES[name].make("float32", streams=streams)
     inference = scoring(engine)
     assert engine.streams == min(streams, threads)

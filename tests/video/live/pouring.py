@@ -6,11 +6,11 @@ from pathlib import Path
 
 import av
 
-from msflow_stream.video.packets.packet_ring import PacketRing
+from msflow_stream.video.packets.packet_ring import PacketObserver
 
 
-def pour(ring: PacketRing, path: Path, *, start: float = 0.0, most: int | None = None) -> list[float]:
-    """Shows the ring a file as one connection, up to so many packets; returns the times of the pictures shown."""
+def pour(ring: PacketObserver, path: Path, *, start: float = 0.0, most: int | None = None) -> list[float]:
+    """Shows an observer a file as one connection, up to so many packets; returns the times of the pictures shown."""
     times: list[float] = []
     with av.open(str(path)) as container:
         stream = container.streams.video[0]

@@ -43,8 +43,8 @@ class AlertMessage(EventMessage):
         text: the same on one line.
     """
 
-    values: dict[str, Any] = field(compare=False, repr=False)
-    text: str = field(compare=False, repr=False)
+    values: dict[str, Any] = field(compare=False, repr=False, kw_only=True)
+    text: str = field(compare=False, repr=False, kw_only=True)
 
     @classmethod
     def read(cls, text: str) -> AlertMessage:
@@ -55,7 +55,7 @@ class AlertMessage(EventMessage):
         """
         values = json.loads(text)
         message = from_json(values)
-        return cls(message.kind, message.event, values, text)
+        return cls(message.kind, message.event, message.lease, values=values, text=text)
 
 
 # Returns when the receiver has the message; raises Retry or GiveUp, each with a reason in a line. It may be called
@@ -83,11 +83,13 @@ class SinkContext:
         cameras: the cameras whose events go to it at the start.
         redactor: hides the alert's secrets in a text.
         snapshot: gives the path of an event's snapshot; None where no snapshots are made.
+        node: the name of this program, where several have the same alerts; "" where it is the only one.
     """
 
     cameras: Collection[str] = ()
     redactor: Redactor = field(default_factory=lambda: Redactor(any_url=True))
     snapshot: Snapshot | None = None
+    node: str = ""
 
 
 class AlertSink(ABC):
@@ -110,6 +112,10 @@ class AlertSink(ABC):
     @abstractmethod
     def write(self, message: AlertMessage) -> None:
         """Delivers a message: a `Delivery`."""
+
+    def try_out(self, message: AlertMessage) -> None:
+        """Delivers a message about an event that is a test: a `Delivery`."""
+        self.write(message)
 
     def announce(self, cameras: Collection[str]) -> None:
         """Names the cameras that there will be messages of, after a change. From any thread."""

@@ -34,7 +34,8 @@ class Mqtt(AlertSink):
     """A broker that gets each message on PREFIX/CAMERA/event; PREFIX/CAMERA/state is ON while an event lasts.
 
     State, attributes and announcements are retained, and published anew on every connection: a broker may have
-    forgotten them. PREFIX/status is online, and by the broker's last will offline when this program is gone.
+    forgotten them. PREFIX/status is online, and by the broker's last will offline when this program is gone;
+    where several nodes publish it stays online, as the end of one is not the end of all.
     paho-mqtt connects again by itself and repeats what was not confirmed; receivers know repetitions by id and version.
     """
 
@@ -79,6 +80,10 @@ class Mqtt(AlertSink):
             state = self._topics.state(camera, self._states[camera])
         self.publish([event, attributes, state])
 
+    def try_out(self, message: AlertMessage) -> None:
+        """Publishes the message alone: nobody is to find a camera that there is not."""
+        self.publish([self._topics.event(message)])
+
     def publish(self, messages: Iterable[MqttMessage]) -> None:
         """Returns when the broker has all of it, in this order.
 
@@ -106,7 +111,7 @@ class Mqtt(AlertSink):
         """Publishes that the program is offline, and ends the connection."""
         self._closing = True
         connected = self._client.is_connected()
-        if self._greeted.is_set():
+        if self._greeted.is_set() and not self._context.node:
             with suppress(Retry):
                 self.publish([self._topics.status(OFFLINE)])
         self._ended.clear()
@@ -132,10 +137,12 @@ class Mqtt(AlertSink):
     def _new_client(self) -> paho.Client:
         settings = self._settings
         # One name for all connections: the broker ends the old one, with its last will, before it takes the new one.
-        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=settings.prefix.replace("/", "-"))
+        name = "-".join(filter(None, (settings.prefix.replace("/", "-"), self._context.node)))
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name)
         client.connect_timeout = settings.timeout
         client.reconnect_delay_set(*RECONNECT)
-        client.will_set(self._topics.status_topic, OFFLINE, qos=QOS, retain=True)
+        if not self._context.node:
+            client.will_set(self._topics.status_topic, OFFLINE, qos=QOS, retain=True)
         if settings.username is not None:
             password = settings.password.get_secret_value() if settings.password else None
             client.username_pw_set(settings.username, password)

@@ -95,6 +95,15 @@ def test_the_broker_keeps_the_state_and_what_it_is_about_but_no_event(broker: Br
     assert retained(broker.port)["site/status"] == "offline"
 
 
+def test_a_test_is_published_and_leaves_no_camera_behind(broker: Broker) -> None:
+    with Subscriber(broker.port) as subscriber:
+        sink = mqtt(broker.port)
+        sink.try_out(a_message("close", "test-1", source="test"))
+        until(lambda: events(subscriber, "test") == [("test-1", 1)])
+        sink.close()
+    assert not [topic for topic in retained(broker.port) if "test" in topic]
+
+
 def test_the_end_of_an_earlier_event_does_not_hide_that_another_one_lasts(broker: Broker) -> None:
     sink = mqtt(broker.port)
     for message in (a_message("open", "e1"), a_message("open", "e2"), a_message("close", "e1", 2)):

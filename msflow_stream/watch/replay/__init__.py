@@ -1,0 +1,1 @@
+"""Replay: what a camera recorded, and what its detector would have said of it."""

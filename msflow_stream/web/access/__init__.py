@@ -1,0 +1,1 @@
+"""Access to the console: who may see and do what."""

@@ -1,0 +1,1 @@
+"""The console: pages for people who watch cameras, in a process of its own."""

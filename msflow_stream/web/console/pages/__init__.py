@@ -1,0 +1,1 @@
+"""The pages, one file each; what a file makes by `page` and `call` is served."""

@@ -1,0 +1,1 @@
+"""Live frames and states for browsers: asked of the watch once, however many look."""
