@@ -25,7 +25,7 @@ from msflow_stream.watch.nodes import ClusterReport, NodeReport, NodeState
 from ..machine_watch import WatchJob
 from .node_desk import NodeCalls
 from .node_facts import Assignment, NodeFacts
-from .placement import MOVES, Capacity, Load, placed
+from .placement import MOVES, SETTLED, Capacity, Load, placed
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ SILENT = 5.0  # seconds without an answer, after which a node counts as gone
 STARTS = 60.0  # seconds that nodes which are starting are waited for before the first cameras are placed
 ARRIVES = 15.0  # seconds for a camera that was moved to arrive, until which no more are moved without need
 EMPTIES = 120.0  # seconds for a node that is to begin anew to be emptied
+RETURNS = 120.0  # seconds for it to be back with cameras, until which the next one is left alone
 FASTEST = 240  # frames/s of a camera; more is no rate but a clock
 STOPS = 15.0  # seconds for a node to end properly
 
@@ -106,6 +107,7 @@ class Coordinator:
         self._placing = False
         self._to_restart: deque[str] = deque()
         self._stopping: tuple[str, Future[None] | None, float] | None = None  # the node that begins anew
+        self._returning: tuple[str, float] | None = None  # the one that did so before, and since when
         self._alive = clock()
         self._thread = Thread(target=self._run, name="coordinator", daemon=True)
 
@@ -276,7 +278,7 @@ class Coordinator:
 
     def _go_on_restarting(self, now: float) -> None:
         if self._stopping is None:
-            if self._to_restart and (name := self._to_restart.popleft()) in self._nodes:
+            if self._to_restart and self._is_quiet(now) and (name := self._to_restart.popleft()) in self._nodes:
                 log.info("node %s is emptied, to begin anew", name)
                 self._stopping = name, None, now
             return
@@ -291,7 +293,25 @@ class Coordinator:
         elif stop.done() or now - since > STOPS:
             log.info("node %s begins anew", name)
             self._begin_anew(node)
-            self._stopping = None
+            self._stopping, self._returning = None, (name, now)
+
+    def _is_quiet(self, now: float) -> bool:
+        """Returns whether the node that began anew before is back, and all cameras have arrived where they were placed.
+
+        A process that begins takes the processor from those that watch on the same machine, and so does a camera.
+        """
+        if self._returning is None:
+            return True
+        name, since = self._returning
+        node = self._nodes.get(name)
+        if node is not None and now - since <= RETURNS:
+            if not self._works(node, now) or now - node.since < SETTLED:
+                return False
+            arrived = self._holders(now)
+            if any(arrived.get(camera) != place for camera, place in self._target.items()):
+                return False
+        self._returning = None
+        return True
 
     def _begin_anew(self, node: _Node) -> None:
         self._fleet.restart(node.name)

@@ -10,7 +10,7 @@ import pytest
 from msflow_stream.config.cameras import Cameras
 from msflow_stream.types import UserError
 from msflow_stream.watch.camera_outputs import WatchOutputs
-from pipelines.cluster.coordinator import SILENT, Coordinator
+from pipelines.cluster.coordinator import RETURNS, SILENT, Coordinator
 from pipelines.cluster.placement import SETTLED
 from pipelines.machine_watch import WatchJob
 from tests.cluster.fake_fleet import FakeFleet
@@ -139,11 +139,40 @@ def test_a_node_that_comes_back_gets_its_share_in_steps_and_no_camera_is_without
 def test_all_nodes_begin_anew_one_after_another_without_a_camera_that_waits(place: Place) -> None:
     place.run(5)
     place.coordinator.restart_nodes()
-    place.run(30)
+    place.run(90)
     assert place.fleet.restarted == ["a", "b", "c"]
     assert set(place.fleet.held) == set(NAMES)
     assert all(node.born == 2 for node in place.fleet.all.values())
     assert all(looks <= 3 for looks in place.fleet.unwatched.values())
+
+
+def test_the_next_node_begins_anew_when_the_one_before_is_back_and_no_camera_is_on_its_way(place: Place) -> None:
+    place.run(5)
+    place.coordinator.restart_nodes()
+    place.run(2)
+    assert place.fleet.restarted == ["a"]
+    place.fleet.all["a"].silent = True  # its process is still beginning
+    place.run(60)
+    assert place.fleet.restarted == ["a"]
+    assert place.counts == {"b": 6, "c": 6}
+    place.fleet.all["a"].silent = False
+    place.coordinator._nodes["a"].asked = None  # it answers the next time
+    place.fleet.all["a"].slow = 6  # looks until it has loaded a camera's scene
+    place.run(SETTLED + 2)
+    assert place.fleet.restarted == ["a"]
+    place.run(5)
+    assert place.fleet.restarted == ["a", "b"]
+    place.run(40)
+    assert place.fleet.restarted == ["a", "b", "c"]
+
+
+def test_a_node_that_does_not_come_back_does_not_keep_the_others_from_beginning_anew(place: Place) -> None:
+    place.run(5)
+    place.coordinator.restart_nodes()
+    place.run(2)
+    place.fleet.all["a"].silent = True
+    place.run(RETURNS + 60)
+    assert place.fleet.restarted == ["a", "b", "c"]
 
 
 def test_the_only_node_begins_anew_though_nobody_takes_its_cameras(tmp_path: Path) -> None:
