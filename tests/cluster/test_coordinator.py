@@ -149,27 +149,26 @@ def test_all_nodes_begin_anew_one_after_another_without_a_camera_that_waits(plac
 def test_the_next_node_begins_anew_when_the_one_before_is_back_and_no_camera_is_on_its_way(place: Place) -> None:
     place.run(5)
     place.coordinator.restart_nodes()
-    place.run(2)
+    place.run(4)
     assert place.fleet.restarted == ["a"]
     place.fleet.all["a"].silent = True  # its process is still beginning
     place.run(60)
     assert place.fleet.restarted == ["a"]
     assert place.counts == {"b": 6, "c": 6}
     place.fleet.all["a"].silent = False
-    place.coordinator._nodes["a"].asked = None  # it answers the next time
+    place.coordinator._nodes["a"].asked = place.coordinator._nodes["a"].telling = None  # it answers the next time
     place.fleet.all["a"].slow = 6  # looks until it has loaded a camera's scene
     place.run(SETTLED + 2)
     assert place.fleet.restarted == ["a"]
-    place.run(5)
-    assert place.fleet.restarted == ["a", "b"]
-    place.run(40)
+    place.run(60)
     assert place.fleet.restarted == ["a", "b", "c"]
 
 
 def test_a_node_that_does_not_come_back_does_not_keep_the_others_from_beginning_anew(place: Place) -> None:
     place.run(5)
     place.coordinator.restart_nodes()
-    place.run(2)
+    place.run(4)
+    assert place.fleet.restarted == ["a"]
     place.fleet.all["a"].silent = True
     place.run(RETURNS + 60)
     assert place.fleet.restarted == ["a", "b", "c"]

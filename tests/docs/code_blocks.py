@@ -12,6 +12,7 @@ from tests.support.data import REPOSITORY
 PAGES = (REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md")))
 FENCE = re.compile(r"^```(?P<language>[^\n]*)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(msflow-stream [^`]+)`")
+ASSIGNMENT = re.compile(r"[A-Z_]+=\S*")
 PROGRAMS = ("msflow-stream", "make", "pip", "uv", "docker", "ray", "cp", "python", "python3", "kubectl")
 
 
@@ -43,19 +44,18 @@ def fenced(page: Path) -> Iterator[Block]:
 
 
 def commands(page: Path) -> Iterator[Block]:
-    """Yields the commands: lines that are indented or between fences and begin with a program, and those within text."""
+    """Yields the commands: lines, indented or between fences, that begin with a program, and those within text."""
+    inside = {
+        block.line + at for block in fenced(page) if block.language == "sh" for at in range(block.text.count("\n"))
+    }
     for number, line in enumerate(page.read_text().splitlines(), 1):
         words = line.split()
-        while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
+        while words and ASSIGNMENT.fullmatch(words[0]):
             words.pop(0)
-        if (line.startswith("    ") or line[:1].isalpha()) and words and words[0] in PROGRAMS and not _is_prose(line):
+        if (line.startswith("    ") or number in inside) and words and words[0] in PROGRAMS:
             yield Block(page, number, "sh", without_comment(line))
         for inline in INLINE.findall(line):
             yield Block(page, number, "sh", inline)
-
-
-def _is_prose(line: str) -> bool:
-    return not line.startswith("    ") and not line.startswith(("python3 tests/", "msflow-stream "))
 
 
 def without_comment(line: str) -> str:
