@@ -1,16 +1,24 @@
-# make demo | test | lint | docs | cluster | gpu | peers: the first call makes .venv and installs; later calls go straight to work.
+# make demo | test | long | lint | docs | cluster | gpu | peers: the first call makes .venv and installs; later calls go straight to work.
 PYTHON ?= python3
 VENV ?= .venv
 PEERS_VENV ?= .peers-venv
 READY := $(VENV)/.ready
+SIDE_BY_SIDE = -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-.PHONY: demo test lint format docs cluster gpu gpu-wheels clean peers
+.PHONY: demo test long lint format docs cluster gpu gpu-wheels clean peers
 
 demo: $(READY)
 	$(VENV)/bin/msflow-stream demo --overwrite
 
+# All tests but those that take half a minute or more; the files run side by side. What fails is run once more, alone: four
+# tests at a time on two cores can make one of them late, which is no fault of what it tests.
 test: $(READY)
-	$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+	$(VENV)/bin/python -m pytest -m 'not long and not cluster' $(SIDE_BY_SIDE); code=$$?; \
+	if [ $$code -eq 1 ]; then $(VENV)/bin/python -m pytest -m 'not long and not cluster' --last-failed; else exit $$code; fi
+
+# Whole stories, in a browser, with cameras that fail, as README tells them: a quarter of an hour.
+long: $(READY)
+	$(VENV)/bin/python -m pytest -m long $(SIDE_BY_SIDE)
 
 lint: $(READY)
 	$(VENV)/bin/ruff format --check .
