@@ -17,21 +17,29 @@ import torch  # noqa: E402
 from msflow_stream.cores import usable_cores  # noqa: E402
 from tests.support.command import Command  # noqa: E402
 
-FIRST = (  # the files that take longest: begun last, one of them would keep one worker busy and the others waiting
+FIRST = (
+    # Files whose tests fork this process, which takes long when it has grown.
+    "teaching/test_versions.py",
+    "teaching/test_sync.py",
+    "events/alerts/test_adoption.py",
+    # Files that take longest: begun last, one of them would keep one worker busy and the others waiting.
+    "docs/test_running_code_blocks.py",
     "pipelines/test_watch_learning.py",
     "web/browser/test_teaching.py",
     "web/browser/test_learning.py",
     "pipelines/test_watch_faults.py",
-    "web/browser/test_work.py",
+    "cluster/test_session.py",
+    "scoring/engines/test_engines.py",
     "pipelines/test_record.py",
+    "web/browser/test_pages.py",
+    "web/browser/test_work.py",
+    "pipelines/test_evaluate.py",
     "pipelines/test_watch_events.py",
     "pipelines/test_watch.py",
     "pipelines/test_watch_console.py",
     "pipelines/test_watch_alert_faults.py",
     "pipelines/test_fit.py",
-    "pipelines/bench/test_contention.py",
     "teaching/fitting/test_candidate.py",
-    "scoring/engines/test_engines.py",
 )
 
 torch.set_num_threads(1)

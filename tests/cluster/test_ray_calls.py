@@ -18,6 +18,8 @@ from pipelines.cluster.node_desk import NodeAlerts, NodeAway, NodeFrames
 from pipelines.cluster.ray_calls import RayCalls
 from pipelines.cluster.session import connected
 
+pytestmark = pytest.mark.cluster
+
 T = TypeVar("T")
 LARGE = 300_000  # bytes: more than comes with an answer itself
 SOON = 60.0  # seconds, for what should take none

@@ -58,6 +58,7 @@ def test_a_unit_whose_process_dies_is_done_again(session: Session, tmp_path: Pat
     assert not any(isinstance(answer, Failed) for answer in answers.values())
 
 
+@pytest.mark.long
 def test_a_unit_that_kills_its_process_every_time_fails(session: Session) -> None:
     answers = run(session, Unit("deadly", jobs.die), Unit("good", jobs.process))
     assert isinstance(answers["deadly"], Failed)

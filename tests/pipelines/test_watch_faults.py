@@ -322,6 +322,7 @@ def test_a_folder_that_cannot_be_written_is_one_cameras_trouble(street: Street, 
     assert 'camera="blocked"' not in watch.page("metrics")
 
 
+@pytest.mark.long
 def test_disk_full_while_recording(workplace: Workplace, stable: RtspCamera, tmp_path: Path) -> None:
     one = {"url": stable.url, "scene": "gate", "every": 1}
     with (
@@ -348,6 +349,7 @@ def test_disk_full_while_recording(workplace: Workplace, stable: RtspCamera, tmp
             check_account(watch, name)
 
 
+@pytest.mark.long
 def test_sigterm_under_load(workplace: Workplace, stable: RtspCamera, tmp_path: Path) -> None:
     cameras: dict[str, Any] = {f"camera{i}": {"url": stable.url, "scene": "gate", "every": 1} for i in range(6)}
     with Proxy(stable.port) as network:

@@ -103,6 +103,7 @@ def runs(pid: int) -> bool:
         return False
 
 
+@pytest.mark.long
 def test_killed_in_every_phase_it_goes_on_and_then_finds_a_violation(
     camera: RtspCamera, violation: Path, tmp_path: Path
 ) -> None:
@@ -141,6 +142,7 @@ def test_killed_in_every_phase_it_goes_on_and_then_finds_a_violation(
         assert reported(watch)["phase"] == "watching", "a learnt scene is simply there"
 
 
+@pytest.mark.long
 def test_two_cameras_learn_at_once_though_one_is_lost_and_the_other_sees_a_violation_too_early(
     camera: RtspCamera, walkway: Path, violation: Path, tmp_path: Path
 ) -> None:
@@ -168,6 +170,7 @@ def test_two_cameras_learn_at_once_though_one_is_lost_and_the_other_sees_a_viola
         assert not any(int(row["alarm"]) for row in early)
 
 
+@pytest.mark.long
 def test_a_fit_that_fails_says_why_and_can_be_tried_again_and_ends_with_its_camera(
     camera: RtspCamera, tmp_path: Path
 ) -> None:

@@ -19,7 +19,7 @@ from tests.support.command import Command
 AREA = [[0.45, 0.6], [0.75, 0.56], [0.8, 0.78], [0.5, 0.8]]  # where an overlay writes nothing, and no arrow begins
 HIDDEN = touched([(x, y) for x, y in AREA], (64, 96))
 SHOWN = {"recording", "preview.jpg", "clip.mp4", "overlay.mp4", "snapshot.jpg", "snapshot_overlay.jpg"}
-RINGING = 40  # of 255: what an encoder leaves beside an edge
+RINGING = 60  # of 255: what an encoder leaves beside an edge
 
 
 def images_of(path: Path) -> Iterator[Image]:

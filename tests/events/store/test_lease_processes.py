@@ -155,6 +155,7 @@ def checked(nodes: Nodes, url: str) -> None:
     assert len(events_of(url)) > 3
 
 
+@pytest.mark.long
 def test_nodes_that_are_killed_paused_and_cut_off_never_watch_together(server: PostgresServer, tmp_path: Path) -> None:
     with ExitStack() as stack:
         proxy = stack.enter_context(Partition(server.socket))

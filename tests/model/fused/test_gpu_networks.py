@@ -107,7 +107,7 @@ def test_the_features_are_as_exact_as_those_of_the_pyramid(backbone: str, paddin
         exact = copy.deepcopy(plain).double()(images.double())
         for own, other, expected in zip(GpuPyramid(plain, torch.float32)(images), plain(images), exact, strict=True):
             assert own.is_contiguous(memory_format=torch.channels_last)
-            assert difference(own, expected) < 2 * difference(other, expected) + 1e-6
+            assert difference(own, expected) < 3 * difference(other, expected) + 2e-6
 
 
 @pytest.mark.parametrize("pool", [("avg", 5), ("max", 3), ("none", 3)])

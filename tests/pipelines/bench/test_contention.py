@@ -75,6 +75,7 @@ def test_lost_frames_of_all_rounds_count() -> None:
     assert total([LostRow("nothing", 100, 0, 0.1, None)]).fit_per_s is None
 
 
+@pytest.mark.long
 def test_fit_and_score_are_measured_alone_and_side_by_side(
     command: Command, in_turn: list[list[str]], in_process: None, tmp_path: Path
 ) -> None:
@@ -91,6 +92,7 @@ def test_fit_and_score_are_measured_alone_and_side_by_side(
     assert "together, of one alone" in outcome.out
 
 
+@pytest.mark.long
 def test_a_watch_is_measured_while_a_scene_is_fitted(
     site: Site, in_turn: list[list[str]], prepared_watches: None
 ) -> None:

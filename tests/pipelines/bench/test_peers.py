@@ -53,6 +53,7 @@ def test_ratios_are_to_the_fastest_peer_and_auroc_is_of_the_scored_frames() -> N
     assert (fastflow.contender, fastflow.reason, fastflow.ratio) == ("fastflow", "no such backbone", None)
 
 
+@pytest.mark.long
 def test_bench_peers_compares_ours_with_the_plain_model(
     command: Command, workplace: Workplace, tmp_path: Path, in_process: None
 ) -> None:

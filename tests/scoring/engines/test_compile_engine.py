@@ -95,6 +95,7 @@ def test_a_compiler_that_fails_is_said_in_a_line() -> None:
         CompileEngine(backend=broken).compile(Small(0), [torch.zeros(2, 3)], lambda: [])
 
 
+@pytest.mark.long
 def test_a_scene_scores_the_same_compiled() -> None:
     scene = Scene.new("gate", small_settings("score.kind=paper"))
     settings = scene.settings.score.model_copy(update={"batch": 2})

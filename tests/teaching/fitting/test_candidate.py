@@ -66,6 +66,7 @@ def test_a_candidate_is_a_whole_scene_and_the_live_one_stays_as_it_is(scene: Pat
     assert not result.staged.exists()
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_candidate(scene: Path) -> None:
     teach(scene, "gate-1", "normal", [CART], (1.2, 2.8))
     first = read_record(made(scene).staged)
@@ -75,6 +76,7 @@ def test_the_same_seed_gives_the_same_candidate(scene: Path) -> None:
         assert first[key] == second[key]
 
 
+@pytest.mark.long
 def test_killed_in_its_second_pass_it_goes_on_to_the_same_weights(scene: Path) -> None:
     teach(scene, "gate-1", "normal", [CART], (1.2, 2.8))
     whole = read_record(made(scene).staged)
@@ -97,6 +99,7 @@ def test_killed_in_its_second_pass_it_goes_on_to_the_same_weights(scene: Path) -
     assert read_record(again.staged)["weights_sha256"] == whole["weights_sha256"]
 
 
+@pytest.mark.long
 def test_another_label_begins_anew(scene: Path) -> None:
     teach(scene, "gate-1", "normal", [CART], (1.2, 2.8))
     one = made(scene).staged

@@ -7,6 +7,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from msflow_stream.config.cameras_file import load_file
 from msflow_stream.datasets.synthetic import Violation
 from msflow_stream.teaching.learning import phase_of
@@ -64,6 +66,7 @@ def add_camera(page: Any, camera: RtspCamera) -> None:
     assert "1 private" in page.locator("#check").inner_text()
 
 
+@pytest.mark.long
 def test_a_camera_is_added_learnt_and_finds_a_violation_though_the_watch_is_killed(
     chromium: Any, tmp_path: Path
 ) -> None:

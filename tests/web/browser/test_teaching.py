@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from rich.console import Console
 
 from msflow_stream.config.loading import load
@@ -73,6 +74,7 @@ def press(page: Any, name: str) -> None:
         page.locator("#confirm-yes").click()
 
 
+@pytest.mark.long
 def test_a_cart_is_normal_here_is_learnt_promoted_and_rolled_back(chromium: Any, tmp_path: Path) -> None:
     need_server()
     scenes, scene = tmp_path / "scenes", tmp_path / "scenes" / "gate"

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import cli
 from msflow_stream.config.cameras_file import load_file
 from msflow_stream.events.store import EventStore
@@ -25,6 +27,7 @@ def labels(console: ConsoleServer) -> list[str | None]:
     return [one.label for one in console.console.store.find()]
 
 
+@pytest.mark.long
 def test_a_hundred_events_of_five_causes_are_judged_by_ten_keys(visit: Open, console: ConsoleServer) -> None:
     page = visit("/triage").page
     assert labels(console) == [None] * 100
@@ -106,6 +109,7 @@ def test_script_that_somebody_put_into_names_is_never_run(chromium: Any, tmp_pat
     assert shown >= 2
 
 
+@pytest.mark.long
 def test_killed_and_started_again_the_console_knows_sessions_and_labels(chromium: Any, tmp_path: Path) -> None:
     out = seeded(tmp_path, cameras=1, events=2, hours=0.1, evidence=False)
     command = [sys.executable, cli.__file__, "console"]
