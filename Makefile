@@ -1,11 +1,13 @@
-# make demo | test | long | lint | docs | cluster | gpu | peers: the first call makes .venv and installs; later calls go straight to work.
+# make demo | test | long | lint | docs | lowest | licences | dist | cluster | gpu | peers: the first call makes .venv and installs; later calls go straight to work.
 PYTHON ?= python3
 VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
+TESTS ?=
 PEERS_VENV ?= .peers-venv
 READY := $(VENV)/.ready
 SIDE_BY_SIDE = -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-.PHONY: demo test long lint format docs cluster gpu gpu-wheels clean peers
+.PHONY: demo test long lint format docs lowest lowest-versions licences dist cluster gpu gpu-wheels clean peers
 
 demo: $(READY)
 	$(VENV)/bin/msflow-stream demo --overwrite
@@ -13,7 +15,7 @@ demo: $(READY)
 # All tests but those that take half a minute or more; the files run side by side. What fails is run once more, alone: four
 # tests at a time on two cores can make one of them late, which is no fault of what it tests.
 test: $(READY)
-	$(VENV)/bin/python -m pytest -m 'not long and not cluster' $(SIDE_BY_SIDE); code=$$?; \
+	$(VENV)/bin/python -m pytest -m 'not long and not cluster' $(SIDE_BY_SIDE) $(TESTS); code=$$?; \
 	if [ $$code -eq 1 ]; then $(VENV)/bin/python -m pytest -m 'not long and not cluster' --last-failed; else exit $$code; fi
 
 # Whole stories, in a browser, with cameras that fail, as README tells them: a quarter of an hour.
@@ -33,6 +35,26 @@ format: $(READY)
 # The documentation, in docs/build/html; a warning is an error.
 docs: $(READY)
 	$(VENV)/bin/python -m sphinx -W -q -b html docs docs/build/html
+
+# The lower bounds of pyproject.toml hold: what those versions could break is run with them, in an environment of its own.
+lowest:
+	$(MAKE) test VENV=.lowest-venv CONSTRAINTS=constraints-lowest.txt TESTS='$(foreach part,$(LOWEST),tests/$(part))'
+
+LOWEST = config datasets evaluation events model release results scenes scoring stream video test_api.py test_package.py \
+  pipelines/test_score.py pipelines/test_score_events.py pipelines/test_calibrate.py pipelines/test_convert.py
+
+# Which versions those are; needs uv and a network.
+lowest-versions:
+	uv pip compile --quiet --upgrade --resolution lowest-direct --python-version 3.11 --extra dev --no-annotate --no-header \
+	  --output-file constraints-lowest.txt pyproject.toml
+
+# The tables of docs/licenses.md, of what is installed.
+licences: $(READY)
+	$(VENV)/bin/python -m release.licences
+
+# In dist/, the source distribution, the wheel and the bill of materials of what is committed.
+dist: $(READY)
+	$(VENV)/bin/python -m release.dist
 
 # Tests on three nodes of Ray, on this machine: some minutes.
 cluster: $(READY)
@@ -55,10 +77,10 @@ $(PEERS_VENV)/.ready: tests/peers/requirements.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS_VENV) .gpu-wheels gpu-report.json .import_linter_cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(PEERS_VENV) .lowest-venv .gpu-wheels gpu-report.json .import_linter_cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -c "import sys; sys.exit('Python 3.11 or newer is needed, this is ' + sys.version.split()[0] if sys.version_info < (3, 11) else 0)"
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(VENV)/bin/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]'
 	touch $@

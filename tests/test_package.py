@@ -1,17 +1,49 @@
-"""The wheel, installed into an environment of its own, far from the checkout."""
+"""What a release consists of; and its wheel, installed into an environment of its own, far from the checkout."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
+import zipfile
+from email.message import Message
+from email.parser import BytesParser
 from pathlib import Path
 
 import pytest
 
+import msflow_stream
+from release.dist import build
 from tests.support.data import REPOSITORY
 from tests.support.footage import small_flags
+
+WEB = REPOSITORY / "msflow_stream" / "web"
+COMMITTED = 1_767_225_600  # the first second of 2026, for the time of a commit
+
+
+class Built:
+    """A source distribution and the wheel that is made from it, twice: of two copies, made at two times.
+
+    What a build could be led astray by is different the second time: the folder and who may read the files.
+    """
+
+    def __init__(self, folder: Path, names: list[str]) -> None:
+        self.sdist, self.wheel = self._built(folder / "one", names)
+        before = os.umask(0o077)
+        try:
+            self.again = self._built(folder / "another" / "place", names)
+        finally:
+            os.umask(before)
+
+    def _built(self, folder: Path, names: list[str]) -> tuple[Path, Path]:
+        for name in names:
+            to = folder / "source" / name
+            to.parent.mkdir(parents=True, exist_ok=True)
+            to.write_bytes((REPOSITORY / name).read_bytes())
+        return build(folder / "source", folder / "dist", COMMITTED)
 
 
 class Installed:
@@ -34,20 +66,59 @@ def run(command: list[object], cwd: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    folder = tmp_path_factory.mktemp("package")
-    source = folder / "source"
+def sources() -> list[str]:
+    """The files of the repository, committed or not."""
+    if not (REPOSITORY / ".git").exists():
+        pytest.skip("what belongs to the repository is known in a clone of it only")
     names = run(["git", "ls-files", "-co", "--exclude-standard"], REPOSITORY).splitlines()
-    for name in names:  # a build leaves files beside its sources
-        if not name.startswith("tests/") and (REPOSITORY / name).is_file():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            (source / name).write_bytes((REPOSITORY / name).read_bytes())
-    run(
-        [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, source],
-        folder,
-    )
-    (wheel,) = folder.glob("*.whl")
-    return Installed(folder / "environment", wheel)
+    return [name for name in names if (REPOSITORY / name).is_file()]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, sources: list[str]) -> Built:
+    return Built(tmp_path_factory.mktemp("built"), sources)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory, built: Built) -> Installed:
+    return Installed(tmp_path_factory.mktemp("package") / "environment", built.wheel)
+
+
+def metadata(built: Built) -> Message:
+    with zipfile.ZipFile(built.wheel) as wheel:
+        (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+        return BytesParser().parsebytes(wheel.read(name))
+
+
+def test_two_builds_at_two_places_are_the_same_byte_for_byte(built: Built) -> None:
+    for one, another in zip((built.sdist, built.wheel), built.again, strict=True):
+        assert one.name == another.name
+        assert one.read_bytes() == another.read_bytes()
+
+
+def test_the_source_distribution_has_what_the_repository_has(built: Built, sources: list[str]) -> None:
+    with tarfile.open(built.sdist) as archive:
+        names = {member.name.partition("/")[2] for member in archive if member.isfile()}
+    missing = {name for name in sources if not name.startswith(".")} - names
+    added = names - set(sources)
+    assert missing == set()
+    assert {name for name in added if not name.startswith("msflow_stream.egg-info/")} == {"PKG-INFO", "setup.cfg"}
+
+
+def test_its_version_is_that_of_the_package(built: Built) -> None:
+    assert metadata(built)["Version"] == msflow_stream.__version__
+    assert built.wheel.name == f"msflow_stream-{msflow_stream.__version__}-py3-none-any.whl"
+    assert built.sdist.name == f"msflow_stream-{msflow_stream.__version__}.tar.gz"
+
+
+def test_the_licences_of_all_that_is_in_it_come_with_it(built: Built) -> None:
+    assert metadata(built)["License-Expression"] == "Apache-2.0 AND MIT"
+    stated = metadata(built).get_all("License-File") or []
+    with zipfile.ZipFile(built.wheel) as wheel:
+        held = {name.partition(".dist-info/licenses/")[2] for name in wheel.namelist()}
+    vendored = {path.with_suffix(".LICENSE").name for path in (WEB / "static" / "vendor").iterdir()}
+    assert set(stated) <= held
+    assert {Path(name).name for name in stated} == {"LICENSE", *vendored}
 
 
 def test_it_owns_one_import_name(installed: Installed) -> None:
@@ -71,11 +142,10 @@ def test_the_settings_that_come_with_it_are_found(installed: Installed, data: st
 
 
 def test_the_console_comes_with_its_pages_and_assets(installed: Installed) -> None:
-    web = REPOSITORY / "msflow_stream" / "web"
     own = {
-        str(path.relative_to(web))
+        str(path.relative_to(WEB))
         for folder in ("static", "templates")
-        for path in (web / folder).rglob("*")
+        for path in (WEB / folder).rglob("*")
         if path.is_file()
     }
     there = installed.packages / "msflow_stream" / "web"
