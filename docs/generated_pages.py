@@ -31,9 +31,18 @@ def commands_page() -> str:
     for name in [name for name, one in command.commands.items() if one.hidden]:
         del command.commands[name]
     page = get_docs_for_click(obj=command, ctx=typer.Context(command), name="msflow-stream", title="Commands")
+    for one in _all_of(command):
+        page = page.replace(f"`{one.name}`: {one.get_short_help_str()}", f"`{one.name}`: {one.get_short_help_str(500)}")
     title, _, rest = page.partition("\n\n")
     intro = "After this page you know every command and every option. `msflow-stream COMMAND --help` says the same."
     return f"{title}\n\n{intro}\n\n{rest}"
+
+
+def _all_of(command: Any) -> Iterator[Any]:
+    """Yields the commands below a command."""
+    for one in getattr(command, "commands", {}).values():
+        yield one
+        yield from _all_of(one)
 
 
 def settings_page() -> str:

@@ -31,11 +31,15 @@ SOUND = "audiotestsrc is-live=true ! alawenc ! rtppcmapay name=pay1 pt=8 "
 
 
 class Playlist:
-    """The access units of what plays now, one after the other, each with its number."""
+    """The access units of what plays now.
+
+    A server has a stream for each port that its clients name, which proxies make many: each of them has all units.
+    """
 
     def __init__(self) -> None:
         self._units: list[bytes] = []
-        self._next = 0
+        self._next: dict[object, tuple[list[bytes], int]] = {}  # for each stream: what it plays, and what comes next
+        self._latest = 0  # what a new stream goes on from, as a camera would
         self.rate = RATE
         self.ready = threading.Event()
 
@@ -47,12 +51,15 @@ class Playlist:
             (size,) = struct.unpack_from(">I", content, place)
             units.append(content[place + 4 : place + 4 + size])
             place += 4 + size
-        self._units, self._next, self.rate = units, 0, rate
+        self._units, self._latest, self.rate = units, 0, rate
         self.ready.set()
 
-    def unit(self) -> bytes:
-        units, number = self._units, self._next
-        self._next = number + 1
+    def unit(self, stream: object) -> bytes:
+        units, number = self._next.get(stream, (self._units, self._latest))
+        if units is not self._units:
+            units, number = self._units, 0
+        self._next[stream] = units, number + 1
+        self._latest = max(self._latest, number + 1)
         return units[number % len(units)]
 
 
@@ -73,7 +80,7 @@ def serve(port: str, encoding: str, loss: str, login: list[str]) -> None:
 
         def push(source: object, _: int) -> None:
             nonlocal now
-            buffer = Gst.Buffer.new_wrapped(playlist.unit())
+            buffer = Gst.Buffer.new_wrapped(playlist.unit(media))
             buffer.pts = buffer.dts = now
             buffer.duration = Gst.SECOND // playlist.rate
             now += buffer.duration
