@@ -11,7 +11,7 @@ from typer.cli import get_docs_for_click
 
 from msflow_stream.config.cameras_file import json_schema
 from msflow_stream.config.settings import Settings
-from pipelines.commands.app import app
+from pipelines.commands.app import EXIT_CODES, app
 
 Schema = Mapping[str, Any]
 BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
@@ -30,12 +30,18 @@ def commands_page() -> str:
     command = typer.main.get_command(app)
     for name in [name for name, one in command.commands.items() if one.hidden]:
         del command.commands[name]
+    command.epilog = None  # the exit codes in it get a table
     page = get_docs_for_click(obj=command, ctx=typer.Context(command), name="msflow-stream", title="Commands")
     for one in _all_of(command):
         page = page.replace(f"`{one.name}`: {one.get_short_help_str()}", f"`{one.name}`: {one.get_short_help_str(500)}")
     title, _, rest = page.partition("\n\n")
     intro = "After this page you know every command and every option. `msflow-stream COMMAND --help` says the same."
-    return f"{title}\n\n{intro}\n\n{rest}"
+    return f"{title}\n\n{intro}\n\n{rest}\n{_exit_codes()}"
+
+
+def _exit_codes() -> str:
+    rows = [f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()]
+    return "\n".join(["## Exit codes", "", "| code | |", "|---|---|", *rows, ""])
 
 
 def _all_of(command: Any) -> Iterator[Any]:

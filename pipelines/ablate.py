@@ -35,6 +35,7 @@ from .storage.copies import local_copy
 from .storage.places import Place, place
 from .storage.urls import Spec, absolute, joined
 from .storage.weights import pyramid_at, weights_at, with_weights_at
+from .terminal.consoles import summary_console, trouble_console
 from .terminal.progress import number, progress, table
 from .units import Failed, Here, Unit, UnitRunner
 
@@ -128,7 +129,7 @@ def ablate(
     Raises:
         UserError: an unknown table, no such data, a file of other settings in `out`, or a class that failed.
     """
-    console, runner = console or Console(), runner or Here()
+    console, runner = console or summary_console(), runner or Here()
     if job.table not in TABLES:
         raise UserError(f"no table {job.table!r}: there are {', '.join(TABLES)}")
     out = place(job.out if isinstance(runner, Here) else absolute(job.out))
@@ -208,7 +209,7 @@ def _run(
             raise answer.error
         else:
             failed.append(one.key)
-            console.print(f"[red]{one.key} failed:[/] {answer.text}", highlight=False)
+            trouble_console(console).print(f"[red]{one.key} failed:[/] {answer.text}", highlight=False)
 
     runner.run(work, note, f"table {job.table}")
     if failed:

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from msflow_stream.config.engines import EngineName, EnginePrecision
 from msflow_stream.config.loading import load as load_settings
 from msflow_stream.config.loading import load_for_scoring
@@ -22,6 +20,7 @@ from msflow_stream.video.sources import Reader, open_source, source_name
 
 from .fit import FitJob
 from .fit import fit as fit_job
+from .terminal.consoles import silence, summary_console
 from .terminal.progress import progress as progress_bars
 
 if TYPE_CHECKING:
@@ -58,11 +57,10 @@ def fit(
     if not sources:
         raise UserError("give at least one source of normal footage")
     all_settings = settings if isinstance(settings, Settings) else load_settings(None, _overrides(settings))
-    job = FitJob(device=device, overwrite=overwrite, resume=not overwrite, quiet=not progress)
-    console = Console(stderr=True, quiet=not progress)
-    with tempfile.TemporaryDirectory() as passing:
+    job = FitJob(device=device, overwrite=overwrite, resume=not overwrite)
+    with tempfile.TemporaryDirectory() as passing, silence(not progress):
         folder = Path(passing) / DEFAULT_NAME if save is None else Path(save)
-        outcome = fit_job([str(one) for one in sources], folder, all_settings, job, console)
+        outcome = fit_job([str(one) for one in sources], folder, all_settings, job, summary_console(stderr=True))
         if outcome.state == "interrupted":
             raise KeyboardInterrupt
         return Scene.load(folder)

@@ -29,6 +29,7 @@ from .build_mstc_video import BuildJob, MstcVideo, is_whole, remove, write_video
 from .storage.copies import local_copy
 from .storage.places import place
 from .storage.urls import Spec, absolute, is_url, last_part, parent
+from .terminal.consoles import summary_console, trouble_console
 from .terminal.progress import progress, table
 from .units import Failed, Here, Unit, UnitRunner
 
@@ -53,7 +54,7 @@ def build_mstc(
         UserError: another tree than ShanghaiTech Campus, `out` is something else, or, after all are done, the number
             of videos that failed.
     """
-    job, console = job or BuildJob(), console or Console()
+    job, console = job or BuildJob(), console or summary_console()
     if job.index_only and job.quality is not None:
         raise UserError("--index-only writes no images: give it without --quality")
     if job.index_only and is_url(source):
@@ -162,7 +163,8 @@ def _build_on(
 
 
 def _say_failed(console: Console, video: MstcVideo, why: str) -> None:
-    console.print(f"[red]failed:[/] {video.split} {video.clip.name}: {escape(why)}", highlight=False, soft_wrap=True)
+    said = f"[red]failed:[/] {video.split} {video.clip.name}: {escape(why)}"
+    trouble_console(console).print(said, highlight=False, soft_wrap=True)
 
 
 def _manifest(

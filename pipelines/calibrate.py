@@ -40,6 +40,7 @@ from .storage.copies import local_copy
 from .storage.places import place
 from .storage.sources import expanded, local_sources
 from .storage.urls import Spec, absolute, is_url, last_part, located, parent
+from .terminal.consoles import summary_console, trouble_console
 from .terminal.progress import progress
 from .terminal.tables import diagnostics
 from .units import Failed, Here, Unit, UnitRunner, Warm
@@ -91,7 +92,7 @@ def calibrate(
     Raises:
         UserError: no such scene, no normal scores, bad sources.
     """
-    console, runner = console or Console(), runner or Here()
+    console, runner = console or summary_console(), runner or Here()
     if not (math.isfinite(job.rate) and job.rate > 0):
         raise UserError(f"false alarms per hour are a number above 0, not {job.rate}")
     if not job.normal and (job.engine or job.precision):
@@ -165,7 +166,7 @@ def _score_on(
 
     def note(unit: Unit, normal: NormalStatistics | Failed) -> None:
         if isinstance(normal, Failed):
-            console.print(f"[red]{unit.key} failed:[/] {normal.text}", highlight=False)
+            trouble_console(console).print(f"[red]{unit.key} failed:[/] {normal.text}", highlight=False)
         else:
             found[unit.key] = normal
 

@@ -18,14 +18,16 @@ from msflow_stream.logs import one_line
 from msflow_stream.types import UserError
 from msflow_stream.watch.event_router import DATABASE
 from msflow_stream.watch.event_router import store_url as watched_store
-from msflow_stream.web.access.accounts import Accounts, normal_name
+from msflow_stream.web.access.accounts import Account, Accounts, normal_name
 from msflow_stream.web.access.passwords import MOST
 from msflow_stream.web.access.roles import Role
 from msflow_stream.web.watch_record import WatchRecord
 
+from .terminal.listing import Form, Row, print_rows
 from .terminal.progress import table
 
 COLUMNS = ["name", "role", "cameras", "since", "last seen"]
+NAMES = ("name", "role", "cameras", "created", "last_seen")
 
 
 def add(store_url: str, name: str, role: Role, cameras: Sequence[str] | None, console: Console) -> None:
@@ -43,10 +45,13 @@ def add(store_url: str, name: str, role: Role, cameras: Sequence[str] | None, co
             _say(console, "nobody is an admin yet: `msflow-stream console user role NAME admin` makes one")
 
 
-def list_users(store_url: str, console: Console) -> None:
-    """Prints a table of the users."""
+def list_users(store_url: str, console: Console, form: Form = "table") -> None:
+    """Prints the users; None for cameras is all of them."""
     with _open(store_url) as store:
         found = Accounts(store).all()
+    if form != "table":
+        print_rows(console, form, NAMES, [_values(one) for one in found])
+        return
     if not found:
         _say(console, "no users: the console can be used at this machine only, by whoever sits there")
         return
@@ -131,8 +136,11 @@ def ask_password() -> str:
         if not line:
             raise UserError("no password on standard input: give it as one line, or call this in a terminal")
         return line
-    first = getpass.getpass("password: ")
-    if first != getpass.getpass("once more: "):
+    try:
+        first, again = getpass.getpass("password: "), getpass.getpass("once more: ")
+    except EOFError:
+        raise UserError("no password: type one, and the same once more") from None
+    if first != again:
         raise UserError("the two passwords differ: try again")
     return first
 
@@ -153,6 +161,11 @@ def camera_names(text: str) -> list[str] | None:
 
 def _cameras(cameras: Sequence[str] | None) -> str:
     return "all cameras" if cameras is None else ", ".join(cameras) or "no camera"
+
+
+def _values(user: Account) -> Row:
+    values = (user.name, str(user.role), user.cameras, user.created, user.seen)
+    return dict(zip(NAMES, values, strict=True))
 
 
 def _day(moment: datetime | None) -> str:

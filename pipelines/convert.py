@@ -15,6 +15,8 @@ from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.export import INPUT, OUTPUTS, SUFFIXES, WRITERS, Standalone, Target
 from msflow_stream.types import UserError
 
+from .terminal.consoles import summary_console
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportJob:
@@ -49,7 +51,7 @@ def export(folder: Path, job: ExportJob, console: Console | None = None) -> None
     WRITERS[job.to](model, job.out)
     _, height, width, _ = model.example.shape
     size = scene.settings.input.size
-    console = console or Console()
+    console = console or summary_console()
     console.print(f"[bold]{job.out}[/] scores on its own:", highlight=False)
     console.print(f"  in   {INPUT}: uint8 B x {height} x {width} x 3, RGB", highlight=False)
     console.print(f"  out  {', '.join(OUTPUTS[:-1])}: float32 B", highlight=False)
@@ -114,7 +116,7 @@ def import_checkpoint(
     scene.flow = flow
     scene.record = {"imported": file.name, "passes": checkpoint.epoch, "versions": versions()}
     scene.save(folder, overwrite)
-    (console or Console()).print(
+    (console or summary_console()).print(
         f"scene [bold]{scene.name}[/]: {backbone} at {size[0]}x{size[1]}, blocks {checkpoint.blocks}; "
         f"not calibrated, so it scores but raises no alarms; saved in {folder}"
     )

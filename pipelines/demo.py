@@ -7,7 +7,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 
@@ -24,6 +23,7 @@ from . import packaged_config
 from .fit import FitJob, fit
 from .score import score
 from .score_source import ScoreJob
+from .terminal.consoles import summary_console
 from .terminal.progress import progress
 
 SIZE, RATE = (320, 240), Fraction(25)
@@ -60,7 +60,7 @@ def demo(
     """
     if out.exists() and not overwrite:
         raise UserError(f"{out} exists already: choose another --out or give --overwrite")
-    console = Console()
+    console = summary_console()
     settings = load(packaged_config("demo"), overrides)
     for name in ("labels", "masks"):
         (out / name).mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import socket
@@ -10,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -28,6 +27,7 @@ from msflow_stream.machine import cache_folder, usable_memory
 from msflow_stream.model.packaged import SHA256, weights_file
 from msflow_stream.types import UserError
 
+from .terminal.listing import Form, print_rows
 from .terminal.progress import table
 
 State = Literal["good", "slow", "missing"]
@@ -61,19 +61,19 @@ class Finding:
     mend: str = ""
 
 
-def doctor(out: Path, as_json: bool = False, console: Console | None = None) -> bool:
+def doctor(out: Path, form: Form = "table", console: Console | None = None) -> bool:
     """Prints what was found, the worst last; True if nothing is missing.
 
     Args:
         out: the folder that a watch would write to; its disk is looked at.
-        as_json: prints a list of objects instead of a table.
+        form: a table, or what programs read.
         console: for results.
     """
-    findings = list(found(out))
-    if as_json:
-        print(json.dumps([asdict(one) for one in findings], indent=2))  # noqa: T201  for machines
+    findings, console = list(found(out)), console or Console()
+    if form == "table":
+        _show(findings, console)
     else:
-        _show(findings, console or Console())
+        print_rows(console, form, [one.name for one in fields(Finding)], [asdict(one) for one in findings])
     return not any(one.state == "missing" for one in findings)
 
 

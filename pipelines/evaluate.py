@@ -26,6 +26,7 @@ from .storage.copies import local_copy
 from .storage.places import Place, place
 from .storage.urls import Spec, absolute, is_url, joined
 from .storage.weights import weights_at
+from .terminal.consoles import summary_console, trouble_console
 from .terminal.tables import print_events, print_summary
 from .units import Failed, Here, Unit, UnitRunner
 
@@ -82,7 +83,7 @@ def evaluate(
     Raises:
         UserError: no such data, results of other settings in `out`, or, after all the others, classes that failed.
     """
-    console, runner = console or Console(), runner or Here()
+    console, runner = console or summary_console(), runner or Here()
     out = place(job.out if isinstance(runner, Here) else absolute(job.out))
     with local_copy(job.root) as root:
         units = find_units(job.data, root, job.classes)
@@ -91,7 +92,7 @@ def evaluate(
         said = set(failed)
         results = _with_earlier(find_units(job.data, root), job, out, settings, results, failed)
     for name in failed.keys() - said:
-        console.print(f"[red]{name} failed:[/] {failed[name]}", highlight=False)
+        trouble_console(console).print(f"[red]{name} failed:[/] {failed[name]}", highlight=False)
     summary = summarise(job.data, settings, results, failed) | {"frames": job.frames}
     if results:
         _write(job, out, results, summary, console)
@@ -117,7 +118,7 @@ def _evaluated(
     def note(work: Unit, result: list[Result] | Failed) -> None:
         done[work.key] = result
         if isinstance(result, Failed):
-            console.print(f"[red]{work.key} failed:[/] {result.text}", highlight=False)
+            trouble_console(console).print(f"[red]{work.key} failed:[/] {result.text}", highlight=False)
 
     works = {unit.name: _works(unit, job, out, settings, console, runner) for unit in units}
     runner.run([work for group in works.values() for work in group], note, f"evaluating {job.data}")

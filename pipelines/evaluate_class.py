@@ -30,6 +30,7 @@ from .storage.held import held
 from .storage.places import Place
 from .storage.urls import Spec
 from .storage.weights import pyramid_at
+from .terminal.consoles import summary_console, trouble_console
 from .terminal.progress import progress
 
 Result = dict[str, Any]
@@ -73,7 +74,7 @@ def evaluate_class(run: ClassRun, unit: EvaluationUnit | None = None, console: C
         unit: the class, if it was found already.
         console: for results.
     """
-    console = console or Console()
+    console = console or summary_console()
     with _found(run) if unit is None else nullcontext(unit) as found:
         return [_one(found, run, seed, console) for seed in run.seeds]
 
@@ -100,7 +101,8 @@ def _one(unit: EvaluationUnit, run: ClassRun, seed: int, console: Console) -> Re
         out.forget(part)
         out.forget(f"scenes/{scene.name}")
     if not result["masks"]:
-        console.print(f"{unit.name}: not every anomalous case has a mask, so there are no metrics of pixels")
+        said = f"{unit.name}: not every anomalous case has a mask, so there are no metrics of pixels"
+        trouble_console(console).print(said)
     return result
 
 

@@ -12,11 +12,13 @@ from rich.markup import escape
 from msflow_stream.events.evidence.event_files import evidence_folder, mark_kept
 from msflow_stream.events.evidence.event_folder import KEEP
 from msflow_stream.events.store import UNCHANGED, EventFilter, EventStore, Label, StoredEvent
-from msflow_stream.events.store.export import to_coco, to_csv, to_full_json
+from msflow_stream.events.store.export import CSV_COLUMNS, to_coco, to_csv, to_full_json, to_values
 from msflow_stream.files import replaced
 from msflow_stream.logs import one_line
 from msflow_stream.types import Box, Event, Track, UserError
 
+from .terminal.consoles import trouble_console
+from .terminal.listing import Form, print_facts, print_rows
 from .terminal.progress import clock, number, table
 
 Format = Literal["csv", "json", "coco"]
@@ -24,10 +26,13 @@ COLUMNS = ["camera", "start", "duration", "severity", "triggers", "peak", "proba
 LINE = 1000  # characters: longer than any row
 
 
-def list_events(store_url: str, which: EventFilter, console: Console) -> None:
-    """Prints a table of events, newest first."""
+def list_events(store_url: str, which: EventFilter, console: Console, form: Form = "table") -> None:
+    """Prints events, newest first."""
     with _open(store_url) as store:
         found, name = store.find(which), store.name
+    if form != "table":
+        print_rows(console, form, CSV_COLUMNS, [to_values(stored) for stored in found])
+        return
     if not found:
         console.print(f"no {'events' if which == EventFilter(limit=which.limit) else 'such events'} in {escape(name)}")
         return
@@ -39,11 +44,16 @@ def list_events(store_url: str, which: EventFilter, console: Console) -> None:
     console.width = width
 
 
-def show(store_url: str, id: str, folder: Path, console: Console) -> None:
+def show(store_url: str, id: str, folder: Path, console: Console, form: Form = "table") -> None:
     """Prints all that is known of an event, and its files in the folder that `watch` writes."""
     with _open(store_url) as store:
         stored = store.get(id)
     event = stored.event
+    files = sorted(evidence_folder(folder, event).glob("*"))
+    kept = stored.kept or any(path.name == KEEP for path in files)
+    if form != "table":
+        print_facts(console, form, {**to_values(stored), "kept": kept, "files": files})
+        return
     rows = [*zip(COLUMNS, _cells(stored), strict=True), ("scene", event.scene), ("version", str(event.version))]
     rows.append(("of the source", f"{clock(event.start)} to {'now' if event.end is None else clock(event.end)}"))
     rows.append(("peak at", f"{clock(event.peak_time)}, frame {event.peak_index}"))
@@ -53,8 +63,6 @@ def show(store_url: str, id: str, folder: Path, console: Console) -> None:
     rows += [("note", line) for line in (stored.note or "").splitlines()]
     rows += [("region", _box(box)) for box in event.regions]
     rows += [(f"track {track.number}", _track(track)) for track in event.tracks]
-    files = sorted(evidence_folder(folder, event).glob("*"))
-    kept = stored.kept or any(path.name == KEEP for path in files)
     rows.append(("evidence", "is kept" if kept else "goes when it is old"))
     rows += [("file", str(path)) for path in files]
     console.print(table("event", ["", ""], [[name, _plain(value)] for name, value in rows]))
@@ -82,7 +90,7 @@ def export(store_url: str, which: EventFilter, form: Format, out: Path | None, f
     if out is not None or not found:
         console.print(f"{_count(len(found) - left_out)} in {escape(str(out or 'the export'))}")
     if left_out:
-        console.print(f"left out, as the snapshot is gone: {_count(left_out)}")
+        trouble_console(console).print(f"left out, as the snapshot is gone: {_count(left_out)}")
 
 
 def label(store_url: str, id: str, value: Label | None, note: str | None, console: Console) -> None:

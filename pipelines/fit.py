@@ -49,6 +49,7 @@ from msflow_stream.video.privacy import PrivacyAreas
 from msflow_stream.video.sources import expand_sources, is_live, open_source
 
 from .record import RecordJob, record
+from .terminal.consoles import summary_console
 from .terminal.progress import progress
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,6 @@ class FitJob:
         tensorboard: folder for TensorBoard, which has a run per scene in it.
         stride: of every so many sampled frames one is learnt from, where there are very many.
         tell: told how far it is, often.
-        quiet: no bar is shown.
         by: who has it fitted, for the record; "" where that is not known.
         privacy: what is black in the small view that the scene keeps.
     """
@@ -80,7 +80,6 @@ class FitJob:
     tensorboard: Path | None = None
     stride: int = 1
     tell: Callable[[JobProgress], None] = lambda progress: None
-    quiet: bool = False
     by: str = ""
     privacy: PrivacyAreas | None = None
 
@@ -146,7 +145,7 @@ def fit_camera(
     Raises:
         UserError: as `record` and `fit`; before anything is recorded, where the scene may not be written.
     """
-    job, console = job or FitJob(), console or Console()
+    job, console = job or FitJob(), console or summary_console()
     checkpoints = _checkpoints(folder)
     job = replace(job, resume=job.resume or (bool(checkpoints.passes) and not job.overwrite))
     if _complete_already(folder, checkpoints, with_normalisation(settings), job):
@@ -175,7 +174,8 @@ def fit_frames(
     pyramid: Pyramid | None = None,
 ) -> Outcome:
     """Fits a scene as `fit` does, from the sampled frames of every source; `title` says what is read."""
-    job, console, settings = job or FitJob(), console or Console(), with_normalisation(settings)
+    job, console = job or FitJob(), console or summary_console()
+    settings = with_normalisation(settings)
     checkpoints, facts = _checkpoints(folder), FootageFacts(privacy=job.privacy)
     if _complete_already(folder, checkpoints, settings, job):
         return _already(folder, console)
@@ -184,7 +184,7 @@ def fit_frames(
     scene = Scene.new(folder.name, settings, pyramid).to(choose_device(job.device))
     started = time.monotonic()
     room = feature_cache(settings.fit, folder.parent, scene.device)
-    with _memory_of_gpu(), room as cache, progress(quiet=job.quiet) as bars, log_pass as write:
+    with _memory_of_gpu(), room as cache, progress() as bars, log_pass as write:
         footage = _read(scene, map(facts.watching, frames()), cache, bars, title, job.tell)
         flow_fit = FlowFit(scene, footage, checkpoints)
         if job.resume and checkpoints.passes:
@@ -328,7 +328,7 @@ def _run(
             held_out = "" if done.held_out_loss is None else f", held out {done.held_out_loss:.4f}"
             line = f"pass {done.number}/{passes}, loss {done.loss:.4f}{held_out}"
             bars.update(task, description=line, completed=done.number * frames)
-            if not bars.console.is_terminal:  # a log wants lines
+            if not bars.console.is_interactive:  # a log wants lines, and so does a terminal that cannot draw
                 bars.console.print(line)
     except KeyboardInterrupt:
         console.print(f"stopped: {len(flow_fit.passes)} of {passes} passes are complete")

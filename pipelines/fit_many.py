@@ -22,6 +22,7 @@ from .storage.places import Place, place
 from .storage.sources import expanded, local_sources, scenes_from
 from .storage.urls import Spec, absolute, is_url
 from .storage.weights import pyramid_at, weights_at
+from .terminal.consoles import summary_console, trouble_console
 from .terminal.progress import number, table
 from .units import Failed, Here, Unit, UnitRunner
 
@@ -68,7 +69,7 @@ def fit_many(
     Raises:
         UserError: nothing there, or, after all are done, the number of scenes that failed.
     """
-    job, console, runner = job or FitJob(), Console(), runner or Here()
+    job, console, runner = job or FitJob(), summary_console(), runner or Here()
     groups = scenes_from(root if isinstance(runner, Here) else absolute(root))
     units = _units(groups, scenes, settings, job, runner, console)
     outcomes: dict[str, Outcome | Failed] = {}
@@ -77,7 +78,7 @@ def fit_many(
         outcomes[unit.key] = outcome
         if isinstance(outcome, Failed):
             said = "  [red]failed:[/]" if isinstance(runner, Here) else f"[red]{unit.key} failed:[/]"
-            console.print(f"{said} {outcome.text}", highlight=False)
+            trouble_console(console).print(f"{said} {outcome.text}", highlight=False)
         elif outcome.state == "interrupted":
             raise _Interrupted
 
@@ -108,7 +109,7 @@ def fit_at(sources: Sequence[str], scenes: Spec, name: str, settings: Settings, 
         weights=weights,
         alone=True,
     )
-    return fit_one(one, Console())
+    return fit_one(one, summary_console())
 
 
 def fit_one(one: SceneFit, console: Console | None = None, pyramid: Pyramid | None = None) -> Outcome:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import av
 import torch
@@ -18,81 +20,126 @@ from msflow_stream.scoring.engine_choice import TRIALS
 from msflow_stream.scoring.engine_trial import BOUND, TrialFile
 from msflow_stream.types import UserError
 
+from .terminal.listing import Form, Row, print_facts, print_rows
 from .terminal.progress import number, table
 
 CODECS = ("h264", "hevc", "av1", "vp9", "mpeg4", "mjpeg")
+NAMES = ("name", "backbone", "input_height", "input_width", "frames", "passes", "fitted", "weights_sha256")
 
 
-def info() -> None:
+def info(form: Form = "table") -> None:
     """Prints what a bug report should say."""
-    console = Console()
-    console.print(table("versions", ["", "version"], [[name, value] for name, value in versions().items()]))
-    ffmpeg = ", ".join(f"{name} {'.'.join(map(str, v))}" for name, v in sorted(av.library_versions.items()))
-    devices = [["cpu", f"{torch.get_num_threads()} threads"]]
-    devices += [[f"cuda:{i}", torch.cuda.get_device_name(i)] for i in range(torch.cuda.device_count())]
+    console, facts = Console(), _facts()
+    if form != "table":
+        print_facts(console, form, facts)
+        return
+    console.print(table("versions", ["", "version"], [[name, value] for name, value in facts["versions"].items()]))
+    ffmpeg = ", ".join(f"{name} {version}" for name, version in facts["ffmpeg"].items())
+    devices = [[name, one.get("name") or f"{one['threads']} threads"] for name, one in facts["devices"].items()]
     console.print(table("devices", ["", ""], devices))
-    rows = [[name, _has(name, "r"), _has("libx264" if name == "h264" else name, "w")] for name in CODECS]
+    rows = [[name, _yes(one["reads"]), _yes(one["writes"])] for name, one in facts["codecs"].items()]
     console.print(table("codecs", ["", "reads", "writes"], rows, ffmpeg))
-    console.print(table("engines", ["", "installed"], [[name, _installed(name)] for name in ENGINES]))
-    _print_trials(console)
+    rows = [[name, _installed(one)] for name, one in facts["engines"].items()]
+    console.print(table("engines", ["", "installed"], rows))
+    _print_trials(console, facts["trials"])
 
 
-def _installed(engine: EngineName) -> str:
+def _facts() -> dict[str, Any]:
+    """Returns versions, devices, codecs and engines by their names, and the trials of engines."""
+    cards = {f"cuda:{i}": {"name": torch.cuda.get_device_name(i)} for i in range(torch.cuda.device_count())}
+    return {
+        "versions": versions(),
+        "devices": {"cpu": {"threads": torch.get_num_threads()}} | cards,
+        "ffmpeg": {name: ".".join(map(str, version)) for name, version in sorted(av.library_versions.items())},
+        "codecs": {
+            name: {"reads": _has(name, "r"), "writes": _has("libx264" if name == "h264" else name, "w")}
+            for name in CODECS
+        },
+        "engines": {name: _engine(name) for name in ENGINES},
+        "trials": list(_trials()),
+    }
+
+
+def _engine(name: EngineName) -> dict[str, Any]:
     try:
-        return f"yes: {', '.join(ENGINES[engine].make('float32').info.precisions)}"
+        return {"installed": True, "precisions": ENGINES[name].make("float32").info.precisions, "obstacle": None}
     except UserError as error:
-        return f"no: {escape(str(error))}"
+        return {"installed": False, "precisions": (), "obstacle": str(error)}
 
 
-def _print_trials(console: Console) -> None:
-    """Prints what --engine auto has found on this machine."""
-    rows = []
+def _installed(engine: Mapping[str, Any]) -> str:
+    return f"yes: {', '.join(engine['precisions'])}" if engine["installed"] else f"no: {escape(engine['obstacle'])}"
+
+
+def _trials() -> Iterator[dict[str, Any]]:
+    """Yields what --engine auto has found on this machine."""
     for facts, verdict in TrialFile(cache_folder() / TRIALS).all():
-        size = "x".join(map(str, facts["size"]))
-        times = ", ".join(f"{name} {one.milliseconds:.1f}" for name, one in verdict.found.items())
-        rows.append([facts["model"]["backbone"], size, str(facts["cores"]), verdict.fastest(BOUND), times])
+        yield {
+            "backbone": facts["model"]["backbone"],
+            "input_size": facts["size"],
+            "cores": facts["cores"],
+            "taken": verdict.fastest(BOUND),
+            "milliseconds": {name: one.milliseconds for name, one in verdict.found.items()},
+        }
+
+
+def _print_trials(console: Console, trials: Sequence[Mapping[str, Any]]) -> None:
+    rows = []
+    for one in trials:
+        times = ", ".join(f"{name} {milliseconds:.1f}" for name, milliseconds in one["milliseconds"].items())
+        rows.append([one["backbone"], "x".join(map(str, one["input_size"])), str(one["cores"]), one["taken"], times])
     if rows:
         columns = ["backbone", "input", "cores", "--engine auto takes", "ms per frame in its trial"]
         console.print(table("trials of engines", columns, rows))
 
 
-def _has(codec: str, mode: str) -> str:
+def _yes(there: bool) -> str:
+    return "yes" if there else "no"
+
+
+def _has(codec: str, mode: str) -> bool:
     try:
         av.Codec(codec, "r" if mode == "r" else "w")
     except ValueError:  # PyAV's UnknownCodecError
-        return "no"
-    return "yes"
+        return False
+    return True
 
 
-def list_all(folder: Path) -> None:
-    """Prints a table of the scenes in a folder."""
-    console = Console()
-    names = list_scenes(folder)
-    if not names:
+def list_all(folder: Path, form: Form = "table") -> None:
+    """Prints the scenes in a folder."""
+    console, found = Console(), [_values(folder / name) for name in list_scenes(folder)]
+    if form != "table":
+        print_rows(console, form, NAMES, found)
+        return
+    if not found:
         console.print(f"no scenes in {folder}: make one with `msflow-stream fit VIDEO --scene NAME`")
         return
-    rows = []
-    for name in names:
-        record = read_record(folder / name)
-        model, size = record["settings"]["model"], record["settings"]["input"]["size"]
-        fitted = record["fit"]
-        rows.append(
-            [
-                name,
-                model["backbone"],
-                f"{size[0]}x{size[1]}",
-                str(fitted.get("frames", "–")),
-                str(fitted.get("passes", "–")),
-                fitted.get("created", "–"),
-            ]
-        )
+    rows = [
+        [
+            one["name"],
+            one["backbone"],
+            f"{one['input_height']}x{one['input_width']}",
+            *("–" if one[key] is None else str(one[key]) for key in ("frames", "passes", "fitted")),
+        ]
+        for one in found
+    ]
     console.print(table(f"scenes in {folder}", ["name", "backbone", "input", "frames", "passes", "fitted"], rows))
 
 
-def show(folder: Path) -> None:
-    """Prints everything that a scene's record holds."""
-    console = Console()
+def _values(folder: Path) -> Row:
     record = read_record(folder)
+    settings, fitted = record["settings"], record["fit"]
+    height, width = settings["input"]["size"]
+    facts = (fitted.get("frames"), fitted.get("passes"), fitted.get("created"), record["weights_sha256"])
+    return dict(zip(NAMES, (folder.name, settings["model"]["backbone"], height, width, *facts), strict=True))
+
+
+def show(folder: Path, form: Form = "table") -> None:
+    """Prints everything that a scene's record holds."""
+    console, record = Console(), read_record(folder)
+    if form != "table":
+        print_facts(console, form, record)
+        return
     rows = [["name", record["name"]], ["format", str(record["format"])], ["weights sha256", record["weights_sha256"]]]
     for section, values in record["settings"].items():
         rows += [[f"{section}.{key}", _text(value)] for key, value in values.items()]

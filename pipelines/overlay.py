@@ -17,6 +17,7 @@ from msflow_stream.video.drawing.overlay import OverlayStyle
 from msflow_stream.video.sources import Reader, open_source
 from msflow_stream.video.writing.encoders import ENCODERS, X264, EncoderChoice
 
+from .terminal.consoles import summary_console, trouble_console
 from .terminal.progress import progress
 
 
@@ -41,7 +42,7 @@ def redraw(
     Raises:
         UserError: the folder is no run, or the video is missing.
     """
-    console = console or Console()
+    console = console or summary_console()
     folders = list(run_folders(run))
     if not folders:
         raise UserError(f"no results in {run}: give a folder that `msflow-stream score` wrote")
@@ -66,7 +67,8 @@ def _redraw(
     style = replace(style, alpha=style.alpha if alpha is None else alpha, colormap=colormap or style.colormap)
     maps = MapReader(folder) if (folder / MAPS).exists() else None
     if maps is None:
-        console.print(f"{folder} has no {MAPS}: drawn without heat map (score with --save-maps to have it)")
+        said = f"{folder} has no {MAPS}: drawn without heat map (score with --save-maps to have it)"
+        trouble_console(console).print(said)
     partial, final = folder / f".{OVERLAY}", folder / OVERLAY
     try:
         with (

@@ -28,7 +28,9 @@ from msflow_stream.video.packets.footage_recorder import FootageRecorder
 from msflow_stream.video.reading.source_info import live_name
 from msflow_stream.video.sources import is_live
 
+from .terminal.consoles import summary_console
 from .terminal.footage_report import footage_report
+from .terminal.progress import progress_of
 from .terminal.trend import short_reason
 
 LOOK = 0.5  # seconds between two looks at how far it is
@@ -64,7 +66,7 @@ def record(job: RecordJob, console: Console | None = None) -> bool:
     Raises:
         UserError: no camera's address, a camera that cannot be reached or recorded, a folder that cannot be used.
     """
-    console, name = console or Console(), check_camera(job.url)
+    console, name = console or summary_console(), check_camera(job.url)
     before = Footage.read(job.folder)
     if before is not None and before.name != name:
         raise UserError(f"{job.folder} holds footage of {before.name}, not of {name}: choose another folder")
@@ -141,7 +143,7 @@ class _Recording:
         while (seconds := recorder.seconds) < wanted and not self._ended.wait(LOOK):
             note = _note(reader.status(), recorder)
             bars.update(task, completed=seconds, done=duration_text(seconds), note=note)
-            if not bars.console.is_terminal and monotonic() - said >= SAID:
+            if not bars.console.is_interactive and monotonic() - said >= SAID:
                 said = monotonic()
                 line = f"{duration_text(seconds)} of {duration_text(wanted)} recorded"
                 bars.console.print(f"{line}; {note}" if note else line, highlight=False)
@@ -160,14 +162,12 @@ def _note(status: CameraStatus, recorder: FootageRecorder) -> str:
 
 
 def _bars() -> Progress:
-    return Progress(
+    return progress_of(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.fields[done]} of {task.fields[of]}"),
         TextColumn("{task.fields[note]}", style="yellow"),
-        console=Console(stderr=True),
-        transient=True,
     )
 
 

@@ -17,6 +17,7 @@ from msflow_stream.watch.reporting.page import write_page
 from msflow_stream.watch.reporting.spans import Span, day_of, day_span, shift_span, span_of, week_span
 from msflow_stream.watch.reporting.summary import Summary, summarize
 
+from .terminal.consoles import trouble_console
 from .terminal.progress import table
 
 COLUMNS = ["camera", "watched", "events", "violation", "normal", "unsure", "not judged"]  # fits 80 columns
@@ -69,9 +70,9 @@ def report(job: ReportJob, console: Console) -> None:
         missing = write_zip(summary, job.out, job.zip)
         _say(console, f"evidence: {job.zip}; after unpacking, `sha256sum -c manifest.sha256` checks it")
         for line in missing[:SHOWN]:
-            _say(console, f"missing: {line}")
+            _say(trouble_console(console), f"missing: {line}")
         if len(missing) > SHOWN:
-            _say(console, f"missing: {len(missing) - SHOWN} more, named in the zip's missing.txt")
+            _say(trouble_console(console), f"missing: {len(missing) - SHOWN} more, named in the zip's missing.txt")
     if job.page is None and job.zip is None:
         _say(console, "nothing is written: --to report.html gives a page to print, --zip evidence.zip the evidence")
 

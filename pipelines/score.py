@@ -21,6 +21,7 @@ from msflow_stream.types import UserError
 from msflow_stream.video.sources import expand_sources, is_live, open_source, source_name
 
 from .score_source import ScoreJob, score_source
+from .terminal.consoles import summary_console
 from .terminal.progress import progress, table
 from .terminal.tables import print_evaluation
 
@@ -36,7 +37,7 @@ def score(
         UserError: bad sources, labels that do not fit, an existing output folder, a store that takes nothing, a kind of
             score that the scene does not have.
     """
-    console = console or Console()
+    console = console or summary_console()
     check_kind(scorer.scene, scorer.settings)
     specs = expand_sources(sources)
     truths = {spec: _check(spec, job, alone=len(specs) == 1) for spec in specs}

@@ -37,6 +37,7 @@ from .score_spread import (
 )
 from .storage.sources import expanded
 from .storage.urls import is_url, last_part
+from .terminal.consoles import summary_console, trouble_console
 from .terminal.tables import print_evaluation
 from .units import Failed, Here, Unit, UnitRunner, Warm
 
@@ -70,7 +71,7 @@ def score_units(
     Raises:
         UserError: bad arguments, an existing folder of something else or, after all are done, sources that failed.
     """
-    console = console or Console()
+    console = console or summary_console()
     check_kind(scene, facts.settings)
     return _Run(_sources(sources, facts, job), scene, facts, job, runner or Here(), console).run()
 
@@ -179,7 +180,8 @@ class _Run:
 
     def _fail(self, source: SpreadSource, text: str) -> None:
         self._failed[source.name] = text
-        self._console.print(f"[red]{escape(source.name)} failed:[/] {escape(text)}", highlight=False)
+        said = f"[red]{escape(source.name)} failed:[/] {escape(text)}"
+        trouble_console(self._console).print(said, highlight=False)
 
     def _store(self, source: SpreadSource) -> None:
         found = self._kept(source)

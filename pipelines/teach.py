@@ -26,11 +26,17 @@ from msflow_stream.teaching.version_history import Version
 from msflow_stream.teaching.versions import Versions
 from msflow_stream.types import UserError
 
+from .terminal.consoles import trouble_console
+from .terminal.listing import Form, Row, print_rows
 from .terminal.progress import number, progress, table
 
 BY_RULE = "the rule teaching.fit"  # who asks for a candidate where no person does
 LOCK = ".making.lock"
 MOST_CHANGES = 20  # that are shown
+VERSION_NAMES = (
+    *("version", "state", "kept", "reason", "made", "by", "promoted", "promoted_by"),
+    *("taught", "untried", "changes"),
+)
 PEAKS = "peak: the highest score in the event, where 0 is usual and 1 is the threshold"
 NORMAL = {
     "frames": "held-out frames",
@@ -61,10 +67,13 @@ class TeachJob:
     by: str
 
 
-def history(scene: Path, console: Console) -> None:
+def history(scene: Path, console: Console, form: Form = "table") -> None:
     """Prints the versions of a scene, and what was done with them."""
     read_record(scene)
     versions = Versions(scene)
+    if form != "table":
+        print_rows(console, form, VERSION_NAMES, [_version_values(versions, one, scene) for one in versions.entries])
+        return
     rows = [_version_row(versions, one) for one in versions.entries]
     columns = ["version", "state", "how it came about", "made", "by", "live since", "put there by", "taught"]
     console.print(table(f"versions of {escape(scene.name)}", columns, rows))
@@ -86,7 +95,7 @@ def teach(job: TeachJob, console: Console) -> None:
     _say_what_there_is(job.scene, console)
     with _bar() as tell:
         made = make(job.scene, device=job.device, tell=tell, by=job.by)
-    _print_comparison(job.scene, made, console)
+    _print_comparison(job.scene, made, console if made.state == "candidate" else trouble_console(console))
     if made.state == "candidate":
         name = escape(job.scene.name)
         console.print(f"make it live: msflow-stream scenes promote {name}", highlight=False, soft_wrap=True)
@@ -211,6 +220,26 @@ def _version_row(versions: Versions, one: Version) -> list[str]:
     ]
 
 
+def _version_values(versions: Versions, one: Version, scene: Path) -> Row:
+    changes = [
+        {"at": done.at, "what": done.what, "by": done.by} for done in versions.changes if done.number == one.number
+    ]
+    untried = [event.id for event in untried_violations(scene)] if one.state == "candidate" else []
+    return {
+        "version": one.number,
+        "state": one.state,
+        "kept": versions.folder(one.number) is not None,
+        "reason": one.reason,
+        "made": one.made,
+        "by": one.by,
+        "promoted": one.promoted,
+        "promoted_by": one.promoted_by,
+        "taught": one.taught,
+        "untried": untried,
+        "changes": changes,
+    }
+
+
 def _print_comparison(scene: Path, version: Version, console: Console) -> None:
     comparison = version.comparison or {}
     base = "" if version.base is None else f" beside version {version.base}"
@@ -252,9 +281,9 @@ def _warn(scene: Path, version: Version, console: Console) -> None:
     if version.state != "candidate":
         return
     if live is not None and version.base not in (None, live.number):
-        _say(console, f"the live scene is version {live.number} by now: it was not compared with that")
+        _say(trouble_console(console), f"the live scene is version {live.number} by now: it was not compared with that")
     for event in untried_violations(scene):
-        _say(console, f"it was not tried on {event.id}, which was labelled a violation since")
+        _say(trouble_console(console), f"it was not tried on {event.id}, which was labelled a violation since")
 
 
 def _say_what_there_is(scene: Path, console: Console) -> None:
@@ -263,7 +292,7 @@ def _say_what_there_is(scene: Path, console: Console) -> None:
     _say(console, f"{scene.name}: labelled normal: {normal}, labelled a violation: {violation}")
     for one in entries:
         if one.obstacle is not None:
-            _say(console, f"{one.id}: {one.obstacle}")
+            _say(trouble_console(console), f"{one.id}: {one.obstacle}")
 
 
 def _outcome(version: Version) -> str:

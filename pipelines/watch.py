@@ -39,6 +39,7 @@ from msflow_stream.web.watch_record import WatchRecord, socket_path
 
 from .console_process import ConsoleProcess
 from .machine_watch import STOP_SECONDS, MachineWatch, WatchJob, hide_secrets, machine_watch
+from .terminal.consoles import summary_console
 from .terminal.log_setup import logged
 from .terminal.progress import table
 from .terminal.status_table import StatusTable
@@ -57,10 +58,15 @@ def watch(job: WatchJob, console: Console | None = None) -> None:
             use; at the end, cameras that failed.
     """
     settle_memory()
-    console = console or Console()
-    shown = job.table and job.logs == "text" and console.is_terminal
+    console = console or summary_console()
+    shown = shows_status(job, console)
     with logged(job.logs, console if shown else None) as redactor:
         _watch(job, redactor, console if shown else None)
+
+
+def shows_status(job: WatchJob, console: Console) -> bool:
+    """Returns whether a console is to show how every camera is doing: a terminal that can draw, and is not silent."""
+    return job.table and job.logs == "text" and console.is_interactive and not console.quiet
 
 
 def _watch(job: WatchJob, redactor: Redactor, console: Console | None) -> None:
@@ -215,7 +221,8 @@ def check(file: Path, scenes: Path, console: Console | None = None, device: str 
     console, card = console or Console(), card_of(choose_device(device))
     cameras = load_cameras(file)
     missing = {name: wrong for name, camera in cameras.items() if (wrong := _scene_trouble(camera, scenes))}
-    with console.status("opening the cameras"), ThreadPoolExecutor(AT_ONCE) as pool:
+    opening = summary_console(stderr=True).status("opening the cameras")
+    with opening, ThreadPoolExecutor(AT_ONCE) as pool:
         found = dict(zip(cameras, pool.map(partial(_probed, card=card), cameras.items()), strict=True))
     rows = [_row(name, camera, found[name], missing.get(name)) for name, camera in cameras.items()]
     console.print(table(f"{file}", ["camera", "scene", "picture", "codec", "first picture", "result"], rows))

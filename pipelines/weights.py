@@ -17,14 +17,20 @@ from msflow_stream.model.packaged import BACKBONE, SHA256, weights_file
 from msflow_stream.model.pyramid import Pyramid, load_weights
 from msflow_stream.types import UserError
 
+from .terminal.consoles import summary_console
+from .terminal.listing import Form, print_rows
 from .terminal.progress import table
 
 MIB = 2**20
 
 
-def list_weights() -> None:
+def list_weights(form: Form = "table") -> None:
     """Prints the backbones whose pretrained weights are here: the installed one, and timm's in the cache."""
     here = [(BACKBONE, weights_file()), *((name, path) for name, path in cached() if name != BACKBONE)]
+    if form != "table":
+        found = [{"backbone": name, "bytes": path.stat().st_size, "file": path} for name, path in here]
+        print_rows(Console(), form, ("backbone", "bytes", "file"), found)
+        return
     rows = [[name, _size(path), str(path)] for name, path in here]
     columns = ["model.backbone", "MiB", "file"]
     Console().print(table("pretrained weights on this machine", columns, rows, f"cache: {constants.HF_HUB_CACHE}"))
@@ -61,7 +67,7 @@ def fetch(backbone: str, out: Path | None, overwrite: bool = False) -> None:
     if weights is None:
         raise AssertionError("pretrained weights are never none")
     _try(backbone, weights)
-    console = Console(soft_wrap=True)
+    console = summary_console(soft_wrap=True)
     if out is None:
         console.print(f"{backbone} is here: model.backbone={backbone} works without a network now")
         return
@@ -87,7 +93,7 @@ def check(backbone: str, file: Path | None, sha256: str | None) -> None:
     if expected is not None and found != expected.lower():
         raise UserError(f"{path} is not the file expected: its SHA-256 is {found}, not {expected.lower()}")
     _try(backbone, weights)
-    console = Console(soft_wrap=True)
+    console = summary_console(soft_wrap=True)
     console.print(f"{path}: weights of {backbone}, {sum(w.numel() for w in weights.values()) / 1e6:.2f} million values")
     console.print(f"SHA-256 {found}" + ("" if expected is None else ", as expected"))
 

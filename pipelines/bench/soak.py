@@ -17,7 +17,7 @@ from msflow_stream.files import write_json
 from msflow_stream.video.writing.video_writer import VideoWriter
 
 from ..fit import FitJob, fit
-from ..terminal.progress import number, table
+from ..terminal.progress import number, progress_of, table
 from .real_watch import MEBI, RealWatch, WatchMeasurement, cameras_showing, watching, write_cameras
 
 SIZE, RATE, CLIP_SECONDS, FIT_SECONDS = (640, 360), Fraction(25), 10, 8
@@ -61,7 +61,7 @@ def _footage(folder: Path) -> Path:
 
 def _measure(watch: RealWatch, seconds: float) -> WatchMeasurement:
     measured, begin = WatchMeasurement(), time.monotonic()
-    with Progress(console=Console(stderr=True), transient=True) as bars:
+    with progress_of(*Progress.get_default_columns()) as bars:
         task = bars.add_task("watching", total=seconds)
         while (passed := time.monotonic() - begin) < seconds:
             time.sleep(min(SAMPLE_SECONDS, max(0.05, seconds - passed)))

@@ -21,8 +21,9 @@ from msflow_stream.web.watch_app import WatchDesk
 
 from ..console_process import ConsoleProcess
 from ..machine_watch import WatchJob, hide_secrets
+from ..terminal.consoles import summary_console
 from ..terminal.log_setup import logged
-from ..watch import answering, checked_file, first_file, held_alone, status_shown
+from ..watch import answering, checked_file, first_file, held_alone, shows_status, status_shown
 from .coordinator import LOOK, Coordinator
 from .node_desk import NodeAlerts, NodeFrames
 from .session import connected
@@ -42,8 +43,8 @@ def watch_cluster(job: WatchJob, address: str, console: Console | None = None) -
         UserError: a cameras file, store or scene that cannot be used, no such cluster, a folder that another watch
             writes to, an address in use.
     """
-    console = console or Console()
-    shown = job.table and job.logs == "text" and console.is_terminal
+    console = console or summary_console()
+    shown = shows_status(job, console)
     with logged(job.logs, console if shown else None) as redactor:
         _watch(job, address, redactor, console if shown else None)
 

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from .options import WATCHED, StoreUrl, WatchedOut, store_address
+from ..terminal.consoles import summary_console
+from .options import WATCHED, ListForm, StoreUrl, WatchedOut, store_address
 
 group = typer.Typer(
     help="Adds, lists, changes and removes people who may sign in to the console. Passwords are asked for, or read as "
@@ -34,15 +35,15 @@ def add_user(
 
     from ..console_users import add, camera_names
 
-    add(_store(store, out), name, Role(role), camera_names(cameras), Console())
+    add(_store(store, out), name, Role(role), camera_names(cameras), summary_console())
 
 
 @group.command("list")
-def list_users(out: WatchedOut = WATCHED, store: StoreUrl = None) -> None:
+def list_users(out: WatchedOut = WATCHED, store: StoreUrl = None, form: ListForm = "table") -> None:
     """Lists the users, with their roles and cameras."""
     from ..console_users import list_users as run
 
-    run(_store(store, out), Console())
+    run(_store(store, out), Console(), form)
 
 
 @group.command("remove")
@@ -50,7 +51,7 @@ def remove_user(name: UserName, out: WatchedOut = WATCHED, store: StoreUrl = Non
     """Removes a user and ends their sessions."""
     from ..console_users import remove
 
-    remove(_store(store, out), name, Console())
+    remove(_store(store, out), name, summary_console())
 
 
 @group.command("role", epilog="Example: msflow-stream console user role ann admin")
@@ -65,7 +66,7 @@ def set_role(
 
     from ..console_users import set_role as run
 
-    run(_store(store, out), name, Role(role), Console())
+    run(_store(store, out), name, Role(role), summary_console())
 
 
 @group.command("cameras", epilog="Example: msflow-stream console user cameras ann gate,yard")
@@ -79,7 +80,7 @@ def set_cameras(
     from ..console_users import camera_names
     from ..console_users import set_cameras as run
 
-    run(_store(store, out), name, camera_names(cameras), Console())
+    run(_store(store, out), name, camera_names(cameras), summary_console())
 
 
 @group.command("password")
@@ -87,7 +88,7 @@ def set_password(name: UserName, out: WatchedOut = WATCHED, store: StoreUrl = No
     """Changes a user's password, and signs them out everywhere."""
     from ..console_users import set_password as run
 
-    run(_store(store, out), name, Console())
+    run(_store(store, out), name, summary_console())
 
 
 @group.command("sign-out")
@@ -95,7 +96,7 @@ def sign_out(name: UserName, out: WatchedOut = WATCHED, store: StoreUrl = None) 
     """Signs a user out in all browsers."""
     from ..console_users import sign_out as run
 
-    run(_store(store, out), name, Console())
+    run(_store(store, out), name, summary_console())
 
 
 def _store(store: str | None, out: Path) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from .options import Device, Overrides, Overwrite
+from .options import Device, ListForm, Overrides, Overwrite
 
 app = typer.Typer()
 
@@ -28,11 +28,11 @@ def demo(
 
 
 @app.command()
-def info() -> None:
+def info(form: ListForm = "table") -> None:
     """Shows versions, devices and codecs."""
     from ..info import info as run
 
-    run()
+    run(form)
 
 
 @app.command(
@@ -43,12 +43,10 @@ def doctor(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder that a watch would write to; its disk is looked at.")
     ] = Path("watched"),
-    format_: Annotated[
-        Literal["table", "json"], typer.Option("--format", help="A table for people, or JSON for machines.")
-    ] = "table",
+    form: ListForm = "table",
 ) -> None:
     """Says what is missing or slow on this machine, and how to mend it."""
     from ..doctor import doctor as run
 
-    if not run(out, as_json=format_ == "json"):
+    if not run(out, form):
         raise typer.Exit(1)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from ..terminal.consoles import summary_console
 from .options import (
     SCENES,
     WATCHED,
@@ -16,6 +17,7 @@ from .options import (
     EventLabel,
     EventSeverity,
     EventSince,
+    ListForm,
     Scenes,
     StoreUrl,
     WatchedOut,
@@ -39,19 +41,20 @@ def list_events(
     limit: Annotated[int, typer.Option(min=1, help="Events at most, newest first.")] = 50,
     out: WatchedOut = WATCHED,
     store: StoreUrl = None,
+    form: ListForm = "table",
 ) -> None:
     """Lists events, newest first."""
     from ..events import list_events as run
 
-    run(events_store(store, out), event_filter(camera, since, severity, limit, label), Console())
+    run(events_store(store, out), event_filter(camera, since, severity, limit, label), Console(), form)
 
 
 @group.command("show")
-def show_event(id: EventId, out: WatchedOut = WATCHED, store: StoreUrl = None) -> None:
+def show_event(id: EventId, out: WatchedOut = WATCHED, store: StoreUrl = None, form: ListForm = "table") -> None:
     """Shows all that is known of an event, and where its clip and pictures are."""
     from ..events import show as run
 
-    run(events_store(store, out), id, out, Console())
+    run(events_store(store, out), id, out, Console(), form)
 
 
 @group.command(
@@ -74,7 +77,7 @@ def export_events(
     from ..events import export as run
 
     which = event_filter(camera, since, severity, limit, label)
-    run(events_store(store, out), which, form, to, out, Console(stderr=True))
+    run(events_store(store, out), which, form, to, out, summary_console(stderr=True))
 
 
 @group.command(
@@ -113,7 +116,7 @@ def report_events(
         page=to,
         zip=zip,
     )
-    report(job, Console())
+    report(job, summary_console() if job.page or job.zip else Console())
 
 
 @group.command("label", epilog="Example: msflow-stream events label gate-20261123T232138 normal --note 'a cat'")
@@ -132,7 +135,7 @@ def label_event(
     """Notes what an event really was."""
     from ..events import label as run
 
-    run(events_store(store, out), id, None if value == "none" else value, note, Console())
+    run(events_store(store, out), id, None if value == "none" else value, note, summary_console())
 
 
 @group.command("keep", epilog="Example: msflow-stream events keep gate-20261123T232138")
@@ -145,4 +148,4 @@ def keep_event(
     """Keeps an event's clip and pictures, however old they are."""
     from ..events import keep as run
 
-    run(events_store(store, out), id, not undo, out, Console())
+    run(events_store(store, out), id, not undo, out, summary_console())

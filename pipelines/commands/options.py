@@ -12,6 +12,8 @@ import typer
 from msflow_stream.config.engines import EngineName, EnginePrecision
 from msflow_stream.types import Severity, UserError
 
+from ..terminal.listing import Form
+
 if TYPE_CHECKING:
     from msflow_stream.events.store import EventFilter
 
@@ -48,6 +50,9 @@ EventSeverity = Annotated[
 EventLabel = Annotated[
     Literal["violation", "normal", "unsure", "none"] | None,
     typer.Option(help="Events that a person gave this label; none: that nobody gave one."),
+]
+ListForm = Annotated[
+    Form, typer.Option("--format", help="A table for people; one JSON document or tab-separated values for programs.")
 ]
 EventId = Annotated[str, typer.Argument(help="Id of the event, or the beginning of it.")]
 WatchedOut = Annotated[Path, typer.Option("--out", "-o", help="Folder that `watch` or `score` writes to.")]

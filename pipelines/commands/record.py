@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from ..terminal.consoles import summary_console
 from .options import duration
 
 app = typer.Typer()
@@ -46,4 +47,4 @@ def record(
     if not run(RecordJob(url=url, seconds=seconds, folder=folder, settings=settings)):
         Console(stderr=True).print("the same command goes on from here")
         raise KeyboardInterrupt
-    Console().print(f"fit it: msflow-stream fit {folder} --scene NAME", highlight=False, soft_wrap=True)
+    summary_console().print(f"fit it: msflow-stream fit {folder} --scene NAME", highlight=False, soft_wrap=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from . import versions
-from .options import SCENES, Overrides, Overwrite, SceneName, Scenes, numbers, scene_path, size
+from .options import SCENES, ListForm, Overrides, Overwrite, SceneName, Scenes, numbers, scene_path, size
 
 app = typer.Typer()
 group = typer.Typer(
@@ -19,19 +19,21 @@ app.add_typer(group, name="scenes")
 
 
 @group.command("list")
-def list_scenes(scenes: Scenes = SCENES) -> None:
+def list_scenes(scenes: Scenes = SCENES, form: ListForm = "table") -> None:
     """Lists the scenes in a folder."""
     from ..info import list_all
 
-    list_all(scenes)
+    list_all(scenes, form)
 
 
 @group.command("show")
-def show_scene(name: Annotated[str, typer.Argument(help="Name of the scene.")], scenes: Scenes = SCENES) -> None:
+def show_scene(
+    name: Annotated[str, typer.Argument(help="Name of the scene.")], scenes: Scenes = SCENES, form: ListForm = "table"
+) -> None:
     """Shows a scene's settings, its fit, and what is normal for its scores."""
     from ..info import show
 
-    show(scene_path(scenes, name))
+    show(scene_path(scenes, name), form)
 
 
 @app.command(

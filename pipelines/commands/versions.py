@@ -8,18 +8,19 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from .options import SCENES, WATCHED, Device, Scenes, StoreUrl, WatchedOut, events_store, scene_path
+from ..terminal.consoles import summary_console
+from .options import SCENES, WATCHED, Device, ListForm, Scenes, StoreUrl, WatchedOut, events_store, scene_path
 
 app = typer.Typer()
 Name = Annotated[str, typer.Argument(help="Name of the scene.")]
 
 
 @app.command("history")
-def history(name: Name, scenes: Scenes = SCENES) -> None:
+def history(name: Name, scenes: Scenes = SCENES, form: ListForm = "table") -> None:
     """Shows the versions of a scene: how each came about, when, and by whom."""
     from ..teach import history as run
 
-    run(scene_path(scenes, name), Console())
+    run(scene_path(scenes, name), Console(), form)
 
 
 @app.command(
@@ -45,7 +46,7 @@ def teach(
     from ..teach import teach as run
 
     job = TeachJob(scene=scene_path(scenes, name), store=events_store(store, out), out=out, device=device, by=_login())
-    run(job, Console())
+    run(job, summary_console())
 
 
 @app.command("compare")
@@ -73,7 +74,7 @@ def promote(
     """Makes the candidate the scene that is watched; a running watch takes it up within half a minute."""
     from ..teach import promote as run
 
-    run(scene_path(scenes, name), _login(), anyway, Console())
+    run(scene_path(scenes, name), _login(), anyway, summary_console())
 
 
 @app.command("rollback")
@@ -87,7 +88,7 @@ def rollback(
     """Makes an earlier version live again, with scores identical to what they were."""
     from ..teach import rollback as run
 
-    run(scene_path(scenes, name), _login(), version, Console())
+    run(scene_path(scenes, name), _login(), version, summary_console())
 
 
 @app.command("discard")
@@ -95,7 +96,7 @@ def discard(name: Name, scenes: Scenes = SCENES) -> None:
     """Drops the candidate; what was taught stays, and teaches the next one."""
     from ..teach import discard as run
 
-    run(scene_path(scenes, name), _login(), Console())
+    run(scene_path(scenes, name), _login(), summary_console())
 
 
 def _login() -> str:

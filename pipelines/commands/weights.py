@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Overwrite
+from .options import ListForm, Overwrite
 
 app = typer.Typer()
 group = typer.Typer(help="Lists, fetches and checks pretrained weights of backbones.", no_args_is_help=True)
@@ -15,11 +15,11 @@ app.add_typer(group, name="weights")
 
 
 @group.command("list")
-def list_weights() -> None:
+def list_weights(form: ListForm = "table") -> None:
     """Lists the backbones whose pretrained weights are on this machine."""
     from ..weights import list_weights as run
 
-    run()
+    run(form)
 
 
 @group.command(

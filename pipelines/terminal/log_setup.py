@@ -17,6 +17,8 @@ from rich.logging import RichHandler
 from msflow_stream.logs import RedactingFormatter, Redactor
 from msflow_stream.types import UserError
 
+from .consoles import is_quiet
+
 log = logging.getLogger(__name__)
 
 LogKind = Literal["text", "json"]
@@ -25,6 +27,8 @@ LogKind = Literal["text", "json"]
 @contextmanager
 def logged(kind: LogKind, console: Console | None = None) -> Iterator[Redactor]:
     """Sends everything from INFO on to stderr, or above what a console shows; yields what is to be told of secrets.
+
+    Where it is quiet, warnings and errors are all that is sent.
 
     What ends the program early is logged too where machines read the log, and where it is a bug: a traceback that
     Python prints would be no JSON, and could show a secret.
@@ -62,6 +66,7 @@ def _set_up(kind: LogKind, console: Console | None, redactor: Redactor) -> None:
     else:
         inner = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")
     handler.setFormatter(RedactingFormatter(inner, redactor))
+    handler.setLevel(logging.WARNING if is_quiet() else logging.NOTSET)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.captureWarnings(True)
     for name in ("msflow_stream", "pipelines"):

@@ -20,6 +20,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from .consoles import is_quiet
+
 
 class SpeedColumn(ProgressColumn):
     """Units per second since the task began."""
@@ -35,8 +37,8 @@ class SpeedColumn(ProgressColumn):
 
 
 def progress(unit: str = "frames", quiet: bool = False) -> Progress:
-    """A progress display for tasks counted in `unit`; it vanishes when done, and with `quiet` it never shows."""
-    return Progress(
+    """A progress display for tasks counted in `unit`; it vanishes when done, and never shows where it is quiet."""
+    return progress_of(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
@@ -44,10 +46,14 @@ def progress(unit: str = "frames", quiet: bool = False) -> Progress:
         SpeedColumn(unit),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True, quiet=quiet),
-        transient=True,
-        disable=quiet,
+        quiet=quiet,
     )
+
+
+def progress_of(*columns: ProgressColumn, quiet: bool = False) -> Progress:
+    """A progress display of other columns, which vanishes and is quiet as the usual one."""
+    quiet = quiet or is_quiet()
+    return Progress(*columns, console=Console(stderr=True, quiet=quiet), transient=True, disable=quiet)
 
 
 def table(title: str, columns: list[str], rows: list[list[str]], caption: str | None = None) -> Table:

@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from msflow_stream.events.serialization import to_json
+from msflow_stream.events.serialization import event_to_json, to_json
 from msflow_stream.events.store.tables import StoredEvent
 from msflow_stream.types import Box, Event, EventMessage, UserError
 
@@ -34,12 +34,20 @@ def to_csv(events: Sequence[StoredEvent]) -> str:
     rows = csv.DictWriter(text, CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
     rows.writeheader()
     for stored in events:
-        values = _full(stored)
         regions = ";".join(" ".join(map(str, box)) for box in stored.event.regions)
-        why = None if stored.event.why is None else stored.event.why.text
-        event = {**values["event"], "triggers": "+".join(stored.event.triggers), "regions": regions, "why": why}
-        rows.writerow({**values, **event, "kept": int(stored.kept)})
+        texts = {"triggers": "+".join(stored.event.triggers), "regions": regions, "kept": int(stored.kept)}
+        rows.writerow({**to_values(stored), **texts})
     return text.getvalue()
+
+
+def to_values(stored: StoredEvent) -> dict[str, Any]:
+    """Returns all that is known of an event by name, what `CSV_COLUMNS` names and `tracks` and `reason` besides.
+
+    Values are as in JSON; `why` is in words, and `reason` is what the words are made from.
+    """
+    event = event_to_json(stored.event)
+    reason = event["why"]
+    return {**event, **_said(stored), "why": reason and reason["text"], "reason": reason}
 
 
 def to_full_json(events: Sequence[StoredEvent]) -> str:
@@ -49,9 +57,13 @@ def to_full_json(events: Sequence[StoredEvent]) -> str:
 
 def _full(stored: StoredEvent) -> dict[str, Any]:
     message = EventMessage("open" if stored.event.end is None else "close", stored.event)
+    return {**to_json(message), **_said(stored)}
+
+
+def _said(stored: StoredEvent) -> dict[str, Any]:
+    """What the store adds to an event."""
     said = {"label": stored.label, "kept": stored.kept, "note": stored.note, "labelled_by": stored.labelled_by}
-    times = {"happened": _utc(stored.happened), "labelled_at": _utc(stored.labelled_at)}
-    return {**to_json(message), **said, **times}
+    return {**said, "happened": _utc(stored.happened), "labelled_at": _utc(stored.labelled_at)}
 
 
 def _utc(moment: datetime | None) -> str | None:
