@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,10 @@ PYTHON = [block for page in PAGES for block in fenced(page) if "import msflow_st
 
 def parsed(words: list[str]) -> str:
     """The verb of a command of ours, when all its arguments and options are such as it takes."""
+    return copy_context().run(_parsed, words)  # as the program is run, so that --quiet does not last
+
+
+def _parsed(words: list[str]) -> str:
     command: Any = typer.main.get_command(app)
     context, names = command.make_context("msflow-stream", list(words)), list[str]()
     while rest := [*context._protected_args, *context.args]:
