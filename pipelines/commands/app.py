@@ -26,7 +26,8 @@ EXIT_CODES = {
     0: "done; a watch or a console that was asked to end",
     1: "`doctor` found that something is missing; or an internal error, with its traceback; or nobody reads the output",
     2: "what a person can mend: a wrong option, a file that is not there, a full disk, a cluster that is lost, a "
-    "source, class or scene that failed beside others, a camera that `watch --check` cannot open, weights that `weights check` finds damaged",
+    "source, class or scene that failed beside others, a camera that `watch --check` cannot open, weights that "
+    "`weights check` finds damaged",
     130: "Ctrl-C: what is complete is kept",
 }
 BOTH = ("quiet",)  # options that may stand before the verb and after it

@@ -47,13 +47,14 @@ def trouble_console(console: Console) -> Console:
 def plain_if_asked() -> Iterator[None]:
     """Keeps every escape sequence from the output while NO_COLOR is set, whatever FORCE_COLOR and the terminal say.
 
-    Rich takes colours away for NO_COLOR, but neither bold text nor what moves the cursor: on a dumb terminal it takes
-    all of them. Its guess at the width of one is 80 columns, so that the real one is said.
+    Rich takes colours away for NO_COLOR, but neither bold text nor what moves the cursor; on a dumb terminal it takes
+    all of them. Its guess at the size of one is 80 columns, so that the real size is said.
     """
     if not os.environ.get("NO_COLOR"):
         yield
         return
-    plain = {"TERM": "dumb", "COLUMNS": str(shutil.get_terminal_size().columns)}
+    columns, lines = shutil.get_terminal_size()
+    plain = {"TERM": "dumb", "COLUMNS": str(columns), "LINES": str(lines)}
     before = {name: os.environ.get(name) for name in plain}
     os.environ.update(plain)
     try:

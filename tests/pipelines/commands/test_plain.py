@@ -91,6 +91,11 @@ def test_a_dumb_terminal_gets_none(case: str, shown: Shown, monkeypatch: pytest.
     assert ESCAPE not in shown(*CASES[case])
 
 
+def test_a_table_is_as_wide_as_without(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert max(map(len, shown("events", "list").splitlines())) > 150  # a dumb terminal has 80 columns
+
+
 def test_an_empty_no_color_does_not_count(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "")
     assert ESCAPE in shown(*CASES["an error"])
