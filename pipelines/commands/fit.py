@@ -25,6 +25,7 @@ from .options import (
     ScenesAt,
     duration,
     frame_rate,
+    is_of_environment,
     scene_path,
     scene_spec,
 )
@@ -120,6 +121,7 @@ def fit(
     "msflow-stream calibrate gate --normal night.mp4 --normal sunday.mp4 --false-alarms-per-hour 0.05"
 )
 def calibrate(
+    context: typer.Context,
     scene: Annotated[str, typer.Argument(help="Name of the scene.")],
     rate: Annotated[
         float,
@@ -146,6 +148,9 @@ def calibrate(
     from ..calibrate import calibrate as run
     from ..cluster.session import running
 
+    if not normal:  # then nothing is scored; what the environment says for all commands is no mistake
+        engine = None if is_of_environment(context, "engine") else engine
+        precision = None if is_of_environment(context, "precision") else precision
     job = CalibrateJob(
         rate=rate,
         normal=normal or (),

@@ -109,6 +109,12 @@ def scene_spec(scenes: str, name: str) -> Path | str:
     return joined(located(scenes), scene_path(SCENES, name).name) if is_url(scenes) else scene_path(Path(scenes), name)
 
 
+def is_of_environment(context: typer.Context, name: str) -> bool:
+    """Returns whether an option has its value from an environment variable."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "ENVIRONMENT"
+
+
 def class_names(text: str | None) -> list[str]:
     """Returns the names in a text such as bottle,cable."""
     return [name.strip() for name in text.split(",") if name.strip()] if text else []

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -67,7 +68,7 @@ class Reader:
         program = programs / "msflow-stream"
         program.write_text(f'#!/bin/sh\nexec {sys.executable} -m pipelines.commands.app "$@"\n')
         program.chmod(0o755)
-        self._environment = os.environ | {
+        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("MSFLOW_")} | {
             "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(REPOSITORY),
             "GATE_PASSWORD": "secret",
@@ -85,6 +86,13 @@ class Reader:
         )  # fmt: skip
         assert done.returncode == 0, f"{block}: {line}\n{done.stdout}{done.stderr}"
 
+    def makes_room(self, text: str) -> None:
+        """Removes what another page has written where this one writes."""
+        if text.startswith("msflow-stream score"):
+            shutil.rmtree(self.folder / "runs", ignore_errors=True)
+        if (text.startswith("msflow-stream fit") and "--resume" not in text) or "save=" in text:
+            shutil.rmtree(self.folder / "scenes" / "gate", ignore_errors=True)
+
     def computes(self, block: Block) -> None:
         """Runs a piece of Python."""
         environment = self._environment | {"MPLBACKEND": "agg"}
@@ -99,21 +107,23 @@ class Reader:
         assert done.returncode == 0, f"{block}\n{done.stdout}{done.stderr}"
 
     def _serves(self, line: str) -> None:
+        begun = time.time()
         with (self.folder / "said").open("w+") as said:
             process = subprocess.Popen(
                 shlex.split(line), cwd=self.folder, env=self._environment, stdout=said, stderr=subprocess.STDOUT
             )
             try:
-                until(lambda: process.poll() is not None or self._has_begun(line), f"{line} does not begin", 120)
+                until(lambda: process.poll() is not None or self._has_begun(line, begun), f"{line} does not begin", 120)
                 assert process.poll() is None, (self.folder / "said").read_text()
             finally:
                 process.send_signal(signal.SIGINT)
                 code = process.wait(60)
         assert code in (0, 130), (self.folder / "said").read_text()
 
-    def _has_begun(self, line: str) -> bool:
+    def _has_begun(self, line: str, begun: float) -> bool:
         if "--console" not in line and not line.startswith("msflow-stream console"):
-            return self.event() is not None
+            scores = self.folder / "watched" / "gate" / "scores.csv"
+            return scores.exists() and scores.stat().st_mtime > begun and self.event() is not None
         try:
             with closing(urlopen("http://127.0.0.1:9841/", timeout=5)) as page:
                 return page.status == 200
@@ -163,12 +173,12 @@ def test_the_commands_of_a_page_run_one_after_another(reader: Reader, page: str)
     for block in commands(REPOSITORY / f"{page}.md"):
         line = block.page.read_text().splitlines()[block.line - 1]
         if line.startswith("    ") and not any(re.search(pattern, block.text) for pattern in ELSEWHERE):
-            if re.search(r"--out runs/\S+", block.text) and block.text.startswith("msflow-stream score"):
-                shutil.rmtree(reader.folder / "runs", ignore_errors=True)  # another page has written there
+            reader.makes_room(block.text)
             reader.runs(block)
 
 
 def test_the_python_of_the_pages_runs(reader: Reader) -> None:
     for block in fenced(REPOSITORY / "docs" / "python.md"):
         if block.language == "python":
+            reader.makes_room(block.text)
             reader.computes(block)

@@ -40,6 +40,7 @@ from pipelines.calibrate import Calibrated, CalibrateJob, calibrate
 from pipelines.score import score
 from pipelines.score_source import ScoreJob
 from tests.pipelines.conftest import Workplace
+from tests.support.command import Command
 from tests.support.footage import RATE, SIZE
 
 KINDS = ["paper", "surprise", "surprise_mean"]
@@ -284,6 +285,17 @@ def test_a_rate_that_is_none_is_refused(scene: Path, rate: float) -> None:
 def test_an_engine_without_footage_is_refused(scene: Path) -> None:
     with pytest.raises(UserError, match="give it with --normal SOURCE"):
         calibrate(scene, CalibrateJob(rate=0.1, precision="bf16"))
+
+
+def test_what_the_environment_says_for_all_commands_is_no_mistake(
+    scene: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MSFLOW_ENGINE", "torch")
+    arguments = ("calibrate", scene.name, "--scenes", scene.parent)
+    assert command(*arguments).code == 0
+    refused = command(*arguments, "--engine", "torch")
+    assert refused.code == 2
+    assert "give it with --normal SOURCE" in refused.err
 
 
 def test_cameras_and_missing_files_are_refused(scene: Path) -> None:
