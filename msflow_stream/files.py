@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from msflow_stream.locks import take_lock
 from msflow_stream.types import UserError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
@@ -42,14 +43,10 @@ def held_lock(folder: Path) -> Iterator[bool]:
     Raises:
         OSError: it cannot be opened.
     """
-    import fcntl  # not on every system
-
     path = folder / ".lock"
     while True:
-        with path.open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with path.open("ab") as lock:
+            if not take_lock(lock, wait=False):
                 yield False
                 return
             if _is_open_at(path, lock.fileno()):  # else the folder was moved away meanwhile

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,7 +89,7 @@ def settle_memory() -> None:
     MiB more each minute. With one heap that is never trimmed, memory stays at its highest. Elsewhere than with glibc,
     this does nothing. To be called before threads are started.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None:
         return
     for parameter, value in ((MALLOC_ARENAS, 1), (MALLOC_MAP_FROM, 32 * 2**20), (MALLOC_TRIM_FROM, 2**31 - 1)):
@@ -97,11 +98,19 @@ def settle_memory() -> None:
 
 def usable_memory() -> int:
     """Bytes of memory: the machine's, or a container's limit."""
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    physical = _physical_memory()
     try:
-        return min(physical, int(CGROUP_MEMORY.read_text()))
+        return min(physical, int(CGROUP_MEMORY.read_text(encoding="ascii")))
     except (OSError, ValueError):  # no such file, or "max"
         return physical
+
+
+def _physical_memory() -> int:
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.virtual_memory().total)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def cache_folder() -> Path:

@@ -89,8 +89,7 @@ def found(out: Path) -> Iterator[Finding]:
         lambda: _disk("disk of the cache", cache_folder()),
         lambda: _disk("disk of the output", out),
         _clock,
-        _files,
-        _ports,
+        *((_files, _ports) if sys.platform == "linux" else ()),  # which only a watch needs
         _extras,
     )
     for look in looks:
@@ -112,7 +111,8 @@ def _program() -> Iterator[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
     yield Finding("Python", "good", f"{version}, {sys.platform}")
     if sys.platform != "linux":
-        yield Finding("system", "slow", "fit, score and evaluate work here", "watch needs Linux")
+        mend = "for watch, its console and --cluster, take a machine with Linux"
+        yield Finding("system", "slow", "all but a watch runs here, but was tried on Linux only", mend)
 
 
 def _codecs() -> Iterator[Finding]:
@@ -227,10 +227,8 @@ def _clock() -> Iterator[Finding]:
 
 
 def _files() -> Iterator[Finding]:
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
+    import resource  # not on every system
+
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if 0 <= soft < OPEN_FILES:
         mend = "ulimit -n 4096, or LimitNOFILE= of the service: a camera takes about ten"

@@ -19,6 +19,7 @@ from msflow_stream.evaluation.cases import EvaluationUnit, find_units
 from msflow_stream.evaluation.measure import NORMAL, RESULT, measure, some_normal
 from msflow_stream.evaluation.metrics.frames import Frames
 from msflow_stream.files import read_json
+from msflow_stream.names import portable_name
 from msflow_stream.scenes.folder import RECORD
 from msflow_stream.scenes.scene import Scene
 from msflow_stream.scoring.engine_choice import make_inference, prepared
@@ -63,7 +64,7 @@ class ClassRun:
 
 def class_part(name: str, seed: int) -> str:
     """Returns the name of the folder of a class's results, in the folder of all results."""
-    return f"classes/{name}-{seed}"
+    return f"classes/{portable_name(name)}-{seed}"
 
 
 def evaluate_class(run: ClassRun, unit: EvaluationUnit | None = None, console: Console | None = None) -> list[Result]:
@@ -108,7 +109,7 @@ def _one(unit: EvaluationUnit, run: ClassRun, seed: int, console: Console) -> Re
 
 def _fitted(unit: EvaluationUnit, settings: Settings, run: ClassRun, console: Console) -> Scene:
     """The scene of one class and seed: loaded if it is there, else fitted."""
-    part = f"scenes/{unit.name}-{settings.fit.seed}"
+    part = f"scenes/{portable_name(unit.name)}-{settings.fit.seed}"
     folder = run.out.folder / part
     run.out.fetch(part, RECORD)
     job = FitJob(device=run.device, resume=True)

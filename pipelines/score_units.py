@@ -15,6 +15,7 @@ from msflow_stream.evaluation.clip_truth import EVALUATION, Evaluation
 from msflow_stream.events.store.run_events import RunEvents
 from msflow_stream.files import VIDEO_SUFFIXES
 from msflow_stream.logs import redact
+from msflow_stream.names import portable_name
 from msflow_stream.results.run_folder import RUN
 from msflow_stream.results.source_results import SourceResult
 from msflow_stream.scenes.scene import Scene
@@ -97,7 +98,7 @@ def _sources(args: Sequence[str], facts: ScorerFacts, job: SpreadJob) -> list[Sp
 def _name_at(url: str) -> str:
     """Returns the name that a copy of what is at a URL has: a video's without its suffix, a folder's as it is."""
     path = Path(last_part(url))
-    return path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
+    return portable_name(path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name)
 
 
 class _Run:

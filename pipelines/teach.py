@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ from rich.markup import escape
 
 from msflow_stream.events.store import EventStore
 from msflow_stream.files import make_folder
+from msflow_stream.locks import take_lock
 from msflow_stream.scenes.exchange import scene_identity
 from msflow_stream.scenes.folder import read_record
 from msflow_stream.teaching.layout import begun_file, teach_folder, wanted_file
@@ -320,14 +320,12 @@ def _alone(scene: Path) -> Iterator[None]:
         BusyError: another one does.
     """
     make_folder(teach_folder(scene))
-    with (teach_folder(scene) / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with (teach_folder(scene) / LOCK).open("ab") as lock:
+        if not take_lock(lock, wait=False):
             raise BusyError(
                 f"a candidate of {scene.name} is being fitted already; "
                 f"`msflow-stream scenes history {scene.name}` shows when it is there"
-            ) from None
+            )
         yield
 
 

@@ -18,6 +18,7 @@ from msflow_stream.config.cameras import Camera, Cameras
 from msflow_stream.config.cameras_file import load_text
 from msflow_stream.config.yaml_places import places_of
 from msflow_stream.logs import redact
+from msflow_stream.names import is_portable, portable_name
 from msflow_stream.types import UserError
 
 AREA_KEYS = ("watch", "ignore", "privacy")
@@ -120,6 +121,8 @@ def add_camera(
     before, text = _as_known(path, known, environment)
     if twin := next((one for one in before.cameras if one.casefold() == name.casefold()), None):
         raise UserError(f"there is a camera {twin} already: choose another name")
+    if not is_portable(name):
+        raise UserError(f"{name} is no name for a folder on every system: take {portable_name(name)}")
     if any("${" in one for one in _texts(values)):  # which would be read as a variable or a secret of this machine
         raise UserError("a setting cannot hold ${")
     values = {key: _plainly(rounded(value)) if key in AREA_KEYS else value for key, value in values.items()}

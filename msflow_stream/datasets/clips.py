@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from msflow_stream.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from msflow_stream.names import portable_name
 from msflow_stream.types import UserError
 
 Flags = npt.NDArray[np.bool_]  # one per frame, or one per pixel (H x W)
@@ -25,7 +26,7 @@ def find(path: Path, clip: str, alone: bool) -> Path:
 
     Args:
         path: the file or folder that a person named.
-        clip: name of the clip.
+        clip: name of the clip, or what `portable_name` makes of it.
         alone: true if it is the only clip; a single file can only belong to a single clip.
 
     Raises:
@@ -36,6 +37,9 @@ def find(path: Path, clip: str, alone: bool) -> Path:
             raise UserError(f"{path} is one file but there are several clips: give a folder with one .npy per clip")
         return path
     found = path / f"{clip}.npy"
+    if not found.is_file():  # it may be named as the clip's own file is, such as 22:30.mp4
+        named = (one for one in sorted(path.glob("*.npy")) if portable_name(one.stem) == clip)
+        found = next(named, found)
     if not found.is_file():
         raise UserError(f"no labels for {clip}: {found if path.is_dir() else path} does not exist")
     return found

@@ -89,7 +89,9 @@ class FileCheckpoints:
             content, checksum = self._paths(number)
             if content.exists() and checksum.read_bytes() == _checksum(content):
                 with safe_open(content, "pt") as file:
-                    return Checkpoint(load_file(content), json.loads(file.metadata()["record"]))
+                    record = json.loads(file.metadata()["record"])
+                # Copies: what is read lies in the file, which could not be removed on Windows as long as a fit has it.
+                return Checkpoint({name: value.clone() for name, value in load_file(content).items()}, record)
             log.warning("the checkpoint of pass %d is damaged and left out", number)
             self._remove(number)
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from msflow_stream.files import make_folder, write_json
+from msflow_stream.locks import take_lock
 
 RECORD = "scene.json"  # of a scene: what it is, with the hash of its weights
 JOURNAL, LOCK = "journal.json", ".versions.lock"
@@ -56,8 +56,8 @@ def scene_lock(scene: Path) -> Iterator[None]:
     """
     folder = hidden_folder(scene)
     make_folder(folder)
-    with (folder / LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with (folder / LOCK).open("ab") as lock:
+        take_lock(lock)
         yield
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import IO, NamedTuple
 
@@ -49,6 +51,7 @@ class FeatureCache:
         self._shapes: list[tuple[int, int, int]] = []  # H W C of every scale
         self._blocks: list[list[npt.NDArray[np.generic]]] = []  # in memory: per scale, blocks of BLOCK H W C
         self._files: list[IO[bytes]] = []  # on disk: per scale, frames one after another
+        self._turn = Lock()
 
     def __len__(self) -> int:
         return self._count
@@ -105,7 +108,7 @@ class FeatureCache:
             together = torch.empty((len(positions), *shape), dtype=self.dtype, pin_memory=pinned)
             for frame, position in zip(together.numpy(), positions, strict=True):
                 if self.on_disk:
-                    os.preadv(self._files[scale].fileno(), [frame.data], position * frame.nbytes)
+                    self._read(position, scale, frame)
                 else:
                     frame[...] = self._frame(position, scale)
             gathered.append(together)
@@ -117,6 +120,17 @@ class FeatureCache:
     def beside(self, dtype: torch.dtype) -> FeatureCache:
         """Returns an empty cache in the machine's memory, with the same limit and folder."""
         return FeatureCache(dtype, self.memory_limit, self.folder)
+
+    def _read(self, position: int, scale: int, into: npt.NDArray[np.generic]) -> None:
+        """Reads the features of one frame at one scale, H W C, from the disk; several threads may at once."""
+        file, place = self._files[scale], position * into.nbytes
+        if sys.platform != "win32":
+            os.preadv(file.fileno(), [into.data], place)
+            return
+        with self._turn:  # there, a file is read where it stands, and written to
+            file.seek(place)
+            into.data.cast("B")[:] = file.read(into.nbytes)
+            file.seek(0, os.SEEK_END)
 
     def _frame(self, position: int, scale: int) -> npt.NDArray[np.generic]:
         """Features of one frame at one scale, H W C, where they are in memory."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from msflow_stream.config.settings import Settings
+from msflow_stream.names import is_portable, portable_name
 from msflow_stream.scenes.exchange import RECORD as RECORD
 from msflow_stream.scenes.exchange import complete_exchange, complete_exchanges
 from msflow_stream.types import UserError
@@ -23,10 +24,14 @@ def scene_folder(scenes: Path, name: str) -> Path:
     """Returns the folder that a scene of this name is in or goes to.
 
     Raises:
-        UserError: a name that is not that of a plain folder below `scenes`.
+        UserError: a name that is not that of a plain folder below `scenes`; or not one on every system, and no such
+            scene is there from before.
     """
     if not name or name.startswith(".") or Path(name).name != name:
         raise UserError(f"{name!r} cannot be a scene's name: it is the name of a folder in {scenes}")
+    if not is_portable(name) and not (scenes / name).exists():
+        better = portable_name(name)
+        raise UserError(f"{name!r} cannot be a scene's name: not every system has such folders; take {better!r}")
     return scenes / name
 
 

@@ -268,8 +268,9 @@ def _motion(tensors: dict[str, Tensor], content: dict[str, Any]) -> MotionModel 
     usual, parts = tensors.get(USUAL_MOTION), [tensors[name] for name in TAUGHT_MOTION if name in tensors]
     if usual is None:
         return None
-    taught = TaughtMotion(parts[0].float().numpy(), parts[1].numpy()) if parts else None
-    return MotionModel(usual.float().numpy(), float(content["most_motion"]), taught)
+    # Copies: what is read lies in the file, which could be neither moved nor removed on Windows as long as this lives.
+    taught = TaughtMotion(parts[0].float().numpy().copy(), parts[1].numpy().copy()) if parts else None
+    return MotionModel(usual.float().numpy().copy(), float(content["most_motion"]), taught)
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

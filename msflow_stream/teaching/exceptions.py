@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -17,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from msflow_stream.events.detection.reasons import UNUSUAL
 from msflow_stream.files import make_folder, write_json
+from msflow_stream.locks import take_lock
 from msflow_stream.teaching.exception_place import SeenFrame, ShareBox, place_of, seconds_of, strength_of
 from msflow_stream.teaching.layout import exceptions_file
 from msflow_stream.types import Event, UserError
@@ -170,8 +170,8 @@ class Exceptions:
     def _changing(self) -> Iterator[list[SoftException]]:
         """Yields the entries, to be changed while nobody else does."""
         make_folder(self.path.parent)
-        with (self.path.parent / LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with (self.path.parent / LOCK).open("ab") as lock:
+            take_lock(lock)
             entries = list(self._read())
             before = list(entries)
             yield entries

@@ -13,6 +13,7 @@ from typing import Protocol, Self
 from msflow_stream.config.cameras import Decode
 from msflow_stream.files import VIDEO_SUFFIXES
 from msflow_stream.logs import redact
+from msflow_stream.names import portable_name
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.cards import Card, Decoder
 from msflow_stream.video.live.live_reader import LiveReader
@@ -109,7 +110,7 @@ def source_name(spec: str) -> str:
     if is_live(spec):
         return live_name(spec)
     path = Path(spec)
-    return path.resolve().name if path.is_dir() else path.stem
+    return portable_name(path.resolve().name if path.is_dir() else path.stem)
 
 
 def expand_sources(args: Sequence[str]) -> list[str]:
@@ -202,7 +203,7 @@ def group_by_scene(root: Path) -> dict[str, list[str]]:
         if path.is_file() and path.suffix.lower() not in VIDEO_SUFFIXES:
             continue  # a note, a list of labels
         name = campus.group(1) if campus else path.name if path.is_dir() else path.stem.split("_")[0] or path.stem
-        groups.setdefault(name, []).append(str(path))
+        groups.setdefault(portable_name(name), []).append(str(path))
     if not groups:
         raise UserError(f"nothing in {root}: --scenes-from takes a folder with a sub-folder or a name prefix per scene")
     return groups

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import platform
-import resource
 import shutil
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -141,7 +141,16 @@ def peak_memory() -> int:
     Linux hands the peak of getrusage on to the programs that a process starts, so a large parent would hide a small
     child; the peak in /proc begins anew with the program.
     """
-    return _status("VmHWM:") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if (known := _status("VmHWM:")) is not None:
+        return known
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024  # there, it is in bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def resident_memory() -> int:

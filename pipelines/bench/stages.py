@@ -187,7 +187,7 @@ def _anew(pixels: Image | Pixels) -> Image | Pixels:
 
 def footage_folder() -> Path:
     """Returns the folder that keeps the footage between runs: a temporary one of this user's own."""
-    return Path(tempfile.gettempdir()) / f"msflow-stream-bench-{os.getuid()}"
+    return Path(tempfile.gettempdir()) / f"msflow-stream-bench-{getattr(os, 'getuid', lambda: 0)()}"
 
 
 def synthetic_video(height: int, seconds: float, folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -108,6 +109,7 @@ def main() -> None:
     """The console command: one line and exit code 2 for what a person can mend, 130 after Ctrl-C."""
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")  # frames are beside one another already
     share_cores()
+    _print_what_can_be()
     with plain_if_asked():
         try:
             copy_context().run(app)  # a copy: what one command silences, the next in this process does not
@@ -116,6 +118,12 @@ def main() -> None:
             sys.exit(2)
         except KeyboardInterrupt:
             sys.exit(130)
+
+
+def _print_what_can_be() -> None:
+    """Has question marks stand for characters that the output lacks, such as arrows in a file on Windows."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.encoding.lower() not in ("utf-8", "utf8"):
+        sys.stdout.reconfigure(errors="replace")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import console_users
-from .options import CONSOLE, WATCHED, WatchedOut, host_and_port, store_address
+from .options import CONSOLE, WATCHED, WatchedOut, for_linux, host_and_port, store_address
 
 app = typer.Typer()
 console = typer.Typer(invoke_without_command=True)
@@ -50,6 +50,7 @@ def serve(
     """
     if context.invoked_subcommand is not None:
         return
+    for_linux("the console of a watch")
     address = host_and_port(http, "--http")
     from ..console_process import check_installed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,23 @@ from ..terminal.listing import Form
 
 if TYPE_CHECKING:
     from msflow_stream.events.store import EventFilter
+
+
+def for_linux(what: str) -> None:
+    """Says that this is for Linux, where it is another system.
+
+    Raises:
+        UserError: it is.
+    """
+    if sys.platform != "linux":
+        raise UserError(f"{what} is for Linux; fit, score, evaluate and calibrate run on macOS and Windows, too")
+
+
+def _cluster(address: str | None) -> str | None:
+    if address is not None:
+        for_linux("--cluster")
+    return address
+
 
 Sources = Annotated[
     list[str],
@@ -34,6 +52,7 @@ ClusterAddress = Annotated[
     str | None,
     typer.Option(
         "--cluster",
+        callback=_cluster,
         metavar="auto|HOST:PORT|ray://HOST:PORT",
         help="Ray cluster that does the work: auto for the one that this machine belongs to.",
     ),

@@ -20,6 +20,7 @@ from .options import (
     Precision,
     SceneMemory,
     Scenes,
+    for_linux,
     gib_to_bytes,
     host_and_port,
     http_address,
@@ -86,6 +87,7 @@ def watch(
     cluster: ClusterAddress = None,
 ) -> None:
     """Watches cameras day and night: scores, recordings, metrics. SIGHUP reads the cameras file again."""
+    for_linux("watch")
     if schema:
         from msflow_stream.config.cameras_file import json_schema
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from msflow_stream.files import Retention, StoredItem, read_json, write_json
+from msflow_stream.locks import share_lock, take_lock
 from msflow_stream.logs import redact
 from msflow_stream.machine import cache_folder
 from msflow_stream.types import UserError
@@ -66,7 +66,7 @@ class Copies:
                 if not (entry / WHOLE).exists():
                     self._download(objects, found, entry)
                 os.utime(entry / FACTS)
-                fcntl.flock(lock, fcntl.LOCK_SH)
+                share_lock(lock)
                 if not _is_same(lock, entry):  # for an instant it was nobody's
                     continue
                 yield entry / WHOLE / last_part(url)
@@ -100,20 +100,20 @@ def _key(url: str, found: Sequence[Stored]) -> str:
 
 
 @contextmanager
-def _opened(entry: Path) -> Iterator[IO[str] | None]:
+def _opened(entry: Path) -> Iterator[IO[bytes] | None]:
     """Makes an entry and has it for itself; yields its lock, or None where it was removed meanwhile."""
     entry.mkdir(parents=True, exist_ok=True)
     try:
-        lock = (entry / LOCK).open("w")
+        lock = (entry / LOCK).open("ab")
     except FileNotFoundError:
         yield None
         return
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        take_lock(lock)
         yield lock if _is_same(lock, entry) else None
 
 
-def _is_same(lock: IO[str], entry: Path) -> bool:
+def _is_same(lock: IO[bytes], entry: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(lock.fileno()), (entry / LOCK).stat())
     except FileNotFoundError:
@@ -131,9 +131,8 @@ def _item(entry: Path) -> StoredItem | None:
 def _if_unused(entry: Path) -> Iterator[bool]:
     """Has an entry for itself if nobody reads it; yields whether it has."""
     try:
-        with (entry / LOCK).open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield True
+        with (entry / LOCK).open("ab") as lock:
+            yield take_lock(lock, wait=False)
     except OSError:
         yield False
 

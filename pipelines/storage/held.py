@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
+
+from msflow_stream.locks import take_lock
 
 
 @contextmanager
@@ -20,20 +22,21 @@ def held(folder: Path) -> Iterator[None]:
     lock = folder.with_name(f".{folder.name}.lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        with lock.open("w") as file:
-            if _locked(file.fileno()) and not _is_there(lock, file.fileno()):
+        with lock.open("ab") as file:
+            if _locked(file) and not _is_there(lock, file.fileno()):
                 continue  # who had it before has removed it
             try:
                 yield
             finally:
-                lock.unlink(missing_ok=True)
+                with suppress(PermissionError):  # of Windows, where an open file stays
+                    lock.unlink(missing_ok=True)
             return
 
 
-def _locked(descriptor: int) -> bool:
+def _locked(file: IO[bytes]) -> bool:
     """Waits for a lock; returns False where the file system has none."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        take_lock(file)
     except OSError as error:
         if error.errno in (errno.ENOLCK, errno.ENOTSUP):
             return False

@@ -15,6 +15,7 @@ from msflow_stream.events.detection.reasons import Parts
 from msflow_stream.events.detection.regions import Tracker, Whereabouts
 from msflow_stream.events.detection.triggers import Trigger
 from msflow_stream.files import file_hash
+from msflow_stream.names import portable_name
 from msflow_stream.series import SLACK, SmoothedScore
 from msflow_stream.types import SEVERITIES, Box, Event, EventMessage, FrameScore, Severity
 from msflow_stream.video.reading.image_folder import image_files
@@ -166,7 +167,7 @@ def event_id(first: FrameScore, origin: str) -> str:
     facts = "\0".join((origin, first.source, first.scene, str(first.index), arrival))
     digest = hashlib.sha256(facts.encode(errors="surrogateescape")).hexdigest()[:8]
     when = f"{re.sub('[-:]', '', arrival[:23])}Z" if arrival else f"{first.index:08d}"
-    return f"{name}-{when}-{digest}"
+    return portable_name(f"{name}-{when}-{digest}")
 
 
 def origin_of(path: Path) -> str:

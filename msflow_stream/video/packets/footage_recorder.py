@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import math
 import threading
@@ -12,7 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 from time import monotonic, time
 from types import TracebackType
-from typing import Self, TextIO
+from typing import BinaryIO, Self
 
 from av.packet import Packet
 from av.stream import Stream
@@ -20,6 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from msflow_stream.files import make_folder
+from msflow_stream.locks import take_lock
 from msflow_stream.logs import Outage
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.coverage import Coverage
@@ -266,19 +266,21 @@ def _time(packet: CodedPacket) -> float:
     return packet.time
 
 
-def _held_alone(folder: Path) -> TextIO:
+def _held_alone(folder: Path) -> BinaryIO:
     """Returns a file that keeps other recordings out of a folder as long as it is open.
 
     Raises:
         UserError: another process or thread records there, or the folder cannot be written to.
     """
     try:
-        lock = (folder / LOCK).open("w")
+        lock = (folder / LOCK).open("ab")
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}; choose another folder") from None
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        alone = take_lock(lock, wait=False)
     except OSError:
+        alone = False
+    if not alone:
         lock.close()
-        raise UserError(f"another recording writes to {folder}: stop it, or choose another folder") from None
+        raise UserError(f"another recording writes to {folder}: stop it, or choose another folder")
     return lock

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps
 
 from msflow_stream.files import IMAGE_SUFFIXES
+from msflow_stream.names import portable_name
 from msflow_stream.types import Earlier, Frame, UserError
 from msflow_stream.video.cards import Decoder
 from msflow_stream.video.motion import grey
@@ -69,7 +70,7 @@ class ImageFolderReader(OneShot):
             raise UserError(f"{folder}: no images in this folder; looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
         width, height, codec = _header(self._paths[0])
         self.info = SourceInfo(
-            name=Path(folder).resolve().name,
+            name=portable_name(Path(folder).resolve().name),
             width=width,
             height=height,
             rate=Fraction(rate),

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from msflow_stream.logs import MASK, redact
+from msflow_stream.names import portable_name
 from msflow_stream.types import Frame
 
 # Tells the cameras of one recorder apart where they share a path, and is harmless to show.
@@ -31,7 +32,7 @@ def live_name(url_or_index: str) -> str:
     authority, slash, path = place.partition("/")
     place = authority.removesuffix(DEFAULT_PORTS.get(scheme.lower(), "/")) + slash + path
     channel = "-".join(match[1:] for match in CHANNEL.findall(f"?{query}"))
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", f"{place}-{channel}").strip("-.") or "camera"
+    return portable_name(re.sub(r"[^A-Za-z0-9._-]+", "-", f"{place}-{channel}").strip("-.") or "camera")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import av
 from av.video.frame import VideoFrame
 
 from msflow_stream.config.cameras import Decode
+from msflow_stream.names import portable_name
 from msflow_stream.types import Frame, UserError
 from msflow_stream.video.cards import Card, CardError, DecoderChoice
 from msflow_stream.video.cards import Decoder as DecoderName
@@ -71,8 +72,9 @@ class VideoReader(OneShot):
         self.frames_read = 0
         self._path, self._limits = Path(path), ReadLimits(max_frames, duration)
         self._threads, self._every, self._motion_every, self._part = threads, every, motion_every, part
-        super().__init__(self._path.stem, "a reader is read once; open the file again")
-        self._choice = DecoderChoice(self._path.stem, decode, card)
+        self._name = portable_name(self._path.stem)
+        super().__init__(self._name, "a reader is read once; open the file again")
+        self._choice = DecoderChoice(self._name, decode, card)
         self._converter = FrameConverter(threads, card)
         self.info = self._facts(self._begin())
 
@@ -98,7 +100,7 @@ class VideoReader(OneShot):
             self._decoder = Decoder(
                 self._container,
                 self._stream,
-                self._path.stem,
+                self._name,
                 self._threads,
                 self._every,
                 self._motion_every,
@@ -120,7 +122,7 @@ class VideoReader(OneShot):
         stream, (width, height) = self._stream, displayed_size(first)
         length = self._container.duration
         return SourceInfo(
-            name=self._path.stem,
+            name=self._name,
             width=width,
             height=height,
             rate=self._decoder.rate,

@@ -18,6 +18,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from msflow_stream.events.store.export import to_full_json
 from msflow_stream.files import replaced
+from msflow_stream.names import portable_name
 from msflow_stream.types import UserError
 from msflow_stream.watch.replay.recorded import files as score_files
 from msflow_stream.watch.reporting.page import report_page
@@ -28,7 +29,8 @@ MANIFEST, MISSING = "manifest.sha256", "missing.txt"
 CHUNK = 256 * 2**10  # bytes read, and about as much handed on, at a time
 COMPRESSED = (".csv", ".html", ".json", ".txt")
 LONGEST = 80  # characters of a part of a name
-RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+# Of a plain file, followed nowhere and waited for never; Windows has no such flags, but one against changed line ends.
+FLAGS = sum(getattr(os, name, 0) for name in ("O_RDONLY", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
 
 
 def stream(summary: Summary, out: Path) -> Iterator[bytes]:
@@ -78,7 +80,7 @@ def safe_name(text: str) -> str:
     kept = re.sub(r"\.{2,}", ".", kept)
     while len(kept) > LONGEST or len(kept.encode()) > 2 * LONGEST:
         kept = kept[:-1]
-    return f"_{kept}" if not kept or RESERVED.fullmatch(kept) else kept
+    return portable_name(kept)
 
 
 Chunks = Callable[[], Iterator[bytes]]
@@ -150,7 +152,7 @@ def _stamp(moment: datetime) -> bytes:
 
 
 def _opened(path: Path) -> BinaryIO:
-    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+    return os.fdopen(os.open(path, FLAGS), "rb")
 
 
 def _said(one: ReportedEvent) -> str:
