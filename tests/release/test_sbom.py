@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def text(wheel: Path) -> str:
-    return bill(wheel, COMMITTED)
+    try:
+        return bill(wheel, COMMITTED)
+    except PackageNotFoundError as error:
+        pytest.skip(f"the bill is about Linux on x86-64, with {error.name} too")
 
 
 @pytest.fixture(scope="module")
