@@ -60,7 +60,9 @@ def joined(watch: Watching, scenes: Path, clip: Path) -> float:
 
 def check_same(one: Event, other: Event, late: float, within: float) -> None:
     """The same event but for the id, if `other` counts its time from so many seconds later on."""
-    assert (one.triggers, one.severity, len(one.tracks)) == (other.triggers, other.severity, len(other.tracks))
+    assert (one.triggers, len(one.tracks)) == (other.triggers, len(other.tracks))
+    if within < STEP:  # over RTSP other frames are sampled, and a peak may lie on the other side of a severity's border
+        assert one.severity == other.severity
     assert one.end is not None
     assert other.end is not None
     assert other.start + late == pytest.approx(one.start, abs=within)

@@ -16,9 +16,10 @@ ASKED = [
     for one in requirements
     if not one.startswith("msflow-stream")
 ]
+HERE = [one for one in ASKED if one.marker is None or one.marker.evaluate()]  # the others were run with nowhere
 
 
-@pytest.mark.parametrize("asked", ASKED, ids=lambda one: str(one))
+@pytest.mark.parametrize("asked", HERE, ids=lambda one: str(one))
 def test_a_lower_bound_is_the_version_that_was_run_with(asked: Requirement) -> None:
     (bound,) = [Version(one.version) for one in asked.specifier if one.operator == ">="]
     assert Version(pins("constraints-lowest.txt")[canonicalize_name(asked.name)]) == bound
