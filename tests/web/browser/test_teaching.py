@@ -96,6 +96,7 @@ def test_a_cart_is_normal_here_is_learnt_promoted_and_rolled_back(chromium: Any,
             one = Watched(context.new_page(), found[1])
             page = one.page
             page.goto(f"{found[1]}/events", wait_until="load")
+            until(lambda: page.locator("a.shot").count() or not page.reload(), "no event", PATIENCE, 1.0)
             page.locator("a.shot").first.click()
             page.locator("#going").wait_for(state="hidden")
             page.get_by_role("button", name="Normal here").click()
